@@ -1,0 +1,1 @@
+"""Files to arrays: indexing, splitting, decoding, caching and augmenting face images."""

@@ -1,0 +1,161 @@
+"""Decoded images on disk: every picture is decoded once per size, whatever manifests and runs use it later.
+
+One store per size and pipeline version: `images.u8` holds [3, size, size] uint8 pictures back to back, `index.sha256`
+the 32-byte hash of the file behind each. A hash is appended only after its pixels are safely on disk, so that a process
+killed at any instant leaves a valid store; one writer at a time holds a lock. Delete the folder to free the space.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fauxlab.data.files import FileReader
+from fauxlab.data.images import PIPELINE_VERSION, ImageError, decode, to_square
+from fauxlab.data.manifest import Manifest, Row
+from fauxlab.records import LabError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+BLOCK = 256  # pictures decoded and committed together: 50 MB at 256 px
+HASH_BYTES = 32
+
+
+@dataclass(frozen=True)
+class ImageArray:
+    """The manifest's images: `pixels[slots[i]]` is row i, uint8 [3, size, size]."""
+
+    manifest: Manifest
+    size: int
+    pixels: NDArray[np.uint8]
+    slots: NDArray[np.int64]
+    skipped: tuple[tuple[str, str], ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.slots)
+
+    def take(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """uint8 [len(rows), 3, size, size], copied out of the store."""
+        return self.pixels[self.slots[rows]]
+
+
+def cache_folder() -> Path:
+    """`$FAUXLAB_CACHE`, else `$XDG_CACHE_HOME/fauxlab`, else `~/.cache/fauxlab`."""
+    if folder := os.environ.get("FAUXLAB_CACHE"):
+        return Path(folder)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fauxlab"
+
+
+def load_images(
+    manifest: Manifest, size: int, progress: Callable[[int], None] | None = None, workers: int | None = None
+) -> ImageArray:
+    """The manifest's images at `size` pixels, decoded now where the store lacks them.
+
+    An image that is gone, damaged or no longer what was indexed is left out of the returned manifest and listed in
+    `skipped`. `progress` is called with the number of images just decoded. Raises LabError when none is left or the
+    disk is full.
+    """
+    store = cache_folder() / f"{size}px-v{PIPELINE_VERSION}"
+    store.mkdir(parents=True, exist_ok=True)
+    skipped: dict[str, str] = {}
+    with _locked(store / "lock"):
+        known = _read_index(store, size)
+        missing = [row for row in manifest.rows if row.sha256 not in known]
+        missing = list({row.sha256: row for row in missing}.values())
+        if missing:
+            _check_space(store, len(missing) * 3 * size * size)
+            skipped = _decode_into(store, manifest, missing, size, progress, workers)
+            known = _read_index(store, size)
+    kept = manifest.where(lambda row: row.sha256 in known)
+    if not len(kept):
+        raise LabError(f"none of the manifest's {len(manifest)} images can be read; the first: {next(iter(skipped.items()))}")
+    pixels = np.memmap(store / "images.u8", np.uint8, "r", shape=(len(known), 3, size, size))
+    slots = np.array([known[row.sha256] for row in kept.rows], dtype=np.int64)
+    return ImageArray(kept, size, pixels, slots, tuple(skipped.items()))
+
+
+def _decode_into(
+    store: Path,
+    manifest: Manifest,
+    rows: list[Row],
+    size: int,
+    progress: Callable[[int], None] | None,
+    workers: int | None,
+) -> dict[str, str]:
+    """Append the rows' images to the store; returns path → reason for those that could not be."""
+    skipped = {}
+
+    def square(row: Row) -> NDArray[np.uint8] | ImageError:
+        try:
+            data = reader.read(manifest.resolve(row))
+            if hashlib.sha256(data).hexdigest() != row.sha256:
+                raise ImageError("changed since it was indexed; index the folder again")
+            return to_square(decode(data), size)
+        except ImageError as error:
+            return error
+
+    with (
+        FileReader() as reader,
+        ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool,
+        # Plain writes, not a memory map: mapped dirty pages would count as this process's memory.
+        (store / "images.u8").open("r+b") as images,
+        (store / "index.sha256").open("ab") as index,
+    ):
+        images.seek(0, os.SEEK_END)
+        for start in range(0, len(rows), BLOCK):
+            block = rows[start : start + BLOCK]
+            good = []
+            for row, result in zip(block, pool.map(square, block), strict=True):
+                if isinstance(result, ImageError):
+                    skipped[row.path] = str(result)
+                else:
+                    images.write(result.data)
+                    good.append(bytes.fromhex(row.sha256))
+            images.flush()
+            os.fdatasync(images.fileno())
+            index.write(b"".join(good))
+            index.flush()
+            if progress:
+                progress(len(block))
+    return skipped
+
+
+def _read_index(store: Path, size: int) -> dict[str, int]:
+    """Hash → slot; anything that a killed writer left behind the last full entry is cut off."""
+    images, index = store / "images.u8", store / "index.sha256"
+    for path in (images, index):
+        path.touch()
+    picture = 3 * size * size
+    count = min(index.stat().st_size // HASH_BYTES, images.stat().st_size // picture)
+    for path, length in ((images, count * picture), (index, count * HASH_BYTES)):
+        if path.stat().st_size != length:
+            os.truncate(path, length)
+    data = index.read_bytes()
+    return {data[i : i + HASH_BYTES].hex(): i // HASH_BYTES for i in range(0, len(data), HASH_BYTES)}
+
+
+def _check_space(store: Path, needed: int) -> None:
+    free = shutil.disk_usage(store).free
+    if needed > free:
+        raise LabError(
+            f"the decoded images need {needed / 2**30:.1f} GiB, {store} has {free / 2**30:.1f} GiB free; "
+            "set FAUXLAB_CACHE to a folder on a larger disk"
+        )
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,159 @@
+"""The folder layouts that the lab reads, each turned into a stream of `Found` images.
+
+| layout | looks like |
+|---|---|
+| real/fake | `real/…` (or `real/<source>/…`) and `fake/<generator>/…` |
+| DeepFakeFace | `wiki/ inpainting/ insight/ text2img/`, as folders or as zips of those names |
+| metadata | `metadata.csv` with file_name and label beside the images (a Hugging Face imagefolder) or beside zips |
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from fauxlab.data.files import SEPARATOR, show, walk_images, zip_images
+from fauxlab.records import LabError
+
+DEEPFAKEFACE_FAKES = ("inpainting", "insight", "text2img")
+LABELS = {"real": 0, "fake": 1, "0": 0, "1": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One image as a layout describes it; images that share any of `groups` must stay on one side of a split."""
+
+    path: str
+    label: int
+    generator: str
+    source: str
+    groups: tuple[str, ...]
+
+
+def find_images(folder: Path) -> Iterator[Found]:
+    """The images of `folder` in whichever layout it has; paths are absolute.
+
+    Raises LabError when the layout is none of the known ones.
+    """
+    folder = folder.absolute()
+    if not folder.is_dir():
+        raise LabError(f"{show(folder)} is not a folder; give the folder that holds the images")
+    if (folder / "metadata.csv").is_file():
+        return _metadata(folder)
+    if _part(folder, "wiki") and any(_part(folder, name) for name in DEEPFAKEFACE_FAKES):
+        return _deepfakeface(folder)
+    if _part(folder, "real") and (folder / "fake").is_dir():
+        return _real_fake(folder)
+    inside = ", ".join(sorted(show(p.name) for p in folder.iterdir())[:8]) or "nothing"
+    raise LabError(
+        f"{show(folder)} has no known layout (it holds {inside}); expected real/ and fake/<generator>/, "
+        "DeepFakeFace's wiki/ inpainting/ insight/ text2img/, or a metadata.csv with file_name and label"
+    )
+
+
+def _part(folder: Path, name: str) -> Path | None:
+    """The folder `name` or the archive `name.zip`, whichever is there."""
+    for path in (folder / name, folder / f"{name}.zip"):
+        if path.exists():
+            return path
+    return None
+
+
+def _list(part: Path) -> Iterator[tuple[str, str]]:
+    """(path, name below the part) of its images; a zip's own top folder of the same name does not count."""
+    if part.is_dir():
+        for path in walk_images(part):
+            yield str(path), path.relative_to(part).as_posix()
+    else:
+        for member in zip_images(part):
+            yield f"{part}{SEPARATOR}{member}", member.removeprefix(f"{part.stem}/")
+
+
+def _real_fake(folder: Path) -> Iterator[Found]:
+    """Images of the same name below real/ and fake/<generator>/ are taken for versions of one picture."""
+    real = _part(folder, "real")
+    assert real is not None
+    for path, name in _list(real):
+        first, slash, rest = name.partition("/")
+        source, rest = (first, rest) if slash else ("real", name)
+        yield Found(path, 0, "", source, (_stem(rest),))
+    for part in sorted((folder / "fake").iterdir()):
+        if part.is_dir() or part.suffix == ".zip":
+            for path, name in _list(part):
+                yield Found(path, 1, part.stem if part.suffix == ".zip" else part.name, "", (_stem(name),))
+
+
+def _deepfakeface(folder: Path) -> Iterator[Found]:
+    """One name in all folders is one group, and so is one person (`<person id>_<birth date>_<year>.jpg`).
+
+    insight/a.jpg is photo b's scene with a's face: b is read from `insight_pairs.csv` (file_name, scene) where there
+    is one; else near-duplicate search finds the scene.
+    """
+    scenes: dict[str, str] = {}
+    pairs = folder / "insight_pairs.csv"
+    if pairs.is_file():
+        scenes = {row["file_name"]: row["scene"] for row in _rows(pairs, ("file_name", "scene"))}
+    for kind in ("wiki", *DEEPFAKEFACE_FAKES):
+        part = _part(folder, kind)
+        for path, name in _list(part) if part else ():
+            groups = _deepfakeface_groups(name)
+            if kind == "insight" and name in scenes:
+                groups += _deepfakeface_groups(scenes[name])
+            yield Found(path, int(kind != "wiki"), "" if kind == "wiki" else kind, "wiki", groups)
+
+
+def _deepfakeface_groups(name: str) -> tuple[str, ...]:
+    person, underscore, _ = name.rpartition("/")[2].partition("_")
+    return (_stem(name), f"person {person}") if underscore else (_stem(name),)
+
+
+def _metadata(folder: Path) -> Iterator[Found]:
+    """Columns file_name, label (real or fake, 0 or 1; 1 = fake), and optionally generator, source, group (`a;b`)."""
+    members: dict[Path, frozenset[str]] = {}
+    for line, row in enumerate(_rows(folder / "metadata.csv", ("file_name", "label")), start=2):
+        label = LABELS.get(row["label"].strip().lower())
+        if label is None:
+            raise LabError(
+                f"{show(folder / 'metadata.csv')}, line {line}: label {row['label']!r}; write real or fake (0 or 1)"
+            )
+        name = row["file_name"]
+        top = name.partition("/")[0] if "/" in name else ("fake" if label else "real")
+        groups = tuple(g for g in (row.get("group") or name).split(";") if g)
+        yield Found(
+            _locate(folder, name, members),
+            label,
+            (row.get("generator") or top) if label else "",
+            row.get("source") or ("" if label else top),
+            groups,
+        )
+
+
+def _locate(folder: Path, name: str, members: dict[Path, frozenset[str]]) -> str:
+    """The image beside metadata.csv, or in the zip named like its first folder; a missing one is found on reading."""
+    top, _, rest = name.partition("/")
+    archive = folder / f"{top}.zip"
+    if not rest or (folder / top).is_dir() or not archive.is_file():
+        return str(folder / name)
+    if archive not in members:
+        members[archive] = frozenset(zip_images(archive))
+    return f"{archive}{SEPARATOR}{rest if rest in members[archive] else name}"
+
+
+def _rows(path: Path, required: tuple[str, ...]) -> Iterator[dict[str, str]]:
+    with path.open(encoding="utf-8", errors="surrogateescape", newline="") as stream:
+        reader = csv.DictReader(stream, restval="")
+        missing = [column for column in required if column not in (reader.fieldnames or [])]
+        if missing:
+            raise LabError(
+                f"{show(path)} lacks the column {' and '.join(missing)}; it has {', '.join(reader.fieldnames or ['none'])}"
+            )
+        try:
+            yield from reader
+        except csv.Error as error:
+            raise LabError(f"{show(path)}, line {reader.line_num}: {error}") from error
+
+
+def _stem(name: str) -> str:
+    return name.rpartition(".")[0] or name

@@ -1,0 +1,298 @@
+"""The manifest: one row an image, the table from which all training and evaluation starts."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fauxlab.data.files import FileReader, show
+from fauxlab.data.images import ImageError, decode, fingerprint
+from fauxlab.data.layouts import LABELS, Found, find_images
+from fauxlab.data.split import FRACTIONS, SPLITS, assign_splits, connected_components, near_duplicates
+from fauxlab.records import LabError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+COLUMNS = ("path", "label", "generator", "source", "group", "split", "sha256")
+REQUIRED = tuple(c for c in COLUMNS if c != "source")
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One image. `label` 1 is fake.
+
+    `source` of a real image is the collection it comes from; of a fake one the collections of reals that it may
+    fairly be compared with, separated by `;` (empty: all).
+    """
+
+    path: str
+    label: int
+    generator: str
+    source: str
+    group: str
+    split: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Rows, the folder that relative paths start from, and what indexing had to leave out (path, reason)."""
+
+    rows: tuple[Row, ...]
+    root: Path
+    skipped: tuple[tuple[str, str], ...] = field(default=())
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def generators(self) -> list[str]:
+        """Names of the fakes' generators, in order of first appearance."""
+        return list(dict.fromkeys(row.generator for row in self.rows if row.label))
+
+    @property
+    def sources(self) -> list[str]:
+        """Names of the reals' collections, in order of first appearance."""
+        return list(dict.fromkeys(row.source for row in self.rows if not row.label))
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """int64 [N], 1 = fake."""
+        return np.array([row.label for row in self.rows], dtype=np.int64)
+
+    @property
+    def data_hash(self) -> str:
+        """16 hex digits over content, labels, groups and splits; independent of where the files lie."""
+        digest = hashlib.sha256()
+        for row in self.rows:
+            digest.update("\t".join((row.sha256, str(row.label), row.generator, row.source, row.group, row.split, "\n"))
+                          .encode("utf-8", "surrogateescape"))  # fmt: skip
+        return digest.hexdigest()[:16]
+
+    def resolve(self, row: Row) -> str:
+        """Where the row's image lies: an absolute path, or `archive.zip!/member`."""
+        return os.path.join(self.root, row.path)
+
+    def matched_reals(self, generator: str) -> list[str]:
+        """Sources of the reals that a generator's fakes are compared with; all where the rows name none."""
+        named = {s for row in self.rows if row.label and row.generator == generator for s in row.source.split(";") if s}
+        return [s for s in self.sources if s in named] or self.sources
+
+    def where(self, keep: Callable[[Row], bool]) -> Manifest:
+        """The rows for which `keep` holds."""
+        return replace(self, rows=tuple(row for row in self.rows if keep(row)))
+
+    def in_split(self, *names: str) -> Manifest:
+        """The rows of the named splits. Raises LabError when no row has been given a split yet."""
+        if self.rows and not any(row.split for row in self.rows):
+            raise LabError("this manifest has no splits; assign them with Manifest.split or `fauxlab data index`")
+        return self.where(lambda row: row.split in names)
+
+    @property
+    def train(self) -> Manifest:
+        """Rows to fit weights on."""
+        return self.in_split("train")
+
+    @property
+    def val(self) -> Manifest:
+        """Rows to choose a checkpoint on."""
+        return self.in_split("val")
+
+    @property
+    def calibration(self) -> Manifest:
+        """Rows to fit scores and thresholds on."""
+        return self.in_split("calibration")
+
+    @property
+    def test(self) -> Manifest:
+        """Rows to report on, and for nothing else."""
+        return self.in_split("test")
+
+    def split(self, seed: int = 0, fractions: Sequence[float] = FRACTIONS) -> Manifest:
+        """Assign train, val, calibration and test by whole groups, stratified by generator and source."""
+        if len(fractions) != len(SPLITS) or min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6:
+            raise LabError(f"split fractions {list(fractions)}: give four that sum to 1, for {', '.join(SPLITS)}")
+        strata = [row.generator if row.label else f"real {row.source}" for row in self.rows]
+        names = assign_splits([row.group for row in self.rows], strata, fractions, seed)
+        rows = tuple(replace(row, split=name) for row, name in zip(self.rows, names, strict=True))
+        return replace(self, rows=rows)
+
+    def pair(self, reals: Mapping[str, Sequence[str]]) -> Manifest:
+        """Set which real sources each named generator's fakes are compared with."""
+        for name, sources in reals.items():
+            for word, known, kind in [(name, self.generators, "generator"), *((s, self.sources, "source") for s in sources)]:
+                if word not in known:
+                    raise LabError(f"no {kind} {word!r} in this manifest; it has {', '.join(known) or 'none'}")
+        return replace(
+            self,
+            rows=tuple(
+                replace(row, source=";".join(reals[row.generator])) if row.label and row.generator in reals else row
+                for row in self.rows
+            ),
+        )
+
+    def counts(self) -> Counter[tuple[str, str]]:
+        """Number of images by (generator, or `real <source>`; split)."""
+        return Counter((row.generator if row.label else f"real {row.source}", row.split) for row in self.rows)
+
+    def save(self, path: Path) -> None:
+        """Write the table as CSV, whole or not at all; paths are relative where the data lies below it."""
+        base = path.absolute().parent
+        inside = self.root.is_relative_to(base)
+        prefix = self.root.relative_to(base) if inside else self.root
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+        with aside.open("w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
+            writer = csv.writer(stream, lineterminator="\n")
+            writer.writerow(COLUMNS)
+            for row in self.rows:
+                writer.writerow((os.path.join(prefix, row.path), ("real", "fake")[row.label], row.generator, row.source,
+                                 row.group, row.split, row.sha256))  # fmt: skip
+        os.replace(aside, path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Manifest:
+        """Read a manifest CSV. Raises LabError on missing columns, bad labels, splits or hashes, or no rows."""
+        path = Path(path)
+        try:
+            with path.open(encoding="utf-8", errors="surrogateescape", newline="") as stream:
+                reader = csv.DictReader(stream, restval="")
+                rows = tuple(_parse(path, reader.fieldnames, reader))
+        except OSError as error:
+            raise LabError(
+                f"cannot read manifest {show(path)}: {error.strerror}; make one with `fauxlab data index DIR`"
+            ) from error
+        except csv.Error as error:
+            raise LabError(f"manifest {show(path)} is not CSV: {error}") from error
+        if not rows:
+            raise LabError(f"manifest {show(path)} holds no images")
+        divided = [g for g, splits in _splits_by_group(rows).items() if len(splits) > 1]
+        if divided:
+            raise LabError(
+                f"manifest {show(path)}: group {divided[0]!r} stands in more than one split ({len(divided)} such "
+                "groups); make the split again with `fauxlab data index DIR`"
+            )
+        return cls(rows, path.absolute().parent)
+
+
+def index(folder: str | Path, progress: Progress | None = None, workers: int | None = None) -> Manifest:
+    """Read every image below `folder` (layouts: see `fauxlab.data.layouts`) into a manifest without splits.
+
+    Each file is hashed and decoded once; what cannot be decoded is left out and listed in `skipped`. Images that share
+    a declared group, equal bytes or near-equal looks get one group. `progress` is called with the number of images
+    just read. Memory: about 2 kB an image. Raises LabError when the layout is unknown or no image is left.
+    """
+    root = Path(folder).absolute()
+    found: list[Found] = []
+    hashes: list[str] = []
+    prints: list[NDArray[np.bool_] | None] = []
+    skipped: list[tuple[str, str]] = []
+    with FileReader() as reader, ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
+        for item, result in _inspect_all(find_images(root), reader, pool):
+            if isinstance(result, ImageError):
+                skipped.append((os.path.relpath(item.path, root), str(result)))
+            else:
+                found.append(item)
+                hashes.append(result[0])
+                prints.append(result[1])
+            if progress:
+                progress(1)
+    ambiguous = _with_both_labels(found, hashes)
+    skipped += [(os.path.relpath(found[i].path, root), "the same bytes are labelled real and fake") for i in ambiguous]
+    keep = [i for i in range(len(found)) if i not in ambiguous]
+    if not keep:
+        raise LabError(f"{show(root)}: no usable image ({len(skipped)} skipped" +
+                       (f", the first: {show(skipped[0][0])}: {skipped[0][1]})" if skipped else ")"))  # fmt: skip
+    found, hashes, prints = ([x[i] for i in keep] for x in (found, hashes, prints))  # type: ignore[assignment]
+    groups = _groups(found, hashes, prints)
+    rows = tuple(
+        Row(os.path.relpath(item.path, root), item.label, item.generator, item.source, group, "", sha)
+        for item, group, sha in zip(found, groups, hashes, strict=True)
+    )
+    return Manifest(rows, root, tuple(skipped))
+
+
+def _inspect_all(
+    items: Iterable[Found], reader: FileReader, pool: ThreadPoolExecutor, window: int = 256
+) -> Iterator[tuple[Found, tuple[str, NDArray[np.bool_] | None] | ImageError]]:
+    """Inspect in parallel, in order, with at most `window` files in memory."""
+
+    def inspect(item: Found) -> tuple[str, NDArray[np.bool_] | None] | ImageError:
+        try:
+            data = reader.read(item.path)
+            return hashlib.sha256(data).hexdigest(), fingerprint(decode(data, at_least=64))
+        except ImageError as error:
+            return error
+
+    stream = iter(items)
+    while batch := list(islice(stream, window)):
+        yield from zip(batch, pool.map(inspect, batch), strict=True)
+
+
+def _with_both_labels(found: list[Found], hashes: list[str]) -> set[int]:
+    labels: dict[str, set[int]] = {}
+    for item, sha in zip(found, hashes, strict=True):
+        labels.setdefault(sha, set()).add(item.label)
+    return {i for i, sha in enumerate(hashes) if len(labels[sha]) > 1}
+
+
+def _groups(found: list[Found], hashes: list[str], prints: list[NDArray[np.bool_] | None]) -> list[str]:
+    keys: list[list[tuple[object, ...]]] = [
+        [("sha256", sha), *(("group", group) for group in item.groups)] for item, sha in zip(found, hashes, strict=True)
+    ]
+    told = [i for i, bits in enumerate(prints) if bits is not None]
+    codes = np.array([prints[i] for i in told], dtype=bool).reshape(len(told), -1)
+    if len(told) > 1:
+        for a, b in near_duplicates(codes):
+            keys[told[a]].append(("near", a, b))
+            keys[told[b]].append(("near", a, b))
+    return [found[i].groups[0] for i in connected_components(keys)]
+
+
+def _splits_by_group(rows: Sequence[Row]) -> dict[str, set[str]]:
+    splits: dict[str, set[str]] = {}
+    for row in rows:
+        splits.setdefault(row.group, set()).add(row.split)
+    return splits
+
+
+def _parse(path: Path, columns: Sequence[str] | None, reader: Iterable[dict[str, str]]) -> Iterator[Row]:
+    missing = [c for c in REQUIRED if c not in (columns or ())]
+    if missing:
+        raise LabError(
+            f"manifest {show(path)} lacks the column {', '.join(missing)} (it has {', '.join(columns or ['none'])}); "
+            "make one with `fauxlab data index DIR`"
+        )
+    for number, row in enumerate(reader, start=2):
+        label = LABELS.get(row["label"].strip().lower())
+        problem = (
+            f"label {row['label']!r}, expected real or fake" if label is None
+            else f"split {row['split']!r}, expected one of {', '.join(SPLITS)}" if row["split"] not in ("", *SPLITS)
+            else f"sha256 {row['sha256']!r} is not 64 hex digits" if not _is_sha256(row["sha256"])
+            else "a fake without generator" if label and not row["generator"]
+            else "no path" if not row["path"]
+            else "no group" if not row["group"]
+            else ""
+        )  # fmt: skip
+        if problem or label is None:
+            raise LabError(f"manifest {show(path)}, line {number}: {problem}")
+        source = row.get("source") or ("" if label else "real")
+        generator = row["generator"] if label else ""
+        yield Row(row["path"], label, generator, source, row["group"], row["split"], row["sha256"])
+
+
+def _is_sha256(text: str) -> bool:
+    return len(text) == 64 and all(c in "0123456789abcdef" for c in text)
+

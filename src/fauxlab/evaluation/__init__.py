@@ -1,0 +1,1 @@
+"""Judging detectors and generators, with figures that carry their uncertainty."""

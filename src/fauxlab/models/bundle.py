@@ -1,0 +1,174 @@
+"""Trained detectors on disk: a folder of `model.safetensors`, `config.json` and a model card. No pickles, no network."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from fauxlab.models import create_detector
+from fauxlab.records import SCHEMA_VERSION, LabError
+
+WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
+
+
+class Calibration(BaseModel):
+    """P(fake) = sigmoid(logit / temperature + bias)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    temperature: float = Field(gt=0)
+    bias: float
+
+
+class Preprocessing(BaseModel):
+    """How a picture becomes the network's input; training and use share it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    size: int = Field(ge=16, le=1024)
+    crop: Literal["centre-square"] = "centre-square"
+    resize: Literal["bicubic-antialiased"] = "bicubic-antialiased"
+    input_range: tuple[float, float] = (-1.0, 1.0)
+    pipeline_version: int
+
+
+class DetectorConfig(BaseModel):
+    """`config.json` of a detector bundle."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    schema_version: int = SCHEMA_VERSION
+    kind: Literal["detector"] = "detector"
+    architecture: str
+    options: dict[str, Any] = {}
+    preprocessing: Preprocessing
+    labels: tuple[Literal["real"], Literal["fake"]] = ("real", "fake")
+    threshold: float = Field(0.5, ge=0, le=1)
+    calibration: Calibration | None = None
+    training: dict[str, Any] = {}
+    metrics: dict[str, Any] = {}
+
+
+@dataclass(frozen=True)
+class Detector:
+    """A network in evaluation mode with all that is needed to use it. `hash` covers weights and config."""
+
+    model: nn.Module
+    config: DetectorConfig
+    hash: str = ""
+
+    @property
+    def size(self) -> int:
+        """Side of the input images in pixels."""
+        return self.config.preprocessing.size
+
+    def scores(self, logits: torch.Tensor) -> torch.Tensor:
+        """P(fake) [N] from logits [N]: calibrated where the bundle carries a calibration, else the plain sigmoid."""
+        fit = self.config.calibration
+        return torch.sigmoid(logits if fit is None else logits / fit.temperature + fit.bias)
+
+    def save_pretrained(self, folder: str | Path) -> Detector:
+        """Write the bundle, whole or not at all, replacing an older one; returns the detector with its hash."""
+        folder = Path(folder)
+        aside = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir(parents=True)
+        state = {name: tensor.detach().cpu().contiguous() for name, tensor in self.model.state_dict().items()}
+        save_file(state, aside / WEIGHTS)
+        (aside / CONFIG).write_text(self.config.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        found = _hash(aside)
+        (aside / CARD).write_text(_card(self.config, found), encoding="utf-8")
+        if folder.exists():
+            old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
+            os.replace(folder, old)
+            os.replace(aside, folder)
+            shutil.rmtree(old)
+        else:
+            os.replace(aside, folder)
+        return Detector(self.model, self.config, found)
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path) -> Detector:
+        """Read a bundle. Raises LabError when a part is missing, damaged, or does not fit the architecture."""
+        folder = Path(folder)
+        if folder.is_file():
+            raise LabError(
+                f"{folder} is a file; a model is a folder with {CONFIG} and {WEIGHTS} "
+                "(pickled checkpoints can run code and are never loaded)"
+            )
+        for name in (CONFIG, WEIGHTS):
+            if not (folder / name).is_file():
+                raise LabError(f"no {name} in {folder}; a model is a folder such as runs/<name>/best")
+        try:
+            config = DetectorConfig.model_validate(json.loads((folder / CONFIG).read_text(encoding="utf-8")))
+        except (ValueError, RecursionError) as error:
+            raise LabError(f"{folder / CONFIG} is not a detector's config: {_first_line(error)}") from None
+        model = create_detector(config.architecture, config.preprocessing.size, **config.options)
+        try:
+            state = load_file(folder / WEIGHTS)
+        except (SafetensorError, OSError, ValueError) as error:
+            raise LabError(f"{folder / WEIGHTS} is damaged or no safetensors file: {_first_line(error)}") from None
+        _fit(model, state, folder)
+        return cls(model.eval(), config, _hash(folder))
+
+
+def _fit(model: nn.Module, state: dict[str, torch.Tensor], folder: Path) -> None:
+    expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    found = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    wrong = [
+        f"{name} is {found.get(name, 'missing')}, expected {expected.get(name, 'nothing')}"
+        for name in sorted(expected.keys() | found.keys())
+        if expected.get(name) != found.get(name)
+    ]
+    if wrong:
+        more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+        raise LabError(f"the weights in {folder} do not fit its {CONFIG}: {wrong[0]}{more}; fetch or train it again")
+    if not all(bool(torch.isfinite(tensor).all()) for tensor in state.values() if tensor.is_floating_point()):
+        raise LabError(f"the weights in {folder} hold NaN or infinity; fetch or train it again")
+    model.load_state_dict(state)
+
+
+def _hash(folder: Path) -> str:
+    digest = hashlib.sha256((folder / CONFIG).read_bytes())
+    with (folder / WEIGHTS).open("rb") as stream:
+        while chunk := stream.read(2**20):
+            digest.update(chunk)
+    return digest.hexdigest()[:16]
+
+
+def _first_line(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        return f"{'.'.join(map(str, first['loc']))}: {first['msg'].lower()}"
+    return (str(error) or type(error).__name__).splitlines()[0]
+
+
+def _card(config: DetectorConfig, found: str) -> str:
+    training = "\n".join(f"| {key} | {value} |" for key, value in config.training.items())
+    metrics = "\n".join(f"| {key} | {value} |" for key, value in config.metrics.items())
+    calibrated = "calibrated" if config.calibration else "not calibrated: a raw sigmoid, no probability"
+    return f"""# {config.architecture}: is this face photo real or generated?
+
+Model hash `{found}`. Input: RGB, centre square, {config.preprocessing.size}×{config.preprocessing.size} pixels, in
+[-1, 1]. Output: one logit; its sigmoid is the score for "fake" ({calibrated}). Label order: 0 = real, 1 = fake.
+Threshold: {config.threshold}.
+
+Use it with `fauxlab scan PHOTO --model THIS_FOLDER`. A score is evidence, not proof: on generators, cameras and
+compressions that were not in training it can be wrong in either direction.
+
+| trained with | |
+|---|---|
+{training}
+
+| measured on validation | |
+|---|---|
+{metrics}
+"""

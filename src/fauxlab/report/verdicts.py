@@ -1,0 +1,41 @@
+"""Verdicts as a table, JSON or CSV, written as they come."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator
+from typing import TextIO
+
+from fauxlab.records import Verdict
+
+FIELDS = tuple(Verdict.model_fields)
+
+
+def write_verdicts(verdicts: Iterable[Verdict], form: str, stream: TextIO) -> Iterator[Verdict]:
+    """Write each verdict and pass it on. `form`: table, json (one array) or csv."""
+    if form == "csv":
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(FIELDS)
+    elif form == "json":
+        stream.write("[")
+    else:
+        stream.write(f"{'verdict':<8}{'score':>7}  path\n")
+    first = True
+    for verdict in verdicts:
+        if form == "csv":
+            writer.writerow(["" if v is None else v for v in verdict.model_dump().values()])
+        elif form == "json":
+            stream.write(("\n" if first else ",\n") + verdict.model_dump_json())
+        else:
+            stream.write(_line(verdict))
+        first = False
+        yield verdict
+    if form == "json":
+        stream.write("\n]\n")
+    stream.flush()
+
+
+def _line(verdict: Verdict) -> str:
+    if verdict.score is None:
+        return f"{'error':<8}{'':>7}  {verdict.path}: {verdict.message}\n"
+    return f"{verdict.label:<8}{verdict.score:>7.3f}  {verdict.path}\n"

@@ -1,0 +1,198 @@
+"""The report's experiments in order, beside its own figures.
+
+Iteration 1: a specialist for each generator. Iteration 2: one detector tuned stage by stage, then the same with ten
+epochs a stage. Beyond the report: one detector trained on all generators at once. Every training is a run folder of its
+own below `out`; a run that is finished is not repeated, one that was cut short is resumed.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import tomllib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fauxlab import __version__
+from fauxlab.config import Recipe, load_recipe
+from fauxlab.data.cache import ImageArray, load_images
+from fauxlab.data.manifest import Manifest
+from fauxlab.evaluation.detection import detection_report, predict_scores
+from fauxlab.models.bundle import Detector
+from fauxlab.records import SCHEMA_VERSION, DetectionReport, LabError
+from fauxlab.training.detector import OnStep, plan_training, run_name, stage_folder, train_detector
+from fauxlab.training.run import Run, describe_environment, write_text
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+# Table I of the report: the unified detector on DeepFakeFace.
+REPORT_TABLE = {
+    "inpainting": {"accuracy": 0.989167, "macro_f1": 0.989166},
+    "insight": {"accuracy": 0.963417, "macro_f1": 0.963374},
+    "text2img": {"accuracy": 0.997667, "macro_f1": 0.997667},
+}
+WORST = 24
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One training of the report's detector half. `part` is specialist, sequential, extended or joint."""
+
+    part: str
+    recipe: Recipe
+
+    @property
+    def name(self) -> str:
+        """The run folder's name."""
+        return run_name(self.recipe)
+
+
+def plan_experiments(manifest: Manifest, overrides: Sequence[str] = (), extended: bool = True) -> list[Experiment]:
+    """Specialists, sequential, extended, joint, in this order; `overrides` apply to each recipe."""
+    sets = list(overrides)
+    generators = load_recipe("unified-joint", sets).data.generators or manifest.generators
+    plan = [
+        Experiment("specialist", load_recipe("report-specialist", [*sets, f"data.generators={name}"]))
+        for name in generators
+    ]
+    plan.append(Experiment("sequential", load_recipe("report-unified", sets)))
+    if extended:
+        plan.append(Experiment("extended", load_recipe("report-unified-10", sets)))
+    plan.append(Experiment("joint", load_recipe("unified-joint", sets)))
+    return plan
+
+
+def reproduce_detector(
+    manifest: Manifest,
+    out: str | Path,
+    *,
+    overrides: Sequence[str] = (),
+    extended: bool = True,
+    on_step: Callable[[str], OnStep] | None = None,
+) -> dict[str, Any]:
+    """Run the detector experiments below `out`, judge them on the test split, and write `results.json`.
+
+    Called again it resumes where it stopped. `on_step` gets a run's name and gives that run's progress function.
+    Returns what `results.json` holds.
+    """
+    out = Path(out)
+    experiments = plan_experiments(manifest, overrides, extended)
+    for experiment in experiments:  # all that can be refused is refused before hours of training
+        plan_training(manifest, experiment.recipe)
+    if not len(manifest.test):
+        raise LabError("the manifest has no images in its test split; index more images")
+    runs = {
+        experiment.name: train_detector(
+            manifest, experiment.recipe, out, resume=True, on_step=on_step(experiment.name) if on_step else None
+        )
+        for experiment in experiments
+    }
+    images = load_images(manifest.test, experiments[0].recipe.data.size)
+    results = {
+        "schema_version": SCHEMA_VERSION,
+        "code_version": __version__,
+        "environment": describe_environment(manifest.data_hash),
+        "data": _describe_data(manifest),
+        "report_table": REPORT_TABLE,
+        "runs": [_describe_run(e, runs[e.name], images) for e in experiments],
+        "worst": _worst(runs[experiments[-1].name].folder, images),
+    }
+    write_text(out / "results.json", json.dumps(results, indent=1) + "\n")
+    return results
+
+
+def judge(detector: Detector, images: ImageArray, folder: Path) -> DetectionReport:
+    """Judge a detector on `images`; `folder` keeps the scores (CSV) and the report, and saves doing it twice."""
+    report_path = folder / "evaluation.json"
+    if report_path.exists():
+        known = DetectionReport.model_validate_json(report_path.read_text(encoding="utf-8"))
+        if (known.model_hash, known.data_hash) == (detector.hash, images.manifest.data_hash):
+            return known
+    scores = predict_scores(detector, images)
+    report = detection_report(
+        images.manifest,
+        scores,
+        model=detector.config.architecture,
+        model_hash=detector.hash,
+        threshold=detector.config.threshold,
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_scores(folder / "scores.csv", images.manifest, scores)
+    write_text(report_path, report.model_dump_json(indent=1) + "\n")
+    return report
+
+
+def _describe_run(experiment: Experiment, run: Run, images: ImageArray) -> dict[str, Any]:
+    log = list(run.read_log())
+    found: dict[str, Any] = {
+        "name": experiment.name,
+        "part": experiment.part,
+        "recipe": tomllib.loads(run.recipe.to_toml()),
+        "steps": [_pick(line, "images", "stage", "loss") for line in log if line["event"] == "step"],
+        "epochs": [{k: v for k, v in line.items() if k != "event"} for line in log if line["event"] == "epoch"],
+        "test": judge(run.model, images, run.folder / "test").model_dump(),
+        "stages": [],
+    }
+    if run.recipe.train.schedule == "sequential":
+        names = list(dict.fromkeys(line["stage"] for line in log if line["event"] == "epoch"))
+        for number, name in enumerate(names):
+            detector = Detector.from_pretrained(stage_folder(run, number, name))
+            report = judge(detector, images, run.folder / "test" / f"stage-{number + 1}-{name}")
+            found["stages"].append({"name": name, "test": report.model_dump()})
+    return found
+
+
+def _describe_data(manifest: Manifest) -> dict[str, Any]:
+    counts: dict[str, dict[str, int]] = {}
+    for (name, split), n in sorted(manifest.counts().items()):
+        counts.setdefault(name, {})[split] = n
+    return {
+        "hash": manifest.data_hash,
+        "images": len(manifest),
+        "groups": len({row.group for row in manifest.rows}),
+        "counts": counts,
+        "matched_reals": {name: manifest.matched_reals(name) for name in manifest.generators},
+    }
+
+
+def _worst(folder: Path, images: ImageArray) -> list[dict[str, Any]]:
+    """The joint detector's most confident errors on the test split."""
+    with (folder / "test" / "scores.csv").open(encoding="utf-8", errors="surrogateescape", newline="") as stream:
+        scores = np.array([float(row["score"]) for row in csv.DictReader(stream)])
+    labels = images.manifest.labels
+    wrong = np.flatnonzero((scores >= 0.5) != labels)
+    order = wrong[np.argsort(-np.abs(scores[wrong] - 0.5), kind="stable")][:WORST]
+    rows = images.manifest.rows
+    return [
+        {
+            "path": rows[i].path,
+            "truth": ("real", "fake")[rows[i].label],
+            "from": rows[i].generator or rows[i].source,
+            "score": float(scores[i]),
+            "row": int(i),
+        }
+        for i in order
+    ]
+
+
+def _write_scores(path: Path, manifest: Manifest, scores: NDArray[np.float64]) -> None:
+    aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    with aside.open("w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(("path", "label", "generator", "source", "group", "score"))
+        for row, score in zip(manifest.rows, scores.tolist(), strict=True):
+            truth = ("real", "fake")[row.label]
+            writer.writerow((row.path, truth, row.generator, row.source, row.group, f"{score:.6g}"))
+    os.replace(aside, path)
+
+
+def _pick(line: dict[str, Any], *keys: str) -> dict[str, Any]:
+    return {key: line[key] for key in keys}
+
+

@@ -1,0 +1,111 @@
+"""The one inference path: files in, verdicts out. The command line, Python and servers all go through here."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from fauxlab.data.files import SEPARATOR, FileReader, show, walk_images, zip_images
+from fauxlab.data.images import ImageError, decode, to_square
+from fauxlab.evaluation.detection import to_input
+from fauxlab.models.bundle import Detector
+from fauxlab.records import LabError, Verdict
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Decoded = tuple[NDArray[np.uint8], int, int]
+
+BATCH = 32  # pictures in memory at once; large ones are decoded one a worker
+
+
+class Scanner:
+    """Judges pictures with one detector.
+
+    >>> scanner = Scanner.from_pretrained("runs/latest/best")  # doctest: +SKIP
+    >>> scanner("photo.jpg").label  # doctest: +SKIP
+    'fake'
+    """
+
+    def __init__(self, detector: Detector) -> None:
+        self.detector = detector
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path) -> Scanner:
+        """A scanner for a model bundle. Raises LabError on a bundle that cannot be used."""
+        return cls(Detector.from_pretrained(folder))
+
+    def __call__(self, path: str | Path) -> Verdict:
+        """The verdict on one picture; one that cannot be read gets status "error"."""
+        return next(self.scan([str(path)]))
+
+    def scan(self, paths: Iterable[str]) -> Iterator[Verdict]:
+        """One verdict a path, in order, in constant memory."""
+        stream = iter(paths)
+        with FileReader() as reader, ThreadPoolExecutor(os.cpu_count()) as pool:
+
+            def load(path: str) -> Decoded | ImageError:
+                try:
+                    image = decode(reader.read(path))
+                    return to_square(image, self.detector.size), image.width, image.height
+                except ImageError as error:
+                    return error
+
+            while batch := list(islice(stream, BATCH)):
+                yield from self._judge(batch, list(pool.map(load, batch)))
+
+    def _judge(self, paths: list[str], loaded: list[Decoded | ImageError]) -> Iterator[Verdict]:
+        good = [item[0] for item in loaded if not isinstance(item, ImageError)]
+        scores = iter(self._scores(np.stack(good)) if good else [])
+        threshold = self.detector.config.threshold
+        for path, item in zip(paths, loaded, strict=True):
+            if isinstance(item, ImageError):
+                yield Verdict(path=show(path), status="error", message=str(item), model_hash=self.detector.hash)
+                continue
+            score = next(scores)
+            yield Verdict(
+                path=show(path),
+                status="ok",
+                label="fake" if score >= threshold else "real",
+                score=score,
+                calibrated=self.detector.config.calibration is not None,
+                threshold=threshold,
+                width=item[1],
+                height=item[2],
+                model_hash=self.detector.hash,
+            )
+
+    def _scores(self, pixels: NDArray[np.uint8]) -> list[float]:
+        with torch.inference_mode():
+            logits = self.detector.model(to_input(torch.from_numpy(pixels)))
+            scores: list[float] = self.detector.scores(logits.float()).double().tolist()
+        return scores
+
+
+def expand_paths(arguments: Iterable[str]) -> Iterator[str]:
+    """The pictures that the arguments name: files, `archive.zip!/member`, folders, zips, and glob patterns.
+
+    A path that leads nowhere is passed on, so that it is reported in its place. Raises LabError on a pattern that
+    matches nothing.
+    """
+    for argument in arguments:
+        path = Path(argument)
+        if path.is_dir():
+            yield from map(str, walk_images(path))
+        elif path.suffix.lower() == ".zip" and path.is_file():
+            yield from (f"{path}{SEPARATOR}{member}" for member in zip_images(path))
+        elif glob.has_magic(argument) and not path.exists():
+            matches = sorted(glob.iglob(argument, recursive=True))
+            if not matches:
+                raise LabError(f"nothing matches {argument!r}")
+            yield from expand_paths(matches)
+        else:
+            yield argument

@@ -1,0 +1,395 @@
+"""Detector training: stages of real plus generated images, one plain loop, exact resume."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from fauxlab import __version__
+from fauxlab.config import Recipe
+from fauxlab.data.augment import augment
+from fauxlab.data.cache import ImageArray, load_images
+from fauxlab.data.images import PIPELINE_VERSION
+from fauxlab.data.manifest import Manifest
+from fauxlab.evaluation.detection import Counts, auc, predict_logits, to_input
+from fauxlab.models import create_detector
+from fauxlab.models.bundle import Detector, DetectorConfig, Preprocessing
+from fauxlab.records import LabError
+from fauxlab.training.run import Run, open_run, seed_step
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Rows = NDArray[np.int64]
+
+LOG_EVERY = 10  # steps
+CHECKPOINT_SECONDS = 60.0
+# Called after every logged step with (images seen, images in all, mean loss).
+OnStep = Callable[[int, int, float], None]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A set of training rows seen for some epochs; a joint training is a single stage."""
+
+    name: str
+    rows: Rows
+    epochs: int
+    steps_per_epoch: int
+
+    @property
+    def steps(self) -> int:
+        """Steps in all its epochs."""
+        return self.epochs * self.steps_per_epoch
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a recipe means for a manifest, before any image is decoded."""
+
+    stages: tuple[Stage, ...]
+    val_rows: Rows
+    generators: tuple[str, ...]
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole training."""
+        return sum(stage.steps for stage in self.stages)
+
+    def at(self, step: int) -> tuple[int, int, int]:
+        """(stage, epoch within the stage, step within the epoch) of a global step."""
+        for number, stage in enumerate(self.stages):
+            if step < stage.steps:
+                return number, step // stage.steps_per_epoch, step % stage.steps_per_epoch
+            step -= stage.steps
+        raise IndexError(step)
+
+
+def run_name(recipe: Recipe) -> str:
+    """The run folder's default name: the recipe's, with the generator where it trains on a single one."""
+    single = recipe.train.schedule == "single" and len(recipe.data.generators) == 1
+    return f"{recipe.name}-{recipe.data.generators[0]}" if single else recipe.name
+
+
+def plan_training(manifest: Manifest, recipe: Recipe) -> Plan:
+    """Choose each stage's rows. Raises LabError when generators are unknown or a class has no images."""
+    train = recipe.train
+    generators = recipe.data.generators or manifest.generators
+    for name in generators:
+        if name not in manifest.generators:
+            raise LabError(f"no generator {name!r} in the manifest; it has {', '.join(manifest.generators) or 'none'}")
+    if train.schedule == "single" and len(generators) != 1:
+        raise LabError(
+            f"recipe {recipe.name} trains on one generator; add --set data.generators=NAME "
+            f"with one of {', '.join(manifest.generators)}"
+        )
+    parts = [generators] if train.schedule == "joint" else [[name] for name in generators]
+    stages = []
+    for part in parts:
+        rows = _rows(manifest, part, "train")
+        classes = {manifest.rows[i].label for i in rows}
+        if classes != {0, 1}:
+            lacking = "real" if 1 in classes or not classes else "fake"
+            raise LabError(
+                f"no {lacking} images to train on (generator {', '.join(part) or 'none'}, split train); "
+                "a detector needs both real and fake ones"
+            )
+        name = part[0] if len(part) == 1 else "joint"
+        stages.append(Stage(name, rows, train.epochs, max(1, len(rows) // train.batch)))
+    return Plan(tuple(stages), _rows(manifest, generators, "val"), tuple(generators))
+
+
+def train_detector(
+    manifest: Manifest,
+    recipe: Recipe,
+    out: str | Path = "runs",
+    *,
+    name: str | None = None,
+    resume: bool = False,
+    max_minutes: float | None = None,
+    on_step: OnStep | None = None,
+) -> Run:
+    """Train a detector into `out/name` and return its run; `run.model` is the detector.
+
+    `resume` continues a run from its last checkpoint, or does nothing when it is finished. After `max_minutes` the
+    run is checkpointed and left resumable. Under torchrun the same call trains on all processes. Raises LabError on
+    bad input, and when the loss is no longer finite (the files of that batch are named and logged).
+    """
+    deadline = time.monotonic() + 60 * max_minutes if max_minutes else math.inf
+    accelerator = Accelerator(mixed_precision=recipe.train.precision, cpu=not torch.cuda.is_available())
+    if recipe.train.batch % accelerator.num_processes:
+        raise LabError(
+            f"train.batch = {recipe.train.batch} cannot be shared evenly by {accelerator.num_processes} processes"
+        )
+    images = load_images(manifest, recipe.data.size)
+    plan = plan_training(images.manifest, recipe)
+    with accelerator.main_process_first():
+        folder = Path(out) / (name or run_name(recipe))
+        run = open_run(folder, recipe, images.manifest.data_hash, resume or not accelerator.is_main_process)
+    if not run.finished:
+        _train(accelerator, run, recipe, plan, images, deadline, on_step)
+    if accelerator.is_main_process:
+        _point_latest(Path(out), folder)
+    accelerator.wait_for_everyone()
+    return run
+
+
+def _train(
+    accelerator: Accelerator,
+    run: Run,
+    recipe: Recipe,
+    plan: Plan,
+    images: ImageArray,
+    deadline: float,
+    on_step: OnStep | None,
+) -> None:
+    train, main = recipe.train, accelerator.is_main_process
+    torch.manual_seed(train.seed)
+    network = create_detector(recipe.model.name, recipe.data.size, **recipe.model.options)
+    if accelerator.num_processes > 1 and accelerator.device.type == "cuda":
+        network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
+    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer: Any = torch.optim.Adam(
+        network.parameters(), train.lr, (train.beta1, train.beta2), weight_decay=train.weight_decay, fused=True
+    )
+    state = run.load_checkpoint()
+    if state is not None:
+        network.load_state_dict(state["model"])
+    model, optimizer = accelerator.prepare(network, optimizer)
+    if state is not None:
+        optimizer.load_state_dict(state["optimizer"])
+        if main:
+            run.rewind_log(state["log_bytes"])
+    step, best = (state["step"], state["best"]) if state else (0, -math.inf)
+    pixels = pixel_source(images, accelerator.device)
+    labels = torch.from_numpy(images.manifest.labels).float()
+    loss_of = nn.BCEWithLogitsLoss()
+    window: list[Tensor] = []
+    saved = time.monotonic()
+    model.train()
+    while step < plan.steps:
+        number, epoch, within = plan.at(step)
+        if within == 0 or not window and step == (state["step"] if state else 0):
+            order = epoch_order(images.manifest, plan.stages[number].rows, train.balance, (train.seed, number, epoch))
+        batch = order[within * train.batch : (within + 1) * train.batch]
+        mine = batch[accelerator.process_index :: accelerator.num_processes]
+        seed_step(train.seed, step, accelerator.process_index)
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(recipe, step, plan.steps)
+        inputs = augment(to_input(pixels(mine)), train.augment)
+        loss = loss_of(model(inputs), labels[mine].to(accelerator.device))
+        optimizer.zero_grad()
+        accelerator.backward(loss)
+        optimizer.step()
+        step += 1
+        window.append(loss.detach())
+        epoch_ends = within + 1 == plan.stages[number].steps_per_epoch
+        if len(window) < LOG_EVERY and not epoch_ends:
+            continue
+        losses = accelerator.reduce(torch.stack(window), "mean").cpu()
+        _check_finite(run, losses, step, plan, images, train, main)
+        window.clear()
+        stop = _any(accelerator, time.monotonic() > deadline)
+        if main:
+            run.log(
+                "step", step=step, images=step * train.batch, stage=plan.stages[number].name, loss=losses.mean().item()
+            )
+            if on_step:
+                on_step(step * train.batch, plan.steps * train.batch, losses.mean().item())
+        if epoch_ends:
+            best = _end_epoch(accelerator, run, recipe, plan, images, model, step, best)
+        if main and (epoch_ends or stop or time.monotonic() - saved > CHECKPOINT_SECONDS):
+            run.save_checkpoint(_state(accelerator, model, optimizer, step, best))
+            saved = time.monotonic()
+        if stop and step < plan.steps:
+            return
+    if main:
+        run.log("end", step=step, images=step * train.batch)
+
+
+def epoch_order(manifest: Manifest, rows: Rows, balance: str, key: tuple[int, int, int]) -> Rows:
+    """The rows of one epoch in the order they are seen; as many as `rows` holds, a pure function of its arguments.
+
+    Balanced epochs alternate real and fake, so that every even batch is half and half; a small set is repeated, each
+    image once before any twice.
+    """
+    rng = np.random.default_rng(key)
+    if balance == "none":
+        return rng.permutation(rows)
+    label = np.array([manifest.rows[i].label for i in rows])
+    generator = np.array([manifest.rows[i].generator for i in rows])
+    half = -(-len(rows) // 2)
+    pools = [rows[label == 1]]
+    if balance == "generator":
+        pools = [rows[(label == 1) & (generator == name)] for name in dict.fromkeys(generator[label == 1])]
+    fakes = np.concatenate([_repeat(pool, -(-half // len(pools)), rng) for pool in pools])
+    order = np.empty(2 * half, dtype=np.int64)
+    order[::2] = _repeat(rows[label == 0], half, rng)
+    order[1::2] = rng.permutation(fakes)[:half]
+    return order[: len(rows)]
+
+
+def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
+    """The learning rate at a step: constant, or a half cosine from train.lr to 0."""
+    share = 0.5 * (1 + math.cos(math.pi * step / steps)) if recipe.train.lr_schedule == "cosine" else 1.0
+    return recipe.train.lr * share
+
+
+def pixel_source(images: ImageArray, device: torch.device) -> Callable[[Rows], Tensor]:
+    """A function from rows to uint8 [n, 3, size, size] on the device; a GPU holds all images where they fit."""
+    if device.type == "cuda" and len(images) * 3 * images.size**2 < 0.5 * torch.cuda.mem_get_info(device)[0]:
+        resident = torch.from_numpy(images.take(np.arange(len(images)))).to(device)
+        return lambda rows: resident[torch.from_numpy(rows).to(device)]
+    return lambda rows: torch.from_numpy(images.take(rows)).to(device)
+
+
+def gather_logits(accelerator: Accelerator, model: nn.Module, images: ImageArray, rows: Rows, batch: int) -> Tensor:
+    """Logits [len(rows)] of every row exactly once, in order, each process computing its share; on every process."""
+    world, rank = accelerator.num_processes, accelerator.process_index
+    share = -(-len(rows) // world)
+    mine = predict_logits(model, images, rows[rank::world], batch)
+    padded = torch.zeros(share, device=accelerator.device)
+    padded[: len(mine)] = torch.from_numpy(mine)
+    gathered: Tensor = accelerator.gather(padded)
+    return gathered.view(world, share).T.flatten()[: len(rows)].cpu()  # undo the striding, drop the padding
+
+
+def _end_epoch(
+    accelerator: Accelerator,
+    run: Run,
+    recipe: Recipe,
+    plan: Plan,
+    images: ImageArray,
+    model: nn.Module,
+    step: int,
+    best: float,
+) -> float:
+    """Validate, log, and write best/ and the stage's bundle where due; returns the best selection value so far."""
+    network = accelerator.unwrap_model(model)
+    rows = plan.val_rows
+    metrics = {}
+    if len(rows):
+        logits = gather_logits(accelerator, network, images, rows, recipe.evaluate.batch)
+        metrics = _val_metrics(images.manifest, rows, logits)
+    number, epoch, _ = plan.at(step - 1)
+    stage = plan.stages[number]
+    value = float(step) if recipe.evaluate.select == "last" or not metrics else metrics["val_auc"]
+    if accelerator.is_main_process:
+        run.log("epoch", step=step, images=step * recipe.train.batch, stage=stage.name, epoch=epoch + 1, **metrics)
+        bundle = _bundle(network, run, recipe, plan, step, metrics)
+        if value > best or math.isnan(best):
+            bundle.save_pretrained(run.folder / "best")
+        if recipe.train.schedule == "sequential" and epoch + 1 == stage.epochs:
+            bundle.save_pretrained(stage_folder(run, number, stage.name))
+    return max(best, value)
+
+
+def stage_folder(run: Run, number: int, name: str) -> Path:
+    """Where a sequential run keeps the detector as it was after a stage (counted from 0)."""
+    return run.folder / "checkpoints" / f"stage-{number + 1}-{name}"
+
+
+def _val_metrics(manifest: Manifest, rows: Rows, logits: Tensor) -> dict[str, Any]:
+    labels = np.array([manifest.rows[i].label for i in rows])
+    truth = torch.from_numpy(labels)
+    right = ((logits > 0).long() == truth).numpy()
+    counts = Counts.of(labels, logits.double().numpy(), np.ones((1, len(rows))))
+    generators = np.array([manifest.rows[i].generator for i in rows])
+    called = {name: float(right[generators == name].mean()) for name in manifest.generators if name in generators}
+    return {
+        "val_loss": float(nn.functional.binary_cross_entropy_with_logits(logits, truth.float())),
+        "val_accuracy": float(right.mean()),
+        "val_auc": float(auc(counts)[0]),
+        "val_real_accuracy": float(right[labels == 0].mean()) if (labels == 0).any() else None,
+        "val_fake_accuracy": called,
+    }
+
+
+def _bundle(network: nn.Module, run: Run, recipe: Recipe, plan: Plan, step: int, metrics: dict[str, Any]) -> Detector:
+    config = DetectorConfig(
+        architecture=recipe.model.name,
+        options=recipe.model.options,
+        preprocessing=Preprocessing(size=recipe.data.size, pipeline_version=PIPELINE_VERSION),
+        training={
+            "recipe": recipe.name,
+            "generators": list(plan.generators),
+            "images": step * recipe.train.batch,
+            "seed": recipe.train.seed,
+            "data_hash": run.environment["data_hash"],
+            "fauxlab": __version__,
+        },
+        metrics=metrics,
+    )
+    return Detector(network, config)
+
+
+def _state(accelerator: Accelerator, model: nn.Module, optimizer: Any, step: int, best: float) -> dict[str, Any]:
+    return {
+        "step": step,
+        "best": best,
+        "model": accelerator.unwrap_model(model).state_dict(),
+        "optimizer": optimizer.state_dict(),
+    }
+
+
+def _check_finite(
+    run: Run, losses: Tensor, step: int, plan: Plan, images: ImageArray, train: Any, main: bool
+) -> None:
+    """Stop at the first step of the window whose loss is not finite, before anything of it is saved."""
+    bad = (~torch.isfinite(losses)).nonzero().flatten()
+    if not len(bad):
+        return
+    at = step - len(losses) + int(bad[0])
+    number, epoch, within = plan.at(at)
+    order = epoch_order(images.manifest, plan.stages[number].rows, train.balance, (train.seed, number, epoch))
+    files = [images.manifest.rows[i].path for i in order[within * train.batch : (within + 1) * train.batch]]
+    if main:
+        run.log("not_finite", step=at, loss=str(losses[bad[0]].item()), files=files)
+    raise LabError(
+        f"the loss became {losses[bad[0]].item()} at step {at} (train.lr = {train.lr}); the last checkpoint is intact. "
+        f"Lower train.lr, or look at this batch's files: {', '.join(files)}"
+    )
+
+
+def _repeat(pool: Rows, count: int, rng: np.random.Generator) -> Rows:
+    rounds = [rng.permutation(pool) for _ in range(-(-count // len(pool)))]
+    return np.concatenate([pool[:0], *rounds])[:count]
+
+
+def _rows(manifest: Manifest, generators: list[str], split: str) -> Rows:
+    """Rows of the generators' fakes and of the reals matched with any of them."""
+    reals = {source for name in generators for source in manifest.matched_reals(name)} or set(manifest.sources)
+    return np.array(
+        [
+            i
+            for i, row in enumerate(manifest.rows)
+            if row.split == split and (row.generator in generators if row.label else row.source in reals)
+        ],
+        dtype=np.int64,
+    )
+
+
+def _any(accelerator: Accelerator, flag: bool) -> bool:
+    if accelerator.num_processes == 1:
+        return flag
+    return bool(accelerator.gather(torch.tensor([flag], device=accelerator.device)).any())
+
+
+def _point_latest(out: Path, folder: Path) -> None:
+    """`out/latest` leads to the run trained last; without links on the file system there is none."""
+    aside = out / f".latest.{os.getpid()}"
+    try:
+        aside.symlink_to(folder.name, target_is_directory=True)
+        os.replace(aside, out / "latest")
+    except OSError:
+        aside.unlink(missing_ok=True)

@@ -1,0 +1,184 @@
+"""The run folder: recipe, environment, log, atomic checkpoints, and the check that a resumed run is the same run.
+
+Nothing random is stored: every draw of a step follows from the recipe's seed, the step and the process, so a run that
+was killed repeats from its last checkpoint exactly what it would have done.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from fauxlab import __version__
+from fauxlab.config import Recipe, difference, parse_recipe
+from fauxlab.records import LabError
+
+if TYPE_CHECKING:
+    from fauxlab.models.bundle import Detector
+
+PACKAGES = ("torch", "accelerate", "numpy", "pillow", "safetensors")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training's folder."""
+
+    folder: Path
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe that the run was started with."""
+        return parse_recipe(_read_toml(self.folder / "config.toml"), str(self.folder / "config.toml"))
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """Machine, versions, command and data hash, as they were at the start."""
+        data: dict[str, Any] = json.loads((self.folder / "environment.json").read_text(encoding="utf-8"))
+        return data
+
+    @property
+    def model(self) -> Detector:
+        """The detector in `best/`."""
+        from fauxlab.models.bundle import Detector
+
+        return Detector.from_pretrained(self.folder / "best")
+
+    @property
+    def finished(self) -> bool:
+        """Whether the training reached its end."""
+        return any(line["event"] == "end" for line in self.read_log())
+
+    def read_log(self) -> Iterator[dict[str, Any]]:
+        """The lines of log.jsonl; a last line cut short by a kill is left out."""
+        path = self.folder / "log.jsonl"
+        if path.exists():
+            for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+                if line.endswith("\n"):
+                    yield json.loads(line)
+
+    def log(self, event: str, **values: Any) -> None:
+        """Append one line to log.jsonl."""
+        with (self.folder / "log.jsonl").open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps({"event": event, **values}) + "\n")
+
+    def save_checkpoint(self, state: dict[str, Any]) -> None:
+        """Replace the checkpoint at one stroke; the log's length goes with it."""
+        log = self.folder / "log.jsonl"
+        if log.exists():
+            with log.open("rb") as stream:
+                os.fsync(stream.fileno())
+        folder = self.folder / "checkpoints"
+        folder.mkdir(exist_ok=True)
+        aside = folder / "last.pt.tmp"
+        with aside.open("wb") as stream:
+            torch.save({**state, "log_bytes": log.stat().st_size if log.exists() else 0}, stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(aside, folder / "last.pt")
+
+    def load_checkpoint(self) -> dict[str, Any] | None:
+        """The last checkpoint, or None before the first. Raises LabError on one that is damaged or carries code."""
+        path = self.folder / "checkpoints" / "last.pt"
+        if not path.exists():
+            return None
+        try:
+            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+            if not {"step", "log_bytes", "model", "optimizer"} <= state.keys():
+                raise ValueError("it lacks parts")
+        except Exception as error:  # the unpickler raises whatever the bytes make it raise
+            raise LabError(
+                f"checkpoint {path} cannot be used ({str(error).splitlines()[0][:120]}): damaged, or a pickle with code "
+                "in it, which is never run; delete it to start over"
+            ) from None
+        return state
+
+    def rewind_log(self, length: int) -> None:
+        """Cut log.jsonl back to its length at the checkpoint; what follows will be written again."""
+        path = self.folder / "log.jsonl"
+        if path.exists() and path.stat().st_size > length:
+            os.truncate(path, length)
+
+
+def open_run(folder: Path, recipe: Recipe, data_hash: str, resume: bool) -> Run:
+    """Create a run folder, or reopen one for the same recipe and data.
+
+    Raises LabError when the folder is taken and `resume` is off, or when it was made with other parameters (the
+    difference is shown).
+    """
+    run = Run(folder)
+    if not (folder / "config.toml").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(folder / "environment.json", json.dumps(describe_environment(data_hash), indent=2) + "\n")
+        write_text(folder / "config.toml", recipe.to_toml())
+        return run
+    if not resume:
+        raise LabError(f"{folder} holds a run already; continue it with --resume, or choose another --name or --out")
+    changes = difference(_read_toml(folder / "config.toml"), tomllib.loads(recipe.to_toml()))
+    changes += difference({"data": run.environment.get("data_hash")}, {"data": data_hash})
+    if changes:
+        raise LabError(f"{folder} was started with other parameters, so it cannot be resumed: " + "; ".join(changes))
+    return run
+
+
+def describe_environment(data_hash: str) -> dict[str, Any]:
+    """What a reader needs to judge or repeat a run: versions, machine, command, data."""
+    return {
+        "fauxlab": __version__,
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "cpus": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "command": " ".join(["fauxlab", *sys.argv[1:]]),
+        "data_hash": data_hash,
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def seed_step(seed: int, step: int, rank: int) -> None:
+    """Seed torch for one step of one process; the same three numbers always give the same draws."""
+    torch.manual_seed(((seed * 1_000_003 + step) * 1_009 + rank) % 2**63)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    aside.write_text(text, encoding="utf-8")
+    os.replace(aside, path)
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise LabError(f"{path} cannot be read: {error}") from error
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor()
