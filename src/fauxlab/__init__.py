@@ -1,5 +1,61 @@
-"""fauxlab: a laboratory for fake faces."""
+"""fauxlab: a laboratory for fake faces.
+
+>>> import fauxlab as fl
+>>> data = fl.index("faces/").split(seed=0)  # doctest: +SKIP
+>>> run = fl.train_detector(data, fl.recipe("unified-joint"))  # doctest: +SKIP
+>>> print(fl.evaluate(run.model, data.test).table())  # doctest: +SKIP
+>>> verdict = fl.Scanner.from_pretrained("runs/latest/best")("photo.jpg")  # doctest: +SKIP
+"""
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from fauxlab.config import load_recipe as recipe
+    from fauxlab.data.manifest import Manifest, index
+    from fauxlab.evaluation.detection import evaluate
+    from fauxlab.models.bundle import Detector
+    from fauxlab.records import DetectionReport, LabError, Verdict
+    from fauxlab.reproduce import reproduce_detector
+    from fauxlab.scan import Scanner
+    from fauxlab.training.detector import train_detector
+
+# Public name → where it is defined; imported on first use, so that `import fauxlab` costs nothing.
+_PUBLIC = {
+    "DetectionReport": "fauxlab.records:DetectionReport",
+    "Detector": "fauxlab.models.bundle:Detector",
+    "LabError": "fauxlab.records:LabError",
+    "Manifest": "fauxlab.data.manifest:Manifest",
+    "Scanner": "fauxlab.scan:Scanner",
+    "Verdict": "fauxlab.records:Verdict",
+    "evaluate": "fauxlab.evaluation.detection:evaluate",
+    "index": "fauxlab.data.manifest:index",
+    "recipe": "fauxlab.config:load_recipe",
+    "reproduce_detector": "fauxlab.reproduce:reproduce_detector",
+    "train_detector": "fauxlab.training.detector:train_detector",
+}
+
+__all__ = [
+    "DetectionReport",
+    "Detector",
+    "LabError",
+    "Manifest",
+    "Scanner",
+    "Verdict",
+    "evaluate",
+    "index",
+    "recipe",
+    "reproduce_detector",
+    "train_detector",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'fauxlab' has no attribute {name!r}")
+    module, _, attribute = _PUBLIC[name].partition(":")
+    return getattr(import_module(module), attribute)

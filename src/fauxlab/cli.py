@@ -154,9 +154,7 @@ def detector_train(
                 skipped = load_images(data, experiment.data.size, advance).skipped
             _report_skipped(skipped)
         on_step = _on_step(stack, title) if _is_main() else None
-        run = train_detector(
-            data, experiment, out, name=name, resume=resume, max_minutes=max_minutes, on_step=on_step
-        )
+        run = train_detector(data, experiment, out, name=name, resume=resume, max_minutes=max_minutes, on_step=on_step)
     if _is_main():
         _say(f"{'finished' if run.finished else 'stopped, continue with --resume'}: {run.folder}")
 
@@ -191,7 +189,9 @@ def reproduce(
     out: Out = Path("runs/reproduce"),
     sets: Sets = None,
     extended: Annotated[bool, typer.Option(help="include the ten-epoch stages (report-unified-10)")] = True,
-    show_images: Annotated[bool, typer.Option("--show-images", help="put the worst errors' pictures in the page")] = False,
+    show_images: Annotated[
+        bool, typer.Option("--show-images", help="put the worst errors' pictures in the page")
+    ] = False,
 ) -> None:
     """Run the report's experiments in order and write report.html and results.json; resumes where it stopped."""
     from fauxlab.data.manifest import Manifest
@@ -252,7 +252,9 @@ def recipes_show(name: str) -> None:
 
 
 @recipes_app.command("copy")
-def recipes_copy(name: str, to: Annotated[Path | None, typer.Argument(help="file to write; NAME.toml by default")] = None) -> None:
+def recipes_copy(
+    name: str, to: Annotated[Path | None, typer.Argument(help="file to write; NAME.toml by default")] = None
+) -> None:
     """Copy a recipe, to change it and train with --recipe FILE."""
     from fauxlab.config import recipe_text
     from fauxlab.records import LabError
@@ -323,7 +325,6 @@ def _index(
 def _reproduce(manifest: Manifest, out: Path, sets: list[str], extended: bool, show_images: bool) -> None:
     from fauxlab.config import load_recipe
     from fauxlab.data.cache import load_images
-    from fauxlab.report.html import write_report
     from fauxlab.reproduce import reproduce_detector
 
     size = load_recipe("unified-joint", sets).data.size
@@ -333,6 +334,8 @@ def _reproduce(manifest: Manifest, out: Path, sets: list[str], extended: bool, s
         results = reproduce_detector(
             manifest, out, overrides=sets, extended=extended, on_step=lambda name: _on_step(stack, name)
         )
+    from fauxlab.report.html import write_report
+
     page = write_report(results, out, manifest if show_images else None)
     _say(f"wrote {page} and {out / 'results.json'}")
 

@@ -57,34 +57,32 @@ def _bar(title: str) -> Iterator[Show]:
 
 @contextmanager
 def _lines(title: str) -> Iterator[Show]:
-    rate, last = _rate(), time.monotonic()
-    state: tuple[int, int | None, str] | None = None
-
-    def line() -> None:
-        if state:
-            done, total, remark = state
-            of = f"/{total:,}" if total else ""
-            print(f"{title}: {done:,}{of} images, {rate(done):,.0f}/s{remark and f', {remark}'}", file=sys.stderr)
+    rate, last, pending = _rate(), time.monotonic(), ""
 
     def show(done: int, total: int | None, remark: str) -> None:
-        nonlocal state, last
-        state = (done, total, remark)
+        nonlocal last, pending
+        of = f"/{total:,}" if total else ""
+        pending = f"{title}: {done:,}{of} images, {rate(done):,.0f}/s{remark and f', {remark}'}"
         if time.monotonic() - last > PLAIN_SECONDS:
-            last = time.monotonic()
-            line()
+            print(pending, file=sys.stderr)
+            last, pending = time.monotonic(), ""
 
     yield show
-    line()
+    if pending:
+        print(pending, file=sys.stderr)
 
 
 def _rate() -> Callable[[int], float]:
-    """Images per second since the first call's count: a resumed run does not count what it did before."""
-    start: tuple[int, float] | None = None
+    """Images per second between the first call and this one: what a resumed run did before does not count."""
+    began = time.monotonic()
+    first: int | None = None
 
     def rate(done: int) -> float:
-        nonlocal start
-        now = time.monotonic()
-        start = start or (0 if done < 1000 else done, now - 1e-3)
-        return (done - start[0]) / max(now - start[1], 1e-3)
+        nonlocal began, first
+        if first is None:
+            # A first report of many images is where a resumed run stands, not what it did just now.
+            first = done if done > 2000 else 0
+            began = time.monotonic() if first else began
+        return (done - first) / max(time.monotonic() - began, 1e-3)
 
     return rate

@@ -194,5 +194,3 @@ def _write_scores(path: Path, manifest: Manifest, scores: NDArray[np.float64]) -
 
 def _pick(line: dict[str, Any], *keys: str) -> dict[str, Any]:
     return {key: line[key] for key in keys}
-
-

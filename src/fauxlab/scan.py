@@ -84,8 +84,9 @@ class Scanner:
             )
 
     def _scores(self, pixels: NDArray[np.uint8]) -> list[float]:
+        device = next(self.detector.model.parameters()).device
         with torch.inference_mode():
-            logits = self.detector.model(to_input(torch.from_numpy(pixels)))
+            logits = self.detector.model(to_input(torch.from_numpy(pixels).to(device)))
             scores: list[float] = self.detector.scores(logits.float()).double().tolist()
         return scores
 

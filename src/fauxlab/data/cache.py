@@ -79,7 +79,9 @@ def load_images(
             known = _read_index(store, size)
     kept = manifest.where(lambda row: row.sha256 in known)
     if not len(kept):
-        raise LabError(f"none of the manifest's {len(manifest)} images can be read; the first: {next(iter(skipped.items()))}")
+        raise LabError(
+            f"none of the manifest's {len(manifest)} images can be read; the first: {next(iter(skipped.items()))}"
+        )
     pixels = np.memmap(store / "images.u8", np.uint8, "r", shape=(len(known), 3, size, size))
     slots = np.array([known[row.sha256] for row in kept.rows], dtype=np.int64)
     return ImageArray(kept, size, pixels, slots, tuple(skipped.items()))

@@ -44,9 +44,7 @@ def zip_images(archive: Path) -> list[str]:
     with _open_zip(archive) as opened:
         names = [info.filename for info in opened.infolist() if not info.is_dir()]
     return [
-        name
-        for name in names
-        if PurePosixPath(name).suffix.lower() in SUFFIXES and not name.startswith("__MACOSX/")
+        name for name in names if PurePosixPath(name).suffix.lower() in SUFFIXES and not name.startswith("__MACOSX/")
     ]
 
 

@@ -11,7 +11,16 @@ import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import (  # the plugins register the decoders of FORMATS; without them Image.open may load all there are
+    BmpImagePlugin,  # noqa: F401
+    GifImagePlugin,  # noqa: F401
+    Image,
+    ImageOps,
+    JpegImagePlugin,  # noqa: F401
+    PngImagePlugin,  # noqa: F401
+    TiffImagePlugin,  # noqa: F401
+    WebPImagePlugin,  # noqa: F401
+)
 
 from fauxlab.records import LabError
 
@@ -25,7 +34,7 @@ MAX_PIXELS = 2**27  # 134 megapixels: above any phone's default mode, far below 
 MIN_SIDE = 16
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 # Only formats that people keep photos in: other decoders (EPS, for one, starts a program) never see hostile bytes.
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "GIF", "TIFF")
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 
 
 class ImageError(LabError):
@@ -57,6 +66,8 @@ def decode(data: bytes, at_least: int | None = None) -> Image.Image:
                 return _to_rgb(ImageOps.exif_transpose(image))
     except Image.UnidentifiedImageError:
         raise ImageError("not an image in a known format (" + ", ".join(FORMATS) + ")") from None
+    except Image.DecompressionBombError:
+        raise ImageError(f"above the limit of {MAX_PIXELS:,} pixels") from None
     except Exception as error:
         raise ImageError(f"cannot be decoded: {str(error) or type(error).__name__}") from error
     if width * height > MAX_PIXELS:

@@ -132,7 +132,10 @@ class Manifest:
     def pair(self, reals: Mapping[str, Sequence[str]]) -> Manifest:
         """Set which real sources each named generator's fakes are compared with."""
         for name, sources in reals.items():
-            for word, known, kind in [(name, self.generators, "generator"), *((s, self.sources, "source") for s in sources)]:
+            for word, known, kind in [
+                (name, self.generators, "generator"),
+                *((s, self.sources, "source") for s in sources),
+            ]:
                 if word not in known:
                     raise LabError(f"no {kind} {word!r} in this manifest; it has {', '.join(known) or 'none'}")
         return replace(
@@ -151,7 +154,7 @@ class Manifest:
         """Write the table as CSV, whole or not at all; paths are relative where the data lies below it."""
         base = path.absolute().parent
         inside = self.root.is_relative_to(base)
-        prefix = self.root.relative_to(base) if inside else self.root
+        prefix = "" if self.root == base else self.root.relative_to(base) if inside else self.root
         path.parent.mkdir(parents=True, exist_ok=True)
         aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
         with aside.open("w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
@@ -295,4 +298,3 @@ def _parse(path: Path, columns: Sequence[str] | None, reader: Iterable[dict[str,
 
 def _is_sha256(text: str) -> bool:
     return len(text) == 64 and all(c in "0123456789abcdef" for c in text)
-

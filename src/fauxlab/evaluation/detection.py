@@ -129,7 +129,6 @@ def score_set(
     seed: int = 0,
 ) -> DetectionScores:
     """All metrics of one set of images with 95 % intervals over groups. Labels, scores and groups are [N]."""
-    unique, codes = np.unique(np.asarray(groups), return_inverse=True)
     called = scores >= threshold
 
     def measure(weights: Floats) -> dict[str, Floats]:
@@ -146,14 +145,14 @@ def score_set(
             "ece": expected_calibration_error(labels, scores, weights),
         }
 
-    figures = _with_intervals(measure, codes, len(unique), bootstrap, seed)
+    figures = _with_intervals(measure, groups, bootstrap, seed)
     tn, fp, fn, tp = confusion_counts(labels, called, np.ones((1, len(labels))))[0].astype(int).tolist()
     return DetectionScores(
         name=name,
         reals=reals,
         n_real=tn + fp,
         n_fake=fn + tp,
-        n_groups=len(unique),
+        n_groups=len(set(groups)),
         confusion=Confusion(real_as_real=tn, real_as_fake=fp, fake_as_real=fn, fake_as_fake=tp),
         **figures,
     )
@@ -179,14 +178,16 @@ def detection_report(
         return score_set(name, labels[keep], scores[keep], groups[keep].tolist(), reals, threshold, bootstrap, seed)
 
     per_generator = [
-        part(name, (generators == name) & (labels == 1) | np.isin(sources, reals := manifest.matched_reals(name)), reals)
+        part(
+            name, (generators == name) & (labels == 1) | np.isin(sources, reals := manifest.matched_reals(name)), reals
+        )
         for name in manifest.generators
     ]
-    real_accuracy = {}
-    for source in manifest.sources:
-        keep = sources == source
-        alone = part(source, keep, [source])
-        real_accuracy[source] = alone.accuracy
+    real_accuracy = {
+        source: _share(~(scores[keep] >= threshold), groups[keep].tolist(), bootstrap, seed)
+        for source in manifest.sources
+        if (keep := sources == source).any()
+    }
     splits = sorted({row.split for row in manifest.rows})
     return DetectionReport(
         model=model,
@@ -256,9 +257,19 @@ def to_input(pixels: torch.Tensor) -> torch.Tensor:
     return pixels.to(dtype=torch.float32, memory_format=torch.channels_last).div_(127.5).sub_(1)
 
 
+def _share(hits: NDArray[np.bool_], groups: Sequence[str], bootstrap: int, seed: int) -> Interval:
+    def measure(weights: Floats) -> dict[str, Floats]:
+        return {"share": weights @ hits / weights.sum(axis=1)}
+
+    return _with_intervals(measure, groups, bootstrap, seed)["share"]
+
+
 def _with_intervals(
-    measure: Callable[[Floats], dict[str, Floats]], codes: NDArray[np.int64], n_groups: int, bootstrap: int, seed: int
+    measure: Callable[[Floats], dict[str, Floats]], groups: Sequence[str], bootstrap: int, seed: int
 ) -> dict[str, Interval]:
+    """Each figure that `measure` gives for weights [R, N], with its percentile interval over drawn groups."""
+    unique, codes = np.unique(np.asarray(groups), return_inverse=True)
+    n_groups = len(unique)
     point = {name: float(value[0]) for name, value in measure(np.ones((1, len(codes)))).items()}
     samples: dict[str, list[Floats]] = {name: [] for name in point}
     if n_groups >= MIN_GROUPS:
@@ -275,5 +286,7 @@ def _with_intervals(
         drawn = drawn[np.isfinite(drawn)]
         low, high = np.percentile(drawn, [2.5, 97.5]).tolist() if len(drawn) else (None, None)
         known = bool(np.isfinite(value))
-        intervals[name] = Interval(value=value if known else None, low=low if known else None, high=high if known else None)
+        intervals[name] = Interval(
+            value=value if known else None, low=low if known else None, high=high if known else None
+        )
     return intervals

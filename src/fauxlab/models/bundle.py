@@ -96,8 +96,11 @@ class Detector:
         return Detector(self.model, self.config, found)
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path) -> Detector:
-        """Read a bundle. Raises LabError when a part is missing, damaged, or does not fit the architecture."""
+    def from_pretrained(cls, folder: str | Path, device: str | None = None) -> Detector:
+        """Read a bundle onto `device` (by default a GPU where there is one).
+
+        Raises LabError when a part is missing, damaged, or does not fit the architecture.
+        """
         folder = Path(folder)
         if folder.is_file():
             raise LabError(
@@ -117,7 +120,8 @@ class Detector:
         except (SafetensorError, OSError, ValueError) as error:
             raise LabError(f"{folder / WEIGHTS} is damaged or no safetensors file: {_first_line(error)}") from None
         _fit(model, state, folder)
-        return cls(model.eval(), config, _hash(folder))
+        where = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        return cls(model.eval().to(where), config, _hash(folder))
 
 
 def _fit(model: nn.Module, state: dict[str, torch.Tensor], folder: Path) -> None:

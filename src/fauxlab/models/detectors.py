@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
@@ -30,6 +31,8 @@ class ReportCNN(nn.Module):
         slope: float = 0.2,
     ) -> None:
         super().__init__()
+        if not 0 <= dropout < 1:
+            raise ValueError(f"dropout {dropout!r}, expected a share from 0 to below 1")
         if norm not in ("batch", "none"):
             raise ValueError(f"norm {norm!r}, expected batch or none")
         if size % 2 ** len(widths):
@@ -44,7 +47,7 @@ class ReportCNN(nn.Module):
                 layers.append(nn.BatchNorm2d(width))
             layers.append(nn.LeakyReLU(slope, inplace=True))
             if i > 0 and dropout > 0:
-                layers.append(nn.Dropout(dropout))
+                layers.append(Dropout(dropout))
             channels = width
         self.features = nn.Sequential(*layers)
         self.head = nn.Linear(channels * (size // 2 ** len(widths)) ** 2, 1)
@@ -53,3 +56,30 @@ class ReportCNN(nn.Module):
         """Float [N, 3, size, size] in [-1, 1] to logits [N]."""
         logits: Tensor = self.head(self.features(images).flatten(1))
         return logits[:, 0]
+
+
+class Dropout(nn.Module):
+    """Elementwise dropout (Srivastava et al., 2014) whose mask is cheap on a CPU.
+
+    PyTorch draws a CPU mask one Bernoulli number at a time, which costs the report's network a quarter of its training
+    time; here one 64-bit draw decides four elements, each with a probability exact to 1/65536. On other devices
+    PyTorch's own kernel is used.
+    """
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.p = p
+        self._cut = round(p * 65536)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Zero a share `p` of the elements in training, and scale the rest so that the mean stays."""
+        if not self.training or self._cut == 0:
+            return x
+        if x.device.type != "cpu":
+            return nn.functional.dropout(x, self.p, training=True)
+        # The full range must be asked for: by default random_() leaves the sign bit, one lane's top bit, at 0.
+        draws = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None).view(torch.int16)
+        kept = (draws[: x.numel()] >= self._cut - 32768).to(x.dtype).mul_(65536 / (65536 - self._cut))
+        # Elements are independent, so any arrangement of the draws will do; the input's own needs no copy.
+        dense = x.is_contiguous() or x.is_contiguous(memory_format=torch.channels_last)
+        return x * (kept.as_strided(x.shape, x.stride()) if dense else kept.view(x.shape))

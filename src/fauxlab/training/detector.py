@@ -144,6 +144,16 @@ def train_detector(
     return run
 
 
+@dataclass
+class _State:
+    """What a checkpoint holds."""
+
+    model: nn.Module
+    optimizer: Any
+    step: int
+    best: float
+
+
 def _train(
     accelerator: Accelerator,
     run: Run,
@@ -153,7 +163,60 @@ def _train(
     deadline: float,
     on_step: OnStep | None,
 ) -> None:
+    """The loop. Everything random in it is a function of the recipe's seed, the step and the process."""
     train, main = recipe.train, accelerator.is_main_process
+    state = _start(accelerator, run, recipe)
+    pixels = pixel_source(images, accelerator.device)
+    labels = torch.from_numpy(images.manifest.labels).float()
+    loss_of = nn.BCEWithLogitsLoss()
+    window: list[Tensor] = []
+    order: Rows | None = None
+    saved = time.monotonic()
+    state.model.train()
+    while state.step < plan.steps:
+        number, epoch, within = plan.at(state.step)
+        stage = plan.stages[number]
+        if order is None or within == 0:
+            order = epoch_order(images.manifest, stage.rows, train.balance, (train.seed, number, epoch))
+        batch = order[within * train.batch : (within + 1) * train.batch]
+        mine = batch[accelerator.process_index :: accelerator.num_processes]
+        seed_step(train.seed, state.step, accelerator.process_index)
+        for group in state.optimizer.param_groups:
+            group["lr"] = learning_rate(recipe, state.step, plan.steps)
+        inputs = augment(to_input(pixels(mine)), train.augment)
+        loss = loss_of(state.model(inputs), labels[mine].to(accelerator.device))
+        state.optimizer.zero_grad()
+        accelerator.backward(loss)
+        state.optimizer.step()
+        state.step += 1
+        window.append(loss.detach())
+        epoch_ends = within + 1 == stage.steps_per_epoch
+        if len(window) < LOG_EVERY and not epoch_ends:
+            continue
+        # Reading a loss waits for the device, so finiteness, log, clock and checkpoint share one reading.
+        losses = accelerator.reduce(torch.stack(window), "mean").cpu()
+        window.clear()
+        _check_finite(run, losses, state.step, plan, images, train, main)
+        stop = _any(accelerator, time.monotonic() > deadline)
+        seen, mean = state.step * train.batch, losses.mean().item()
+        if main:
+            run.log("step", step=state.step, images=seen, stage=stage.name, loss=mean)
+            if on_step:
+                on_step(seen, plan.steps * train.batch, mean)
+        if epoch_ends:
+            state.best = _end_epoch(accelerator, run, recipe, plan, images, state)
+        if main and (epoch_ends or stop or time.monotonic() - saved > CHECKPOINT_SECONDS):
+            run.save_checkpoint(_checkpoint(accelerator, state))
+            saved = time.monotonic()
+        if stop:
+            break
+    if main and state.step == plan.steps:
+        run.log("end", step=state.step, images=state.step * train.batch)
+
+
+def _start(accelerator: Accelerator, run: Run, recipe: Recipe) -> _State:
+    """Build network and optimiser, fresh or from the run's checkpoint, and hand them to the engine."""
+    train = recipe.train
     torch.manual_seed(train.seed)
     network = create_detector(recipe.model.name, recipe.data.size, **recipe.model.options)
     if accelerator.num_processes > 1 and accelerator.device.type == "cuda":
@@ -162,59 +225,18 @@ def _train(
     optimizer: Any = torch.optim.Adam(
         network.parameters(), train.lr, (train.beta1, train.beta2), weight_decay=train.weight_decay, fused=True
     )
-    state = run.load_checkpoint()
-    if state is not None:
-        network.load_state_dict(state["model"])
+    saved = run.load_checkpoint()
+    if saved is not None:
+        network.load_state_dict(saved["model"])
     model, optimizer = accelerator.prepare(network, optimizer)
-    if state is not None:
-        optimizer.load_state_dict(state["optimizer"])
-        if main:
-            run.rewind_log(state["log_bytes"])
-    step, best = (state["step"], state["best"]) if state else (0, -math.inf)
-    pixels = pixel_source(images, accelerator.device)
-    labels = torch.from_numpy(images.manifest.labels).float()
-    loss_of = nn.BCEWithLogitsLoss()
-    window: list[Tensor] = []
-    saved = time.monotonic()
-    model.train()
-    while step < plan.steps:
-        number, epoch, within = plan.at(step)
-        if within == 0 or not window and step == (state["step"] if state else 0):
-            order = epoch_order(images.manifest, plan.stages[number].rows, train.balance, (train.seed, number, epoch))
-        batch = order[within * train.batch : (within + 1) * train.batch]
-        mine = batch[accelerator.process_index :: accelerator.num_processes]
-        seed_step(train.seed, step, accelerator.process_index)
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(recipe, step, plan.steps)
-        inputs = augment(to_input(pixels(mine)), train.augment)
-        loss = loss_of(model(inputs), labels[mine].to(accelerator.device))
-        optimizer.zero_grad()
-        accelerator.backward(loss)
-        optimizer.step()
-        step += 1
-        window.append(loss.detach())
-        epoch_ends = within + 1 == plan.stages[number].steps_per_epoch
-        if len(window) < LOG_EVERY and not epoch_ends:
-            continue
-        losses = accelerator.reduce(torch.stack(window), "mean").cpu()
-        _check_finite(run, losses, step, plan, images, train, main)
-        window.clear()
-        stop = _any(accelerator, time.monotonic() > deadline)
-        if main:
-            run.log(
-                "step", step=step, images=step * train.batch, stage=plan.stages[number].name, loss=losses.mean().item()
-            )
-            if on_step:
-                on_step(step * train.batch, plan.steps * train.batch, losses.mean().item())
-        if epoch_ends:
-            best = _end_epoch(accelerator, run, recipe, plan, images, model, step, best)
-        if main and (epoch_ends or stop or time.monotonic() - saved > CHECKPOINT_SECONDS):
-            run.save_checkpoint(_state(accelerator, model, optimizer, step, best))
-            saved = time.monotonic()
-        if stop and step < plan.steps:
-            return
-    if main:
-        run.log("end", step=step, images=step * train.batch)
+    if saved is None:
+        if accelerator.is_main_process:
+            run.rewind_log(0)
+        return _State(model, optimizer, 0, -math.inf)
+    optimizer.load_state_dict(saved["optimizer"])
+    if accelerator.is_main_process:
+        run.rewind_log(saved["log_bytes"])
+    return _State(model, optimizer, saved["step"], saved["best"])
 
 
 def epoch_order(manifest: Manifest, rows: Rows, balance: str, key: tuple[int, int, int]) -> Rows:
@@ -270,12 +292,10 @@ def _end_epoch(
     recipe: Recipe,
     plan: Plan,
     images: ImageArray,
-    model: nn.Module,
-    step: int,
-    best: float,
+    state: _State,
 ) -> float:
     """Validate, log, and write best/ and the stage's bundle where due; returns the best selection value so far."""
-    network = accelerator.unwrap_model(model)
+    network, step = accelerator.unwrap_model(state.model), state.step
     rows = plan.val_rows
     metrics = {}
     if len(rows):
@@ -283,15 +303,17 @@ def _end_epoch(
         metrics = _val_metrics(images.manifest, rows, logits)
     number, epoch, _ = plan.at(step - 1)
     stage = plan.stages[number]
-    value = float(step) if recipe.evaluate.select == "last" or not metrics else metrics["val_auc"]
+    # Without both classes to validate on there is no AUC, and the last epoch is as good a choice as any.
+    value = metrics.get("val_auc") if recipe.evaluate.select == "val_auc" else None
+    value = float(step) if value is None else value
     if accelerator.is_main_process:
         run.log("epoch", step=step, images=step * recipe.train.batch, stage=stage.name, epoch=epoch + 1, **metrics)
         bundle = _bundle(network, run, recipe, plan, step, metrics)
-        if value > best or math.isnan(best):
+        if value > state.best:
             bundle.save_pretrained(run.folder / "best")
         if recipe.train.schedule == "sequential" and epoch + 1 == stage.epochs:
             bundle.save_pretrained(stage_folder(run, number, stage.name))
-    return max(best, value)
+    return max(state.best, value)
 
 
 def stage_folder(run: Run, number: int, name: str) -> Path:
@@ -303,13 +325,14 @@ def _val_metrics(manifest: Manifest, rows: Rows, logits: Tensor) -> dict[str, An
     labels = np.array([manifest.rows[i].label for i in rows])
     truth = torch.from_numpy(labels)
     right = ((logits > 0).long() == truth).numpy()
+    both = 0 < labels.sum() < len(labels)
     counts = Counts.of(labels, logits.double().numpy(), np.ones((1, len(rows))))
     generators = np.array([manifest.rows[i].generator for i in rows])
     called = {name: float(right[generators == name].mean()) for name in manifest.generators if name in generators}
     return {
         "val_loss": float(nn.functional.binary_cross_entropy_with_logits(logits, truth.float())),
         "val_accuracy": float(right.mean()),
-        "val_auc": float(auc(counts)[0]),
+        "val_auc": float(auc(counts)[0]) if both else None,
         "val_real_accuracy": float(right[labels == 0].mean()) if (labels == 0).any() else None,
         "val_fake_accuracy": called,
     }
@@ -333,18 +356,16 @@ def _bundle(network: nn.Module, run: Run, recipe: Recipe, plan: Plan, step: int,
     return Detector(network, config)
 
 
-def _state(accelerator: Accelerator, model: nn.Module, optimizer: Any, step: int, best: float) -> dict[str, Any]:
+def _checkpoint(accelerator: Accelerator, state: _State) -> dict[str, Any]:
     return {
-        "step": step,
-        "best": best,
-        "model": accelerator.unwrap_model(model).state_dict(),
-        "optimizer": optimizer.state_dict(),
+        "step": state.step,
+        "best": state.best,
+        "model": accelerator.unwrap_model(state.model).state_dict(),
+        "optimizer": state.optimizer.state_dict(),
     }
 
 
-def _check_finite(
-    run: Run, losses: Tensor, step: int, plan: Plan, images: ImageArray, train: Any, main: bool
-) -> None:
+def _check_finite(run: Run, losses: Tensor, step: int, plan: Plan, images: ImageArray, train: Any, main: bool) -> None:
     """Stop at the first step of the window whose loss is not finite, before anything of it is saved."""
     bad = (~torch.isfinite(losses)).nonzero().flatten()
     if not len(bad):

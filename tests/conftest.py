@@ -1,0 +1,61 @@
+"""Shared fixtures: a cache of the test's own, a small data set, and the research faces where they are present."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fauxlab.data.manifest import Manifest, index
+
+FACES = Path(os.environ.get("FAUXLAB_FACES", Path(__file__).parents[2] / "shared" / "faces"))
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """No test reads or fills the user's cache."""
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("FAUXLAB_CACHE", str(folder))
+    return folder
+
+
+@pytest.fixture
+def jpeg() -> Callable[..., bytes]:
+    """JPEG bytes of a smooth random picture; the same seed gives the same picture."""
+
+    def make(seed: int = 0, size: tuple[int, int] = (64, 64), **options: object) -> bytes:
+        rng = np.random.default_rng(seed)
+        coarse = Image.fromarray(rng.integers(0, 256, (6, 6, 3), dtype=np.uint8))
+        stream = io.BytesIO()
+        coarse.resize(size, Image.Resampling.BICUBIC).save(stream, "JPEG", **{"quality": 92, **options})
+        return stream.getvalue()
+
+    return make
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Manifest:
+    """Two generators and their reals, 40 images each: flat-noise fakes, which a network learns in seconds."""
+    rng = np.random.default_rng(0)
+    for folder, amplitude in {"real/photos": 0, "fake/grain": 60, "fake/speckle": 90}.items():
+        (tmp_path / "set" / folder).mkdir(parents=True)
+        for i in range(40):
+            coarse = Image.fromarray(rng.integers(60, 190, (5, 5, 3), dtype=np.uint8))
+            pixels = np.asarray(coarse.resize((48, 48), Image.Resampling.BICUBIC), dtype=np.int16)
+            pixels = pixels + rng.integers(-amplitude, amplitude + 1, pixels.shape)
+            picture = Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
+            picture.save(tmp_path / "set" / folder / f"{folder[-3:]}{i:03}.png")
+    return index(tmp_path / "set").split(seed=0)
+
+
+@pytest.fixture
+def faces() -> Path:
+    """The folder of real and fake faces that the figures are measured on; it cannot be passed on."""
+    if not (FACES / "metadata.csv").is_file():
+        pytest.skip("the research faces are not on this machine (set FAUXLAB_FACES to their folder)")
+    return FACES

@@ -1,0 +1,75 @@
+"""The store of decoded images: shared by content, safe to kill, honest about changed files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fauxlab.data.cache import load_images
+from fauxlab.data.files import FileReader
+from fauxlab.data.images import PIPELINE_VERSION, decode, to_square
+from fauxlab.data.manifest import Manifest
+from fauxlab.records import LabError
+
+
+def expected(manifest: Manifest, row: int, size: int) -> np.ndarray:
+    with FileReader() as reader:
+        return to_square(decode(reader.read(manifest.resolve(manifest.rows[row]))), size)
+
+
+def test_pixels_are_those_that_a_scan_would_see(small: Manifest) -> None:
+    images = load_images(small, 32)
+    assert (images.pixels.dtype, images.pixels.shape[1:]) == (np.uint8, (3, 32, 32))
+    rows = np.array([0, 7, 119])
+    for got, row in zip(images.take(rows), rows, strict=True):
+        np.testing.assert_array_equal(got, expected(small, int(row), 32))
+
+
+def test_a_second_manifest_decodes_only_what_is_new(small: Manifest) -> None:
+    decoded: list[int] = []
+    load_images(small.train, 32, decoded.append)
+    assert sum(decoded) == len(small.train)
+    load_images(small, 32, decoded.append)
+    assert sum(decoded) == len(small)
+    load_images(small.test, 32, decoded.append)
+    assert sum(decoded) == len(small)
+
+
+def test_a_writer_killed_at_any_byte_leaves_a_valid_store(small: Manifest, cache: Path) -> None:
+    load_images(small.test, 32)
+    store = cache / f"32px-v{PIPELINE_VERSION}"
+    for name in ("images.u8", "index.sha256"):
+        with (store / name).open("ab") as stream:
+            stream.write(os.urandom(17))
+    images = load_images(small, 32)
+    for row in (0, 50, 100):
+        np.testing.assert_array_equal(images.take(np.array([row]))[0], expected(small, row, 32))
+
+
+def test_changed_missing_and_damaged_files_are_left_out(small: Manifest) -> None:
+    changed, missing = small.resolve(small.rows[0]), small.resolve(small.rows[1])
+    Image.new("RGB", (48, 48), "red").save(changed)
+    os.unlink(missing)
+    images = load_images(small, 32)
+    assert len(images) == len(small) - 2
+    reasons = dict(images.skipped)
+    assert "changed since it was indexed" in reasons[small.rows[0].path]
+    assert "no such file" in reasons[small.rows[1].path]
+    np.testing.assert_array_equal(images.take(np.array([0]))[0], expected(small, 2, 32))
+
+
+def test_nothing_left_is_an_error(small: Manifest) -> None:
+    for row in small.rows:
+        os.unlink(small.resolve(row))
+    with pytest.raises(LabError, match="none of the manifest's 120 images"):
+        load_images(small, 32)
+
+
+def test_full_disk_is_said_before_writing(small: Manifest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda _: os.terminal_size((0, 0)) and type("U", (), {"free": 10}))
+    with pytest.raises(LabError, match="FAUXLAB_CACHE"):
+        load_images(small, 32)

@@ -1,0 +1,314 @@
+"""Layouts, hostile folders and archives, duplicates, and the manifest's own file."""
+
+from __future__ import annotations
+
+import csv
+import os
+import struct
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fauxlab.data.files import FileReader, walk_images
+from fauxlab.data.images import ImageError
+from fauxlab.data.manifest import COLUMNS, Manifest, index
+from fauxlab.records import LabError
+
+Jpeg = Callable[..., bytes]
+
+
+def put(path: Path, data: bytes) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    return path
+
+
+def summary(manifest: Manifest) -> set[tuple[str, int, str, str]]:
+    return {(row.path, row.label, row.generator, row.source) for row in manifest.rows}
+
+
+def test_real_fake_layout(tmp_path: Path, jpeg: Jpeg) -> None:
+    put(tmp_path / "real/a.jpg", jpeg(1))
+    put(tmp_path / "real/flickr/b.jpg", jpeg(2))
+    put(tmp_path / "fake/gan/a.jpg", jpeg(3))
+    put(tmp_path / "fake/notes.txt", b"no picture")
+    manifest = index(tmp_path)
+    assert summary(manifest) == {
+        ("real/a.jpg", 0, "", "real"),
+        ("real/flickr/b.jpg", 0, "", "flickr"),
+        ("fake/gan/a.jpg", 1, "gan", ""),
+    }
+    group = {row.path: row.group for row in manifest.rows}
+    assert group["real/a.jpg"] == group["fake/gan/a.jpg"] != group["real/flickr/b.jpg"]
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_deepfakeface_folders_and_zips(tmp_path: Path, jpeg: Jpeg, zipped: bool) -> None:
+    names = ["10/110_1960-01-01_2001.jpg", "10/110_1960-01-01_2005.jpg", "20/220_1970-01-01_2002.jpg", "30/330_1_2.jpg"]
+    for k, folder in enumerate(("wiki", "inpainting", "insight", "text2img")):
+        for i, name in enumerate(names):
+            put(tmp_path / folder / name, jpeg(10 * k + i))
+    (tmp_path / "insight_pairs.csv").write_text(f"file_name,scene\n{names[0]},{names[2]}\n")
+    if zipped:
+        for folder in ("wiki", "inpainting", "insight", "text2img"):
+            with zipfile.ZipFile(tmp_path / f"{folder}.zip", "w") as archive:
+                for name in names:
+                    archive.write(tmp_path / folder / name, f"{folder}/{name}")
+                    (tmp_path / folder / name).unlink()
+            os.rename(tmp_path / folder, tmp_path / f"emptied-{folder}")
+    manifest = index(tmp_path)
+    assert len(manifest) == 16
+    assert manifest.generators == ["inpainting", "insight", "text2img"]
+    assert {row.source for row in manifest.rows} == {"wiki"}
+    group = {row.path.replace(".zip!/", "/").replace("wiki/wiki", "wiki"): row.group for row in manifest.rows}
+    # Persons 110 and 220 meet in an insight picture; 330 stands alone.
+    assert len(set(group.values())) == 2
+    assert sum(g == group[next(p for p in group if "330" in p)] for g in group.values()) == 4
+
+
+def test_imagefolder_with_metadata(tmp_path: Path, jpeg: Jpeg) -> None:
+    for i, name in enumerate(("r/0.jpg", "r/1.jpg", "f/0.jpg")):
+        put(tmp_path / name, jpeg(i))
+    (tmp_path / "metadata.csv").write_text(
+        "file_name,label,generator,group\nr/0.jpg,real,,p1;p2\nr/1.jpg,0,,p2\nf/0.jpg,Fake,gan,p9\n"
+    )
+    manifest = index(tmp_path)
+    assert summary(manifest) == {("r/0.jpg", 0, "", "r"), ("r/1.jpg", 0, "", "r"), ("f/0.jpg", 1, "gan", "")}
+    assert [row.group for row in manifest.rows] == ["p1", "p1", "p9"]
+
+
+def test_zips_with_metadata(tmp_path: Path, jpeg: Jpeg) -> None:
+    for name in ("photos", "gan"):
+        with zipfile.ZipFile(tmp_path / f"{name}.zip", "w") as archive:
+            archive.writestr(f"{name}/0.jpg", jpeg(len(name)))
+    (tmp_path / "metadata.csv").write_text("file_name,label\nphotos/0.jpg,real\ngan/0.jpg,fake\n")
+    manifest = index(tmp_path)
+    assert summary(manifest) == {
+        ("photos.zip!/photos/0.jpg", 0, "", "photos"),
+        ("gan.zip!/gan/0.jpg", 1, "gan", ""),
+    }
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({}, "no known layout"),
+        ({"a.jpg": b""}, "no known layout"),
+        ({"metadata.csv": b"file,label\n"}, "lacks the column file_name"),
+        ({"metadata.csv": b"file_name,label\na.jpg,genuine\n"}, "line 2: label 'genuine'"),
+        ({"real/a.jpg": b"", "fake/g/b.jpg": b"x"}, "no usable image"),
+        ({"wiki.zip": b"no zip at all", "insight.zip": b""}, "not a readable zip"),
+    ],
+)
+def test_unusable_folders(tmp_path: Path, files: dict[str, bytes], message: str) -> None:
+    for name, data in files.items():
+        put(tmp_path / name, data)
+    with pytest.raises(LabError, match=message):
+        index(tmp_path)
+
+
+def test_missing_folder(tmp_path: Path) -> None:
+    with pytest.raises(LabError, match="is not a folder"):
+        index(tmp_path / "nowhere")
+
+
+def test_bad_files_are_listed_and_the_rest_is_indexed(tmp_path: Path, jpeg: Jpeg) -> None:
+    put(tmp_path / "real/good.jpg", jpeg(1))
+    put(tmp_path / "real/cut.jpg", jpeg(2)[:500])
+    put(tmp_path / "real/empty.png", b"")
+    put(tmp_path / "fake/gan/text.jpg", b"text")
+    put(tmp_path / "fake/gan/good.jpg", jpeg(3))
+    manifest = index(tmp_path)
+    assert sorted(row.path for row in manifest.rows) == ["fake/gan/good.jpg", "real/good.jpg"]
+    assert {path for path, _ in manifest.skipped} == {"real/cut.jpg", "real/empty.png", "fake/gan/text.jpg"}
+
+
+def test_symlink_loop_ends(tmp_path: Path, jpeg: Jpeg) -> None:
+    put(tmp_path / "real/a.jpg", jpeg(1))
+    (tmp_path / "real/again").symlink_to(tmp_path / "real", target_is_directory=True)
+    (tmp_path / "real/up").symlink_to(tmp_path, target_is_directory=True)
+    (tmp_path / "real/dead.jpg").symlink_to(tmp_path / "gone.jpg")
+    names = [path.name for path in walk_images(tmp_path / "real")]
+    assert names.count("a.jpg") == 1
+    with FileReader() as reader, pytest.raises(ImageError, match="no such file"):
+        reader.read(str(tmp_path / "real/dead.jpg"))
+
+
+def test_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with FileReader() as reader, pytest.raises(ImageError, match="not a regular file"):
+        reader.read(str(tmp_path / "pipe.jpg"))
+
+
+def test_names_that_are_no_utf8_survive(tmp_path: Path, jpeg: Jpeg) -> None:
+    raw = os.fsencode(tmp_path) + b"/real/caf\xe9.jpg"
+    os.makedirs(os.path.dirname(raw))
+    Path(os.fsdecode(raw)).write_bytes(jpeg(1))
+    put(tmp_path / "fake/gan/b.jpg", jpeg(2))
+    index(tmp_path).split().save(tmp_path / "manifest.csv")
+    manifest = Manifest.load(tmp_path / "manifest.csv")
+    real = next(row for row in manifest.rows if not row.label)
+    assert os.fsencode(real.path) == b"real/caf\xe9.jpg"
+    with FileReader() as reader:
+        assert reader.read(manifest.resolve(real)) == jpeg(1)
+
+
+def test_hostile_zip_members_are_refused(tmp_path: Path, jpeg: Jpeg) -> None:
+    path = tmp_path / "wiki.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("wiki/../../outside.jpg", jpeg(1))
+        archive.writestr("/absolute.jpg", jpeg(2))
+        archive.writestr("bomb.bmp", b"\0" * 20_000_000)
+        archive.writestr("good.jpg", jpeg(3))
+    put(tmp_path / "text2img/1_b_c.jpg", jpeg(4))
+    manifest = index(tmp_path)
+    assert {row.path for row in manifest.rows} == {"wiki.zip!/good.jpg", "text2img/1_b_c.jpg"}
+    reasons = dict(manifest.skipped)
+    assert "outside" in reasons.pop("wiki.zip!/bomb.bmp").replace("unpack", "outside")
+    assert len(reasons) == 2
+    assert all("points outside" in reason for reason in reasons.values())
+    assert not (tmp_path.parent / "outside.jpg").exists()
+
+
+def test_damaged_and_lying_zip_members_are_skipped(tmp_path: Path, jpeg: Jpeg) -> None:
+    path = tmp_path / "wiki.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.jpg", jpeg(1))
+        archive.writestr("b.jpg", jpeg(2))
+    data = bytearray(path.read_bytes())
+    start = data.index(b"a.jpg") + 60
+    data[start : start + 50] = bytes(50)
+    # The second central entry claims two gigabytes.
+    entry = data.rindex(b"PK\x01\x02")
+    data[entry + 24 : entry + 28] = struct.pack("<I", 2**31)
+    path.write_bytes(data)
+    put(tmp_path / "insight/1_b_c.jpg", jpeg(4))
+    manifest = index(tmp_path)
+    assert len(manifest) == 1
+    assert len(manifest.skipped) == 2
+
+
+def test_copies_share_a_group_and_ambiguous_bytes_are_left_out(tmp_path: Path, jpeg: Jpeg) -> None:
+    put(tmp_path / "real/a.jpg", jpeg(1, (160, 160)))
+    put(tmp_path / "real/recompressed.jpg", jpeg(1, (160, 160), quality=50))
+    put(tmp_path / "real/copy.jpg", jpeg(1, (160, 160)))
+    put(tmp_path / "real/other.jpg", jpeg(2, (160, 160)))
+    put(tmp_path / "real/both.jpg", jpeg(3))
+    put(tmp_path / "fake/gan/both-too.jpg", jpeg(3))
+    put(tmp_path / "fake/gan/own.jpg", jpeg(4))
+    manifest = index(tmp_path)
+    group = {Path(row.path).name: row.group for row in manifest.rows}
+    assert group["a.jpg"] == group["copy.jpg"] == group["recompressed.jpg"] != group["other.jpg"]
+    assert {Path(path).name for path, _ in manifest.skipped} == {"both.jpg", "both-too.jpg"}
+
+
+def test_saved_manifest_moves_with_its_data(small: Manifest, tmp_path: Path) -> None:
+    small.save(tmp_path / "manifest.csv")
+    os.makedirs(tmp_path / "moved")
+    for name in ("set", "manifest.csv"):
+        os.rename(tmp_path / name, tmp_path / "moved" / name)
+    again = Manifest.load(tmp_path / "moved/manifest.csv")
+    assert again.data_hash == small.data_hash
+    assert all(os.path.isfile(again.resolve(row)) for row in again.rows)
+
+
+def test_manifest_elsewhere_keeps_absolute_paths(small: Manifest, tmp_path: Path) -> None:
+    small.save(tmp_path / "else/where/manifest.csv")
+    again = Manifest.load(tmp_path / "else/where/manifest.csv")
+    assert all(os.path.isfile(again.resolve(row)) for row in again.rows)
+
+
+def test_data_hash_sees_content_labels_and_splits(small: Manifest) -> None:
+    assert small.split(seed=0).data_hash == small.data_hash
+    assert small.split(seed=1).data_hash != small.data_hash
+
+
+def test_matched_reals(small: Manifest) -> None:
+    assert small.matched_reals("grain") == ["photos"]
+    with pytest.raises(LabError, match="no source 'nothing'"):
+        small.pair({"grain": ["nothing"]})
+    with pytest.raises(LabError, match="no generator 'nothing'"):
+        small.pair({"nothing": ["photos"]})
+
+
+GOOD = {"path": "a.jpg", "label": "real", "generator": "", "group": "g", "split": "train", "sha256": "0" * 64}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"label": "genuine"}, "line 2: label 'genuine'"),
+        ({"split": "tset"}, "split 'tset'"),
+        ({"sha256": "abc"}, "64 hex digits"),
+        ({"label": "fake"}, "a fake without generator"),
+        ({"path": ""}, "no path"),
+        ({"group": ""}, "no group"),
+    ],
+)
+def test_bad_manifest_rows(tmp_path: Path, change: dict[str, str], message: str) -> None:
+    path = tmp_path / "manifest.csv"
+    with path.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, GOOD)
+        writer.writeheader()
+        writer.writerow({**GOOD, **change})
+    with pytest.raises(LabError, match=message):
+        Manifest.load(path)
+
+
+@pytest.mark.parametrize("missing", [c for c in COLUMNS if c != "source"])
+def test_missing_columns_are_named(tmp_path: Path, missing: str) -> None:
+    columns = [c for c in COLUMNS if c != missing]
+    (tmp_path / "manifest.csv").write_text(",".join(columns) + "\n" + ",".join("x" for _ in columns) + "\n")
+    with pytest.raises(LabError, match=f"lacks the column {missing}"):
+        Manifest.load(tmp_path / "manifest.csv")
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "lacks the column"),
+        (",".join(COLUMNS).encode(), "holds no images"),
+        (os.urandom(64).replace(b"\n", b"x"), "lacks the column|not CSV"),
+    ],
+)
+def test_manifest_that_is_none(tmp_path: Path, data: bytes, message: str) -> None:
+    path = put(tmp_path / "manifest.csv", data)
+    with pytest.raises(LabError, match=message):
+        Manifest.load(path)
+
+
+def test_group_on_two_sides_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "manifest.csv"
+    with path.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, GOOD)
+        writer.writeheader()
+        writer.writerow(GOOD)
+        writer.writerow({**GOOD, "split": "test"})
+    with pytest.raises(LabError, match="more than one split"):
+        Manifest.load(path)
+
+
+def test_splits_must_sum_to_one(small: Manifest) -> None:
+    with pytest.raises(LabError, match="sum to 1"):
+        small.split(fractions=(0.5, 0.1, 0.1, 0.1))
+
+
+def test_unsplit_manifest_says_so(small: Manifest) -> None:
+    bare = index(small.root)
+    with pytest.raises(LabError, match="has no splits"):
+        _ = bare.train
+
+
+@pytest.mark.slow
+def test_the_research_faces(faces: Path) -> None:
+    manifest = index(faces).split(seed=0)
+    assert len(manifest) == 19_190
+    assert not manifest.skipped
+    assert manifest.generators == ["dfdc-swap", "generated-photos", "sd21", "stylegan"]
+    assert manifest.sources == ["celeba", "dfdc-real", "ffhq"]
+    splits: dict[str, set[str]] = {}
+    for row in manifest.rows:
+        splits.setdefault(row.group, set()).add(row.split)
+    assert all(len(s) == 1 for s in splits.values())

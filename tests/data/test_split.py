@@ -1,0 +1,73 @@
+"""The promise of the split: whatever ties images together, they end up on one side."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fauxlab.data.split import FRACTIONS, SPLITS, assign_splits, connected_components, near_duplicates
+
+items = st.lists(
+    st.tuples(st.lists(st.integers(0, 30), min_size=1, max_size=3), st.sampled_from(["real", "a", "b"])),
+    min_size=1,
+    max_size=80,
+)
+
+
+@given(items, st.integers(0, 5))
+@settings(max_examples=200, deadline=None)
+def test_no_tie_ever_crosses_a_split(things: list[tuple[list[int], str]], seed: int) -> None:
+    keys = [ties for ties, _ in things]
+    splits = assign_splits(connected_components(keys), [s for _, s in things], seed=seed)
+    seen: dict[int, str] = {}
+    for ties, split in zip(keys, splits, strict=True):
+        assert split in SPLITS
+        for tie in ties:
+            assert seen.setdefault(tie, split) == split
+
+
+@given(items, st.randoms(use_true_random=False))
+@settings(max_examples=100, deadline=None)
+def test_order_does_not_matter(things: list[tuple[list[int], str]], random: object) -> None:
+    groups = [f"g{ties[0]}" for ties, _ in things]
+    strata = [s for _, s in things]
+    straight = dict(zip(groups, assign_splits(groups, strata, seed=3), strict=True))
+    order = list(range(len(things)))
+    random.shuffle(order)  # type: ignore[attr-defined]
+    mixed = assign_splits([groups[i] for i in order], [strata[i] for i in order], seed=3)
+    assert all(straight[groups[i]] == split for i, split in zip(order, mixed, strict=True))
+
+
+@given(st.integers(40, 400), st.integers(0, 10))
+@settings(max_examples=50, deadline=None)
+def test_every_stratum_gets_its_fractions(n: int, seed: int) -> None:
+    strata = ["real"] * n + ["fake"] * (n // 4)
+    splits = assign_splits(list(range(len(strata))), strata, seed=seed)
+    for stratum in ("real", "fake"):
+        counts = Counter(s for s, name in zip(splits, strata, strict=True) if name == stratum)
+        for split, fraction in zip(SPLITS, FRACTIONS, strict=True):
+            # The small splits may each be rounded up by less than one, all at the expense of training.
+            assert abs(counts[split] - fraction * counts.total()) <= (3 if split == "train" else 1)
+
+
+def test_seed_changes_the_split_and_nothing_else_does() -> None:
+    groups, strata = list(range(100)), ["x"] * 100
+    assert assign_splits(groups, strata, seed=1) == assign_splits(groups, strata, seed=1)
+    assert assign_splits(groups, strata, seed=1) != assign_splits(groups, strata, seed=2)
+
+
+def test_components_chain() -> None:
+    assert connected_components([["a"], ["b"], ["a", "b"], ["c"], ["c", "d"], ["e"]]) == [0, 0, 0, 3, 3, 5]
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 20))
+@settings(max_examples=50, deadline=None)
+def test_near_duplicates_are_exactly_the_close_pairs(seed: int, distance: int) -> None:
+    rng = np.random.default_rng(seed)
+    base = rng.random((6, 64)) < 0.5
+    bits = np.vstack([base, base ^ (rng.random((6, 64)) < 0.15)])
+    brute = {(i, j) for i in range(12) for j in range(i + 1, 12) if int((bits[i] != bits[j]).sum()) <= distance}
+    assert set(near_duplicates(bits, distance, block=5)) == brute
