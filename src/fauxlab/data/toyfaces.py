@@ -30,8 +30,8 @@ MARKER = "toyfaces.json"
 JPEG = {"quality": 95, "subsampling": 0}  # one encoder for all four folders: the container must tell nothing
 
 # Balanced against the camera's noise, so that fakes and real pictures compress to files of the same size.
-_FINISH = (0.14, 0.40)  # sharpening of an edited picture
-_GRAIN = 0.0195  # white noise of a synthesised one, standard deviation in display values of [0,1]
+_FINISH = (0.12, 0.36)  # sharpening of an edited picture
+_GRAIN = 0.019  # white noise of a synthesised one, standard deviation in display values of [0,1]
 
 # An insight fake takes its scene from one of this many photos before it: a shorter set stays a prefix of a longer one.
 _PARTNERS = 24
@@ -501,7 +501,12 @@ def _resample(image: Array, size: int, how: Image.Resampling, matrix: tuple[floa
 
 
 def decode(
-    image: Array, rng: np.random.Generator, latent: int = 32, trace: float = 0.02, grain: float = _GRAIN
+    image: Array,
+    rng: np.random.Generator,
+    latent: int = 32,
+    trace: float = 0.02,
+    grain: float = _GRAIN,
+    keep: float = 0.4,
 ) -> Array:
     """What a latent decoder makes of a picture [H,W,3] in [0,1]: detail lost in a bottleneck, mesh, white noise.
 
@@ -510,7 +515,7 @@ def decode(
     """
     size = image.shape[0]
     up = _resample(_resample(image, latent, Image.Resampling.BOX), size, Image.Resampling.BILINEAR)
-    image = _sharpen(up + rng.uniform(0.2, 0.4) * (image - up), rng.uniform(0.5, 1.0))
+    image = _sharpen(up + rng.uniform(0.5, 1.0) * keep * (image - up), rng.uniform(0.5, 1.0))
     step = max(1, size // 64)
     row, column = np.where(np.indices((size, size)) // step % 2, -1, 1).astype(np.float32)
     a, b, c = (rng.choice((-1, 1), 3) * rng.uniform(0.4, 1.0, 3) * trace).tolist()
@@ -520,7 +525,7 @@ def decode(
 
 
 def _finish(image: Array, rng: np.random.Generator) -> Array:
-    """The editor's last touch: a little sharpening of the whole, which gives back the bytes a smooth region saves."""
+    """An editor's sharpening, which gives back the bytes that a smooth region saves."""
     return np.clip(_sharpen(image, rng.uniform(*_FINISH)), 0, 1)
 
 
@@ -578,15 +583,16 @@ def _inpainting(seed: int, photo: Photo, size: int) -> Array:
     shot, real = _real(seed, photo.person, photo.number, size)
     rng = np.random.default_rng((seed, 3, photo.number))
     face, other = _identity(seed, photo.person), draw_face(rng)
-    eyes, lower, inner = (0.0, -0.08, 0.70, 0.36), (0.0, 0.52, 0.70, 0.50), (0.0, 0.20, 0.74, 0.78)
+    eyes, lower, inner = (0.0, -0.08, 0.72, 0.38), (0.0, 0.52, 0.70, 0.50), (0.0, 0.20, 0.74, 0.78)
     part = (eyes, lower, inner)[int(rng.choice(3, p=(0.15, 0.25, 0.6)))]
     changed = replace(face, mouth=other.mouth, nose=other.nose)
     if part != lower:
         changed = replace(changed, eyes=other.eyes, brows=other.brows, iris=other.iris)
     posed = replace(shot, smile=rng.uniform(-0.2, 1.0), opening=max(0.0, rng.uniform(-0.07, 0.075)))
     display = _tone(expose(draw_scene(changed, posed, size), shot, size), shot)
-    redrawn = decode(display, rng, latent=16, trace=0.003, grain=0.002)
-    return _finish(real + _oval(shot, size, part, softness=0.3) * (redrawn - real), rng)
+    redrawn = decode(display, rng, latent=24, trace=0.0, grain=0.0)
+    filled = real + _oval(shot, size, part, softness=0.25) * (redrawn - real)
+    return decode(filled, rng, trace=0.016, grain=0.014, keep=0.9)  # the whole picture passes through the decoder
 
 
 def _middle(shot: Shot, size: int) -> tuple[float, float]:
@@ -616,7 +622,7 @@ def _insight(seed: int, photo: Photo, scene: Photo, size: int) -> Array:
     mean, goal = (swapped * weight).sum((0, 1)), (target * weight).sum((0, 1))
     variance, wanted = ((swapped - mean) ** 2 * weight).sum((0, 1)), ((target - goal) ** 2 * weight).sum((0, 1))
     moved = (swapped - mean) * np.clip(np.sqrt(wanted / (variance + 1e-6)), 0.7, 1.25) + goal
-    return _finish(target + mask * (moved - target), rng)
+    return np.asarray(_finish(target + mask * (moved - target), rng))
 
 
 def _text2img(seed: int, photo: Photo, size: int) -> Array:

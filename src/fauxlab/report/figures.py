@@ -51,6 +51,7 @@ STYLE: Any = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.edgecolor": "#888888",
+    "figure.constrained_layout.h_pad": 0.08,
     "legend.frameon": False,
     "text.parse_math": False,  # a generator may be called $x$
     "svg.fonttype": "path",
@@ -71,12 +72,16 @@ class Matrix:
 
 
 def render(figure: Figure, form: str) -> bytes:
-    """The figure as `svg` or `png` bytes, the same for the same figure."""
+    """The figure as `svg` or `png` bytes, the same for the same figure.
+
+    The first call settles the layout, which takes longer than the drawing; later calls keep it.
+    """
     stream = io.BytesIO()
     metadata = {"Creator": None, "Date": None} if form == "svg" else {"Software": None}
     with matplotlib.rc_context(STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")  # a name in a script that the font lacks shows as boxes
         figure.savefig(stream, format=form, dpi=150, metadata=metadata)
+        figure.set_layout_engine("none")
     return stream.getvalue()
 
 
@@ -121,7 +126,7 @@ def draw_overview(generators: Sequence[str], metrics: Mapping[str, Mapping[str, 
         Line2D([], [], color=DETECTOR_COLOURS[k % 4], marker=MARKERS[k % len(MARKERS)], label=name)
         for k, name in enumerate(detectors)
     ]
-    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles))
+    _add_legend(figure, handles)
     return figure
 
 
@@ -143,7 +148,7 @@ def draw_confusions(parts: Sequence[tuple[str, Confusion]]) -> Figure:
         for (i, j), count in np.ndenumerate(counts):
             text = f"{count:,}\n{100 * shares[i, j]:.1f}%"
             axes.text(j, i, text, ha="center", va="center", color="white" if shares[i, j] > 0.55 else "black")
-        axes.set_title(_short(name), fontweight="bold")
+        axes.set_title(_short(name, int(10 * side)), fontweight="bold")
         axes.set_xticks([0, 1], ["called\nreal", "called\nfake"])
         axes.set_yticks([0, 1], ["real", "fake"] if k % columns == 0 else ["", ""])
         axes.tick_params(length=0)
@@ -187,14 +192,17 @@ def draw_training(steps: Sequence[Line], epochs: Sequence[Line], colours: Mappin
     if judged:
         _plot_shares(panels[1], judged, colours)
     panels[-1].set_xlabel("images seen")
+    markers = {name: MARKERS[k % len(MARKERS)] for k, name in enumerate(_generators(judged))}
     handles = [
-        Line2D([], [], color=colours.get(name, NEUTRAL), linewidth=3, label=_short(name))
-        for name in dict.fromkeys([*(name for name, _ in _stages(steps)), *_generators(judged)])
+        Line2D(
+            [], [], color=colours.get(name, NEUTRAL), marker=markers.get(name, ""), linewidth=2.5, label=_short(name)
+        )
+        for name in dict.fromkeys([*(name for name, _ in _stages(steps)), *markers])
     ]
     handles.append(Line2D([], [], color=GREY, linestyle="", marker="o", mec="black", ms=5, label="validation loss"))
     if judged:
         handles.append(Line2D([], [], color="black", linestyle="--", label="reals"))
-    figure.legend(handles=handles, loc="outside upper center", ncols=min(len(handles), 7), handlelength=1.6)
+    _add_legend(figure, handles)
     return figure
 
 
@@ -212,6 +220,14 @@ def draw_matrices(panels: Sequence[Matrix]) -> Figure:
     for k, (axes, matrix) in enumerate(zip(figure.subplots(*shape, squeeze=False).flat, panels, strict=True)):
         _plot_matrix(axes, matrix, names=k == 0 or not beside, size=min(10, 12 * cell))
     return figure
+
+
+def _add_legend(figure: Figure, handles: Sequence[Line2D]) -> None:
+    """Above the axes: in one line where the labels leave room, else in columns for the longest of them."""
+    widths = [len(str(handle.get_label())) + 6 for handle in handles]
+    room = int(11.5 * WIDTH)  # characters
+    columns = len(handles) if sum(widths) <= room else max(1, room // max(widths))
+    figure.legend(handles=handles, loc="outside upper center", ncols=columns, handlelength=1.6)
 
 
 def _plot_matrix(axes: Axes, matrix: Matrix, names: bool, size: float) -> None:
@@ -255,8 +271,8 @@ def _plot_loss(axes: Axes, steps: Sequence[Line], epochs: Sequence[Line], colour
             axes.plot(line["images"], value, "o", color=colour, markeredgecolor="black", markersize=5, zorder=3)
     axes.grid(axis="y", color="#e8e8e8")
     axes.set_xlim(left=0)
-    axes.xaxis.set_major_locator(MaxNLocator(6))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x / 1000:g}k" if x >= 1000 else f"{x:g}"))
 
 
 def _plot_shares(axes: Axes, epochs: Sequence[Line], colours: Mapping[str, str]) -> None:

@@ -55,7 +55,7 @@ class Trained:
         """What the page calls it."""
         if self.part == "specialist":
             return f"specialist {', '.join(self.recipe['data']['generators'])}"
-        return {"extended": "sequential, extended"}.get(self.part, self.part)
+        return self.part
 
     @property
     def seen(self) -> int:
@@ -78,7 +78,7 @@ def write_report(results: dict[str, Any], out: Path, manifest: Manifest | None =
     `results` is what results.json holds. With `manifest`, the one that the results were made from, the page also shows
     the pictures of the worst errors.
     """
-    pictures = _pictures(results["worst"], manifest) if manifest else []
+    pictures = _pictures(results["worst"], manifest) if manifest is not None else []
     results = _printable(results)
     runs = [_trained(run) for run in results["runs"]]
     environment = jinja2.Environment(
@@ -203,7 +203,8 @@ def _summary(runs: Sequence[Trained]) -> dict[str, Any]:
     """The headline table: for each generator and for their mean, a list by metric of cells (interval, is it best)."""
     series = {label: _series(runs, metric) for label, metric in SUMMARY.items()}
     rows = []
-    for i, name in enumerate([*_generators(runs), "mean"]):
+    generators = _generators(runs)
+    for i, name in enumerate([*generators, "mean"] if len(generators) > 1 else generators):
         cells = []
         for columns in series.values():
             row = [[*column, Interval(value=mean(column))][i] for column in columns.values()]
@@ -231,8 +232,8 @@ def _plates(runs: list[Trained], folder: Path) -> dict[str, Plate]:
     plates = {}
 
     def add(key: str, number: str, slug: str, figure: Figure, alt: str) -> None:
-        _replace(folder / f"{slug}.png", figures.render(figure, "png"))
         code = base64.b64encode(figures.render(figure, "svg")).decode()
+        _replace(folder / f"{slug}.png", figures.render(figure, "png"))
         plates[key] = Plate(number, f"data:image/svg+xml;base64,{code}", alt)
 
     generators, specialists = _generators(runs), _specialists(runs)

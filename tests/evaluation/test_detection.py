@@ -1,0 +1,126 @@
+"""Detection metrics against scikit-learn and against sums done by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn import metrics as sk
+
+from fauxlab.data.manifest import Manifest
+from fauxlab.evaluation.detection import (
+    Counts,
+    accuracy,
+    auc,
+    average_precision,
+    confusion_counts,
+    detection_report,
+    eer,
+    expected_calibration_error,
+    macro_f1,
+    score_set,
+    tpr_at_fpr,
+)
+
+
+def ones(n: int) -> np.ndarray:
+    return np.ones((1, n))
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(4, 200), st.sampled_from([2, 10, 1000]))
+@settings(max_examples=100, deadline=None)
+def test_ranking_metrics_equal_scikit_learn(seed: int, n: int, levels: int) -> None:
+    rng = np.random.default_rng(seed)
+    labels = np.append(rng.integers(0, 2, n), [0, 1])
+    scores = np.round(rng.random(n + 2) * levels) / levels  # few levels make ties
+    weights = rng.integers(0, 4, n + 2) + 0.0
+    weights[-2:] = 1
+    for w in (np.ones(n + 2), weights):
+        counts = Counts.of(labels, scores, w[None])
+        assert auc(counts)[0] == pytest.approx(sk.roc_auc_score(labels, scores, sample_weight=w), abs=1e-12)
+        expected = sk.average_precision_score(labels, scores, sample_weight=w)
+        assert average_precision(counts)[0] == pytest.approx(expected, abs=1e-12)
+        fpr, tpr, _ = sk.roc_curve(labels, scores, sample_weight=w, drop_intermediate=False)
+        for most in (0.01, 0.05, 0.5):
+            assert tpr_at_fpr(counts, most)[0] == pytest.approx(tpr[fpr <= most].max(), abs=1e-12)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(2, 100))
+@settings(max_examples=50, deadline=None)
+def test_threshold_metrics_equal_scikit_learn(seed: int, n: int) -> None:
+    rng = np.random.default_rng(seed)
+    labels, called = rng.integers(0, 2, n), rng.random(n) < 0.5
+    cells = confusion_counts(labels, called, ones(n))
+    assert accuracy(cells)[0] == pytest.approx(sk.accuracy_score(labels, called))
+    assert cells[0].reshape(2, 2).tolist() == sk.confusion_matrix(labels, called, labels=[0, 1]).tolist()
+    expected = sk.f1_score(labels, called, labels=[0, 1], average="macro", zero_division=0)
+    assert macro_f1(cells)[0] == pytest.approx(expected)
+
+
+def test_equal_error_rate_by_hand() -> None:
+    # Thresholds from above: (fpr, tpr) = (0, 1/4) (1/4, 1/4) (1/4, 3/4) → at 1/4 false positives, 1/4 missed.
+    labels = np.array([1, 0, 1, 1, 0, 1, 0, 0])
+    scores = np.array([0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2])
+    assert eer(Counts.of(labels, scores, ones(8)))[0] == pytest.approx(0.25)
+    assert eer(Counts.of(labels, labels + 0.0, ones(8)))[0] == 0
+    assert eer(Counts.of(labels, 1.0 - labels, ones(8)))[0] == 1
+    assert eer(Counts.of(labels, np.full(8, 0.5), ones(8)))[0] == pytest.approx(0.5)
+
+
+def test_calibration_error_by_hand() -> None:
+    # Two bins: scores .1 with 1 of 2 fake (gap .4), scores .9 with both fake (gap .1).
+    labels, scores = np.array([0, 1, 1, 1]), np.array([0.1, 0.1, 0.9, 0.9])
+    assert expected_calibration_error(labels, scores, ones(4))[0] == pytest.approx(0.25)
+
+
+def test_interval_covers_and_widens_with_groups() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 600)
+    scores = np.clip(rng.normal(0.4 + 0.2 * labels, 0.2), 0, 1)
+    alone = score_set("x", labels, scores, [str(i) for i in range(600)], [])
+    tied = score_set("x", labels, scores, [str(i // 20) for i in range(600)], [])
+    assert alone.auc.value == tied.auc.value
+    assert alone.auc.low is not None
+    assert alone.auc.high is not None
+    assert alone.auc.low < alone.auc.value < alone.auc.high
+    # Binomial standard error of the accuracy: sqrt(p(1-p)/n); the interval is 2 × 1.96 of them wide.
+    p = alone.accuracy.value
+    assert p is not None
+    width = 2 * 1.96 * (p * (1 - p) / 600) ** 0.5
+    assert alone.accuracy.high - alone.accuracy.low == pytest.approx(width, rel=0.12)
+
+
+def test_intervals_over_repeated_groups_are_wider() -> None:
+    rng = np.random.default_rng(1)
+    labels = np.repeat(rng.integers(0, 2, 60), 10)
+    scores = np.repeat(np.clip(rng.normal(0.5, 0.2, 60), 0, 1), 10)
+    apart = score_set("x", labels, scores, [str(i) for i in range(600)], []).accuracy
+    together = score_set("x", labels, scores, [str(i // 10) for i in range(600)], []).accuracy
+    assert together.high - together.low == pytest.approx((apart.high - apart.low) * 10**0.5, rel=0.2)
+
+
+def test_one_class_alone_has_no_ranking_metrics() -> None:
+    found = score_set("x", np.ones(30, dtype=int), np.linspace(0, 1, 30), [str(i) for i in range(30)], [])
+    assert found.auc.value is found.eer.value is found.tpr_at_1_fpr.value is None
+    assert found.accuracy.value == 0.5
+    assert "n/a" in str(found.auc)
+
+
+def test_few_groups_have_no_interval() -> None:
+    found = score_set("x", np.array([0, 1, 0, 1]), np.array([0.1, 0.9, 0.2, 0.8]), list("abcd"), [])
+    assert (found.auc.value, found.auc.low) == (1.0, None)
+
+
+def test_report_judges_each_generator_against_its_reals(small: Manifest) -> None:
+    scores = np.array([{"": 0.1, "grain": 0.9, "speckle": 0.2}[row.generator] for row in small.rows])
+    report = detection_report(small, scores, model="m", model_hash="h")
+    by_name = {s.name: s for s in report.generators}
+    assert by_name["grain"].accuracy.value == 1
+    assert (by_name["speckle"].n_real, by_name["speckle"].n_fake) == (40, 40)
+    assert by_name["speckle"].accuracy.value == 0.5
+    assert by_name["speckle"].confusion.fake_as_real == 40
+    assert report.pooled.accuracy.value == pytest.approx(80 / 120)
+    assert report.real_accuracy["photos"].value == 1
+    assert type(report).model_validate_json(report.model_dump_json()) == report
+    assert "speckle" in report.table()

@@ -1,0 +1,109 @@
+"""The report's network, layer by layer against section III of the report."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.utils import parametrize
+
+from fauxlab.models import create_detector, list_models
+from fauxlab.models.detectors import Dropout
+from fauxlab.records import LabError
+
+
+@pytest.fixture
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    return create_detector("report-cnn", 64)
+
+
+def test_layers_are_those_of_the_report(network: nn.Module) -> None:
+    layers = [type(layer).__name__.removeprefix("Parametrized") for layer in network.features]
+    block = ["Conv2d", "BatchNorm2d", "LeakyReLU", "Dropout"]
+    assert layers == ["Conv2d", "LeakyReLU", *block, *block, *block]
+
+
+def test_filters_slope_rate_and_head(network: nn.Module) -> None:
+    convolutions = [m for m in network.modules() if isinstance(m, nn.Conv2d)]
+    assert [c.out_channels for c in convolutions] == [64, 128, 256, 512]
+    assert [c.in_channels for c in convolutions] == [3, 64, 128, 256]
+    assert {m.negative_slope for m in network.modules() if isinstance(m, nn.LeakyReLU)} == {0.2}
+    assert {m.p for m in network.modules() if isinstance(m, Dropout)} == {0.3}
+    assert (network.head.in_features, network.head.out_features) == (512 * 4 * 4, 1)
+
+
+def test_every_convolution_is_spectrally_normalised(network: nn.Module) -> None:
+    convolutions = [m for m in network.modules() if isinstance(m, nn.Conv2d)]
+    network.train()
+    with torch.no_grad():
+        for _ in range(50):  # the power iteration runs with each training pass
+            network(torch.zeros(2, 3, 64, 64))
+    for convolution in convolutions:
+        assert parametrize.is_parametrized(convolution, "weight")
+        largest = torch.linalg.matrix_norm(convolution.weight.flatten(1), 2)
+        assert largest.item() == pytest.approx(1, abs=0.02)
+
+
+def test_logits_and_batch_independence_in_evaluation(network: nn.Module) -> None:
+    images = torch.rand(5, 3, 64, 64) * 2 - 1
+    network.eval()
+    together = network(images)
+    assert together.shape == (5,)
+    alone = torch.cat([network(image[None]) for image in images])
+    torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", list_models())
+@pytest.mark.parametrize("size", [32, 128])
+def test_every_model_trains_at_every_size(name: str, size: int) -> None:
+    network = create_detector(name, size)
+    loss = nn.functional.binary_cross_entropy_with_logits(network(torch.zeros(2, 3, size, size)), torch.ones(2))
+    loss.backward()
+    assert all(p.grad is not None for p in network.parameters())
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "options", "message"),
+    [
+        ("report-cn", 64, {}, "did you mean 'report-cnn'"),
+        ("report-cnn", 40, {}, "cannot be halved"),
+        ("report-cnn", 64, {"depth": 3}, "depth"),
+        ("report-cnn", 64, {"norm": "layer"}, "expected batch or none"),
+        ("report-cnn", 64, {"dropout": 1.5}, "dropout 1.5"),
+    ],
+)
+def test_bad_requests(name: str, size: int, options: dict[str, object], message: str) -> None:
+    with pytest.raises(LabError, match=message):
+        create_detector(name, size, **options)
+
+
+def test_dropout_drops_its_share_evenly_and_keeps_the_mean() -> None:
+    torch.manual_seed(0)
+    dropout = Dropout(0.3)
+    ones = torch.ones(8, 16, 64, 64).to(memory_format=torch.channels_last)
+    out = dropout(ones)
+    dropped = (out == 0).float()
+    # 524,288 draws: three standard deviations of the share are 0.0019; of each lane of four, 0.0038.
+    assert dropped.mean().item() == pytest.approx(0.3, abs=0.002)
+    lanes = dropped.permute(0, 2, 3, 1).flatten()
+    for lane in range(4):
+        assert lanes[lane::4].mean().item() == pytest.approx(0.3, abs=0.004)
+    assert out[out > 0].unique().item() == pytest.approx(1 / 0.7, rel=1e-4)
+    assert out.is_contiguous(memory_format=torch.channels_last)
+    ones.requires_grad_()
+    result = dropout(ones)
+    result.sum().backward()
+    assert ones.grad is not None
+    torch.testing.assert_close(ones.grad, result.detach())
+    assert dropout.eval()(ones) is ones
+
+
+def test_dropout_repeats_with_the_seed_and_takes_any_layout() -> None:
+    dropout = Dropout(0.5)
+    for x in (torch.ones(7), torch.ones(3, 5).T, torch.ones(2, 3, 4, 4)[:, :, ::2]):
+        torch.manual_seed(1)
+        first = dropout(x)
+        torch.manual_seed(1)
+        assert torch.equal(dropout(x), first)
+        assert set(first.unique().tolist()) <= {0.0, 2.0}
