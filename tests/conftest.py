@@ -13,6 +13,9 @@ from PIL import Image
 
 from fauxlab.data.manifest import Manifest, index
 
+# The tests' networks are tiny: a second thread only waits, here and in the processes that tests start.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 FACES = Path(os.environ.get("FAUXLAB_FACES", Path(__file__).parents[2] / "shared" / "faces"))
 
 

@@ -22,8 +22,13 @@ if TYPE_CHECKING:
 
 FINDING, INTERRUPTED = 3, 130
 
-app = typer.Typer(name="fauxlab", no_args_is_help=True, add_completion=False, rich_markup_mode=None,
-                  help="A laboratory for fake faces: train, judge and use detectors of generated face photos.")  # fmt: skip
+app = typer.Typer(
+    name="fauxlab",
+    help="A laboratory for fake faces: train, judge and use detectors of generated face photos.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+)
 data_app = typer.Typer(no_args_is_help=True, help="Index image folders and draw the embedded data set.")
 detector_app = typer.Typer(no_args_is_help=True, help="Train and evaluate detectors.")
 recipes_app = typer.Typer(no_args_is_help=True, help="Experiments that come with the package.")
@@ -295,12 +300,9 @@ def main() -> None:
     except Exception as error:
         from fauxlab.records import LabError
 
-        if isinstance(error, OSError):
-            _say(f"error: {error}")
-        elif isinstance(error, LabError):
-            _say(f"error: {error}")
-        else:
+        if not isinstance(error, LabError | OSError):
             raise
+        _say(f"error: {error}")
         sys.exit(1)
 
 

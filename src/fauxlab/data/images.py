@@ -19,6 +19,7 @@ from PIL import (  # the plugins register the decoders of FORMATS; without them 
     JpegImagePlugin,  # noqa: F401
     PngImagePlugin,  # noqa: F401
     TiffImagePlugin,  # noqa: F401
+    UnidentifiedImageError,
     WebPImagePlugin,  # noqa: F401
 )
 
@@ -64,7 +65,7 @@ def decode(data: bytes, at_least: int | None = None) -> Image.Image:
                 if at_least:
                     image.draft("RGB", (at_least, at_least))
                 return _to_rgb(ImageOps.exif_transpose(image))
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         raise ImageError("not an image in a known format (" + ", ".join(FORMATS) + ")") from None
     except Image.DecompressionBombError:
         raise ImageError(f"above the limit of {MAX_PIXELS:,} pixels") from None

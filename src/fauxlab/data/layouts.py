@@ -146,9 +146,8 @@ def _rows(path: Path, required: tuple[str, ...]) -> Iterator[dict[str, str]]:
         reader = csv.DictReader(stream, restval="")
         missing = [column for column in required if column not in (reader.fieldnames or [])]
         if missing:
-            raise LabError(
-                f"{show(path)} lacks the column {' and '.join(missing)}; it has {', '.join(reader.fieldnames or ['none'])}"
-            )
+            held = ", ".join(reader.fieldnames or ["none"])
+            raise LabError(f"{show(path)} lacks the column {' and '.join(missing)}; it has {held}")
         try:
             yield from reader
         except csv.Error as error:

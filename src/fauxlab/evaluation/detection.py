@@ -280,13 +280,14 @@ def _with_intervals(
             with np.errstate(invalid="ignore", divide="ignore"):
                 for name, value in measure(drawn[:, codes].astype(np.float64)).items():
                     samples[name].append(value)
-    intervals = {}
-    for name, value in point.items():
-        drawn = np.concatenate([np.zeros(0), *samples[name]])
-        drawn = drawn[np.isfinite(drawn)]
-        low, high = np.percentile(drawn, [2.5, 97.5]).tolist() if len(drawn) else (None, None)
-        known = bool(np.isfinite(value))
-        intervals[name] = Interval(
-            value=value if known else None, low=low if known else None, high=high if known else None
-        )
-    return intervals
+    return {name: _interval(value, np.concatenate([np.zeros(0), *samples[name]])) for name, value in point.items()}
+
+
+def _interval(value: float, drawn: Floats) -> Interval:
+    if not np.isfinite(value):
+        return Interval(value=None)
+    drawn = drawn[np.isfinite(drawn)]  # a draw without one of the classes has no ranking
+    if not len(drawn):
+        return Interval(value=value)
+    low, high = np.percentile(drawn, [2.5, 97.5]).tolist()
+    return Interval(value=value, low=low, high=high)

@@ -1,4 +1,4 @@
-"""Trained detectors on disk: a folder of `model.safetensors`, `config.json` and a model card. No pickles, no network."""
+"""Trained detectors on disk: a folder of `model.safetensors`, `config.json` and a model card. No pickles."""
 
 from __future__ import annotations
 

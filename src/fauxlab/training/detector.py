@@ -220,7 +220,7 @@ def _start(accelerator: Accelerator, run: Run, recipe: Recipe) -> _State:
     torch.manual_seed(train.seed)
     network = create_detector(recipe.model.name, recipe.data.size, **recipe.model.options)
     if accelerator.num_processes > 1 and accelerator.device.type == "cuda":
-        network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
+        network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer: Any = torch.optim.Adam(
         network.parameters(), train.lr, (train.beta1, train.beta2), weight_decay=train.weight_decay, fused=True
@@ -250,15 +250,15 @@ def epoch_order(manifest: Manifest, rows: Rows, balance: str, key: tuple[int, in
         return rng.permutation(rows)
     label = np.array([manifest.rows[i].label for i in rows])
     generator = np.array([manifest.rows[i].generator for i in rows])
-    half = -(-len(rows) // 2)
     pools = [rows[label == 1]]
     if balance == "generator":
         pools = [rows[(label == 1) & (generator == name)] for name in dict.fromkeys(generator[label == 1])]
-    fakes = np.concatenate([_repeat(pool, -(-half // len(pools)), rng) for pool in pools])
-    order = np.empty(2 * half, dtype=np.int64)
-    order[::2] = _repeat(rows[label == 0], half, rng)
-    order[1::2] = rng.permutation(fakes)[:half]
-    return order[: len(rows)]
+    n_fake = len(rows) // 2
+    shares = [n_fake // len(pools) + (k < n_fake % len(pools)) for k in range(len(pools))]
+    order = np.empty(len(rows), dtype=np.int64)
+    order[::2] = _repeat(rows[label == 0], len(rows) - n_fake, rng)
+    order[1::2] = rng.permutation(np.concatenate([_repeat(p, n, rng) for p, n in zip(pools, shares, strict=True)]))
+    return order
 
 
 def learning_rate(recipe: Recipe, step: int, steps: int) -> float:

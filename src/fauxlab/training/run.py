@@ -97,9 +97,10 @@ class Run:
             if not {"step", "log_bytes", "model", "optimizer"} <= state.keys():
                 raise ValueError("it lacks parts")
         except Exception as error:  # the unpickler raises whatever the bytes make it raise
+            reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
             raise LabError(
-                f"checkpoint {path} cannot be used ({str(error).splitlines()[0][:120]}): damaged, or a pickle with code "
-                "in it, which is never run; delete it to start over"
+                f"checkpoint {path} cannot be used ({reason}): damaged, or a pickle with code in it, which is never "
+                "run; delete it to start over"
             ) from None
         return state
 

@@ -1,0 +1,155 @@
+"""The command line as a user meets it: output, exit codes, one line for each fault."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fauxlab import cli
+from fauxlab.data.manifest import Manifest
+
+SETTINGS = ("data.size=32", "model.options.widths=[8, 16]", "train.batch=8", "train.epochs=1")
+TINY = [word for setting in SETTINGS for word in ("--set", setting)]
+
+
+def run(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: object
+) -> tuple[int, str, str]:
+    monkeypatch.setattr(sys, "argv", ["fauxlab", *map(str, arguments)])
+    code = 0
+    try:
+        cli.main()
+    except SystemExit as stop:
+        code = stop.code if isinstance(stop.code, int) else 0
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+@pytest.fixture
+def fauxlab(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
+    """Run a command in this process: (exit code, stdout, stderr)."""
+    return lambda *arguments: run(capsys, monkeypatch, *arguments)
+
+
+@pytest.fixture
+def model(fauxlab, small: Manifest, tmp_path: Path) -> Path:  # type: ignore[no-untyped-def]
+    """A detector trained for one epoch through the command line."""
+    small.save(tmp_path / "manifest.csv")
+    code, _, err = fauxlab(
+        "detector", "train", tmp_path / "manifest.csv", "--recipe", "unified-joint", *TINY, "--out", tmp_path / "runs"
+    )
+    assert code == 0, err
+    return tmp_path / "runs" / "latest" / "best"
+
+
+def test_from_a_folder_to_verdicts(fauxlab, small: Manifest, model: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    manifest = tmp_path / "again.csv"
+    code, _, err = fauxlab("data", "index", small.root, "--out", manifest)
+    assert code == 0
+    assert Manifest.load(manifest).data_hash == small.data_hash
+    assert "120 images" in err
+
+    code, out, _ = fauxlab("detector", "eval", model, manifest)
+    assert code == 0
+    assert "grain" in out
+    assert "pooled" in out
+    code, out, _ = fauxlab("detector", "eval", model, manifest, "--json")
+    assert json.loads(out)["split"] == "test"
+
+    pictures = small.root / "real" / "photos"
+    (pictures / "broken.png").write_bytes(b"no picture")
+    code, out, err = fauxlab("scan", pictures, "--model", model)
+    assert code == 0
+    assert len(out.splitlines()) == 42
+    assert "1 of 41 could not be judged" in err
+    code, out, _ = fauxlab("scan", pictures, "--model", model, "--json")
+    verdicts = json.loads(out)
+    assert len(verdicts) == 41
+    assert {v["model_hash"] for v in verdicts} == {verdicts[0]["model_hash"]}
+    code, out, _ = fauxlab("scan", pictures, "--model", model, "--csv")
+    assert [row["status"] for row in csv.DictReader(io.StringIO(out))].count("error") == 1
+    labels = {v["label"] for v in verdicts} - {None}
+    for label in ("real", "fake"):
+        code, _, _ = fauxlab("scan", pictures, "--model", model, "--fail-on", label)
+        assert code == (3 if label in labels else 0)
+
+
+def test_dry_run_trains_nothing(fauxlab, small: Manifest, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    small.save(tmp_path / "manifest.csv")
+    code, out, _ = fauxlab(
+        "detector",
+        "train",
+        tmp_path / "manifest.csv",
+        "--recipe",
+        "report-unified",
+        "--dry-run",
+        "--out",
+        tmp_path / "r",
+    )
+    assert code == 0
+    assert "stage grain: 28 real, 28 fake" in out
+    assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["scan", "x.jpg", "--model", "none"], 1, "no config.json in none"),
+        (["detector", "train", "none.csv", "--recipe", "unified-joint"], 1, "cannot read manifest none.csv"),
+        (["detector", "train", "none.csv", "--recipe", "unified"], 1, "did you mean"),
+        (["detector", "eval", "none", "none.csv", "--split", "tset"], 1, "--split 'tset'"),
+        (["data", "index", "none"], 1, "is not a folder"),
+        (["data", "index", ".", "--split", "a,b"], 1, "give four numbers"),
+        (["data", "index", ".", "--pair", "a"], 1, "GENERATOR=SOURCE"),
+        (["recipes", "show", "none"], 1, "no recipe 'none'"),
+        (["nonsense"], 2, "No such command"),
+        (["scan"], 2, "Missing argument"),
+    ],
+)
+def test_faults_are_one_line_and_an_exit_code(fauxlab, arguments: list[str], code: int, message: str) -> None:  # type: ignore[no-untyped-def]
+    found, out, err = fauxlab(*arguments)
+    assert found == code
+    assert message in err
+    assert out == ""
+    assert "Traceback" not in err
+    if code == 1:
+        assert len(err.strip().splitlines()) == 1
+
+
+def test_all_pictures_bad_is_a_failure(fauxlab, model: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "a.jpg").write_bytes(b"")
+    code, out, err = fauxlab("scan", tmp_path / "a.jpg", "--model", model, "--json")
+    assert code == 1
+    assert json.loads(out)[0]["status"] == "error"
+    assert "no picture could be judged" in err
+
+
+def test_recipes_can_be_copied_once(fauxlab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.chdir(tmp_path)
+    assert fauxlab("recipes", "copy", "unified-joint")[0] == 0
+    code, _, err = fauxlab("recipes", "copy", "unified-joint")
+    assert (code, "exists" in err) == (1, True)
+    code, out, _ = fauxlab("recipes", "list")
+    assert "unified-joint" in out
+
+
+def test_interrupt_says_how_to_go_on(fauxlab, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    def interrupted(**_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "app", interrupted)
+    code, _, err = fauxlab("doctor")
+    assert (code, "--resume" in err) == (130, True)
+
+
+def test_a_closed_pipe_is_quiet() -> None:
+    process = subprocess.run(
+        f"{sys.executable} -m fauxlab recipes show unified-joint | true", shell=True, capture_output=True, check=False
+    )
+    assert b"Traceback" not in process.stderr

@@ -1,0 +1,62 @@
+"""The report's experiments end to end, small: all runs made, judged, written, and not repeated."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from fauxlab.data.manifest import Manifest
+from fauxlab.records import DetectionReport, LabError
+from fauxlab.report.html import write_report
+from fauxlab.reproduce import REPORT_TABLE, plan_experiments, reproduce_detector
+
+TINY = ["data.size=32", "model.options.widths=[8, 16]", "train.batch=8", "train.epochs=1"]
+
+
+def test_plan_follows_the_report(small: Manifest) -> None:
+    assert [e.name for e in plan_experiments(small)] == [
+        "report-specialist-grain",
+        "report-specialist-speckle",
+        "report-unified",
+        "report-unified-10",
+        "unified-joint",
+    ]
+
+
+def test_report_table_is_the_reports() -> None:
+    assert {name: round(row["accuracy"], 3) for name, row in REPORT_TABLE.items()} == {
+        "inpainting": 0.989,
+        "insight": 0.963,
+        "text2img": 0.998,
+    }
+
+
+def test_experiments_run_once_and_are_all_judged(small: Manifest, tmp_path: Path) -> None:
+    results = reproduce_detector(small, tmp_path, overrides=TINY, extended=False)
+    assert json.loads((tmp_path / "results.json").read_text()) == json.loads(json.dumps(results))
+    assert [run["part"] for run in results["runs"]] == ["specialist", "specialist", "sequential", "joint"]
+    for run in results["runs"]:
+        report = DetectionReport.model_validate(run["test"])
+        assert report.split == "test"
+        assert [s.name for s in report.generators] == ["grain", "speckle"]
+    sequential = results["runs"][2]
+    assert [stage["name"] for stage in sequential["stages"]] == ["grain", "speckle"]
+    # The detector after the last stage is the one that the run hands out.
+    assert sequential["stages"][-1]["test"]["pooled"] == sequential["test"]["pooled"]
+
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("model.safetensors")}
+    again = reproduce_detector(small, tmp_path, overrides=TINY, extended=False)
+    assert again["runs"] == results["runs"]
+    assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("model.safetensors")}
+    page = write_report(results, tmp_path)
+    assert page.stat().st_size > 10_000
+
+
+def test_what_cannot_work_is_refused_before_training(small: Manifest, tmp_path: Path) -> None:
+    with pytest.raises(LabError, match="test split"):
+        reproduce_detector(small.in_split("train", "val"), tmp_path, overrides=TINY)
+    with pytest.raises(LabError, match="no generator 'x'"):
+        reproduce_detector(small, tmp_path, overrides=[*TINY, "data.generators=x"])
+    assert not list(tmp_path.glob("report-*"))

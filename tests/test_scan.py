@@ -1,0 +1,128 @@
+"""Scanning: one verdict a picture, whatever the pictures are."""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from fauxlab.data.images import PIPELINE_VERSION
+from fauxlab.models import create_detector
+from fauxlab.models.bundle import Detector, DetectorConfig, Preprocessing
+from fauxlab.records import LabError
+from fauxlab.scan import Scanner, expand_paths
+
+Jpeg = Callable[..., bytes]
+
+
+@pytest.fixture
+def scanner() -> Scanner:
+    torch.manual_seed(0)
+    config = DetectorConfig(
+        architecture="report-cnn", preprocessing=Preprocessing(size=32, pipeline_version=PIPELINE_VERSION)
+    )
+    return Scanner(Detector(create_detector("report-cnn", 32).eval(), config, "abc"))
+
+
+def bomb_png(side: int) -> bytes:
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    packer = zlib.compressobj(9)
+    row = bytes(1 + side // 8)  # one bit a pixel: 400 megapixels in 50 kB
+    body = b"".join(packer.compress(row) for _ in range(side)) + packer.flush()
+    header = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
+
+
+def encode(image: Image.Image, form: str, **options: object) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, form, **options)
+    return stream.getvalue()
+
+
+def test_every_kind_of_input_gets_a_verdict_or_a_reason(scanner: Scanner, tmp_path: Path, jpeg: Jpeg) -> None:
+    colour = Image.open(io.BytesIO(jpeg(1)))
+    deep = Image.fromarray(np.arange(4096, dtype=np.uint16).reshape(64, 64) * 16)
+    frames = [Image.new("RGB", (32, 32), c) for c in ("red", "blue")]
+    exif = Image.Exif()
+    exif[0x0112] = 8
+    good = {
+        "plain.jpg": jpeg(1),
+        "really-a-png.jpg": encode(colour, "PNG"),
+        "cmyk.jpg": encode(colour.convert("CMYK"), "JPEG"),
+        "sixteen.png": encode(deep, "PNG"),
+        "palette.png": encode(colour.convert("P"), "PNG"),
+        "animated.gif": encode(frames[0], "GIF", save_all=True, append_images=frames[1:]),
+        "rotated.jpg": encode(colour, "JPEG", exif=exif),
+    }
+    bad = {
+        "truncated.jpg": (jpeg(2)[:600], "cannot be decoded"),
+        "empty.jpg": (b"", "empty file"),
+        "text.jpg": (b"I am not a picture", "not an image"),
+        "dot.png": (encode(Image.new("RGB", (1, 1)), "PNG"), "too small"),
+        "bomb.png": (bomb_png(20_000), "above the limit"),
+    }
+    for name, data in {**good, **{k: v for k, (v, _) in bad.items()}}.items():
+        (tmp_path / name).write_bytes(data)
+    verdicts = {Path(v.path).name: v for v in scanner.scan(expand_paths([str(tmp_path)]))}
+    assert set(verdicts) == {*good, *bad}
+    for name in good:
+        verdict = verdicts[name]
+        assert (verdict.status, verdict.calibrated, verdict.model_hash) == ("ok", False, "abc")
+        assert verdict.score is not None
+        assert 0 <= verdict.score <= 1
+        assert verdict.label == ("fake" if verdict.score >= 0.5 else "real")
+    for name, (_, reason) in bad.items():
+        assert (verdicts[name].status, verdicts[name].label, verdicts[name].score) == ("error", None, None)
+        assert reason in (verdicts[name].message or "")
+    missing = scanner(tmp_path / "gone.jpg")
+    assert (missing.status, missing.message) == ("error", "no such file")
+
+
+def test_batches_keep_the_order_and_the_scores(scanner: Scanner, tmp_path: Path, jpeg: Jpeg) -> None:
+    for i in range(70):
+        (tmp_path / f"{i:03}.jpg").write_bytes(b"" if i % 7 == 3 else jpeg(i))
+    verdicts = list(scanner.scan(expand_paths([str(tmp_path)])))
+    assert [Path(v.path).name for v in verdicts] == [f"{i:03}.jpg" for i in range(70)]
+    assert [v.status for v in verdicts] == ["error" if i % 7 == 3 else "ok" for i in range(70)]
+    alone = scanner(tmp_path / "040.jpg")
+    assert alone.score == pytest.approx(verdicts[40].score, abs=1e-5)
+
+
+def test_paths_are_expanded(tmp_path: Path, jpeg: Jpeg) -> None:
+    os.makedirs(tmp_path / "d/e")
+    for name in ("a.jpg", "b.png", "d/c.jpg", "d/e/f.webp", "d/skip.txt"):
+        (tmp_path / name).write_bytes(jpeg(0))
+    with zipfile.ZipFile(tmp_path / "z.zip", "w") as archive:
+        archive.writestr("in/side.jpg", jpeg(1))
+        archive.writestr("read.me", b"")
+    root = str(tmp_path)
+
+    def names(*arguments: str) -> list[str]:
+        return [path.removeprefix(root + "/") for path in expand_paths(arguments)]
+
+    assert names(f"{root}/d") == ["d/c.jpg", "d/e/f.webp"]
+    assert names(f"{root}/*.jpg") == ["a.jpg"]
+    assert names(f"{root}/**/*.webp") == ["d/e/f.webp"]
+    assert names(f"{root}/z.zip") == ["z.zip!/in/side.jpg"]
+    assert names(f"{root}/none.jpg") == ["none.jpg"], "reported later, in its place"
+    with pytest.raises(LabError, match="nothing matches"):
+        names(f"{root}/*.bmp")
+
+
+def test_zip_members_are_judged_like_files(scanner: Scanner, tmp_path: Path, jpeg: Jpeg) -> None:
+    (tmp_path / "a.jpg").write_bytes(jpeg(5))
+    with zipfile.ZipFile(tmp_path / "z.zip", "w") as archive:
+        archive.writestr("a.jpg", jpeg(5))
+    inside, outside = scanner.scan([f"{tmp_path}/z.zip!/a.jpg", f"{tmp_path}/a.jpg"])
+    assert inside.score == pytest.approx(outside.score, abs=1e-6)

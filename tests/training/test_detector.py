@@ -1,0 +1,280 @@
+"""Training: what is drawn, what is refused, and that a killed, resumed or shared run is the same run."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from fauxlab.config import Recipe, load_recipe
+from fauxlab.data.manifest import Manifest
+from fauxlab.models.bundle import Detector
+from fauxlab.records import LabError
+from fauxlab.training import detector as training
+from fauxlab.training.detector import epoch_order, learning_rate, plan_training, run_name, train_detector
+from fauxlab.training.run import Run
+
+TINY = ["data.size=32", "model.options.widths=[8, 16]", "train.batch=8", "train.epochs=2"]
+
+
+def recipe(name: str = "unified-joint", *overrides: str) -> Recipe:
+    return load_recipe(name, [*TINY, *overrides])
+
+
+def test_plan_of_each_schedule(small: Manifest) -> None:
+    joint = plan_training(small, recipe())
+    assert [(s.name, len(s.rows), s.epochs) for s in joint.stages] == [("joint", 84, 2)]
+    sequential = plan_training(small, recipe("report-unified"))
+    assert [(s.name, len(s.rows)) for s in sequential.stages] == [("grain", 56), ("speckle", 56)]
+    single = recipe("report-specialist", "data.generators=speckle")
+    assert [s.name for s in plan_training(small, single).stages] == ["speckle"]
+    assert run_name(single) == "report-specialist-speckle"
+    assert sequential.at(0) == (0, 0, 0)
+    assert sequential.at(7) == (0, 1, 0)
+    assert sequential.at(14 + 6) == (1, 0, 6)
+    for plan in (joint, sequential):
+        assert all(small.rows[i].split == "train" for stage in plan.stages for i in stage.rows)
+        assert all(small.rows[i].split == "val" for i in plan.val_rows)
+
+
+@pytest.mark.parametrize(
+    ("name", "overrides", "message"),
+    [
+        ("report-specialist", [], "--set data.generators=NAME with one of grain, speckle"),
+        ("unified-joint", ["data.generators=grian"], "no generator 'grian' in the manifest; it has grain, speckle"),
+    ],
+)
+def test_plans_that_cannot_be(small: Manifest, name: str, overrides: list[str], message: str) -> None:
+    with pytest.raises(LabError, match=message):
+        plan_training(small, recipe(name, *overrides))
+
+
+@pytest.mark.parametrize(("label", "lacking"), [(0, "fake"), (1, "real")])
+def test_one_class_only_is_refused(small: Manifest, label: int, lacking: str) -> None:
+    with pytest.raises(LabError, match=f"no {lacking} images to train on"):
+        plan_training(small.where(lambda row: row.label == label), recipe())
+
+
+def test_balanced_epochs(small: Manifest) -> None:
+    # All reals, 5 of one generator, 20 of the other.
+    kept: Counter[str] = Counter()
+
+    def keep(row: object) -> bool:
+        kept[row.generator] += 1  # type: ignore[attr-defined]
+        return kept[row.generator] <= {"": 40, "grain": 5, "speckle": 20}[row.generator]  # type: ignore[attr-defined]
+
+    manifest = small.where(keep)
+    rows = np.arange(len(manifest))
+    for balance, expected in {
+        "none": {"": 40, "grain": 5, "speckle": 20},
+        "label": {"": 33, "grain": 32 / 5, "speckle": 32 * 4 / 5},
+        "generator": {"": 33, "grain": 16, "speckle": 16},
+    }.items():
+        order = epoch_order(manifest, rows, balance, (0, 0, 0))
+        assert len(order) == 65
+        counts = Counter(manifest.rows[i].generator for i in order)
+        for name, n in expected.items():
+            assert abs(counts[name] - n) <= 3
+        if balance != "none":
+            labels = [manifest.rows[i].label for i in order]
+            assert labels == [i % 2 for i in range(65)], "every even batch is half and half"
+        uses = Counter(order.tolist())
+        grain = [uses[i] for i in rows if manifest.rows[i].generator == "grain"]
+        assert max(grain) - min(grain) <= 1, "each image once more only when all had their turn"
+        np.testing.assert_array_equal(order, epoch_order(manifest, rows, balance, (0, 0, 0)))
+        assert not np.array_equal(order, epoch_order(manifest, rows, balance, (0, 0, 1)))
+
+
+def test_cosine_falls_from_full_to_nothing() -> None:
+    cosine = recipe("unified-joint", "train.lr=1.0")
+    assert learning_rate(cosine, 0, 100) == 1.0
+    assert learning_rate(cosine, 50, 100) == pytest.approx(0.5)
+    assert learning_rate(cosine, 100, 100) == pytest.approx(0.0)
+    assert learning_rate(recipe("report-unified", "train.lr=1.0"), 99, 100) == 1.0
+
+
+def test_a_run_learns_and_leaves_all_it_promises(small: Manifest, tmp_path: Path) -> None:
+    run = train_detector(small, recipe("unified-joint", "train.epochs=10", "train.lr=2e-3"), tmp_path)
+    assert run.finished
+    names = {path.name for path in run.folder.iterdir()}
+    assert {"config.toml", "environment.json", "log.jsonl", "checkpoints", "best"} <= names
+    assert (tmp_path / "latest" / "best").is_dir()
+    epochs = [line for line in run.read_log() if line["event"] == "epoch"]
+    assert [line["epoch"] for line in epochs] == list(range(1, 11))
+    assert max(line["val_auc"] for line in epochs) > 0.9, "flat noise on smooth pictures is easy to see"
+    assert run.model.config.training["data_hash"] == small.data_hash
+    assert run.environment["data_hash"] == small.data_hash
+
+
+def test_sequential_run_keeps_a_bundle_of_every_stage(small: Manifest, tmp_path: Path) -> None:
+    run = train_detector(small, recipe("report-unified"), tmp_path)
+    folders = sorted((run.folder / "checkpoints").glob("stage-*"))
+    assert [folder.name for folder in folders] == ["stage-1-grain", "stage-2-speckle"]
+    first, last = (Detector.from_pretrained(folder) for folder in folders)
+    assert first.hash != last.hash
+    best = run.model.model.state_dict()
+    assert all(torch.equal(best[name], tensor) for name, tensor in last.model.state_dict().items())
+
+
+def test_stopped_by_the_clock_then_resumed_is_the_same_run(small: Manifest, tmp_path: Path) -> None:
+    whole = train_detector(small, recipe(), tmp_path, name="whole")
+    parts = train_detector(small, recipe(), tmp_path, name="parts", max_minutes=1e-9)
+    assert not parts.finished
+    for _ in range(10):
+        parts = train_detector(small, recipe(), tmp_path, name="parts", resume=True, max_minutes=1e-9)
+    assert parts.finished
+    assert_same_run(whole, parts)
+
+
+def assert_same_run(a: Run, b: Run) -> None:
+    assert (a.folder / "log.jsonl").read_text() == (b.folder / "log.jsonl").read_text()
+    weights = [(run.folder / "best" / "model.safetensors").read_bytes() for run in (a, b)]
+    assert weights[0] == weights[1]
+
+
+def test_taken_folder_and_changed_parameters_are_refused(small: Manifest, tmp_path: Path) -> None:
+    train_detector(small, recipe(), tmp_path, max_minutes=1e-9)
+    with pytest.raises(LabError, match="--resume"):
+        train_detector(small, recipe(), tmp_path)
+    with pytest.raises(LabError, match=r"train\.lr: 0\.0005 → 0\.001"):
+        train_detector(small, recipe("unified-joint", "train.lr=1e-3"), tmp_path, resume=True)
+    with pytest.raises(LabError, match="data: "):
+        train_detector(small.split(seed=9), recipe(), tmp_path, resume=True)
+
+
+def test_a_checkpoint_with_code_is_refused_and_not_run(small: Manifest, tmp_path: Path) -> None:
+    run = train_detector(small, recipe(), tmp_path, max_minutes=1e-9)
+    path = run.folder / "checkpoints" / "last.pt"
+    for data in (f"cos\nsystem\n(S'touch {tmp_path / 'owned'}'\ntR.".encode(), path.read_bytes()[:500], b""):
+        path.write_bytes(data)
+        with pytest.raises(LabError, match="cannot be used"):
+            train_detector(small, recipe(), tmp_path, resume=True)
+    assert not (tmp_path / "owned").exists()
+
+
+def test_nan_loss_names_the_batch_and_keeps_the_checkpoint(
+    small: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "LOG_EVERY", 2)
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0)
+    poisoned = 5  # steps before the loss breaks
+    calls = 0
+
+    def broken(images: torch.Tensor, names: object) -> torch.Tensor:
+        nonlocal calls
+        calls += 1
+        return images * float("nan") if calls == poisoned + 1 else images
+
+    monkeypatch.setattr(training, "augment", broken)
+    with pytest.raises(LabError, match=f"nan at step {poisoned}") as caught:
+        train_detector(small, recipe(), tmp_path)
+    run = Run(tmp_path / "unified-joint")
+    last = list(run.read_log())[-1]
+    assert last["event"] == "not_finite"
+    rows = plan_training(small, recipe()).stages[0].rows
+    batch = epoch_order(small, rows, "generator", (0, 0, 0))[poisoned * 8 : (poisoned + 1) * 8]
+    assert last["files"] == [small.rows[i].path for i in batch]
+    assert all(name in str(caught.value) for name in last["files"])
+    state = run.load_checkpoint()
+    assert state is not None
+    assert state["step"] == poisoned - 1
+    assert all(bool(torch.isfinite(t).all()) for t in state["model"].values())
+
+
+SCRIPT = """
+import sys
+from fauxlab.config import load_recipe
+from fauxlab.data.manifest import Manifest
+from fauxlab.training import detector as training
+training.LOG_EVERY, training.CHECKPOINT_SECONDS = 1, 0
+manifest, out, name, *overrides = sys.argv[1:]
+training.train_detector(Manifest.load(manifest), load_recipe("unified-joint", overrides), out, name=name, resume=True)
+"""
+
+
+def test_killed_at_any_instant_it_resumes_to_the_same_bits(small: Manifest, tmp_path: Path) -> None:
+    small.save(tmp_path / "manifest.csv")
+    overrides = [*TINY, "train.epochs=6"]
+
+    def start(name: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-c", SCRIPT, str(tmp_path / "manifest.csv"), str(tmp_path), name, *overrides]
+        )
+
+    assert start("whole").wait() == 0
+    log = tmp_path / "killed" / "log.jsonl"
+    kills = 0
+    for lines in (3, 22, 48):
+        process = start("killed")
+        while process.poll() is None and (not log.exists() or log.read_bytes().count(b"\n") < lines):
+            time.sleep(0.002)
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+        kills += process.wait() == -signal.SIGKILL
+    assert kills >= 2
+    assert start("killed").wait() == 0
+    assert_same_run(Run(tmp_path / "whole"), Run(tmp_path / "killed"))
+
+
+TWO = """
+import json, sys
+import numpy as np, torch
+from accelerate import Accelerator
+from fauxlab.config import load_recipe
+from fauxlab.data.cache import load_images
+from fauxlab.data.manifest import Manifest
+from fauxlab.training import detector as training
+training.LOG_EVERY = 1
+manifest, out, name, *overrides = sys.argv[1:]
+data = Manifest.load(manifest)
+training.train_detector(data, load_recipe("unified-joint", overrides), out, name=name)
+
+class Echo(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.anchor = torch.nn.Parameter(torch.zeros(1))
+    def forward(self, x):
+        return x.sum((1, 2, 3)) + self.anchor
+
+accelerator = Accelerator(cpu=True)
+images = load_images(data, 32)
+rows = np.arange(37)
+together = training.gather_logits(accelerator, Echo(), images, rows, 4)
+alone = training.predict_logits(Echo(), images, rows)
+assert accelerator.num_processes == int(name)
+assert together.shape == (37,) and np.allclose(together.numpy(), alone), "each image once, in order"
+"""
+
+
+def test_two_processes_train_as_one(small: Manifest, tmp_path: Path) -> None:
+    small.save(tmp_path / "manifest.csv")
+    (tmp_path / "train.py").write_text(TWO)
+    options = ["model.options.dropout=0.0", "model.options.norm=none", "train.augment=[]"]
+    arguments = [str(tmp_path / "manifest.csv"), str(tmp_path / "runs")]
+    for n in ("1", "2"):
+        launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", n, "--master-port", "0"]
+        subprocess.run(
+            [*launch, str(tmp_path / "train.py"), *arguments, n, *TINY, *options],
+            check=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+    losses = [list(Run(tmp_path / "runs" / n).read_log()) for n in ("1", "2")]
+    assert len(losses[0]) == len(losses[1]) > 20
+    for one, two in zip(*losses, strict=True):
+        for key in ("loss", "val_loss"):
+            if key in one:
+                assert two[key] == pytest.approx(one[key], abs=1e-4)
+
+
+def test_batch_must_divide_among_processes(small: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training.Accelerator, "num_processes", property(lambda _: 3))
+    with pytest.raises(LabError, match="cannot be shared evenly by 3 processes"):
+        train_detector(small, recipe(), tmp_path)
