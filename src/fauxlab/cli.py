@@ -304,6 +304,8 @@ def main() -> None:
             raise
         _say(f"error: {error}")
         sys.exit(1)
+    finally:
+        _leave_processes()
 
 
 def _index(
@@ -407,6 +409,15 @@ def _report_skipped(skipped: tuple[tuple[str, str], ...], most: int = 20) -> Non
 def _is_main() -> bool:
     """Under torchrun only the first process talks."""
     return os.environ.get("RANK", "0") == "0"
+
+
+def _leave_processes() -> None:
+    """Take leave of the other processes under torchrun: one that just exits can abort in its last moment."""
+    if "torch.distributed" in sys.modules:
+        import torch.distributed
+
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
 
 
 def _say(text: str) -> None:

@@ -251,6 +251,8 @@ together = training.gather_logits(accelerator, Echo(), images, rows, 4)
 alone = training.predict_logits(Echo(), images, rows)
 assert accelerator.num_processes == int(name)
 assert together.shape == (37,) and np.allclose(together.numpy(), alone), "each image once, in order"
+if torch.distributed.is_initialized():
+    torch.distributed.destroy_process_group()
 """
 
 
@@ -260,10 +262,11 @@ def test_two_processes_train_as_one(small: Manifest, tmp_path: Path) -> None:
     options = ["model.options.dropout=0.0", "model.options.norm=none", "train.augment=[]"]
     arguments = [str(tmp_path / "manifest.csv"), str(tmp_path / "runs")]
     for n in ("1", "2"):
-        launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", n, "--master-port", "0"]
+        launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", n]
         subprocess.run(
             [*launch, str(tmp_path / "train.py"), *arguments, n, *TINY, *options],
             check=True,
+            timeout=300,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
         )
     losses = [list(Run(tmp_path / "runs" / n).read_log()) for n in ("1", "2")]

@@ -504,7 +504,7 @@ def decode(
     image: Array,
     rng: np.random.Generator,
     latent: int = 32,
-    trace: float = 0.014,
+    trace: float = 0.016,
     grain: float = _GRAIN,
     keep: float = 0.4,
 ) -> Array:
@@ -592,7 +592,7 @@ def _inpainting(seed: int, photo: Photo, size: int) -> Array:
     display = _tone(expose(draw_scene(changed, posed, size), shot, size), shot)
     redrawn = decode(display, rng, latent=24, trace=0.0, grain=0.0)
     filled = real + _oval(shot, size, part, softness=0.25) * (redrawn - real)
-    return decode(filled, rng, trace=0.015, grain=0.0, keep=0.8)  # the whole picture passes through the decoder
+    return decode(filled, rng, trace=0.0185, grain=0.0, keep=0.8)  # the whole picture passes through the decoder
 
 
 def _middle(shot: Shot, size: int) -> tuple[float, float]:
@@ -611,7 +611,7 @@ def _insight(seed: int, photo: Photo, scene: Photo, size: int) -> Array:
     turn = lent.roll - shot.roll + rng.uniform(-0.03, 0.03)
     cos, sin = scale * float(np.cos(turn)), scale * float(np.sin(turn))
     here, there = _middle(shot, size), _middle(lent, size)  # the two faces' middles meet
-    small = int(size * rng.uniform(0.34, 0.48))  # a swapper works at its own, lower resolution
+    small = int(size * rng.uniform(0.30, 0.43))  # a swapper works at its own, lower resolution
     k = size / small
     right, down = there[0] - cos * here[0] + sin * here[1], there[1] - sin * here[0] - cos * here[1]
     matrix = (k * cos, -k * sin, right, k * sin, k * cos, down)
