@@ -336,7 +336,12 @@ def _reproduce(manifest: Manifest, out: Path, sets: list[str], extended: bool, s
         _report_skipped(load_images(manifest, size, advance).skipped)
     with ExitStack() as stack:
         results = reproduce_detector(
-            manifest, out, overrides=sets, extended=extended, on_step=lambda name: _on_step(stack, name)
+            manifest,
+            out,
+            overrides=sets,
+            extended=extended,
+            on_step=lambda name: _on_step(stack, name),
+            on_judge=lambda name: _say(f"judging {name} on the test split"),
         )
     from fauxlab.report.html import write_report
 

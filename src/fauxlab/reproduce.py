@@ -75,11 +75,12 @@ def reproduce_detector(
     overrides: Sequence[str] = (),
     extended: bool = True,
     on_step: Callable[[str], OnStep] | None = None,
+    on_judge: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """Run the detector experiments below `out`, judge them on the test split, and write `results.json`.
 
-    Called again it resumes where it stopped. `on_step` gets a run's name and gives that run's progress function.
-    Returns what `results.json` holds.
+    Called again it resumes where it stopped. `on_step` gets a run's name and gives that run's progress function;
+    `on_judge` is called with a run's name before it is judged. Returns what `results.json` holds.
     """
     out = Path(out)
     experiments = plan_experiments(manifest, overrides, extended)
@@ -94,13 +95,18 @@ def reproduce_detector(
         for experiment in experiments
     }
     images = load_images(manifest.test, experiments[0].recipe.data.size)
+    described = []
+    for experiment in experiments:
+        if on_judge:
+            on_judge(experiment.name)
+        described.append(_describe_run(experiment, runs[experiment.name], images))
     results = {
         "schema_version": SCHEMA_VERSION,
         "code_version": __version__,
         "environment": describe_environment(manifest.data_hash),
         "data": _describe_data(manifest),
         "report_table": REPORT_TABLE,
-        "runs": [_describe_run(e, runs[e.name], images) for e in experiments],
+        "runs": described,
         "worst": _worst(runs[experiments[-1].name].folder, images),
     }
     write_text(out / "results.json", json.dumps(results, indent=1) + "\n")

@@ -33,9 +33,6 @@ JPEG = {"quality": 95, "subsampling": 0}  # one encoder for all four folders: th
 _FINISH = (0.12, 0.36)  # sharpening of an edited picture
 _GRAIN = 0.019  # white noise of a synthesised one, standard deviation in display values of [0,1]
 
-# An insight fake takes its scene from one of this many photos before it: a shorter set stays a prefix of a longer one.
-_PARTNERS = 24
-
 # sRGB 0-255 in the tables, linear light in [0,1] once drawn.
 _SKIN = (
     (250, 220, 196),
@@ -504,7 +501,7 @@ def decode(
     image: Array,
     rng: np.random.Generator,
     latent: int = 32,
-    trace: float = 0.016,
+    trace: float = 0.018,
     grain: float = _GRAIN,
     keep: float = 0.4,
 ) -> Array:
@@ -548,30 +545,35 @@ class Photo:
 
 
 def plan(n: int, seed: int = 0) -> list[Photo]:
-    """The first n photos; a person has one to three, with an id that no other of the first ten million has."""
+    """The first n photos; a person has one to three, with an id that no other of the first ten million has.
+
+    Persons come in pairs who lend each other their scenes and nobody else: every tie between people joins two groups,
+    and a set in which everyone is tied to everyone could not be split.
+    """
     photos: list[Photo] = []
-    person = first = 0
+    person = lender = 0  # lender: the first photo of the pair
     while len(photos) < n:
         rng = np.random.default_rng((seed, 0, person))
         count = int(rng.integers(1, 4))
-        first = first or count  # the first person has nobody before them to lend a scene: the second does
         identity = (1_234_567 + person * 7_368_787) % 9_999_991  # a prime modulus: a permutation
         born = int(rng.integers(1930, 2000))
         birth = f"{born}-{rng.integers(1, 13):02d}-{rng.integers(1, 29):02d}"
         start = len(photos)
         for age in rng.choice(np.arange(18, 60), count, replace=False).tolist():
-            scene = int(rng.integers(max(0, start - _PARTNERS), start)) if start else first
+            scene = int(rng.integers(lender, start)) if person % 2 else start + count
             name = f"{identity % 100:02d}/{identity}_{birth}_{born + age}.jpg"
             photos.append(Photo(len(photos), person, scene, name))
         person += 1
-    return photos[:n]
+        lender = lender if person % 2 else len(photos)
+    # Where the cut parts the last pair, the first photo of all lends its scene.
+    return [photo if photo.scene < n else replace(photo, scene=0) for photo in photos[:n]]
 
 
 def _identity(seed: int, person: int) -> Face:
     return draw_face(np.random.default_rng((seed, 1, person)))
 
 
-@lru_cache(maxsize=2 * _PARTNERS)
+@lru_cache(maxsize=16)
 def _real(seed: int, person: int, number: int, size: int) -> tuple[Shot, Array]:
     """The real photo of that number and its circumstances; display values in [0,1] before rounding."""
     rng = np.random.default_rng((seed, 2, number))
