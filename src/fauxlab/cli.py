@@ -150,7 +150,8 @@ def detector_train(
     if dry_run:
         return _show_plan(data, experiment)
     from fauxlab.data.cache import load_images
-    from fauxlab.training.detector import run_name, train_detector
+    from fauxlab.training.detector import train_detector
+    from fauxlab.training.stages import run_name
 
     title = name or run_name(experiment)
     with ExitStack() as stack:
@@ -351,7 +352,7 @@ def _reproduce(manifest: Manifest, out: Path, sets: list[str], extended: bool, s
 
 def _show_plan(manifest: Manifest, recipe: Any) -> None:
     from fauxlab.models import create_detector
-    from fauxlab.training.detector import plan_training
+    from fauxlab.training.stages import plan_training
 
     plan = plan_training(manifest, recipe)
     network = create_detector(recipe.model.name, recipe.data.size, **recipe.model.options)

@@ -25,8 +25,9 @@ from fauxlab.data.manifest import Manifest
 from fauxlab.evaluation.detection import detection_report, predict_scores
 from fauxlab.models.bundle import Detector
 from fauxlab.records import SCHEMA_VERSION, DetectionReport, LabError
-from fauxlab.training.detector import OnStep, plan_training, run_name, stage_folder, train_detector
+from fauxlab.training.detector import OnStep, stage_folder, train_detector
 from fauxlab.training.run import Run, describe_environment, write_text
+from fauxlab.training.stages import plan_training, run_name
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

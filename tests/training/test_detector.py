@@ -19,8 +19,9 @@ from fauxlab.data.manifest import Manifest
 from fauxlab.models.bundle import Detector
 from fauxlab.records import LabError
 from fauxlab.training import detector as training
-from fauxlab.training.detector import epoch_order, learning_rate, plan_training, run_name, train_detector
+from fauxlab.training.detector import learning_rate, train_detector
 from fauxlab.training.run import Run
+from fauxlab.training.stages import epoch_order, plan_training, run_name
 
 TINY = ["data.size=32", "model.options.widths=[8, 16]", "train.batch=8", "train.epochs=2"]
 

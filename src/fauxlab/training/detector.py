@@ -1,4 +1,4 @@
-"""Detector training: stages of real plus generated images, one plain loop, exact resume."""
+"""Detector training: one plain loop, exact resume, on one process or several."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,87 +26,12 @@ from fauxlab.models import create_detector
 from fauxlab.models.bundle import Detector, DetectorConfig, Preprocessing
 from fauxlab.records import LabError
 from fauxlab.training.run import Run, open_run, seed_step
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Rows = NDArray[np.int64]
+from fauxlab.training.stages import Plan, Rows, epoch_order, plan_training, run_name
 
 LOG_EVERY = 10  # steps
 CHECKPOINT_SECONDS = 60.0
 # Called after every logged step with (images seen, images in all, mean loss).
 OnStep = Callable[[int, int, float], None]
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A set of training rows seen for some epochs; a joint training is a single stage."""
-
-    name: str
-    rows: Rows
-    epochs: int
-    steps_per_epoch: int
-
-    @property
-    def steps(self) -> int:
-        """Steps in all its epochs."""
-        return self.epochs * self.steps_per_epoch
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a recipe means for a manifest, before any image is decoded."""
-
-    stages: tuple[Stage, ...]
-    val_rows: Rows
-    generators: tuple[str, ...]
-
-    @property
-    def steps(self) -> int:
-        """Steps of the whole training."""
-        return sum(stage.steps for stage in self.stages)
-
-    def at(self, step: int) -> tuple[int, int, int]:
-        """(stage, epoch within the stage, step within the epoch) of a global step."""
-        for number, stage in enumerate(self.stages):
-            if step < stage.steps:
-                return number, step // stage.steps_per_epoch, step % stage.steps_per_epoch
-            step -= stage.steps
-        raise IndexError(step)
-
-
-def run_name(recipe: Recipe) -> str:
-    """The run folder's default name: the recipe's, with the generator where it trains on a single one."""
-    single = recipe.train.schedule == "single" and len(recipe.data.generators) == 1
-    return f"{recipe.name}-{recipe.data.generators[0]}" if single else recipe.name
-
-
-def plan_training(manifest: Manifest, recipe: Recipe) -> Plan:
-    """Choose each stage's rows. Raises LabError when generators are unknown or a class has no images."""
-    train = recipe.train
-    generators = recipe.data.generators or manifest.generators
-    for name in generators:
-        if name not in manifest.generators:
-            raise LabError(f"no generator {name!r} in the manifest; it has {', '.join(manifest.generators) or 'none'}")
-    if train.schedule == "single" and len(generators) != 1:
-        raise LabError(
-            f"recipe {recipe.name} trains on one generator; add --set data.generators=NAME "
-            f"with one of {', '.join(manifest.generators)}"
-        )
-    parts = [generators] if train.schedule == "joint" else [[name] for name in generators]
-    stages = []
-    for part in parts:
-        rows = _rows(manifest, part, "train")
-        classes = {manifest.rows[i].label for i in rows}
-        if classes != {0, 1}:
-            lacking = "real" if 1 in classes or not classes else "fake"
-            raise LabError(
-                f"no {lacking} images to train on (generator {', '.join(part) or 'none'}, split train); "
-                "a detector needs both real and fake ones"
-            )
-        name = part[0] if len(part) == 1 else "joint"
-        stages.append(Stage(name, rows, train.epochs, max(1, len(rows) // train.batch)))
-    return Plan(tuple(stages), _rows(manifest, generators, "val"), tuple(generators))
 
 
 def train_detector(
@@ -239,28 +164,6 @@ def _start(accelerator: Accelerator, run: Run, recipe: Recipe) -> _State:
     return _State(model, optimizer, saved["step"], saved["best"])
 
 
-def epoch_order(manifest: Manifest, rows: Rows, balance: str, key: tuple[int, int, int]) -> Rows:
-    """The rows of one epoch in the order they are seen; as many as `rows` holds, a pure function of its arguments.
-
-    Balanced epochs alternate real and fake, so that every even batch is half and half; a small set is repeated, each
-    image once before any twice.
-    """
-    rng = np.random.default_rng(key)
-    if balance == "none":
-        return rng.permutation(rows)
-    label = np.array([manifest.rows[i].label for i in rows])
-    generator = np.array([manifest.rows[i].generator for i in rows])
-    pools = [rows[label == 1]]
-    if balance == "generator":
-        pools = [rows[(label == 1) & (generator == name)] for name in dict.fromkeys(generator[label == 1])]
-    n_fake = len(rows) // 2
-    shares = [n_fake // len(pools) + (k < n_fake % len(pools)) for k in range(len(pools))]
-    order = np.empty(len(rows), dtype=np.int64)
-    order[::2] = _repeat(rows[label == 0], len(rows) - n_fake, rng)
-    order[1::2] = rng.permutation(np.concatenate([_repeat(p, n, rng) for p, n in zip(pools, shares, strict=True)]))
-    return order
-
-
 def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
     """The learning rate at a step: constant, or a half cosine from train.lr to 0."""
     share = 0.5 * (1 + math.cos(math.pi * step / steps)) if recipe.train.lr_schedule == "cosine" else 1.0
@@ -379,24 +282,6 @@ def _check_finite(run: Run, losses: Tensor, step: int, plan: Plan, images: Image
     raise LabError(
         f"the loss became {losses[bad[0]].item()} at step {at} (train.lr = {train.lr}); the last checkpoint is intact. "
         f"Lower train.lr, or look at this batch's files: {', '.join(files)}"
-    )
-
-
-def _repeat(pool: Rows, count: int, rng: np.random.Generator) -> Rows:
-    rounds = [rng.permutation(pool) for _ in range(-(-count // len(pool)))]
-    return np.concatenate([pool[:0], *rounds])[:count]
-
-
-def _rows(manifest: Manifest, generators: list[str], split: str) -> Rows:
-    """Rows of the generators' fakes and of the reals matched with any of them."""
-    reals = {source for name in generators for source in manifest.matched_reals(name)} or set(manifest.sources)
-    return np.array(
-        [
-            i
-            for i, row in enumerate(manifest.rows)
-            if row.split == split and (row.generator in generators if row.label else row.source in reals)
-        ],
-        dtype=np.int64,
     )
 
 
