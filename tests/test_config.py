@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from fauxlab.config import Recipe, difference, list_recipes, load_recipe, recipe_text
-from fauxlab.records import LabError
+from fauxlab.errors import LabError
 
 
 @pytest.mark.parametrize("name", list_recipes())

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from fauxlab.data.manifest import Manifest
-from fauxlab.records import DetectionReport, LabError
+from fauxlab.errors import LabError
+from fauxlab.records import DetectionReport
 from fauxlab.report.html import write_report
 from fauxlab.reproduce import REPORT_TABLE, plan_experiments, reproduce_detector
 

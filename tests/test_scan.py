@@ -16,9 +16,9 @@ import torch
 from PIL import Image
 
 from fauxlab.data.images import PIPELINE_VERSION
+from fauxlab.errors import LabError
 from fauxlab.models import create_detector
 from fauxlab.models.bundle import Detector, DetectorConfig, Preprocessing
-from fauxlab.records import LabError
 from fauxlab.scan import Scanner, expand_paths
 
 Jpeg = Callable[..., bytes]

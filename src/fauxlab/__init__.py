@@ -17,9 +17,10 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from fauxlab.config import load_recipe as recipe
     from fauxlab.data.manifest import Manifest, index
+    from fauxlab.errors import LabError
     from fauxlab.evaluation.detection import evaluate
     from fauxlab.models.bundle import Detector
-    from fauxlab.records import DetectionReport, LabError, Verdict
+    from fauxlab.records import DetectionReport, Verdict
     from fauxlab.reproduce import reproduce_detector
     from fauxlab.scan import Scanner
     from fauxlab.training.detector import train_detector
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 _PUBLIC = {
     "DetectionReport": "fauxlab.records:DetectionReport",
     "Detector": "fauxlab.models.bundle:Detector",
-    "LabError": "fauxlab.records:LabError",
+    "LabError": "fauxlab.errors:LabError",
     "Manifest": "fauxlab.data.manifest:Manifest",
     "Scanner": "fauxlab.scan:Scanner",
     "Verdict": "fauxlab.records:Verdict",

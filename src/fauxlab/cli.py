@@ -12,9 +12,12 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from fauxlab.errors import LabError
+from fauxlab.progress import count_images, show_progress
 
 if TYPE_CHECKING:
     from fauxlab.data.manifest import Manifest
@@ -85,7 +88,7 @@ def demo(
     """Draw the embedded data set, run the detector half of the report on it at 64 px, and write report.html."""
     from fauxlab.data.toyfaces import write_toyfaces
 
-    with _bar("drawing toyfaces") as show:
+    with show_progress("drawing toyfaces") as show:
         show(0, None, "")
         folder = write_toyfaces(out / "toyfaces", n=images, size=64)
     manifest = _index(folder, seed=0)
@@ -106,7 +109,6 @@ def data_index(
     DATA LAYOUTS: real/ and fake/<generator>/; DeepFakeFace's wiki/ inpainting/ insight/ text2img/ as folders or zips; a
     metadata.csv (file_name, label, and optionally generator, group, source) beside images or beside zips.
     """
-    from fauxlab.records import LabError
 
     try:
         shares = [float(part) for part in fractions.split(",")]
@@ -148,7 +150,10 @@ def detector_train(
     experiment = load_recipe(recipe, sets or [])
     data = Manifest.load(manifest)
     if dry_run:
-        return _show_plan(data, experiment)
+        from fauxlab.training.stages import describe_plan
+
+        print(describe_plan(data, experiment))
+        return
     from fauxlab.data.cache import load_images
     from fauxlab.training.detector import train_detector
     from fauxlab.training.stages import run_name
@@ -156,7 +161,7 @@ def detector_train(
     title = name or run_name(experiment)
     with ExitStack() as stack:
         if _is_main():
-            with _counter("decoding") as advance:
+            with count_images("decoding") as advance:
                 skipped = load_images(data, experiment.data.size, advance).skipped
             _report_skipped(skipped)
         on_step = _on_step(stack, title) if _is_main() else None
@@ -178,7 +183,6 @@ def detector_eval(
     from fauxlab.data.split import SPLITS
     from fauxlab.evaluation.detection import evaluate
     from fauxlab.models.bundle import Detector
-    from fauxlab.records import LabError
 
     if split not in (*SPLITS, "all"):
         raise LabError(f"--split {split!r}: one of {', '.join(SPLITS)}, all")
@@ -214,7 +218,6 @@ def scan(
     fail_on: Annotated[Label | None, typer.Option(help="exit with 3 when a picture gets this label")] = None,
 ) -> None:
     """Say of each picture whether it looks real or generated."""
-    from fauxlab.records import LabError
     from fauxlab.scan import Scanner, expand_paths
 
     if json_ and csv_:
@@ -222,7 +225,7 @@ def scan(
     scanner = Scanner.from_pretrained(model)
     form = "json" if json_ else "csv" if csv_ else "table"
     judged = failed = found = 0
-    with _counter("scanning") as advance:
+    with count_images("scanning") as advance:
         from fauxlab.report.verdicts import write_verdicts
 
         for verdict in write_verdicts(scanner.scan(expand_paths(paths)), form, sys.stdout):
@@ -263,7 +266,6 @@ def recipes_copy(
 ) -> None:
     """Copy a recipe, to change it and train with --recipe FILE."""
     from fauxlab.config import recipe_text
-    from fauxlab.records import LabError
 
     path = to or Path(f"{name}.toml")
     text = recipe_text(name)
@@ -299,8 +301,6 @@ def main() -> None:
         _say(f"error: this needs the package {error.name}; pip install 'fauxlab[train]'")
         sys.exit(1)
     except Exception as error:
-        from fauxlab.records import LabError
-
         if not isinstance(error, LabError | OSError):
             raise
         _say(f"error: {error}")
@@ -315,7 +315,7 @@ def _index(
     from fauxlab.data.manifest import index
     from fauxlab.data.split import FRACTIONS
 
-    with _counter("indexing") as advance:
+    with count_images("indexing") as advance:
         manifest = index(folder, advance)
     _report_skipped(manifest.skipped)
     manifest = manifest.split(seed, fractions or FRACTIONS).pair(pairs or {})
@@ -333,7 +333,7 @@ def _reproduce(manifest: Manifest, out: Path, sets: list[str], extended: bool, s
     from fauxlab.reproduce import reproduce_detector
 
     size = load_recipe("unified-joint", sets).data.size
-    with _counter("decoding") as advance:
+    with count_images("decoding") as advance:
         _report_skipped(load_images(manifest, size, advance).skipped)
     with ExitStack() as stack:
         results = reproduce_detector(
@@ -350,20 +350,6 @@ def _reproduce(manifest: Manifest, out: Path, sets: list[str], extended: bool, s
     _say(f"wrote {page} and {out / 'results.json'}")
 
 
-def _show_plan(manifest: Manifest, recipe: Any) -> None:
-    from fauxlab.models import create_detector
-    from fauxlab.training.stages import plan_training
-
-    plan = plan_training(manifest, recipe)
-    network = create_detector(recipe.model.name, recipe.data.size, **recipe.model.options)
-    print(recipe.to_toml())
-    print(f"# {sum(p.numel() for p in network.parameters()):,} parameters; data hash {manifest.data_hash}")
-    for stage in plan.stages:
-        fakes = sum(manifest.rows[i].label for i in stage.rows)
-        print(f"# stage {stage.name}: {len(stage.rows) - fakes:,} real, {fakes:,} fake, {stage.steps:,} steps")
-    print(f"# {plan.steps * recipe.train.batch:,} images in all; {len(plan.val_rows):,} to validate on")
-
-
 def _on_step(stack: ExitStack, title: str) -> OnStep:
     """A bar that opens with a run's first step and closes with its last."""
     show: Callable[[int, int | None, str], None] | None = None
@@ -371,7 +357,7 @@ def _on_step(stack: ExitStack, title: str) -> OnStep:
     def on_step(done: int, total: int, loss: float) -> None:
         nonlocal show
         if show is None:
-            show = stack.enter_context(_bar(title))
+            show = stack.enter_context(show_progress(title))
         show(done, total, f"loss {loss:.3f}")
         if done >= total:
             stack.close()
@@ -379,21 +365,7 @@ def _on_step(stack: ExitStack, title: str) -> OnStep:
     return on_step
 
 
-def _bar(title: str) -> Any:
-    from fauxlab.progress import show_progress
-
-    return show_progress(title)
-
-
-def _counter(title: str) -> Any:
-    from fauxlab.progress import count_images
-
-    return count_images(title)
-
-
 def _pairs(items: list[str] | None) -> dict[str, list[str]]:
-    from fauxlab.records import LabError
-
     pairs = {}
     for item in items or []:
         generator, sign, sources = item.partition("=")

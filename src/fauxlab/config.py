@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, get_args
 import tomli_w
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from fauxlab.records import LabError
+from fauxlab.errors import LabError
 
 
 def _split_names(value: object) -> object:

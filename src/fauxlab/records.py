@@ -1,4 +1,4 @@
-"""What the lab hands out: verdicts, reports and errors, as typed records with a versioned JSON form."""
+"""What the lab hands out: verdicts and reports, as typed records with a versioned JSON form."""
 
 from __future__ import annotations
 
@@ -7,10 +7,6 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 SCHEMA_VERSION = 1
-
-
-class LabError(Exception):
-    """An input that cannot be used: the message says what, where, and what to do next, in one line."""
 
 
 class Record(BaseModel):

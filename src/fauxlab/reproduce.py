@@ -22,9 +22,10 @@ from fauxlab import __version__
 from fauxlab.config import Recipe, load_recipe
 from fauxlab.data.cache import ImageArray, load_images
 from fauxlab.data.manifest import Manifest
+from fauxlab.errors import LabError
 from fauxlab.evaluation.detection import detection_report, predict_scores
 from fauxlab.models.bundle import Detector
-from fauxlab.records import SCHEMA_VERSION, DetectionReport, LabError
+from fauxlab.records import SCHEMA_VERSION, DetectionReport
 from fauxlab.training.detector import OnStep, stage_folder, train_detector
 from fauxlab.training.run import Run, describe_environment, write_text
 from fauxlab.training.stages import plan_training, run_name

@@ -15,9 +15,10 @@ import torch
 
 from fauxlab.data.files import SEPARATOR, FileReader, show, walk_images, zip_images
 from fauxlab.data.images import ImageError, decode, to_square
+from fauxlab.errors import LabError
 from fauxlab.evaluation.detection import to_input
 from fauxlab.models.bundle import Detector
-from fauxlab.records import LabError, Verdict
+from fauxlab.records import Verdict
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -13,7 +13,7 @@ from fauxlab.data.cache import load_images
 from fauxlab.data.files import FileReader
 from fauxlab.data.images import PIPELINE_VERSION, decode, to_square
 from fauxlab.data.manifest import Manifest
-from fauxlab.records import LabError
+from fauxlab.errors import LabError
 
 
 def expected(manifest: Manifest, row: int, size: int) -> np.ndarray:

@@ -14,7 +14,7 @@ import pytest
 from fauxlab.data.files import FileReader, walk_images
 from fauxlab.data.images import ImageError
 from fauxlab.data.manifest import COLUMNS, Manifest, index
-from fauxlab.records import LabError
+from fauxlab.errors import LabError
 
 Jpeg = Callable[..., bytes]
 

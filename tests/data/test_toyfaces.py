@@ -13,7 +13,7 @@ from PIL import Image
 from sklearn.linear_model import LogisticRegression
 
 from fauxlab.data.toyfaces import FOLDERS, draw, plan, write_toyfaces
-from fauxlab.records import LabError
+from fauxlab.errors import LabError
 
 N = 90
 NAME = re.compile(r"(\d\d)/(\d+)_(19[3-9]\d)-(0[1-9]|1[0-2])-([0-2]\d)_(\d{4})\.jpg")

@@ -12,9 +12,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from fauxlab.errors import LabError
 from fauxlab.models import create_detector
 from fauxlab.models.bundle import CONFIG, WEIGHTS, Calibration, Detector, DetectorConfig, Preprocessing
-from fauxlab.records import LabError
 
 
 def make(seed: int = 0, **changes: object) -> Detector:

@@ -7,9 +7,9 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
+from fauxlab.errors import LabError
 from fauxlab.models import create_detector, list_models
 from fauxlab.models.detectors import Dropout
-from fauxlab.records import LabError
 
 
 @pytest.fixture

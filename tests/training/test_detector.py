@@ -16,8 +16,8 @@ import torch
 
 from fauxlab.config import Recipe, load_recipe
 from fauxlab.data.manifest import Manifest
+from fauxlab.errors import LabError
 from fauxlab.models.bundle import Detector
-from fauxlab.records import LabError
 from fauxlab.training import detector as training
 from fauxlab.training.detector import learning_rate, train_detector
 from fauxlab.training.run import Run

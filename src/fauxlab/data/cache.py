@@ -23,7 +23,7 @@ import numpy as np
 from fauxlab.data.files import FileReader
 from fauxlab.data.images import PIPELINE_VERSION, ImageError, decode, to_square
 from fauxlab.data.manifest import Manifest, Row
-from fauxlab.records import LabError
+from fauxlab.errors import LabError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

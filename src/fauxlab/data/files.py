@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from fauxlab.data.images import MAX_BYTES, SUFFIXES, ImageError
-from fauxlab.records import LabError
+from fauxlab.errors import LabError
 
 SEPARATOR = "!/"
 # Pictures are compressed already: a member that shrinks this much inside a zip was built to fill memory.

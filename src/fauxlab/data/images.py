@@ -23,7 +23,7 @@ from PIL import (  # the plugins register the decoders of FORMATS; without them 
     WebPImagePlugin,  # noqa: F401
 )
 
-from fauxlab.records import LabError
+from fauxlab.errors import LabError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

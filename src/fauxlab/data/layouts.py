@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fauxlab.data.files import SEPARATOR, show, walk_images, zip_images
-from fauxlab.records import LabError
+from fauxlab.errors import LabError
 
 DEEPFAKEFACE_FAKES = ("inpainting", "insight", "text2img")
 LABELS = {"real": 0, "fake": 1, "0": 0, "1": 1}

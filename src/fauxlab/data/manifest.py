@@ -19,7 +19,7 @@ from fauxlab.data.files import FileReader, show
 from fauxlab.data.images import ImageError, decode, fingerprint
 from fauxlab.data.layouts import LABELS, Found, find_images
 from fauxlab.data.split import FRACTIONS, SPLITS, assign_splits, connected_components, near_duplicates
-from fauxlab.records import LabError
+from fauxlab.errors import LabError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -15,7 +15,8 @@ import numpy as np
 
 from fauxlab import __version__
 from fauxlab.data.manifest import Manifest
-from fauxlab.records import Confusion, DetectionReport, DetectionScores, Interval, LabError
+from fauxlab.errors import LabError
+from fauxlab.records import Confusion, DetectionReport, DetectionScores, Interval
 
 if TYPE_CHECKING:
     import torch

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING, Any
 
-from fauxlab.records import LabError
+from fauxlab.errors import LabError
 
 if TYPE_CHECKING:
     from torch import nn

@@ -16,8 +16,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from fauxlab.errors import LabError
 from fauxlab.models import create_detector
-from fauxlab.records import SCHEMA_VERSION, LabError
+from fauxlab.records import SCHEMA_VERSION
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 

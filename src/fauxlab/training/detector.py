@@ -21,10 +21,10 @@ from fauxlab.data.augment import augment
 from fauxlab.data.cache import ImageArray, load_images
 from fauxlab.data.images import PIPELINE_VERSION
 from fauxlab.data.manifest import Manifest
+from fauxlab.errors import LabError
 from fauxlab.evaluation.detection import Counts, auc, predict_logits, to_input
 from fauxlab.models import create_detector
 from fauxlab.models.bundle import Detector, DetectorConfig, Preprocessing
-from fauxlab.records import LabError
 from fauxlab.training.run import Run, open_run, seed_step
 from fauxlab.training.stages import Plan, Rows, epoch_order, plan_training, run_name
 

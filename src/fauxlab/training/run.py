@@ -22,7 +22,7 @@ import torch
 
 from fauxlab import __version__
 from fauxlab.config import Recipe, difference, parse_recipe
-from fauxlab.records import LabError
+from fauxlab.errors import LabError
 
 if TYPE_CHECKING:
     from fauxlab.models.bundle import Detector

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from fauxlab.config import Recipe
 from fauxlab.data.manifest import Manifest
-from fauxlab.records import LabError
+from fauxlab.errors import LabError
+from fauxlab.models import create_detector
 
 Rows = NDArray[np.int64]  # indices into a manifest's rows
 
@@ -83,6 +84,19 @@ def plan_training(manifest: Manifest, recipe: Recipe) -> Plan:
         name = part[0] if len(part) == 1 else "joint"
         stages.append(Stage(name, rows, train.epochs, max(1, len(rows) // train.batch)))
     return Plan(tuple(stages), _rows(manifest, generators, "val"), tuple(generators))
+
+
+def describe_plan(manifest: Manifest, recipe: Recipe) -> str:
+    """The recipe as TOML, and in comments what it comes to on this manifest."""
+    plan = plan_training(manifest, recipe)
+    network = create_detector(recipe.model.name, recipe.data.size, **recipe.model.options)
+    parameters = sum(p.numel() for p in network.parameters())
+    lines = [recipe.to_toml(), f"# {parameters:,} parameters; data hash {manifest.data_hash}"]
+    for stage in plan.stages:
+        fakes = sum(manifest.rows[i].label for i in stage.rows)
+        lines.append(f"# stage {stage.name}: {len(stage.rows) - fakes:,} real, {fakes:,} fake, {stage.steps:,} steps")
+    lines.append(f"# {plan.steps * recipe.train.batch:,} images in all; {len(plan.val_rows):,} to validate on")
+    return "\n".join(lines)
 
 
 def epoch_order(manifest: Manifest, rows: Rows, balance: str, key: tuple[int, int, int]) -> Rows:
