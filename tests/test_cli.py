@@ -140,10 +140,10 @@ def test_recipes_can_be_copied_once(fauxlab, tmp_path: Path, monkeypatch: pytest
 
 
 def test_interrupt_says_how_to_go_on(fauxlab, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
-    def interrupted(**_: object) -> None:
+    def interrupted() -> Path:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "app", interrupted)
+    monkeypatch.setattr("fauxlab.data.cache.cache_folder", interrupted)
     code, _, err = fauxlab("doctor")
     assert (code, "--resume" in err) == (130, True)
 

@@ -289,9 +289,10 @@ def main() -> None:
     """Run the command line; every expected fault becomes one line on stderr and a non-zero exit."""
     try:
         app(standalone_mode=True)
-    except KeyboardInterrupt:
-        _say("interrupted; trainings continue with --resume")
-        sys.exit(INTERRUPTED)
+    except SystemExit as stop:
+        if stop.code == INTERRUPTED:  # what typer makes of Ctrl-C
+            _say("interrupted; trainings continue with --resume")
+        raise
     except BrokenPipeError:  # the reader of our output has left, as in `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
