@@ -45,6 +45,7 @@ def model(fauxlab, small: Manifest, tmp_path: Path) -> Path:  # type: ignore[no-
         "detector", "train", tmp_path / "manifest.csv", "--recipe", "unified-joint", *TINY, "--out", tmp_path / "runs"
     )
     assert code == 0, err
+    assert (tmp_path / "runs" / "latest" / "figures" / "training.png").stat().st_size > 5000
     return tmp_path / "runs" / "latest" / "best"
 
 

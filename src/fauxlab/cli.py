@@ -167,6 +167,9 @@ def detector_train(
         on_step = _on_step(stack, title) if _is_main() else None
         run = train_detector(data, experiment, out, name=name, resume=resume, max_minutes=max_minutes, on_step=on_step)
     if _is_main():
+        from fauxlab.report.figures import save_training_figure
+
+        save_training_figure(run.read_log(), run.folder / "figures")
         _say(f"{'finished' if run.finished else 'stopped, continue with --resume'}: {run.folder}")
 
 

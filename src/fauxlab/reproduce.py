@@ -8,8 +8,8 @@ own below `out`; a run that is finished is not repeated, one that was cut short 
 from __future__ import annotations
 
 import csv
+import io
 import json
-import os
 import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,13 +21,14 @@ import numpy as np
 from fauxlab import __version__
 from fauxlab.config import Recipe, load_recipe
 from fauxlab.data.cache import ImageArray, load_images
+from fauxlab.data.files import replace_file
 from fauxlab.data.manifest import Manifest
 from fauxlab.errors import LabError
 from fauxlab.evaluation.detection import detection_report, predict_scores
 from fauxlab.models.bundle import Detector
 from fauxlab.records import SCHEMA_VERSION, DetectionReport
 from fauxlab.training.detector import OnStep, stage_folder, train_detector
-from fauxlab.training.run import Run, describe_environment, write_text
+from fauxlab.training.run import Run, describe_environment
 from fauxlab.training.stages import plan_training, run_name
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def reproduce_detector(
         "runs": described,
         "worst": _worst(runs[experiments[-1].name].folder, images),
     }
-    write_text(out / "results.json", json.dumps(results, indent=1) + "\n")
+    replace_file(out / "results.json", json.dumps(results, indent=1) + "\n")
     return results
 
 
@@ -132,7 +133,7 @@ def judge(detector: Detector, images: ImageArray, folder: Path) -> DetectionRepo
     )
     folder.mkdir(parents=True, exist_ok=True)
     _write_scores(folder / "scores.csv", images.manifest, scores)
-    write_text(report_path, report.model_dump_json(indent=1) + "\n")
+    replace_file(report_path, report.model_dump_json(indent=1) + "\n")
     return report
 
 
@@ -143,7 +144,7 @@ def _describe_run(experiment: Experiment, run: Run, images: ImageArray) -> dict[
         "part": experiment.part,
         "recipe": tomllib.loads(run.recipe.to_toml()),
         "steps": [_pick(line, "images", "stage", "loss") for line in log if line["event"] == "step"],
-        "epochs": [{k: v for k, v in line.items() if k != "event"} for line in log if line["event"] == "epoch"],
+        "epochs": [{k: v for k, v in line.items() if k != "event"} for line in log if "val_loss" in line],
         "test": judge(run.model, images, run.folder / "test").model_dump(),
         "stages": [],
     }
@@ -190,14 +191,13 @@ def _worst(folder: Path, images: ImageArray) -> list[dict[str, Any]]:
 
 
 def _write_scores(path: Path, manifest: Manifest, scores: NDArray[np.float64]) -> None:
-    aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    with aside.open("w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(("path", "label", "generator", "source", "group", "score"))
-        for row, score in zip(manifest.rows, scores.tolist(), strict=True):
-            truth = ("real", "fake")[row.label]
-            writer.writerow((row.path, truth, row.generator, row.source, row.group, f"{score:.6g}"))
-    os.replace(aside, path)
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(("path", "label", "generator", "source", "group", "score"))
+    for row, score in zip(manifest.rows, scores.tolist(), strict=True):
+        truth = ("real", "fake")[row.label]
+        writer.writerow((row.path, truth, row.generator, row.source, row.group, f"{score:.6g}"))
+    replace_file(path, stream.getvalue())
 
 
 def _pick(line: dict[str, Any], *keys: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Image files on disk and inside zips: listing and reading, with hostile names and archives in mind.
+"""Files: images listed and read from folders and zips with hostile names and archives in mind, results replaced whole.
 
 A zip member is written `archive.zip!/member/name.jpg`. Archives are read in place and never extracted.
 """
@@ -22,6 +22,13 @@ MAX_RATIO = 200
 def show(path: str | Path) -> str:
     """A path as printable text: bytes that are no UTF-8 appear as escapes."""
     return str(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def replace_file(path: Path, content: bytes | str) -> None:
+    """Write a file whole or not at all: aside first, then renamed over what was there. Text becomes UTF-8."""
+    aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    aside.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8", "surrogateescape"))
+    os.replace(aside, path)
 
 
 def walk_images(folder: Path) -> Iterator[Path]:

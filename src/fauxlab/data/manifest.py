@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fauxlab.data.files import FileReader, show
+from fauxlab.data.files import FileReader, replace_file, show
 from fauxlab.data.images import ImageError, decode, fingerprint
 from fauxlab.data.layouts import LABELS, Found, find_images
 from fauxlab.data.split import FRACTIONS, SPLITS, assign_splits, connected_components, near_duplicates
@@ -156,14 +157,14 @@ class Manifest:
         inside = self.root.is_relative_to(base)
         prefix = "" if self.root == base else self.root.relative_to(base) if inside else self.root
         path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-        with aside.open("w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
-            writer = csv.writer(stream, lineterminator="\n")
-            writer.writerow(COLUMNS)
-            for row in self.rows:
-                writer.writerow((os.path.join(prefix, row.path), ("real", "fake")[row.label], row.generator, row.source,
-                                 row.group, row.split, row.sha256))  # fmt: skip
-        os.replace(aside, path)
+        stream = io.StringIO()
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for row in self.rows:
+            label = ("real", "fake")[row.label]
+            place = os.path.join(prefix, row.path)
+            writer.writerow((place, label, row.generator, row.source, row.group, row.split, row.sha256))
+        replace_file(path, stream.getvalue())
 
     @classmethod
     def load(cls, path: str | Path) -> Manifest:

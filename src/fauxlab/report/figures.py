@@ -24,10 +24,12 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from fauxlab.data.files import replace_file
 from fauxlab.records import Confusion, Interval
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
@@ -83,6 +85,18 @@ def render(figure: Figure, form: str) -> bytes:
         figure.savefig(stream, format=form, dpi=150, metadata=metadata)
         figure.set_layout_engine("none")
     return stream.getvalue()
+
+
+def save_training_figure(log: Iterable[Line], folder: Path) -> Path:
+    """Draw a run's log.jsonl lines into `folder/training.png`; returns its path."""
+    lines = list(log)
+    steps = [line for line in lines if line["event"] == "step"]
+    epochs = [line for line in lines if line["event"] == "epoch" and "val_loss" in line]
+    colours = name_colours([*(line["stage"] for line in steps), *_generators(epochs)])
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "training.png"
+    replace_file(path, render(draw_training(steps, epochs, colours), "png"))
+    return path
 
 
 def name_colours(names: Iterable[str]) -> dict[str, str]:

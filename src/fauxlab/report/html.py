@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 import tomli_w
 
+from fauxlab.data.files import replace_file
 from fauxlab.data.split import SPLITS
 from fauxlab.evaluation.detection import ECE_BINS, MIN_GROUPS
 from fauxlab.records import DetectionReport, Interval
@@ -93,7 +94,7 @@ def write_report(results: dict[str, Any], out: Path, manifest: Manifest | None =
         plates=_plates(runs, out / "figures"), pictures=pictures, **_facts(results, runs)
     )
     path = out / "report.html"
-    _replace(path, page.encode())
+    replace_file(path, page.encode())
     return path
 
 
@@ -233,7 +234,7 @@ def _plates(runs: list[Trained], folder: Path) -> dict[str, Plate]:
 
     def add(key: str, number: str, slug: str, figure: Figure, alt: str) -> None:
         code = base64.b64encode(figures.render(figure, "svg")).decode()
-        _replace(folder / f"{slug}.png", figures.render(figure, "png"))
+        replace_file(folder / f"{slug}.png", figures.render(figure, "png"))
         plates[key] = Plate(number, f"data:image/svg+xml;base64,{code}", alt)
 
     generators, specialists = _generators(runs), _specialists(runs)
@@ -337,10 +338,3 @@ def _printable(value: Any) -> Any:
     if isinstance(value, str):
         return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in value)
     return value
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
-    aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    aside.write_bytes(content)
-    os.replace(aside, path)

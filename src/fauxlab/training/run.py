@@ -22,6 +22,7 @@ import torch
 
 from fauxlab import __version__
 from fauxlab.config import Recipe, difference, parse_recipe
+from fauxlab.data.files import replace_file
 from fauxlab.errors import LabError
 
 if TYPE_CHECKING:
@@ -120,8 +121,8 @@ def open_run(folder: Path, recipe: Recipe, data_hash: str, resume: bool) -> Run:
     run = Run(folder)
     if not (folder / "config.toml").exists():
         folder.mkdir(parents=True, exist_ok=True)
-        write_text(folder / "environment.json", json.dumps(describe_environment(data_hash), indent=2) + "\n")
-        write_text(folder / "config.toml", recipe.to_toml())
+        replace_file(folder / "environment.json", json.dumps(describe_environment(data_hash), indent=2) + "\n")
+        replace_file(folder / "config.toml", recipe.to_toml())
         return run
     if not resume:
         raise LabError(f"{folder} holds a run already; continue it with --resume, or choose another --name or --out")
@@ -152,13 +153,6 @@ def describe_environment(data_hash: str) -> dict[str, Any]:
 def seed_step(seed: int, step: int, rank: int) -> None:
     """Seed torch for one step of one process; the same three numbers always give the same draws."""
     torch.manual_seed(((seed * 1_000_003 + step) * 1_009 + rank) % 2**63)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    aside.write_text(text, encoding="utf-8")
-    os.replace(aside, path)
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
