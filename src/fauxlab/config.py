@@ -7,13 +7,14 @@ key's place and, where one is close, the key that was probably meant.
 from __future__ import annotations
 
 import difflib
+import math
 import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import tomli_w
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_serializer
 
 from fauxlab.errors import LabError
 
@@ -88,6 +89,121 @@ class Recipe(Table):
         return tomli_w.dumps(self.model_dump())
 
 
+class Cosine(Table):
+    """A value that moves from `start` to `end` by a half cosine over the first share `over` of the budget."""
+
+    start: float = Field(ge=0)
+    end: float = Field(ge=0)
+    over: float = Field(1.0, gt=0, le=1)
+
+    def at(self, share: float) -> float:
+        """The value when `share` of the budget is spent."""
+        return self.end + (self.start - self.end) * 0.5 * (1 + math.cos(math.pi * min(share / self.over, 1.0)))
+
+
+# A number, or {start = …, end = …}.
+Scheduled = Annotated[float, Field(ge=0)] | Cosine
+
+
+def value_at(value: float | Cosine, share: float) -> float:
+    """A scheduled value when `share` (0 to 1) of the budget is spent."""
+    return value.at(share) if isinstance(value, Cosine) else value
+
+
+class GanDataConfig(Table):
+    """Which real images of the manifest, at which size."""
+
+    size: int = Field(64, ge=32, le=256, description="side of the square images, pixels; a power of two")
+    sources: Names = Field([], description="collections of reals to learn from; empty means all")
+
+
+class GanModelConfig(Table):
+    """A generator and its discriminator by name; the two option tables go to their constructors."""
+
+    name: str = "r3"
+    latent: int = Field(64, ge=1, description="length of the latent vector")
+    generator: dict[str, Any] = {}
+    discriminator: dict[str, Any] = {}
+
+
+class GanTrainConfig(Table):
+    """Budget and optimisers (Adam)."""
+
+    images: int = Field(0, ge=0, description="real images shown to the discriminator; 0: `epochs` decide")
+    epochs: int = Field(100, ge=1, description="passes through the real images, where `images` is 0")
+    batch: int = Field(64, ge=2, description="images a step, over all processes")
+    lr: Scheduled = 2e-4
+    discriminator_lr: Scheduled | None = Field(None, description="as `lr` where it is not given")
+    beta1: float = Field(0.0, ge=0, lt=1)
+    beta2: Scheduled = 0.99
+    clip: float = Field(0.0, ge=0, description="largest norm of a network's gradient; 0: none")
+    precision: Literal["no", "bf16"] = "no"
+    seed: int = Field(0, ge=0)
+
+    @model_serializer(mode="wrap")
+    def _without_none(self, dump: Any) -> Any:
+        return {key: value for key, value in dump(self).items() if value is not None}  # TOML has no null
+
+
+class GanConfig(Table):
+    """The game: losses, regularisers, and how many updates each side gets."""
+
+    loss: Literal["bce", "hinge", "relativistic"] = "relativistic"
+    smoothing: float = Field(0.0, ge=0, lt=0.5, description="bce: the target of a real image is 1 minus this")
+    r1: Scheduled = Field(0.0, description="gamma of the penalty on gradients at real images")
+    r2: Scheduled = Field(0.0, description="gamma of the penalty on gradients at fakes")
+    penalty_every: int = Field(1, ge=1, description="discriminator updates from penalty to penalty, weighted to match")
+    noise: Scheduled = Field(0.0, description="standard deviation of instance noise; images span [-1, 1]")
+    flip: bool = Field(True, description="mirror half of the real images")
+    augment: list[Literal["translation", "colour", "cutout"]] = Field([], description="differentiable augmentations")
+    augment_p: Scheduled = Field(1.0, description="share of the images that are augmented")
+    ema: float = Field(0.0, ge=0, le=1, description="half-life of the averaged generator, share of images seen; 0: off")
+    steps: Literal["fixed", "adaptive"] = Field("fixed", description="adaptive: the report's controller moves them")
+    generator_steps: int = Field(1, ge=1)
+    discriminator_steps: int = Field(1, ge=1)
+    most_generator_steps: int = Field(5, ge=1, description="adaptive only")
+    most_discriminator_steps: int = Field(3, ge=1, description="adaptive only")
+    adapt_every: int = Field(50, ge=1, description="adaptive only: rounds from decision to decision")
+
+
+class GanEvaluateConfig(Table):
+    """Distance during training, on the averaged generator where there is one."""
+
+    every: int = Field(0, ge=0, description="images from evaluation to evaluation; 0: `every_epochs` decides")
+    every_epochs: int = Field(5, ge=1)
+    n: int = Field(2000, ge=16, description="generated images, and as many real ones")
+    features: str = Field("randconv", description="feature network, see `fauxlab models list`")
+
+
+class GuardConfig(Table):
+    """The collapse guard; its signals come from a cheap feature network whatever `evaluate.features` is."""
+
+    every: int = Field(10_000, ge=0, description="images from check to check; 0: no guard")
+    n: int = Field(1000, ge=64, description="images of each kind that a check looks at")
+    patience: int = Field(2, ge=1, description="checks in a row that must agree before it alarms")
+    on_collapse: Literal["warn", "stop", "rollback"] = "warn"
+    rollbacks: int = Field(2, ge=0, description="at most, then stop")
+
+
+class GanRecipe(Table):
+    """One generator experiment."""
+
+    name: str
+    data: GanDataConfig = GanDataConfig()
+    model: GanModelConfig = GanModelConfig()
+    train: GanTrainConfig = GanTrainConfig()
+    gan: GanConfig = GanConfig()
+    evaluate: GanEvaluateConfig = GanEvaluateConfig()
+    guard: GuardConfig = GuardConfig()
+
+    def to_toml(self) -> str:
+        """The recipe as TOML text that `load_gan_recipe` reads back to an equal recipe."""
+        return tomli_w.dumps(self.model_dump())
+
+
+R = TypeVar("R", Recipe, GanRecipe)
+
+
 def list_recipes() -> list[str]:
     """Names of the recipes that come with the package."""
     folder = resources.files("fauxlab") / "recipes"
@@ -103,10 +219,37 @@ def recipe_text(name: str) -> str:
 
 
 def load_recipe(source: str | Path, overrides: list[str] | None = None) -> Recipe:
-    """A recipe by packaged name or TOML path, with `table.key=value` overrides applied in order.
+    """A detector's recipe by packaged name or TOML path, with `table.key=value` overrides applied in order.
 
-    Raises LabError on TOML that does not parse, unknown keys (with a suggestion) and wrong types.
+    A recipe with `base = "NAME"` changes the packaged recipe of that name. Raises LabError on TOML that does not
+    parse, unknown keys (with a suggestion), wrong types, and a recipe for a GAN.
     """
+    return _load(Recipe, source, overrides or [])
+
+
+def load_gan_recipe(source: str | Path, overrides: list[str] | None = None) -> GanRecipe:
+    """A GAN's recipe, as `load_recipe` reads a detector's."""
+    return _load(GanRecipe, source, overrides or [])
+
+
+def any_recipe(source: str | Path, overrides: list[str] | None = None) -> Recipe | GanRecipe:
+    """A recipe of either kind."""
+    kind: type[Recipe] | type[GanRecipe] = GanRecipe if "gan" in _tree(source) else Recipe
+    return _load(kind, source, overrides or [])
+
+
+def _load(kind: type[R], source: str | Path, overrides: list[str]) -> R:
+    tree = _tree(source)
+    if ("gan" in tree) != (kind is GanRecipe):
+        found, command = ("a GAN", "gan") if "gan" in tree else ("a detector", "detector")
+        raise LabError(f"recipe {source} is for {found}; use it with `fauxlab {command} train`")
+    for item in overrides:
+        _override(tree, item)
+    return parse_recipe(tree, str(source), kind)
+
+
+def _tree(source: str | Path) -> dict[str, Any]:
+    """The recipe's tables, laid over those of its base."""
     path = Path(source)
     if path.suffix == ".toml":
         try:
@@ -120,17 +263,26 @@ def load_recipe(source: str | Path, overrides: list[str] | None = None) -> Recip
     except tomllib.TOMLDecodeError as error:
         raise LabError(f"recipe {source} is not TOML: {error}") from error
     tree.setdefault("name", path.stem)
-    for item in overrides or []:
-        _override(tree, item)
-    return parse_recipe(tree, str(source))
+    base = tree.pop("base", None)
+    if base is None:
+        return tree
+    if not isinstance(base, str) or base == path.stem:
+        raise LabError(f"recipe {source}: base = {base!r}, expected the name of another packaged recipe")
+    return _merged(_tree(base), tree)
 
 
-def parse_recipe(tree: dict[str, Any], where: str) -> Recipe:
+def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    both = {k: _merged(base[k], v) for k, v in changes.items() if isinstance(v, dict) and isinstance(base.get(k), dict)}
+    return {**base, **changes, **both}
+
+
+def parse_recipe(tree: dict[str, Any], where: str, kind: type[R]) -> R:
     """Validate a recipe's tree; every fault is named in one LabError."""
     try:
-        return Recipe.model_validate(tree)
+        return kind.model_validate(tree)
     except ValidationError as error:
-        raise LabError(f"recipe {where}: " + "; ".join(_fault(e) for e in error.errors())) from None
+        faults = dict.fromkeys(_fault(e, kind) for e in error.errors())
+        raise LabError(f"recipe {where}: " + "; ".join(faults)) from None
 
 
 def difference(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
@@ -162,12 +314,14 @@ def _override(tree: dict[str, Any], item: str) -> None:
     node[leaf] = value
 
 
-def _fault(error: Any) -> str:
+def _fault(error: Any, kind: type[Recipe] | type[GanRecipe]) -> str:
     place = ".".join(str(part) for part in error["loc"])
     if error["type"] != "extra_forbidden":
         return f"{place} = {error['input']!r}: {error['msg'].lower()}"
-    model: Any = Recipe
+    model: Any = kind
     for part in error["loc"][:-1]:
+        if part not in model.model_fields:  # which member of a union it was tried as
+            continue
         model = model.model_fields[part].annotation
         model = next((m for m in (model, *get_args(model)) if hasattr(m, "model_fields")), model)
     prefix = "".join(f"{part}." for part in error["loc"][:-1])
@@ -175,7 +329,7 @@ def _fault(error: Any) -> str:
     if close:
         return f"unknown key {place}: did you mean {prefix}{close[0]}?"
     # A key in the wrong table is the next most common slip.
-    for table, field in Recipe.model_fields.items():
+    for table, field in kind.model_fields.items():
         inner = getattr(field.annotation, "model_fields", {})
         if str(error["loc"][-1]) in inner:
             return f"unknown key {place}: did you mean {table}.{error['loc'][-1]}?"

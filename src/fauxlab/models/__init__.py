@@ -10,12 +10,20 @@ from fauxlab.errors import LabError
 if TYPE_CHECKING:
     from torch import nn
 
-DETECTORS = ("report-cnn",)
+# Name → class in `detectors` or `gans`.
+DETECTORS = {"report-cnn": "ReportCNN"}
+# Name → generator and discriminator. The report's discriminator is the network of its detector.
+GANS = {
+    "report-gan-v1": ("ReportGenerator", "ReportCNN"),
+    "report-gan-v2": ("ReportGenerator", "ReportCNN"),
+    "r3": ("R3Generator", "R3Discriminator"),
+    "sngan": ("SNGenerator", "SNDiscriminator"),
+}
 
 
 def list_models() -> list[str]:
-    """Names that `create_detector` takes."""
-    return sorted(DETECTORS)
+    """Names that `create_detector` and `create_gan` take."""
+    return sorted([*DETECTORS, *GANS])
 
 
 def create_detector(name: str, size: int, **options: Any) -> nn.Module:
@@ -23,13 +31,32 @@ def create_detector(name: str, size: int, **options: Any) -> nn.Module:
 
     Raises LabError on an unknown name or option.
     """
-    if name not in DETECTORS:
-        close = difflib.get_close_matches(name, DETECTORS, 1, 0.4)
-        hint = f", did you mean {close[0]!r}?" if close else ""
-        raise LabError(f"no detector {name!r}{hint}; `fauxlab models list` shows all")
-    from fauxlab.models.detectors import ReportCNN
+    return _create(_known(name, DETECTORS, "detector"), name, {"size": size, **options})
 
+
+def create_generator(name: str, size: int, latent: int, **options: Any) -> nn.Module:
+    """A generator of images float [N, 3, size, size] from latents [N, latent]; errors as of `create_detector`."""
+    return _create(_known(name, GANS, "GAN")[0], name, {"size": size, "latent": latent, **options})
+
+
+def create_discriminator(name: str, size: int, **options: Any) -> nn.Module:
+    """The discriminator that belongs to a generator: images to logits [N], above 0 leans to real."""
+    return _create(_known(name, GANS, "GAN")[1], name, {"size": size, **options})
+
+
+def _known(name: str, table: dict[str, Any], kind: str) -> Any:
+    if name not in table:
+        close = difflib.get_close_matches(name, table, 1, 0.4)
+        hint = f", did you mean {close[0]!r}?" if close else ""
+        raise LabError(f"no {kind} {name!r}{hint}; `fauxlab models list` shows all")
+    return table[name]
+
+
+def _create(class_name: str, name: str, options: dict[str, Any]) -> nn.Module:
+    from fauxlab.models import detectors, gans
+
+    network: type[nn.Module] = getattr(detectors, class_name, None) or getattr(gans, class_name)
     try:
-        return ReportCNN(size=size, **options)
+        return network(**options)
     except (TypeError, ValueError) as error:
         raise LabError(f"model {name}: {error}") from None

@@ -1,4 +1,4 @@
-"""Trained detectors on disk: a folder of `model.safetensors`, `config.json` and a model card. No pickles."""
+"""Trained networks on disk: a folder of `model.safetensors`, `config.json` and a model card. No pickles."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -17,10 +18,14 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from fauxlab.errors import LabError
-from fauxlab.models import create_detector
+from fauxlab.models import create_detector, create_generator
+from fauxlab.models.gans import draw_latents, to_pixels
 from fauxlab.records import SCHEMA_VERSION
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
+
+
+C = TypeVar("C", "DetectorConfig", "GeneratorConfig")
 
 
 class Calibration(BaseModel):
@@ -78,23 +83,7 @@ class Detector:
 
     def save_pretrained(self, folder: str | Path) -> Detector:
         """Write the bundle, whole or not at all, replacing an older one; returns the detector with its hash."""
-        folder = Path(folder)
-        aside = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-        shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir(parents=True)
-        state = {name: tensor.detach().cpu().contiguous() for name, tensor in self.model.state_dict().items()}
-        save_file(state, aside / WEIGHTS)
-        (aside / CONFIG).write_text(self.config.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        found = _hash(aside)
-        (aside / CARD).write_text(_card(self.config, found), encoding="utf-8")
-        if folder.exists():
-            old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
-            os.replace(folder, old)
-            os.replace(aside, folder)
-            shutil.rmtree(old)
-        else:
-            os.replace(aside, folder)
-        return Detector(self.model, self.config, found)
+        return Detector(self.model, self.config, _save(self.model, self.config, _detector_card, Path(folder)))
 
     @classmethod
     def from_pretrained(cls, folder: str | Path, device: str | None = None) -> Detector:
@@ -102,27 +91,96 @@ class Detector:
 
         Raises LabError when a part is missing, damaged, or does not fit the architecture.
         """
-        folder = Path(folder)
-        if folder.is_file():
-            raise LabError(
-                f"{folder} is a file; a model is a folder with {CONFIG} and {WEIGHTS} "
-                "(pickled checkpoints can run code and are never loaded)"
-            )
-        for name in (CONFIG, WEIGHTS):
-            if not (folder / name).is_file():
-                raise LabError(f"no {name} in {folder}; a model is a folder such as runs/<name>/best")
-        try:
-            config = DetectorConfig.model_validate(json.loads((folder / CONFIG).read_text(encoding="utf-8")))
-        except (ValueError, RecursionError) as error:
-            raise LabError(f"{folder / CONFIG} is not a detector's config: {_first_line(error)}") from None
+        config = _read_config(Path(folder), DetectorConfig, "detector")
         model = create_detector(config.architecture, config.preprocessing.size, **config.options)
-        try:
-            state = load_file(folder / WEIGHTS)
-        except (SafetensorError, OSError, ValueError) as error:
-            raise LabError(f"{folder / WEIGHTS} is damaged or no safetensors file: {_first_line(error)}") from None
-        _fit(model, state, folder)
-        where = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        return cls(model.eval().to(where), config, _hash(folder))
+        return cls(_load(model, Path(folder), device), config, _hash(Path(folder)))
+
+
+class GeneratorConfig(BaseModel):
+    """`config.json` of a generator bundle."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    schema_version: int = SCHEMA_VERSION
+    kind: Literal["generator"] = "generator"
+    architecture: str
+    latent: int = Field(ge=1, le=65536)
+    size: int = Field(ge=16, le=1024)
+    options: dict[str, Any] = {}
+    training: dict[str, Any] = {}
+    metrics: dict[str, Any] = {}
+
+
+@dataclass(frozen=True)
+class Generator:
+    """A generator in evaluation mode; unconditional, so that all it takes is latents. `hash` as of `Detector`."""
+
+    model: nn.Module
+    config: GeneratorConfig
+    hash: str = ""
+
+    def __call__(self, latents: torch.Tensor) -> torch.Tensor:
+        """Latents float [N, latent] to uint8 [N, 3, size, size] on the CPU."""
+        device = next(self.model.parameters()).device
+        with torch.inference_mode():
+            return to_pixels(self.model(latents.to(device))).cpu()
+
+    def sample(self, first: int, count: int) -> torch.Tensor:
+        """The images uint8 [count, 3, size, size] of the seeds first, first + 1, …"""
+        return self(draw_latents(range(first, first + count), self.config.latent))
+
+    def save_pretrained(self, folder: str | Path) -> Generator:
+        """Write the bundle, whole or not at all, replacing an older one; returns the generator with its hash."""
+        return Generator(self.model, self.config, _save(self.model, self.config, _generator_card, Path(folder)))
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path, device: str | None = None) -> Generator:
+        """Read a bundle, as `Detector.from_pretrained` does."""
+        config = _read_config(Path(folder), GeneratorConfig, "generator")
+        model = create_generator(config.architecture, config.size, config.latent, **config.options)
+        return cls(_load(model, Path(folder), device), config, _hash(Path(folder)))
+
+
+def _save(model: nn.Module, config: C, card: Callable[[C, str], str], folder: Path) -> str:
+    aside = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    save_file(state, aside / WEIGHTS)
+    (aside / CONFIG).write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    found = _hash(aside)
+    (aside / CARD).write_text(card(config, found), encoding="utf-8")
+    if folder.exists():
+        old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
+        os.replace(folder, old)
+        os.replace(aside, folder)
+        shutil.rmtree(old)
+    else:
+        os.replace(aside, folder)
+    return found
+
+
+def _read_config(folder: Path, kind: type[C], what: str) -> C:
+    if folder.is_file():
+        raise LabError(
+            f"{folder} is a file; a model is a folder with {CONFIG} and {WEIGHTS} "
+            "(pickled checkpoints can run code and are never loaded)"
+        )
+    for name in (CONFIG, WEIGHTS):
+        if not (folder / name).is_file():
+            raise LabError(f"no {name} in {folder}; a model is a folder such as runs/<name>/best")
+    try:
+        return kind.model_validate(json.loads((folder / CONFIG).read_text(encoding="utf-8")))
+    except (ValueError, RecursionError) as error:
+        raise LabError(f"{folder / CONFIG} is not a {what}'s config: {_first_line(error)}") from None
+
+
+def _load(model: nn.Module, folder: Path, device: str | None) -> nn.Module:
+    try:
+        state = load_file(folder / WEIGHTS)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise LabError(f"{folder / WEIGHTS} is damaged or no safetensors file: {_first_line(error)}") from None
+    _fit(model, state, folder)
+    return model.eval().to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
 
 def _fit(model: nn.Module, state: dict[str, torch.Tensor], folder: Path) -> None:
@@ -156,9 +214,7 @@ def _first_line(error: Exception) -> str:
     return (str(error) or type(error).__name__).splitlines()[0]
 
 
-def _card(config: DetectorConfig, found: str) -> str:
-    training = "\n".join(f"| {key} | {value} |" for key, value in config.training.items())
-    metrics = "\n".join(f"| {key} | {value} |" for key, value in config.metrics.items())
+def _detector_card(config: DetectorConfig, found: str) -> str:
     calibrated = "calibrated" if config.calibration else "not calibrated: a raw sigmoid, no probability"
     return f"""# {config.architecture}: is this face photo real or generated?
 
@@ -171,9 +227,32 @@ compressions that were not in training it can be wrong in either direction.
 
 | trained with | |
 |---|---|
-{training}
+{_rows(config.training)}
 
 | measured on validation | |
 |---|---|
-{metrics}
+{_rows(config.metrics)}
 """
+
+
+def _generator_card(config: GeneratorConfig, found: str) -> str:
+    return f"""# {config.architecture}: faces of people who do not exist
+
+Model hash `{found}`. {config.latent} standard normal numbers in, one RGB face of {config.size}×{config.size}
+pixels in [-1, 1] out; unconditional: it takes no picture and no name of anybody.
+
+Use it with `fauxlab gan sample THIS_FOLDER`, which marks every picture as AI-generated. Faces that look like somebody
+in the training data can occur; `fauxlab gan eval` measures how many.
+
+| trained with | |
+|---|---|
+{_rows(config.training)}
+
+| measured | |
+|---|---|
+{_rows(config.metrics)}
+"""
+
+
+def _rows(table: dict[str, Any]) -> str:
+    return "\n".join(f"| {key} | {value} |" for key, value in table.items())

@@ -40,7 +40,7 @@ class Run:
     @property
     def recipe(self) -> Recipe:
         """The recipe that the run was started with."""
-        return parse_recipe(_read_toml(self.folder / "config.toml"), str(self.folder / "config.toml"))
+        return parse_recipe(_read_toml(self.folder / "config.toml"), str(self.folder / "config.toml"), Recipe)
 
     @property
     def environment(self) -> dict[str, Any]:

@@ -1,0 +1,83 @@
+"""The command line. Each command parses, calls the library, and prints: data to stdout, all else to stderr.
+
+Exit codes: 0 done, 1 failed, 2 usage, 3 finding (with --fail-on), 4 stopped by the collapse guard, 130 interrupted
+(trainings resume with --resume). Heavy imports stand inside the commands, so that --help is instant.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+
+from fauxlab.cli import data, detector, experiments, lists, scan
+from fauxlab.cli.common import INTERRUPTED, say
+from fauxlab.errors import LabError
+
+app = typer.Typer(
+    name="fauxlab",
+    help="A laboratory for fake faces: train, judge and use detectors of generated face photos.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+
+
+@app.command()
+def doctor() -> None:
+    """Show versions, machine, and where the decoded images are kept."""
+    import shutil
+
+    from fauxlab.data.cache import cache_folder
+    from fauxlab.training.run import describe_environment
+
+    for key, value in describe_environment("").items():
+        if key not in ("command", "data_hash", "started"):
+            print(f"{key:<12}{value}")
+    folder = cache_folder()
+    stored = sum(p.stat().st_size for p in folder.rglob("*") if p.is_file()) if folder.exists() else 0
+    free = shutil.disk_usage(next(p for p in (folder, *folder.parents) if p.exists())).free
+    print(f"{'cache':<12}{folder} ({stored / 2**30:.2f} GiB used, {free / 2**30:.0f} GiB free)")
+
+
+for command in (experiments.demo, experiments.reproduce, scan.scan):
+    app.command()(command)
+app.add_typer(data.app, name="data")
+app.add_typer(detector.app, name="detector")
+app.add_typer(lists.recipes_app, name="recipes")
+app.add_typer(lists.models_app, name="models")
+
+
+def main() -> None:
+    """Run the command line; every expected fault becomes one line on stderr and a non-zero exit."""
+    try:
+        app(standalone_mode=True)
+    except SystemExit as stop:
+        if stop.code == INTERRUPTED:  # what typer makes of Ctrl-C
+            say("interrupted; trainings continue with --resume")
+        raise
+    except BrokenPipeError:  # the reader of our output has left, as in `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("fauxlab"):
+            raise
+        say(f"error: this needs the package {error.name}; pip install 'fauxlab[train]'")
+        sys.exit(1)
+    except Exception as error:
+        if not isinstance(error, LabError | OSError):
+            raise
+        say(f"error: {error}")
+        sys.exit(1)
+    finally:
+        _leave_processes()
+
+
+def _leave_processes() -> None:
+    """Take leave of the other processes under torchrun: one that just exits can abort in its last moment."""
+    if "torch.distributed" in sys.modules:
+        import torch.distributed
+
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()

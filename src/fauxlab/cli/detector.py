@@ -1,0 +1,90 @@
+"""`fauxlab detector`: train and evaluate detectors."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fauxlab.cli.common import (
+    AsJson,
+    ManifestPath,
+    Out,
+    Pairs,
+    RecipeName,
+    Sets,
+    is_main,
+    parse_pairs,
+    report_skipped,
+    say,
+    step_bar,
+)
+from fauxlab.errors import LabError
+from fauxlab.progress import count_images
+
+app = typer.Typer(no_args_is_help=True, help="Train and evaluate detectors.")
+
+
+@app.command("train")
+def train(
+    manifest: ManifestPath,
+    recipe: RecipeName,
+    sets: Sets = None,
+    out: Out = Path("runs"),
+    name: Annotated[str | None, typer.Option(help="run folder's name; the recipe's by default")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="continue a run that was stopped")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="show the plan and stop")] = False,
+    max_minutes: Annotated[float | None, typer.Option(help="stop, resumable, after this long", min=0)] = None,
+) -> None:
+    """Train a detector. Under `torchrun --nproc-per-node N -m` it trains on N processes."""
+    from fauxlab.config import load_recipe
+    from fauxlab.data.manifest import Manifest
+
+    experiment = load_recipe(recipe, sets or [])
+    data = Manifest.load(manifest)
+    if dry_run:
+        from fauxlab.training.stages import describe_plan
+
+        print(describe_plan(data, experiment))
+        return
+    from fauxlab.data.cache import load_images
+    from fauxlab.training.detector import train_detector
+    from fauxlab.training.stages import run_name
+
+    title = name or run_name(experiment)
+    with ExitStack() as stack:
+        if is_main():
+            with count_images("decoding") as advance:
+                skipped = load_images(data, experiment.data.size, advance).skipped
+            report_skipped(skipped)
+        on_step = step_bar(stack, title) if is_main() else None
+        run = train_detector(data, experiment, out, name=name, resume=resume, max_minutes=max_minutes, on_step=on_step)
+    if is_main():
+        from fauxlab.report.figures import save_training_figure
+
+        save_training_figure(run.read_log(), run.folder / "figures")
+        say(f"{'finished' if run.finished else 'stopped, continue with --resume'}: {run.folder}")
+
+
+@app.command("eval")
+def evaluate(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="a bundle, as runs/<name>/best")],
+    manifest: ManifestPath,
+    split: Annotated[str, typer.Option(help="train, val, calibration, test, or all")] = "test",
+    pair: Pairs = None,
+    json_: AsJson = False,
+) -> None:
+    """Judge a detector on a split: per generator against its matched reals, and pooled."""
+    from fauxlab.data.manifest import Manifest
+    from fauxlab.data.split import SPLITS
+    from fauxlab.evaluation.detection import evaluate
+    from fauxlab.models.bundle import Detector
+
+    if split not in (*SPLITS, "all"):
+        raise LabError(f"--split {split!r}: one of {', '.join(SPLITS)}, all")
+    data = Manifest.load(manifest).pair(parse_pairs(pair))
+    detector = Detector.from_pretrained(model)
+    report = evaluate(detector, data if split == "all" else data.in_split(split))
+    print(report.model_dump_json(indent=2) if json_ else report.table())

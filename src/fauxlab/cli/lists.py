@@ -1,0 +1,56 @@
+"""`fauxlab recipes` and `fauxlab models`: what comes with the package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fauxlab.cli.common import say
+from fauxlab.errors import LabError
+
+recipes_app = typer.Typer(no_args_is_help=True, help="Experiments that come with the package.")
+models_app = typer.Typer(no_args_is_help=True, help="Networks by name.")
+
+
+@recipes_app.command("list")
+def recipes_list() -> None:
+    """Names and purposes of the packaged recipes."""
+    from fauxlab.config import list_recipes, recipe_text
+
+    for name in list_recipes():
+        print(f"{name:<22}{recipe_text(name).splitlines()[0].lstrip('# ')}")
+
+
+@recipes_app.command("show")
+def recipes_show(name: str) -> None:
+    """Print a recipe's TOML."""
+    from fauxlab.config import recipe_text
+
+    print(recipe_text(name), end="")
+
+
+@recipes_app.command("copy")
+def recipes_copy(
+    name: str, to: Annotated[Path | None, typer.Argument(help="file to write; NAME.toml by default")] = None
+) -> None:
+    """Copy a recipe, to change it and train with --recipe FILE."""
+    from fauxlab.config import recipe_text
+
+    path = to or Path(f"{name}.toml")
+    text = recipe_text(name)
+    try:
+        with path.open("x", encoding="utf-8") as stream:
+            stream.write(text)
+    except FileExistsError:
+        raise LabError(f"{path} exists; choose another name") from None
+    say(f"wrote {path}")
+
+
+@models_app.command("list")
+def models_list() -> None:
+    """Names of the detectors that recipes can use."""
+    from fauxlab.models import list_models
+
+    print("\n".join(list_models()))

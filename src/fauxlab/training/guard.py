@@ -1,0 +1,114 @@
+"""The collapse guard: a few cheap signals of a GAN's health, judged check by check.
+
+The three ways of failing that it tells apart:
+
+- *discriminator winning*: it separates real from fake almost without error, and the generator gets worse
+- *discriminator overfitting*: it knows its training images from held-out ones (Karras et al., 2020, r_v), so that its
+  gradient teaches the generator the wrong thing
+- *collapsing*: the generator's images become alike (their spread, recall or number of near-duplicates says so)
+
+A large discriminator margin alone is not a failure: a healthy relativistic pair with a small training set shows one.
+So every alarm also needs the distance to have turned upwards, except where the images are alike beyond doubt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+HEALTHY, WINNING, OVERFITTING, COLLAPSING = (
+    "healthy",
+    "discriminator winning",
+    "discriminator overfitting",
+    "collapsing",
+)
+RISE = 1.08  # of the distance over its best, both taken over two checks, that counts as a turn
+SEPARATION = 0.97  # share of pairs (real, fake) that the discriminator puts in the right order
+OVERFIT = 0.5  # r_v: 0 when held-out images score as training images do, 1 when they score as fakes do
+LOST = 0.75  # of the greatest spread so far, or half of it in recall, when diversity counts as falling
+ALIKE = 0.2  # share of near-duplicates, or half the reals' spread, that is a collapse whatever else
+
+
+@dataclass(frozen=True)
+class Signals:
+    """One check. Distance and the next three are measured in the guard's own feature network, the rest on logits."""
+
+    images: int
+    distance: float
+    spread: float  # mean pairwise feature distance of fakes over that of reals
+    recall: float
+    near_duplicates: float
+    separation: float
+    overfit: float
+    real_sign: float  # mean sign of the logits of training images, -1 to 1
+    fake_sign: float
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """A state and the figures that speak for it."""
+
+    state: str
+    evidence: str
+
+
+def assess(history: Sequence[Signals]) -> Assessment:
+    """Judge the last check against those before it."""
+    now = history[-1]
+    best = min(_smooth([s.distance for s in history]))
+    rise = _smooth([s.distance for s in history])[-1] / max(best, 1e-12)
+    spread, top_spread = now.spread, max(s.spread for s in history)
+    recall, top_recall = now.recall, max(_smooth([s.recall for s in history]))
+    turned = f"distance {rise:.2f}× its best"
+    if now.near_duplicates > ALIKE:
+        return Assessment(COLLAPSING, f"{now.near_duplicates:.0%} of the images are near-duplicates")
+    if len(history) > 2 and spread < 0.5 and spread < LOST * top_spread:
+        return Assessment(COLLAPSING, f"images are {spread:.2f}× as spread as reals, from {top_spread:.2f}×")
+    if rise > RISE:
+        if spread < LOST * top_spread:
+            return Assessment(COLLAPSING, f"spread fell from {top_spread:.2f}× to {spread:.2f}× the reals'; {turned}")
+        if top_recall > 0.05 and recall < 0.5 * top_recall:
+            return Assessment(COLLAPSING, f"recall fell from {top_recall:.3f} to {recall:.3f}; {turned}")
+        if now.overfit > OVERFIT and now.separation > 0.9:
+            return Assessment(OVERFITTING, f"held-out reals score {now.overfit:.0%} of the way to fakes; {turned}")
+        if now.separation > SEPARATION:
+            return Assessment(WINNING, f"{now.separation:.1%} of real and fake pairs told apart; {turned}")
+    return Assessment(HEALTHY, turned)
+
+
+class Guard:
+    """The history of checks and of what was made of them; everything in it goes into the checkpoint."""
+
+    def __init__(self, patience: int, state: dict[str, Any] | None = None) -> None:
+        self.patience = patience
+        state = state or {"history": [], "ill": 0, "alarms": 0}
+        self.history = [Signals(**signals) for signals in state["history"]]
+        self.ill: int = state["ill"]
+        self.alarms: int = state["alarms"]
+
+    def check(self, signals: Signals) -> tuple[Assessment, bool]:
+        """Take a check in; the second answer tells whether this is the check at which the guard alarms.
+
+        It alarms once when `patience` checks in a row are not healthy, and again only after a healthy one.
+        """
+        self.history.append(signals)
+        assessment = assess(self.history)
+        self.ill = 0 if assessment.state == HEALTHY else self.ill + 1
+        alarm = self.ill == self.patience
+        self.alarms += alarm
+        return assessment, alarm
+
+    def forget_after(self, images: int) -> None:
+        """Drop the checks after a state that training went back to."""
+        self.history = [signals for signals in self.history if signals.images <= images]
+        self.ill = 0
+
+    def state(self) -> dict[str, Any]:
+        """What `__init__` takes back."""
+        return {"history": [asdict(s) for s in self.history], "ill": self.ill, "alarms": self.alarms}
+
+
+def _smooth(values: Sequence[float]) -> list[float]:
+    """Means over two neighbours, so that one noisy check decides nothing."""
+    return [(a + b) / 2 for a, b in zip([values[0], *values], values, strict=False)]
