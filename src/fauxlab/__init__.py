@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from fauxlab.data.manifest import Manifest, index
     from fauxlab.errors import LabError
     from fauxlab.evaluation.detection import evaluate
-    from fauxlab.models.bundle import Detector
+    from fauxlab.models.bundle import Detector, Generator
     from fauxlab.records import DetectionReport, Verdict
-    from fauxlab.reproduce import reproduce_detector
+    from fauxlab.reproduce.detector import reproduce_detector
     from fauxlab.scan import Scanner
     from fauxlab.training.detector import train_detector
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _PUBLIC = {
     "DetectionReport": "fauxlab.records:DetectionReport",
     "Detector": "fauxlab.models.bundle:Detector",
+    "Generator": "fauxlab.models.bundle:Generator",
     "LabError": "fauxlab.errors:LabError",
     "Manifest": "fauxlab.data.manifest:Manifest",
     "Scanner": "fauxlab.scan:Scanner",
@@ -36,13 +37,14 @@ _PUBLIC = {
     "evaluate": "fauxlab.evaluation.detection:evaluate",
     "index": "fauxlab.data.manifest:index",
     "recipe": "fauxlab.config:load_recipe",
-    "reproduce_detector": "fauxlab.reproduce:reproduce_detector",
+    "reproduce_detector": "fauxlab.reproduce.detector:reproduce_detector",
     "train_detector": "fauxlab.training.detector:train_detector",
 }
 
 __all__ = [
     "DetectionReport",
     "Detector",
+    "Generator",
     "LabError",
     "Manifest",
     "Scanner",

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import tomli_w
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_serializer
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_serializer
 
 from fauxlab.errors import LabError
 
@@ -110,6 +110,12 @@ def value_at(value: float | Cosine, share: float) -> float:
     return value.at(share) if isinstance(value, Cosine) else value
 
 
+def _at_most(value: float | Cosine, most: float) -> float | Cosine:
+    if max(value_at(value, 0.0), value_at(value, 1.0)) > most:
+        raise ValueError(f"expected at most {most:g}")
+    return value
+
+
 class GanDataConfig(Table):
     """Which real images of the manifest, at which size."""
 
@@ -140,6 +146,11 @@ class GanTrainConfig(Table):
     precision: Literal["no", "bf16"] = "no"
     seed: int = Field(0, ge=0)
 
+    @field_validator("beta2")
+    @classmethod
+    def _below_one(cls, value: float | Cosine) -> float | Cosine:
+        return _at_most(value, 0.99999)
+
     @model_serializer(mode="wrap")
     def _without_none(self, dump: Any) -> Any:
         return {key: value for key, value in dump(self).items() if value is not None}  # TOML has no null
@@ -164,6 +175,12 @@ class GanConfig(Table):
     most_generator_steps: int = Field(5, ge=1, description="adaptive only")
     most_discriminator_steps: int = Field(3, ge=1, description="adaptive only")
     adapt_every: int = Field(50, ge=1, description="adaptive only: rounds from decision to decision")
+
+
+    @field_validator("augment_p")
+    @classmethod
+    def _a_share(cls, value: float | Cosine) -> float | Cosine:
+        return _at_most(value, 1.0)
 
 
 class GanEvaluateConfig(Table):
@@ -234,8 +251,7 @@ def load_gan_recipe(source: str | Path, overrides: list[str] | None = None) -> G
 
 def any_recipe(source: str | Path, overrides: list[str] | None = None) -> Recipe | GanRecipe:
     """A recipe of either kind."""
-    kind: type[Recipe] | type[GanRecipe] = GanRecipe if "gan" in _tree(source) else Recipe
-    return _load(kind, source, overrides or [])
+    return (load_gan_recipe if "gan" in _tree(source) else load_recipe)(source, overrides)
 
 
 def _load(kind: type[R], source: str | Path, overrides: list[str]) -> R:

@@ -56,7 +56,7 @@ def reproduce(
 def _reproduce(manifest: Manifest, out: Path, sets: list[str], extended: bool, show_images: bool) -> None:
     from fauxlab.config import load_recipe
     from fauxlab.data.cache import load_images
-    from fauxlab.reproduce import reproduce_detector
+    from fauxlab.reproduce.detector import reproduce_detector
 
     size = load_recipe("unified-joint", sets).data.size
     with count_images("decoding") as advance:

@@ -64,7 +64,7 @@ def train_detector(
     if not run.finished:
         _train(accelerator, run, recipe, plan, images, deadline, on_step)
     if accelerator.is_main_process:
-        _point_latest(Path(out), folder)
+        point_latest(Path(out), folder)
     accelerator.wait_for_everyone()
     return run
 
@@ -122,7 +122,7 @@ def _train(
         losses = accelerator.reduce(torch.stack(window), "mean").cpu()
         window.clear()
         _check_finite(run, losses, state.step, plan, images, train, main)
-        stop = _any(accelerator, time.monotonic() > deadline)
+        stop = any_process(accelerator, time.monotonic() > deadline)
         seen, mean = state.step * train.batch, losses.mean().item()
         if main:
             run.log("step", step=state.step, images=seen, stage=stage.name, loss=mean)
@@ -285,13 +285,14 @@ def _check_finite(run: Run, losses: Tensor, step: int, plan: Plan, images: Image
     )
 
 
-def _any(accelerator: Accelerator, flag: bool) -> bool:
+def any_process(accelerator: Accelerator, flag: bool) -> bool:
+    """Whether any process raises the flag; all get the same answer."""
     if accelerator.num_processes == 1:
         return flag
     return bool(accelerator.gather(torch.tensor([flag], device=accelerator.device)).any())
 
 
-def _point_latest(out: Path, folder: Path) -> None:
+def point_latest(out: Path, folder: Path) -> None:
     """`out/latest` leads to the run trained last; without links on the file system there is none."""
     aside = out / f".latest.{os.getpid()}"
     try:

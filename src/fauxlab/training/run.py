@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from fauxlab import __version__
-from fauxlab.config import Recipe, difference, parse_recipe
+from fauxlab.config import GanRecipe, Recipe, difference, parse_recipe
 from fauxlab.data.files import replace_file
 from fauxlab.errors import LabError
 
 if TYPE_CHECKING:
-    from fauxlab.models.bundle import Detector
+    from fauxlab.models.bundle import Detector, Generator
 
 PACKAGES = ("torch", "accelerate", "numpy", "pillow", "safetensors")
 
@@ -56,6 +56,18 @@ class Run:
         return Detector.from_pretrained(self.folder / "best")
 
     @property
+    def generator(self) -> Generator:
+        """The generator in `best/`."""
+        from fauxlab.models.bundle import Generator
+
+        return Generator.from_pretrained(self.folder / "best")
+
+    @property
+    def stopped_by_guard(self) -> bool:
+        """Whether the collapse guard ended the training."""
+        return any(line["event"] == "end" and line.get("reason") == "guard" for line in self.read_log())
+
+    @property
     def finished(self) -> bool:
         """Whether the training reached its end."""
         return any(line["event"] == "end" for line in self.read_log())
@@ -73,7 +85,7 @@ class Run:
         with (self.folder / "log.jsonl").open("a", encoding="utf-8") as stream:
             stream.write(json.dumps({"event": event, **values}) + "\n")
 
-    def save_checkpoint(self, state: dict[str, Any]) -> None:
+    def save_checkpoint(self, state: dict[str, Any], name: str = "last.pt") -> None:
         """Replace the checkpoint at one stroke; the log's length goes with it."""
         log = self.folder / "log.jsonl"
         if log.exists():
@@ -81,16 +93,16 @@ class Run:
                 os.fsync(stream.fileno())
         folder = self.folder / "checkpoints"
         folder.mkdir(exist_ok=True)
-        aside = folder / "last.pt.tmp"
+        aside = folder / f"{name}.tmp"
         with aside.open("wb") as stream:
             torch.save({**state, "log_bytes": log.stat().st_size if log.exists() else 0}, stream)
             stream.flush()
             os.fsync(stream.fileno())
-        os.replace(aside, folder / "last.pt")
+        os.replace(aside, folder / name)
 
-    def load_checkpoint(self) -> dict[str, Any] | None:
-        """The last checkpoint, or None before the first. Raises LabError on one that is damaged or carries code."""
-        path = self.folder / "checkpoints" / "last.pt"
+    def load_checkpoint(self, name: str = "last.pt") -> dict[str, Any] | None:
+        """A checkpoint, or None where there is none yet. Raises LabError on one that is damaged or carries code."""
+        path = self.folder / "checkpoints" / name
         if not path.exists():
             return None
         try:
@@ -112,7 +124,7 @@ class Run:
             os.truncate(path, length)
 
 
-def open_run(folder: Path, recipe: Recipe, data_hash: str, resume: bool) -> Run:
+def open_run(folder: Path, recipe: Recipe | GanRecipe, data_hash: str, resume: bool) -> Run:
     """Create a run folder, or reopen one for the same recipe and data.
 
     Raises LabError when the folder is taken and `resume` is off, or when it was made with other parameters (the

@@ -1,4 +1,4 @@
-"""The report's experiments in order, beside its own figures.
+"""The report's detector experiments in order, beside its own figures.
 
 Iteration 1: a specialist for each generator. Iteration 2: one detector tuned stage by stage, then the same with ten
 epochs a stage. Beyond the report: one detector trained on all generators at once. Every training is a run folder of its
