@@ -23,7 +23,7 @@ ALLOWED: dict[str, set[str]] = {
     "evaluation": {"data", "models", "config", "records", "errors"},
     "training": {"evaluation", "data", "models", "config", "records", "errors"},
 }
-TOP = {"reproduce", "report", "scan"}
+TOP = {"reproduce", "report", "sample", "scan"}
 for room in TOP:
     ALLOWED[room] = {*ALLOWED["training"], "training", *TOP}
 ALLOWED["cli"] = {*ALLOWED["scan"], "progress"}

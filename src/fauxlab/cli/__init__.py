@@ -11,7 +11,7 @@ import sys
 
 import typer
 
-from fauxlab.cli import data, detector, experiments, lists, scan
+from fauxlab.cli import data, detector, experiments, gan, lists, scan
 from fauxlab.cli.common import INTERRUPTED, say
 from fauxlab.errors import LabError
 
@@ -45,6 +45,7 @@ for command in (experiments.demo, experiments.reproduce, scan.scan):
     app.command()(command)
 app.add_typer(data.app, name="data")
 app.add_typer(detector.app, name="detector")
+app.add_typer(gan.app, name="gan")
 app.add_typer(lists.recipes_app, name="recipes")
 app.add_typer(lists.models_app, name="models")
 

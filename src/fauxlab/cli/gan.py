@@ -1,0 +1,157 @@
+"""`fauxlab gan`: sample from generators."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fauxlab.cli.common import report_skipped, say
+from fauxlab.errors import LabError
+from fauxlab.progress import count_images
+
+if TYPE_CHECKING:
+    from fauxlab.models.bundle import Generator
+
+app = typer.Typer(no_args_is_help=True, help="Sample from generators of faces.")
+
+
+@app.command("sample")
+def sample(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="a generator's bundle, as runs/<name>/best")],
+    n: Annotated[int | None, typer.Option("--n", help="images, of the seeds from 0 on; 64 by default")] = None,
+    seeds: Annotated[str | None, typer.Option(help="instead of --n: seeds, as 0-63 or 3,5,9")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="folder to write; samples by default")] = None,
+    truncation: Annotated[float, typer.Option(help="of the latents, above 0: less varied the smaller; 1 is off")] = 1.0,
+    columns: Annotated[int | None, typer.Option(help="of the grid; as square as can be by default")] = None,
+    with_grid: Annotated[bool, typer.Option("--grid/--no-grid", help="grid.png with all of them")] = True,
+    interpolate: Annotated[
+        int | None, typer.Option(metavar="FRAMES", help="interpolation.gif, a closed path through the seeds")
+    ] = None,
+    as_dataset: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="write fakes of a data set and its manifest.csv instead")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="with --as-dataset: the generator's name there")] = None,
+    beside: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="MANIFEST",
+            help="with --as-dataset: the manifest that the generator learned from; its real images are copied into DIR "
+            "at the fakes' size and quality, for this machine only: do not pass them on",
+        ),
+    ] = None,
+    no_mark: Annotated[
+        bool, typer.Option("--no-mark", help="do not mark as AI-generated; logged in the folder")
+    ] = False,
+) -> None:
+    """Draw faces of people who do not exist, each file marked as AI-generated."""
+    if n is not None and seeds is not None:
+        raise LabError("--n and --seeds exclude each other")
+    from fauxlab.sample import check_count
+
+    check_count(n := 64 if n is None else n)
+    chosen = range(n) if seeds is None else parse_seeds(seeds)
+    if as_dataset is None:
+        if name is not None or beside is not None:
+            raise LabError("--name and --beside need --as-dataset")
+        _write_samples(model, out or Path("samples"), chosen, truncation, with_grid, columns, interpolate, not no_mark)
+        return
+    if out is not None or columns is not None or interpolate is not None:
+        raise LabError("--as-dataset excludes --out, --columns and --interpolate")
+    if name is None:
+        raise LabError("--as-dataset needs --name, the generator's name in the manifest")
+    _write_dataset(model, as_dataset, chosen, name, beside, truncation, not no_mark)
+
+
+def parse_seeds(text: str) -> Sequence[int]:
+    """What --seeds says: numbers and ranges with both ends, separated by commas. Raises LabError on anything else."""
+    from fauxlab.sample import MOST
+
+    found: list[int] = []
+    for part in text.split(","):
+        match = re.fullmatch(r"([0-9]{1,10})(?:-([0-9]{1,10}))?", part.strip())
+        if not match:
+            raise LabError(f"--seeds {text!r}: write it as 0-63 or 3,5,9")
+        first, last = int(match[1]), int(match[2] or match[1])
+        if last < first:
+            raise LabError(f"--seeds {text!r}: {part.strip()} runs backwards")
+        if len(found) + last - first >= MOST:
+            raise LabError(f"--seeds {text!r}: more than {MOST:,} images")
+        found += range(first, last + 1)
+    return found
+
+
+def _write_samples(
+    model: Path,
+    out: Path,
+    seeds: Sequence[int],
+    truncation: float,
+    with_grid: bool,
+    columns: int | None,
+    frames: int | None,
+    mark: bool,
+) -> None:
+    from fauxlab.models.bundle import Generator
+    from fauxlab.sample import write_samples
+
+    generator = Generator.from_pretrained(model)
+    with count_images("sampling", len(seeds)) as advance:
+        paths = write_samples(
+            generator,
+            out,
+            seeds,
+            truncation=truncation,
+            with_grid=with_grid,
+            columns=columns,
+            frames=frames,
+            mark=mark,
+            progress=advance,
+        )
+    say(f"wrote {paths[0]}" + (f" … {paths[len(seeds) - 1].name}" if len(seeds) > 1 else ""))
+    for path in paths[len(seeds) :]:
+        say(f"wrote {path}")
+    _say_mark(generator, len(paths), mark, out)
+
+
+def _write_dataset(
+    model: Path, folder: Path, seeds: Sequence[int], name: str, beside: Path | None, truncation: float, mark: bool
+) -> None:
+    from fauxlab.data.manifest import Manifest
+    from fauxlab.models.bundle import Generator
+    from fauxlab.sample import write_dataset
+
+    first, n = (seeds[0] if seeds else 0), len(seeds)
+    if list(seeds) != list(range(first, first + n)):
+        raise LabError("--as-dataset takes seeds without gaps, as 1000-1999")
+    generator = Generator.from_pretrained(model)
+    data = None if beside is None else Manifest.load(beside)
+    with count_images("writing") as advance:
+        manifest = write_dataset(
+            generator,
+            folder,
+            n,
+            name,
+            data,
+            first_seed=first,
+            truncation=truncation,
+            mark=mark,
+            progress=advance,
+        )
+    report_skipped(manifest.skipped)
+    for (kind, split), count in manifest.counts().items():
+        say(f"  {kind:<24}{split:<12}{count:>8,}")
+    say(f"wrote {folder / 'manifest.csv'}: {len(manifest):,} images, data hash {manifest.data_hash}")
+    if data is not None:
+        say(f"wrote {folder / 'joint.csv'}: these and {beside}")
+        say(f"{folder / 'real'} holds copies of real people's pictures for this machine only: do not pass them on")
+    _say_mark(generator, n, mark, folder)
+
+
+def _say_mark(generator: Generator, count: int, mark: bool, folder: Path) -> None:
+    if mark:
+        say(f"marked as AI-generated by model {generator.hash}: {count:,} images")
+    else:
+        say(f"NOT marked as AI-generated: {count:,} images of model {generator.hash}; see {folder / 'unmarked.log'}")
