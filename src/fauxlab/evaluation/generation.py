@@ -45,8 +45,8 @@ class Reference:
     """What a generator is measured against: features of reals at one size and one N, and the floor they set.
 
     `reals` [n, D] are drawn with `seed` from `training` [T, D], all reals of the train split; `heldout` [H, D] are all
-    other reals, possibly none. `floor` holds the figures between two disjoint sets of `floor_n` reals, drawn from all
-    splits; `floor_n` is n, or less where there are not twice as many reals.
+    other reals, possibly none. The floor lies between two sets of `floor_n` reals drawn from all splits, with no group
+    in both; `floor_n` is n, or less where there are not twice as many reals.
     """
 
     network: FeatureNetwork
@@ -259,9 +259,9 @@ def load_reference(
     features = real_features(network, images, progress)
     rng = np.random.default_rng(seed)
     drawn = np.sort(rng.choice(train, n, replace=False))
-    floor_n = min(n, len(manifest) // 2)
-    one, two = np.split(rng.permutation(len(manifest))[: 2 * floor_n], 2)
-    floor = measure(features[np.sort(one)], features[np.sort(two)], seed)
+    halves = _strangers(np.array([row.group for row in manifest.rows]), rng)
+    floor_n = min(n, *map(len, halves))
+    one, two = (features[np.sort(rng.choice(half, floor_n, replace=False))] for half in halves)
     return Reference(
         network=network,
         size=images.size,
@@ -271,7 +271,7 @@ def load_reference(
         training=features[train],
         heldout=features[others],
         floor_n=floor_n,
-        floor_figures=floor,
+        floor_figures=measure(one, two, seed),
     )
 
 
@@ -387,6 +387,17 @@ def evaluate_generator(
 
     fake = extract(reference.network, take, reference.n, progress=progress)
     return judge_features(reference, fake, model=model, model_hash=model_hash, seed=seed)
+
+
+def _strangers(groups: NDArray[np.str_], rng: np.random.Generator) -> tuple[Integers, Integers]:
+    """Two random halves of the images with no group in both: a person on both sides would make the floor too low."""
+    _, codes, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    order = rng.permutation(len(sizes))
+    cut = int(np.abs(np.cumsum(sizes[order]) - len(groups) / 2).argmin()) + 1
+    first = np.isin(codes, order[:cut])
+    if min(first.sum(), (~first).sum()) < FEWEST:  # nearly all in one group: any halves share it
+        first = rng.permutation(len(groups)) < len(groups) // 2
+    return np.flatnonzero(first), np.flatnonzero(~first)
 
 
 def _passed_through(dimension: int) -> nn.Module:
