@@ -58,7 +58,7 @@ class TrainConfig(Table):
     balance: Literal["none", "label", "generator"] = Field(
         "label", description="none: every image once; label: half real, half fake; generator: fakes evenly from each"
     )
-    augment: list[Literal["flip"]] = []
+    augment: Annotated[list[Literal["flip"]], BeforeValidator(_split_names)] = []
     lr: float = Field(2e-4, gt=0)
     beta1: float = Field(0.5, ge=0, lt=1)
     beta2: float = Field(0.999, ge=0, lt=1)
@@ -166,7 +166,9 @@ class GanConfig(Table):
     penalty_every: int = Field(1, ge=1, description="discriminator updates from penalty to penalty, weighted to match")
     noise: Scheduled = Field(0.0, description="standard deviation of instance noise; images span [-1, 1]")
     flip: bool = Field(True, description="mirror half of the real images")
-    augment: list[Literal["translation", "colour", "cutout"]] = Field([], description="differentiable augmentations")
+    augment: Annotated[list[Literal["translation", "colour", "cutout"]], BeforeValidator(_split_names)] = Field(
+        [], description="differentiable augmentations"
+    )
     augment_p: Scheduled = Field(1.0, description="share of the images that are augmented")
     ema: float = Field(0.0, ge=0, le=1, description="half-life of the averaged generator, share of images seen; 0: off")
     steps: Literal["fixed", "adaptive"] = Field("fixed", description="adaptive: the report's controller moves them")
@@ -175,7 +177,6 @@ class GanConfig(Table):
     most_generator_steps: int = Field(5, ge=1, description="adaptive only")
     most_discriminator_steps: int = Field(3, ge=1, description="adaptive only")
     adapt_every: int = Field(50, ge=1, description="adaptive only: rounds from decision to decision")
-
 
     @field_validator("augment_p")
     @classmethod
@@ -297,7 +298,7 @@ def parse_recipe(tree: dict[str, Any], where: str, kind: type[R]) -> R:
     try:
         return kind.model_validate(tree)
     except ValidationError as error:
-        faults = dict.fromkeys(_fault(e, kind) for e in error.errors())
+        faults = dict.fromkeys(_fault(e, kind) for e in error.errors() if not _other_form(e))
         raise LabError(f"recipe {where}: " + "; ".join(faults)) from None
 
 
@@ -330,17 +331,28 @@ def _override(tree: dict[str, Any], item: str) -> None:
     node[leaf] = value
 
 
+# How pydantic names the two forms of a scheduled value, each of which it tries.
+FORMS = ("constrained-float", "float", "Cosine")
+
+
+def _other_form(error: Any) -> bool:
+    """Whether the fault is only that a number is no schedule, or a schedule no number."""
+    return ("Cosine" in error["loc"] and not isinstance(error["input"], dict) and error["loc"][-1] == "Cosine") or (
+        error["loc"][-1] in FORMS[:2] and isinstance(error["input"], dict)
+    )
+
+
 def _fault(error: Any, kind: type[Recipe] | type[GanRecipe]) -> str:
-    place = ".".join(str(part) for part in error["loc"])
+    place = ".".join(str(part) for part in error["loc"] if part not in FORMS)
     if error["type"] != "extra_forbidden":
-        return f"{place} = {error['input']!r}: {error['msg'].lower()}"
+        return f"{place} = {error['input']!r}: {error['msg'].removeprefix('Value error, ').lower()}"
     model: Any = kind
     for part in error["loc"][:-1]:
-        if part not in model.model_fields:  # which member of a union it was tried as
+        if part in FORMS:
             continue
         model = model.model_fields[part].annotation
         model = next((m for m in (model, *get_args(model)) if hasattr(m, "model_fields")), model)
-    prefix = "".join(f"{part}." for part in error["loc"][:-1])
+    prefix = "".join(f"{part}." for part in error["loc"][:-1] if part not in FORMS)
     close = difflib.get_close_matches(str(error["loc"][-1]), list(model.model_fields), 1, 0.5)
     if close:
         return f"unknown key {place}: did you mean {prefix}{close[0]}?"

@@ -1,27 +1,148 @@
-"""`fauxlab gan`: sample from generators."""
+"""`fauxlab gan`: train, judge and sample generators."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import ExitStack
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fauxlab.cli.common import report_skipped, say
+from fauxlab.cli.common import (
+    COLLAPSED,
+    AsJson,
+    ManifestPath,
+    Out,
+    RecipeName,
+    Sets,
+    is_main,
+    report_skipped,
+    say,
+    step_bar,
+)
 from fauxlab.errors import LabError
 from fauxlab.progress import count_images
 
 if TYPE_CHECKING:
     from fauxlab.models.bundle import Generator
 
-app = typer.Typer(no_args_is_help=True, help="Sample from generators of faces.")
+app = typer.Typer(no_args_is_help=True, help="Train, judge and sample generators of faces.")
+
+
+ModelPath = Annotated[Path, typer.Argument(metavar="MODEL", help="a generator's bundle, as runs/<name>/best")]
+Weights = Annotated[
+    Path | None,
+    typer.Option("--weights", help="file of the feature network; $FAUXLAB_INCEPTION for keras-inception-7a"),
+]
+
+
+class OnCollapse(StrEnum):
+    """What --on-collapse takes."""
+
+    warn = "warn"
+    stop = "stop"
+    rollback = "rollback"
+
+
+@app.command()
+def train(
+    manifest: ManifestPath,
+    recipe: RecipeName,
+    sets: Sets = None,
+    out: Out = Path("runs"),
+    name: Annotated[str | None, typer.Option(help="run folder's name; the recipe's by default")] = None,
+    on_collapse: Annotated[
+        OnCollapse | None, typer.Option(help="what the guard does when it alarms; the recipe's by default")
+    ] = None,
+    weights: Weights = None,
+    resume: Annotated[bool, typer.Option("--resume", help="continue a run that was stopped")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="show the plan and stop")] = False,
+    max_minutes: Annotated[float | None, typer.Option(help="stop, resumable, after this long", min=0)] = None,
+) -> None:
+    """Train a generator on the manifest's real images. Exit code 4: the collapse guard stopped it."""
+    from fauxlab.config import load_gan_recipe
+    from fauxlab.data.manifest import Manifest
+
+    chosen = [f"guard.on_collapse={on_collapse.value}"] if on_collapse else []
+    experiment = load_gan_recipe(recipe, [*(sets or []), *chosen])
+    data = Manifest.load(manifest)
+    if dry_run:
+        from fauxlab.training.gan import describe_gan_plan
+
+        print(describe_gan_plan(data, experiment))
+        return
+    from fauxlab.training.gan import decode_reals, train_gan
+
+    with ExitStack() as stack:
+        if is_main():
+            with count_images("decoding") as advance:
+                report_skipped(decode_reals(data, experiment, advance))
+        on_step = step_bar(stack, name or experiment.name) if is_main() else None
+        run = train_gan(
+            data,
+            experiment,
+            out,
+            name=name,
+            resume=resume,
+            max_minutes=max_minutes,
+            weights=weights,
+            on_step=on_step,
+            on_event=say if is_main() else None,
+        )
+    if is_main():
+        say(f"{'finished' if run.finished else 'stopped, continue with --resume'}: {run.folder}")
+    if run.stopped_by_guard:
+        raise typer.Exit(COLLAPSED)
+
+
+@app.command("eval")
+def evaluate(
+    model: ModelPath,
+    manifest: ManifestPath,
+    n: Annotated[int, typer.Option("--n", help="generated images, and as many real ones", min=16)] = 2000,
+    features: Annotated[str, typer.Option(help="feature network, see `fauxlab models list`")] = "randconv",
+    weights: Weights = None,
+    sources: Annotated[
+        str | None, typer.Option(help="real collections to compare with, as a,b; those it learned from by default")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="of the images; the reals are drawn with it, too", min=0)] = 0,
+    json_: AsJson = False,
+) -> None:
+    """Judge a generator: distance to real images, quality, variety, copying, each with N and the reals' own floor."""
+    from fauxlab.data.cache import load_images
+    from fauxlab.data.manifest import Manifest
+    from fauxlab.evaluation.features import load_features
+    from fauxlab.evaluation.generation import evaluate_generator, load_reference
+    from fauxlab.models.bundle import Generator
+
+    generator = Generator.from_pretrained(model)
+    network = load_features(features, weights, next(generator.model.parameters()).device)
+    data = Manifest.load(manifest)
+    wanted = sources.split(",") if sources else generator.config.training.get("sources", [])
+    data = data.reals(*(name for name in wanted if sources or name in data.sources))
+    with count_images("decoding") as advance:
+        images = load_images(data, generator.config.size, advance)
+    report_skipped(images.skipped)
+    with count_images("features of reals") as advance:
+        reference = load_reference(images, network, n, seed, advance)
+    with count_images("generating", n) as advance:
+        report = evaluate_generator(
+            lambda first, count: generator.sample(seed * n + first, count),
+            reference,
+            model=generator.config.architecture,
+            model_hash=generator.hash,
+            seed=seed,
+            progress=advance,
+        )
+    print(report.model_dump_json(indent=2) if json_ else report.table())
 
 
 @app.command("sample")
 def sample(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="a generator's bundle, as runs/<name>/best")],
+    model: ModelPath,
     n: Annotated[int | None, typer.Option("--n", help="images, of the seeds from 0 on; 64 by default")] = None,
     seeds: Annotated[str | None, typer.Option(help="instead of --n: seeds, as 0-63 or 3,5,9")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="folder to write; samples by default")] = None,

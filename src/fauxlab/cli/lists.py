@@ -50,7 +50,10 @@ def recipes_copy(
 
 @models_app.command("list")
 def models_list() -> None:
-    """Names of the detectors that recipes can use."""
-    from fauxlab.models import list_models
+    """Names of the detectors, GANs and feature networks that recipes can use."""
+    from fauxlab.evaluation.features import list_features
+    from fauxlab.models import DETECTORS, GANS
 
-    print("\n".join(list_models()))
+    for kind, names in (("detector", DETECTORS), ("gan", GANS), ("features", list_features())):
+        for name in sorted(names):
+            print(f"{kind:<10}{name}")

@@ -95,6 +95,13 @@ class Manifest:
         """The rows for which `keep` holds."""
         return replace(self, rows=tuple(row for row in self.rows if keep(row)))
 
+    def reals(self, *sources: str) -> Manifest:
+        """The real images of the named collections, or of all. Raises LabError on a name that is not there."""
+        for name in sources:
+            if name not in self.sources:
+                raise LabError(f"no real source {name!r} in the manifest; it has {', '.join(self.sources) or 'none'}")
+        return self.where(lambda row: not row.label and (not sources or row.source in sources))
+
     def in_split(self, *names: str) -> Manifest:
         """The rows of the named splits. Raises LabError when no row has been given a split yet."""
         if self.rows and not any(row.split for row in self.rows):

@@ -134,7 +134,8 @@ class ResidualBlock(nn.Module):
         """Float [N, width, H, W] to the same shape."""
         hidden = F.leaky_relu(self.expand(x), 0.2)
         hidden = F.leaky_relu(self.mix(hidden), 0.2)
-        return x + self.out(hidden)
+        out: Tensor = self.out(hidden)
+        return x + out
 
 
 class SNGenerator(nn.Module):
@@ -186,7 +187,7 @@ class _SNUp(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         double = partial(F.interpolate, scale_factor=2, mode="nearest")
-        hidden = self.conv1(double(F.relu(self.norm1(x))))
+        hidden: Tensor = self.conv1(double(F.relu(self.norm1(x))))
         hidden = self.conv2(F.relu(self.norm2(hidden)))
         # A 1×1 convolution and nearest doubling commute; this order costs a quarter.
         shortcut: Tensor = double(self.shortcut(x))
@@ -203,7 +204,8 @@ class _SNDown(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         hidden = self.conv2(F.relu(self.conv1(x if self.first else F.relu(x))))
-        return self.shortcut(_halve(x)) + _halve(hidden) if self.halve else self.shortcut(x) + hidden
+        shortcut: Tensor = self.shortcut(_halve(x) if self.halve else x)
+        return shortcut + (_halve(hidden) if self.halve else hidden)
 
 
 class _Resample(nn.Sequential):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import math
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from fauxlab.training.judge import Judge
 
 LOG_EVERY = 20  # rounds
+# Called with one line of text after every evaluation and whenever the guard has something to say.
+OnEvent = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -49,16 +52,12 @@ class GanPlan:
 
 def plan_gan(manifest: Manifest, recipe: GanRecipe) -> GanPlan:
     """Choose the real images. Raises LabError when there are none, or when the recipe's parts exclude each other."""
-    for name in recipe.data.sources:
-        if name not in manifest.sources:
-            raise LabError(f"no real source {name!r} in the manifest; it has {', '.join(manifest.sources) or 'none'}")
-    wanted = recipe.data.sources or manifest.sources
-    reals = manifest.where(lambda row: not row.label and row.source in wanted)
+    reals = manifest.reals(*recipe.data.sources)
     splits = np.array([row.split for row in reals.rows])
     train = np.flatnonzero(splits == "train")
     if len(train) < recipe.train.batch:
         raise LabError(
-            f"{len(train)} real images to learn from (source {', '.join(wanted)}, split train), "
+            f"{len(train)} real images to learn from (source {', '.join(reals.sources) or 'none'}, split train), "
             f"fewer than a batch of {recipe.train.batch}; index more images or lower train.batch"
         )
     if recipe.evaluate.n > len(train):
@@ -76,6 +75,13 @@ def plan_gan(manifest: Manifest, recipe: GanRecipe) -> GanPlan:
         recipe.train.images or recipe.train.epochs * len(train),
         recipe.evaluate.every or recipe.evaluate.every_epochs * len(train),
     )
+
+
+def decode_reals(
+    manifest: Manifest, recipe: GanRecipe, progress: Callable[[int], None] | None = None
+) -> tuple[tuple[str, str], ...]:
+    """Fill the store of decoded images with what the recipe needs; returns what had to be skipped, with reasons."""
+    return load_images(plan_gan(manifest, recipe).manifest, recipe.data.size, progress).skipped
 
 
 def describe_gan_plan(manifest: Manifest, recipe: GanRecipe) -> str:
@@ -103,12 +109,14 @@ def train_gan(
     max_minutes: float | None = None,
     weights: str | Path | None = None,
     on_step: OnStep | None = None,
+    on_event: OnEvent | None = None,
 ) -> Run:
     """Train a generator into `out/name` and return its run; `run.generator` is the best by distance.
 
-    `weights` is the file of the recipe's feature network, where that needs one. `resume` and `max_minutes` are as for
-    `train_detector`. Raises LabError on bad input and when a loss is no longer finite. A run that the collapse guard
-    stopped has the reason in its log's last line and in `run.stopped_by_guard`.
+    `weights` is the file of the recipe's feature network, where that needs one; `on_event` gets a line of text after
+    every evaluation and at every alarm; `resume` and `max_minutes` are as for `train_detector`. Raises LabError on bad
+    input and when a loss is no longer finite. A run that the collapse guard stopped says so in its log's last line and
+    in `run.stopped_by_guard`.
     """
     deadline = time.monotonic() + 60 * max_minutes if max_minutes else math.inf
     accelerator = Accelerator(mixed_precision=recipe.train.precision, cpu=not torch.cuda.is_available())
@@ -124,7 +132,7 @@ def train_gan(
         folder = Path(out) / (name or recipe.name)
         run = open_run(folder, recipe, images.manifest.data_hash, resume or not accelerator.is_main_process)
     if not run.finished:
-        _train(accelerator, run, recipe, plan, images, deadline, weights, on_step)
+        _train(accelerator, run, recipe, plan, images, deadline, weights, on_step, on_event)
     if accelerator.is_main_process:
         point_latest(Path(out), folder)
     accelerator.wait_for_everyone()
@@ -140,6 +148,7 @@ def _train(
     deadline: float,
     weights: str | Path | None,
     on_step: OnStep | None,
+    on_event: OnEvent | None,
 ) -> None:
     """The loop."""
     from fauxlab.training.judge import Judge
@@ -147,7 +156,7 @@ def _train(
     main = accelerator.is_main_process
     state = _start(accelerator, run, recipe)
     game = Game(accelerator, recipe, images, plan.train_rows, plan.images)
-    judge = Judge(run, recipe, plan, images, accelerator.device, weights) if main else None
+    judge = Judge(run, recipe, plan, images, accelerator.device, weights, on_event) if main else None
     losses: list[dict[str, Tensor]] = []
     saved, stopped = time.monotonic(), False
     while state.images < plan.images and not stopped:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,8 +43,10 @@ class Judge:
         images: ImageArray,
         device: torch.device,
         weights: str | Path | None = None,
+        on_event: Callable[[str], None] | None = None,
     ) -> None:
         self.run, self.recipe, self.plan, self.images, self.device = run, recipe, plan, images, device
+        self.say = on_event or (lambda _: None)
         network = load_features(recipe.evaluate.features, weights, device)
         self.reference = load_reference(images, network, recipe.evaluate.n, seed=recipe.train.seed)
         n = min(recipe.guard.n, len(plan.train_rows))
@@ -66,6 +69,10 @@ class Judge:
             **report.model_dump(include={"pairwise_ratio", "near_duplicate_share", "memorised_share"}),
         }
         self.run.log("eval", images=state.images, features=report.features.model_dump(), **figures)
+        self.say(
+            f"{state.images:,} images: {report.distance_label} {report.distance:.4g} (N {report.n:,}, floor "
+            f"{report.floor:.4g}), recall {report.recall:.3f}{', the best so far' * (report.distance < state.best)}"
+        )
         bundle = self._generator(state, figures)
         last = bundle.save_pretrained(self.run.folder / "last")
         self._save_grid(last, state.images)
@@ -86,6 +93,8 @@ class Judge:
             can = guard.on_collapse == "rollback" and state.rollbacks < guard.rollbacks
             can = can and (self.run.folder / "checkpoints" / "best.pt").exists()
             action = "rollback" if can else "stop"
+        if alarm:
+            self.say(f"{state.images:,} images: {assessment.state}: {assessment.evidence}; {action or 'going on'}")
         self.run.log(
             "guard",
             **asdict(signals),
