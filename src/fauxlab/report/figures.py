@@ -1,4 +1,4 @@
-"""The page's figures: pure functions from plain data to a matplotlib Figure, which `render` turns into SVG or PNG.
+"""What the figures of both pages share: the style, the colours, and `render`, which turns a Figure into SVG or PNG.
 
 No pyplot; the style holds only while a figure is drawn, so other users of matplotlib in the program see no change.
 Figures are at most 9.2 inches wide, which is the width of the page's column, so their text keeps its size there.
@@ -7,46 +7,36 @@ Figures are at most 9.2 inches wide, which is the width of the page's column, so
 from __future__ import annotations
 
 import io
-import math
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import wraps
-from itertools import groupby
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any, ParamSpec
 
 import matplotlib
 import numpy as np
-from matplotlib.colors import LinearSegmentedColormap, to_hex
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator
-
-from fauxlab.data.files import replace_file
-from fauxlab.records import Confusion, Interval
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
     from numpy.typing import NDArray
 
 P = ParamSpec("P")
-Line = Mapping[str, Any]  # one line of a run's log: a step or an epoch
+Line = Mapping[str, Any]  # one line of a run's log
 
 WIDTH = 9.2
 # After Okabe and Ito (colours that colour-blind readers tell apart), begun as the report's Fig. 2: dark blue, light
 # blue, green. Those that would be hard to tell on white are darkened.
 COLOURS = ("#004c97", "#56b4e9", "#009e73", "#e69f00", "#cc79a7", "#d55e00", "#7f5f00", "#555555")
-DETECTOR_COLOURS = ("#8a8a8a", "#d48ab5", "#8f2f6b", "#1b1b1f")  # apart from the generators' above
-NEUTRAL = "#3b3b6d"
 GREY = "#6f6f6f"
+GRID = "#e8e8e8"
 MARKERS = "osD^vP"
-# White is chance (0.5), blue better, orange worse.
-SCALE = LinearSegmentedColormap.from_list("chance", ["#d55e00", "#ffffff", "#004c97"])
+MOST_POINTS = 600  # of a curve, so that the page stays small
 STYLE: Any = {
     "font.size": 10,
     "axes.titlesize": 10,
@@ -59,18 +49,6 @@ STYLE: Any = {
     "svg.fonttype": "path",
     "svg.hashsalt": "fauxlab",  # the same figure gives the same bytes
 }
-
-
-@dataclass(frozen=True)
-class Matrix:
-    """A heat map: values in rows and columns (None: not measured), framed cells, and a line above row `rule`."""
-
-    title: str
-    rows: list[str]
-    columns: list[str]
-    values: list[list[float | None]]
-    framed: list[tuple[int, int]] = field(default_factory=list)
-    rule: int | None = None
 
 
 def render(figure: Figure, form: str) -> bytes:
@@ -88,15 +66,10 @@ def render(figure: Figure, form: str) -> bytes:
 
 
 def save_training_figure(log: Iterable[Line], folder: Path) -> Path:
-    """Draw a run's log.jsonl lines into `folder/training.png`; returns its path."""
-    lines = list(log)
-    steps = [line for line in lines if line["event"] == "step"]
-    epochs = [line for line in lines if line["event"] == "epoch" and "val_loss" in line]
-    colours = name_colours([*(line["stage"] for line in steps), *_generators(epochs)])
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "training.png"
-    replace_file(path, render(draw_training(steps, epochs, colours), "png"))
-    return path
+    """As `detector_figures.save_training_figure`, under the path that it had before."""
+    from fauxlab.report import detector_figures
+
+    return detector_figures.save_training_figure(log, folder)
 
 
 def name_colours(names: Iterable[str]) -> dict[str, str]:
@@ -104,237 +77,50 @@ def name_colours(names: Iterable[str]) -> dict[str, str]:
     return {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(dict.fromkeys(names))}
 
 
-def _styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
+def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
+    """A drawing function that draws in the pages' style."""
+
     @wraps(draw)
-    def styled(*args: P.args, **kwargs: P.kwargs) -> Figure:
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> Figure:
         with matplotlib.rc_context(STYLE):
             return draw(*args, **kwargs)
 
-    return styled
+    return drawn
 
 
-@_styled
-def draw_overview(generators: Sequence[str], metrics: Mapping[str, Mapping[str, Sequence[Interval | None]]]) -> Figure:
-    """A panel a metric: for every generator one marker with its interval a detector (metric → detector → intervals)."""
-    figure = Figure(figsize=(WIDTH, 1.1 + 0.5 * len(generators)), layout="constrained")
-    panels = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
-    detectors = list(next(iter(metrics.values())))
-    for axes, (metric, series) in zip(panels, metrics.items(), strict=True):
-        for k, intervals in enumerate(series.values()):
-            shift = (k - (len(series) - 1) / 2) * 0.7 / len(series)
-            for i, interval in enumerate(intervals):
-                if interval is None or interval.value is None:
-                    continue
-                colour, marker = DETECTOR_COLOURS[k % 4], MARKERS[k % len(MARKERS)]
-                if interval.low is not None:
-                    axes.plot([interval.low, interval.high], [i + shift] * 2, color=colour, linewidth=1.5)
-                axes.plot(interval.value, i + shift, marker, color=colour, markersize=5.5)
-        axes.axvline(0.5, color=GREY, linestyle=":", linewidth=1)
-        axes.set_xlabel(metric)
-        axes.set_xlim(right=1.02)
-        for i in range(1, len(generators)):
-            axes.axhline(i - 0.5, color="#dddddd", linewidth=0.8)
-    panels[0].set_yticks(range(len(generators)), [_short(name) for name in generators])
-    panels[0].set_ylim(len(generators) - 0.5, -0.5)
-    handles = [
-        Line2D([], [], color=DETECTOR_COLOURS[k % 4], marker=MARKERS[k % len(MARKERS)], label=name)
-        for k, name in enumerate(detectors)
-    ]
-    _add_legend(figure, handles)
-    return figure
-
-
-@_styled
-def draw_confusions(parts: Sequence[tuple[str, Confusion]]) -> Figure:
-    """A 2×2 confusion matrix for each named part: counts, and the share of the row, which is also the colour."""
-    lines = max(1, -(-len(parts) // 5))
-    columns = max(1, -(-len(parts) // lines))
-    side = min(2.2, WIDTH / columns)
-    figure = Figure(figsize=(side * columns + 0.3, (side + 0.35) * lines), layout="constrained")
-    grid = figure.subplots(lines, columns, squeeze=False)
-    for axes in grid.flat[len(parts) :]:
-        axes.axis("off")
-    for k, (name, cells) in enumerate(parts):
-        axes = grid.flat[k]
-        counts = np.array([[cells.real_as_real, cells.real_as_fake], [cells.fake_as_real, cells.fake_as_fake]])
-        shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-        for (i, j), count in np.ndenumerate(counts):
-            text = f"{count:,}\n{100 * shares[i, j]:.1f}%"
-            axes.text(j, i, text, ha="center", va="center", color="white" if shares[i, j] > 0.55 else "black")
-        axes.set_title(_short(name, int(10 * side)), fontweight="bold")
-        axes.set_xticks([0, 1], ["called\nreal", "called\nfake"])
-        axes.set_yticks([0, 1], ["real", "fake"] if k % columns == 0 else ["", ""])
-        axes.tick_params(length=0)
-        axes.spines[:].set_visible(False)
-    return figure
-
-
-@_styled
-def draw_losses(runs: Sequence[tuple[str, Sequence[Line], Sequence[Line]]], colours: Mapping[str, str]) -> Figure:
-    """Small multiples, a panel a run (title, steps, epochs): loss over the images seen."""
-    columns = max(1, min(len(runs), 3 if len(runs) != 4 else 2))
-    lines = max(1, -(-len(runs) // columns))
-    figure = Figure(figsize=(WIDTH, 2.3 * lines + 0.3), layout="constrained")
-    grid = figure.subplots(lines, columns, sharey=True, squeeze=False)
-    for axes in grid.flat[len(runs) :]:
-        axes.axis("off")
-    for axes, (title, steps, epochs) in zip(grid.flat, runs, strict=False):
-        _plot_loss(axes, steps, epochs, colours)
-        axes.set_title(_short(title), fontweight="bold")
-        axes.set_xlabel("images seen")
-    for axes in grid[:, 0]:
-        axes.set_ylabel("loss")
-    top = max((_loss_top(steps, epochs) for _, steps, epochs in runs), default=1.0)
-    grid[0, 0].set_ylim(0, top)
-    return figure
-
-
-@_styled
-def draw_training(steps: Sequence[Line], epochs: Sequence[Line], colours: Mapping[str, str]) -> Figure:
-    """One run: loss coloured by stage, and below it the share of validation images called right, by generator."""
-    judged = [line for line in epochs if line.get("val_fake_accuracy")]
-    figure = Figure(figsize=(WIDTH, 5.2 if judged else 3.2), layout="constrained")
-    panels = figure.subplots(2 if judged else 1, 1, sharex=True, squeeze=False)[:, 0]
-    panels[0].set_ylim(0, _loss_top(steps, epochs))
-    _plot_loss(panels[0], steps, epochs, colours)
-    panels[0].set_ylabel("loss")
-    ends = [lines[-1]["images"] for _, lines in _stages(steps)]
-    for axes in panels:
-        for end in ends[:-1]:
-            axes.axvline(end, color="#bbbbbb", linewidth=1)
-    if judged:
-        _plot_shares(panels[1], judged, colours)
-    panels[-1].set_xlabel("images seen")
-    markers = {name: MARKERS[k % len(MARKERS)] for k, name in enumerate(_generators(judged))}
-    handles = [
-        Line2D(
-            [], [], color=colours.get(name, NEUTRAL), marker=markers.get(name, ""), linewidth=2.5, label=_short(name)
-        )
-        for name in dict.fromkeys([*(name for name, _ in _stages(steps)), *markers])
-    ]
-    handles.append(Line2D([], [], color=GREY, linestyle="", marker="o", mec="black", ms=5, label="validation loss"))
-    if judged:
-        handles.append(Line2D([], [], color="black", linestyle="--", label="reals"))
-    _add_legend(figure, handles)
-    return figure
-
-
-@_styled
-def draw_matrices(panels: Sequence[Matrix]) -> Figure:
-    """Heat maps with the same rows, side by side where they fit, else one below the other."""
-    columns, rows = len(panels[0].columns), len(panels[0].rows)
-    beside = columns * len(panels) <= 12
-    label = 0.09 * max(len(_short(name)) for name in panels[0].rows)
-    cell = min(1.0, (WIDTH - label) / (columns * (len(panels) if beside else 1)))
-    width = label + cell * columns * (len(panels) if beside else 1) + 0.3
-    height = (1.1 + 0.42 * rows) * (1 if beside else len(panels))
-    figure = Figure(figsize=(min(WIDTH, max(width, 4.0)), height), layout="constrained")
-    shape = (1, len(panels)) if beside else (len(panels), 1)
-    for k, (axes, matrix) in enumerate(zip(figure.subplots(*shape, squeeze=False).flat, panels, strict=True)):
-        _plot_matrix(axes, matrix, names=k == 0 or not beside, size=min(10, 12 * cell))
-    return figure
-
-
-def _add_legend(figure: Figure, handles: Sequence[Line2D]) -> None:
+def add_legend(figure: Figure, handles: Sequence[Line2D | Patch]) -> None:
     """Above the axes: in one line where the labels leave room, else in columns for the longest of them."""
+    if not handles:
+        return
     widths = [len(str(handle.get_label())) + 6 for handle in handles]
     room = int(11.5 * WIDTH)  # characters
     columns = len(handles) if sum(widths) <= room else max(1, room // max(widths))
     figure.legend(handles=handles, loc="outside upper center", ncols=columns, handlelength=1.6)
 
 
-def _plot_matrix(axes: Axes, matrix: Matrix, names: bool, size: float) -> None:
-    values = np.array([[math.nan if v is None else v for v in row] for row in matrix.values], dtype=float)
-    axes.imshow(np.ma.masked_invalid(values), cmap=SCALE, vmin=0, vmax=1, aspect="auto")
-    for (i, j), value in np.ndenumerate(values):
-        dark = abs(value - 0.5) > 0.3
-        text = "–" if math.isnan(value) else f"{value:.3f}"
-        axes.text(j, i, text, ha="center", va="center", fontsize=size, color="white" if dark else "black")
-    for i, j in matrix.framed:
-        box = Rectangle((j - 0.46, i - 0.44), 0.92, 0.88, fill=False, edgecolor="black", linewidth=2)
-        axes.add_patch(box)
-    if matrix.rule is not None:
-        axes.axhline(matrix.rule - 0.5, color="black", linewidth=1.5)
-    axes.set_title(matrix.title, fontweight="bold", pad=8)
-    long = max(len(name) for name in matrix.columns) > 7
-    axes.set_xticks(range(len(matrix.columns)), [_short(name) for name in matrix.columns],
-                    rotation=25 if long else 0, ha="right" if long else "center", rotation_mode="anchor")  # fmt: skip
-    axes.set_yticks(range(len(matrix.rows)), [_short(name, 30) if names else "" for name in matrix.rows])
-    axes.tick_params(length=0)
-    axes.spines[:].set_visible(False)
-
-
-def _plot_loss(axes: Axes, steps: Sequence[Line], epochs: Sequence[Line], colours: Mapping[str, str]) -> None:
-    """Training loss thin, its running mean bold, validation loss as dots; what lies above the axes is named there."""
-    for stage, lines in _stages(steps):
-        x, loss = _thinned(lines)
-        colour = colours.get(stage, NEUTRAL)
-        axes.plot(x, loss, color=colour, linewidth=0.7, alpha=0.45)
-        axes.plot(x, _smooth(loss), color=colour, linewidth=2.2)
-    top = _loss_top(steps, epochs)
-    for line in epochs:
-        value = line.get("val_loss")
-        if value is None or not math.isfinite(value):
-            continue
-        colour = to_hex(colours.get(line["stage"], NEUTRAL))
-        if value > top:
-            axes.plot(line["images"], 0.97 * top, "^", color=colour, markeredgecolor="black", markersize=6)
-            axes.text(line["images"], 0.92 * top, f"{value:.1f}", ha="center", va="top", fontsize=8)
-        else:
-            axes.plot(line["images"], value, "o", color=colour, markeredgecolor="black", markersize=5, zorder=3)
-    axes.grid(axis="y", color="#e8e8e8")
+def count_images(axes: Axes) -> None:
+    """Make the horizontal axis one of images seen: from 0, in thousands."""
     axes.set_xlim(left=0)
     axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x / 1000:g}k" if x >= 1000 else f"{x:g}"))
 
 
-def _plot_shares(axes: Axes, epochs: Sequence[Line], colours: Mapping[str, str]) -> None:
-    x = [line["images"] for line in epochs]
-    for k, name in enumerate(_generators(epochs)):
-        share = [line["val_fake_accuracy"].get(name, math.nan) for line in epochs]
-        marker = MARKERS[k % len(MARKERS)]
-        axes.plot(x, share, color=colours.get(name, NEUTRAL), marker=marker, markersize=4.5, linewidth=1.8)
-    reals = [math.nan if line.get("val_real_accuracy") is None else line["val_real_accuracy"] for line in epochs]
-    axes.plot(x, reals, color="black", linestyle="--", linewidth=1.4)
-    axes.set_ylim(-0.03, 1.03)
-    axes.set_ylabel("validation images\ncalled right")
-    axes.grid(axis="y", color="#e8e8e8")
-
-
-def _stages(steps: Sequence[Line]) -> list[tuple[str, list[Line]]]:
-    return [(str(stage), list(lines)) for stage, lines in groupby(steps, key=itemgetter("stage"))]
-
-
-def _generators(epochs: Sequence[Line]) -> list[str]:
-    return list(dict.fromkeys(name for line in epochs for name in line["val_fake_accuracy"]))
-
-
-def _thinned(lines: Sequence[Line], most: int = 600) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Images and loss; of a long stage the means of neighbouring lines, so that the page stays small."""
-    parts = np.array_split(
-        np.array([[line["images"], line["loss"]] for line in lines], dtype=float), min(len(lines), most)
-    )
-    means = np.array([part.mean(axis=0) for part in parts])
+def thinned(lines: Sequence[Line], key: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Images and the values of `key`; of many lines the means of neighbouring ones."""
+    values = np.array([[line["images"], line[key]] for line in lines], dtype=float).reshape(-1, 2)
+    if not len(values):
+        return values[:, 0], values[:, 1]
+    means = np.array([part.mean(axis=0) for part in np.array_split(values, min(len(values), MOST_POINTS))])
     return means[:, 0], means[:, 1]
 
 
-def _smooth(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def smooth(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Centred running mean over a fifteenth of the values; at the ends over those that are there."""
     kernel = np.ones(max(1, len(values) // 15))
-    smoothed: NDArray[np.float64] = np.convolve(values, kernel, "same") / np.convolve(
-        np.ones_like(values), kernel, "same"
-    )
-    return smoothed
+    means: NDArray[np.float64] = np.convolve(values, kernel, "same") / np.convolve(np.ones_like(values), kernel, "same")
+    return means
 
 
-def _loss_top(steps: Sequence[Line], epochs: Sequence[Line]) -> float:
-    """Upper end of the loss axis: the training loss decides, so that one bad validation does not flatten it."""
-    usual = float(np.percentile([line["loss"] for line in steps] or [math.log(2)], 99.5))
-    seen = [float(v) for line in epochs if (v := line.get("val_loss")) is not None and math.isfinite(v)]
-    return 1.1 * max([usual, *(min(v, 1.5 * usual) for v in seen)])
-
-
-def _short(name: str, most: int = 22) -> str:
+def short(name: str, most: int = 22) -> str:
     """A long name with its middle left out."""
     return name if len(name) <= most else f"{name[: most - 8]}…{name[-7:]}"

@@ -12,7 +12,7 @@ from PIL import Image
 
 from fauxlab.data.manifest import index
 from fauxlab.records import Interval
-from fauxlab.report.html import mean, write_report
+from fauxlab.report.detector import mean, write_report
 
 REPORT_TABLE = {
     "inpainting": {"accuracy": 0.989167, "macro_f1": 0.989166},
