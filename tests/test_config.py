@@ -5,17 +5,109 @@ from pathlib import Path
 
 import pytest
 
-from fauxlab.config import Recipe, difference, list_recipes, load_recipe, recipe_text
+from fauxlab.config import (
+    Cosine,
+    GanRecipe,
+    any_recipe,
+    difference,
+    list_recipes,
+    load_gan_recipe,
+    load_recipe,
+    recipe_text,
+    value_at,
+)
 from fauxlab.errors import LabError
 
 
 @pytest.mark.parametrize("name", list_recipes())
 def test_every_packaged_recipe_loads_and_survives_a_round_trip(name: str) -> None:
-    recipe = load_recipe(name)
+    recipe = any_recipe(name)
     assert recipe.name == name
-    assert Recipe.model_validate(tomllib.loads(recipe.to_toml())) == recipe
-    header = recipe_text(name)
-    assert f"--recipe {name}" in header.split("[data]")[0], "the header holds the command that runs it"
+    assert type(recipe).model_validate(tomllib.loads(recipe.to_toml())) == recipe
+    header = recipe_text(name).split("[data]")[0]
+    half = "gan" if isinstance(recipe, GanRecipe) else "detector"
+    assert f"fauxlab {half} train manifest.csv --recipe {name}" in header, "the header holds the command that runs it"
+
+
+def test_the_reports_gans() -> None:
+    first, second = load_gan_recipe("report-v1"), load_gan_recipe("report-v2")
+    assert (first.model.latent, first.train.epochs) == (512, 100)
+    assert (first.train.lr, first.train.discriminator_lr) == (2e-4, 1e-5)
+    assert first.gan.smoothing > 0
+    assert first.train.clip > 0
+    assert (second.model.latent, second.data.size) == (256, 128)
+    assert second.gan.steps == "adaptive"
+    assert (second.gan.generator_steps, second.gan.most_generator_steps) == (2, 5)
+    assert (second.gan.discriminator_steps, second.gan.most_discriminator_steps) == (1, 3)
+    assert value_at(second.gan.noise, 0.0) > 0
+    assert second.gan.smoothing > 0
+    assert value_at(second.train.lr, 1.0) < value_at(second.train.lr, 0.0)
+    assert second.evaluate.every_epochs == 5
+
+
+def test_a_recipe_on_a_base_changes_what_it_names_and_nothing_else() -> None:
+    base, variant = load_gan_recipe("r3"), load_gan_recipe("r3-32")
+    changed = difference(tomllib.loads(base.to_toml()), tomllib.loads(variant.to_toml()))
+    tables = {line.split(":")[0] for line in changed}
+    assert {"name", "data.size", "train.images", "gan.penalty_every"} <= tables
+    assert variant.gan.loss == base.gan.loss == "relativistic"
+    assert not any(line.startswith(("train.lr", "gan.augment", "gan.ema")) for line in changed)
+
+
+def test_base_of_a_recipe_of_ones_own(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.toml"
+    mine.write_text('base = "r3-32"\n[gan]\nema = 0.0\n')
+    recipe = load_gan_recipe(mine)
+    assert (recipe.name, recipe.data.size, recipe.gan.ema) == ("mine", 32, 0.0)
+    mine.write_text('base = "r33"\n[gan]\n')
+    with pytest.raises(LabError, match="no recipe 'r33', did you mean 'r3"):
+        load_gan_recipe(mine)
+    mine.write_text("base = 3\n[gan]\n")
+    with pytest.raises(LabError, match="expected the name of another packaged recipe"):
+        load_gan_recipe(mine)
+
+
+def test_half_cosine_and_plain_numbers() -> None:
+    falling = Cosine(start=2.0, end=0.2, over=0.5)
+    assert falling.at(0.0) == 2.0
+    assert falling.at(0.25) == pytest.approx(1.1)
+    assert falling.at(0.5) == pytest.approx(0.2)
+    assert falling.at(0.9) == pytest.approx(0.2), "and stays there"
+    assert value_at(0.3, 0.7) == 0.3
+
+
+def test_each_half_refuses_the_others_recipes() -> None:
+    with pytest.raises(LabError, match="is for a GAN; use it with `fauxlab gan train`"):
+        load_recipe("r3")
+    with pytest.raises(LabError, match="is for a detector; use it with `fauxlab detector train`"):
+        load_gan_recipe("unified-joint")
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("gan.r1.strat=2", "unknown key gan.r1.strat: did you mean gan.r1.start?"),
+        ("gan.r1=-1", "gan.r1 = -1: input should be greater than or equal to 0"),
+        ("gan.r1=much", "gan.r1 = 'much': input should be a valid number"),
+        ("train.beta2=1.5", "train.beta2 = 1.5: expected at most 0.99999"),
+        ("gan.augment_p=2", "gan.augment_p = 2: expected at most 1"),
+        ("train.lr={start=1}", "train.lr.end"),
+        ("gan.augment=blur", "'translation', 'colour' or 'cutout'"),
+        ("gan.los=bce", "did you mean gan.loss"),
+    ],
+)
+def test_faults_of_gan_recipes_are_named(override: str, message: str) -> None:
+    with pytest.raises(LabError) as caught:
+        load_gan_recipe("r3-32", [override])
+    assert message in str(caught.value)
+    assert str(caught.value).count(";") == 0, "one fault, one clause"
+
+
+def test_schedules_on_the_command_line() -> None:
+    recipe = load_gan_recipe("r3-32", ["gan.r1={start=4, end=1}", "train.lr=1e-4", "gan.augment=translation,cutout"])
+    assert recipe.gan.r1 == Cosine(start=4, end=1)
+    assert recipe.train.lr == 1e-4
+    assert recipe.gan.augment == ["translation", "cutout"]
 
 
 def test_the_reports_epochs() -> None:

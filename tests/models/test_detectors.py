@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from fauxlab.errors import LabError
-from fauxlab.models import create_detector, list_models
+from fauxlab.models import DETECTORS, create_detector
 from fauxlab.models.detectors import Dropout
 
 
@@ -54,7 +54,7 @@ def test_logits_and_batch_independence_in_evaluation(network: nn.Module) -> None
     torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", list_models())
+@pytest.mark.parametrize("name", sorted(DETECTORS))
 @pytest.mark.parametrize("size", [32, 128])
 def test_every_model_trains_at_every_size(name: str, size: int) -> None:
     network = create_detector(name, size)

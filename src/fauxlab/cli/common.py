@@ -24,6 +24,10 @@ ManifestPath = Annotated[Path, typer.Argument(metavar="MANIFEST", help="manifest
 RecipeName = Annotated[str, typer.Option("--recipe", help="packaged recipe, or a .toml file")]
 Sets = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="override, as train.lr=1e-4")]
 Out = Annotated[Path, typer.Option("--out", help="folder that holds the run folders")]
+Weights = Annotated[
+    Path | None,
+    typer.Option("--weights", help="file of the feature network; $FAUXLAB_INCEPTION for keras-inception-7a"),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout")]
 Pairs = Annotated[
     list[str] | None,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fauxlab.cli.common import ManifestPath, Out, Sets, index_folder, report_skipped, say, step_bar
+from fauxlab.cli.common import ManifestPath, Out, Sets, Weights, index_folder, report_skipped, say, step_bar
 from fauxlab.progress import count_images, show_progress
 
 if TYPE_CHECKING:
@@ -20,13 +20,21 @@ class Half(StrEnum):
     """What --only takes."""
 
     detector = "detector"
+    gan = "gan"
+
+
+class Scale(StrEnum):
+    """What --scale takes."""
+
+    full = "full"
+    cpu = "cpu"
 
 
 def demo(
     out: Out = Path("runs/demo"),
     images: Annotated[int, typer.Option(help="images in each of the four folders", min=60)] = 400,
 ) -> None:
-    """Draw the embedded data set, run the detector half of the report on it at 64 px, and write report.html."""
+    """Draw the embedded data set and run both halves of the report on it, small; writes report.html and gan.html."""
     from fauxlab.data.toyfaces import write_toyfaces
 
     with show_progress("drawing toyfaces") as show:
@@ -34,26 +42,47 @@ def demo(
         folder = write_toyfaces(out / "toyfaces", n=images, size=64)
     manifest = index_folder(folder, seed=0)
     manifest.save(out / "manifest.csv")
-    _reproduce(manifest, out, ["data.size=64"], extended=False, show_images=True)
+    n = min(256, len(manifest.reals().train))
+    small = ["train.images=6000", "evaluate.every=2000", f"evaluate.n={n}", "guard.every=1000", f"guard.n={n}"]
+    _reproduce_gan(manifest, out, "cpu", [], small, ["r3"], [], loop=False, weights=None)
+    _reproduce_detector(manifest, out, ["data.size=64"], extended=False, show_images=True)
 
 
 def reproduce(
     manifest: ManifestPath,
-    only: Annotated[Half, typer.Option(help="which half of the report")] = Half.detector,
+    only: Annotated[Half | None, typer.Option(help="one half of the report")] = None,
     out: Out = Path("runs/reproduce"),
     sets: Sets = None,
+    gan_sets: Annotated[
+        list[str] | None, typer.Option("--gan-set", metavar="KEY=VALUE", help="as --set, for the GAN half's recipes")
+    ] = None,
     extended: Annotated[bool, typer.Option(help="include the ten-epoch stages (report-unified-10)")] = True,
+    scale: Annotated[
+        Scale | None, typer.Option(help="GAN recipes: full size, or for two CPU cores; by what the machine has")
+    ] = None,
+    sources: Annotated[
+        str, typer.Option(help="real collections, as a,b, that GANs after iteration 1 learn from; all by default")
+    ] = "",
+    weights: Weights = None,
     show_images: Annotated[
         bool, typer.Option("--show-images", help="put the worst errors' pictures in the page")
     ] = False,
 ) -> None:
-    """Run the report's experiments in order and write report.html and results.json; resumes where it stopped."""
+    """Run the report's experiments in order and write its pages and results; resumes where it stopped.
+
+    The detector half writes report.html and results.json, the GAN half gan.html and gan_results.json.
+    """
     from fauxlab.data.manifest import Manifest
 
-    _reproduce(Manifest.load(manifest), out, sets or [], extended, show_images)
+    data = Manifest.load(manifest)
+    if only != Half.gan:
+        _reproduce_detector(data, out, sets or [], extended, show_images)
+    if only != Half.detector:
+        chosen = [name for name in sources.split(",") if name]
+        _reproduce_gan(data, out, scale and scale.value, chosen, gan_sets or [], None, sets or [], True, weights)
 
 
-def _reproduce(manifest: Manifest, out: Path, sets: list[str], extended: bool, show_images: bool) -> None:
+def _reproduce_detector(manifest: Manifest, out: Path, sets: list[str], extended: bool, show_images: bool) -> None:
     from fauxlab.config import load_recipe
     from fauxlab.data.cache import load_images
     from fauxlab.reproduce.detector import reproduce_detector
@@ -74,3 +103,41 @@ def _reproduce(manifest: Manifest, out: Path, sets: list[str], extended: bool, s
 
     page = write_report(results, out, manifest if show_images else None)
     say(f"wrote {page} and {out / 'results.json'}")
+
+
+def _reproduce_gan(
+    manifest: Manifest,
+    out: Path,
+    scale: str | None,
+    sources: list[str],
+    sets: list[str],
+    parts: list[str] | None,
+    detector_sets: list[str],
+    loop: bool,
+    weights: Path | None,
+) -> None:
+    import torch
+
+    from fauxlab.reproduce.gan import PARTS, RESULTS, reproduce_gan
+
+    if scale is None:
+        scale = "full" if torch.cuda.is_available() else "cpu"
+        say(f"GAN recipes: {scale} (--scale)")
+    with ExitStack() as stack:
+        results = reproduce_gan(
+            manifest,
+            out,
+            scale=scale,
+            sources=sources,
+            overrides=sets,
+            detector_overrides=detector_sets,
+            parts=parts or PARTS,
+            loop=loop,
+            weights=weights,
+            on_step=lambda name: step_bar(stack, name),
+            on_event=say,
+        )
+    from fauxlab.report.gan import write_gan_report
+
+    page = write_gan_report(results, out)
+    say(f"wrote {page} and {out / RESULTS}")

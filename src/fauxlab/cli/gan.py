@@ -18,6 +18,7 @@ from fauxlab.cli.common import (
     Out,
     RecipeName,
     Sets,
+    Weights,
     is_main,
     report_skipped,
     say,
@@ -33,10 +34,6 @@ app = typer.Typer(no_args_is_help=True, help="Train, judge and sample generators
 
 
 ModelPath = Annotated[Path, typer.Argument(metavar="MODEL", help="a generator's bundle, as runs/<name>/best")]
-Weights = Annotated[
-    Path | None,
-    typer.Option("--weights", help="file of the feature network; $FAUXLAB_INCEPTION for keras-inception-7a"),
-]
 
 
 class OnCollapse(StrEnum):

@@ -116,7 +116,7 @@ def frechet_distance(real: Features, fake: Features) -> float:
         across = float(np.square(rest.mean(0)).sum() + rest.var(0, ddof=1).sum())
     from torchmetrics.image.fid import FrechetInceptionDistance
 
-    metric = FrechetInceptionDistance(feature=_passed_through(few.shape[1]))
+    metric = FrechetInceptionDistance(feature=_passed_through(few.shape[1]), sync_on_compute=False)
     metric.update(torch.from_numpy(few), real=True)
     metric.update(torch.from_numpy(many), real=False)
     return max(0.0, float(metric.compute()) + across)
@@ -137,7 +137,9 @@ def kernel_distance(
     size = subset_size or min(KID_SIZE, max(2, min(len(real), len(fake)) // 2))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that it keeps all features in memory: here they are already
-        metric = KernelInceptionDistance(_passed_through(real.shape[1]), subsets=subsets, subset_size=size)
+        metric = KernelInceptionDistance(
+            _passed_through(real.shape[1]), subsets=subsets, subset_size=size, sync_on_compute=False
+        )
     metric.update(torch.from_numpy(real.astype(np.float64)), real=True)
     metric.update(torch.from_numpy(fake.astype(np.float64)), real=False)
     with torch.random.fork_rng(devices=[]):  # torchmetrics draws from the global generator

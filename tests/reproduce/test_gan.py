@@ -1,0 +1,68 @@
+"""The report's GAN experiments end to end, small: trained, written, the loop closed, and not repeated."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from fauxlab.data.manifest import Manifest
+from fauxlab.errors import LabError
+from fauxlab.records import DetectionReport
+from fauxlab.reproduce.gan import plan_gan_experiments, reproduce_gan
+
+TINY = [
+    "model.generator={ widths = [8, 8, 8, 8] }",
+    "model.discriminator={ widths = [8, 8, 8, 8] }",
+    "train.batch=8",
+    "train.images=48",
+    "evaluate.every=24",
+    "evaluate.n=20",
+    "guard.every=16",
+    "guard.n=64",
+]
+TINY_DETECTOR = ["data.size=32", "model.options.widths=[8, 16]", "train.batch=8", "train.epochs=1"]
+
+
+def test_plan_follows_the_report() -> None:
+    full = plan_gan_experiments("full", ["celeba"])
+    assert [(e.part, e.recipe.name) for e in full] == [("v1", "report-v1"), ("v2", "report-v2"), ("r3", "r3")]
+    assert [e.recipe.data.sources for e in full] == [[], ["celeba"], ["celeba"]], "iteration 1 took all kinds of photos"
+    assert [e.recipe.data.size for e in plan_gan_experiments("cpu")] == [32, 32, 32]
+
+
+def test_experiments_run_once_and_close_the_loop(small: Manifest, tmp_path: Path) -> None:
+    def run() -> dict[str, object]:
+        return reproduce_gan(small, tmp_path, overrides=TINY, detector_overrides=TINY_DETECTOR, own=60)
+
+    results = run()
+    assert json.loads((tmp_path / "gan_results.json").read_text()) == json.loads(json.dumps(results))
+    assert [run["part"] for run in results["runs"]] == ["v1", "v2", "r3"]  # type: ignore[attr-defined]
+    for one in results["runs"]:  # type: ignore[attr-defined]
+        assert one["budget"] == 48
+        assert one["end"]["reason"] == "budget"
+        assert one["evals"]
+        assert one["guard"]
+        assert all((tmp_path / one["name"] / sample["path"]).is_file() for sample in one["samples"])
+    loop = results["loop"]
+    for moment in ("before", "after"):
+        own = DetectionReport.model_validate(loop[moment]["own"])  # type: ignore[index]
+        assert [s.name for s in own.generators] == ["own-r3-32"]
+        assert own.generators[0].reals == ["photos-32px"], "compared with reals of the same size and encoding"
+        others = DetectionReport.model_validate(loop[moment]["others"])  # type: ignore[index]
+        assert [s.name for s in others.generators] == ["grain", "speckle"]
+    # Before, the detector had seen none of our own faces; after, it was trained with some.
+    assert Manifest.load(tmp_path / "own-faces" / "joint.csv").generators == ["grain", "speckle", "own-r3-32"]
+    assert loop["before"]["own"]["model_hash"] != loop["after"]["own"]["model_hash"]  # type: ignore[index]
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("model.safetensors")}
+    assert run()["runs"] == results["runs"]
+    assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("model.safetensors")}
+
+
+def test_what_cannot_work_is_refused_before_training(small: Manifest, tmp_path: Path) -> None:
+    with pytest.raises(LabError, match="no real source 'nobody'"):
+        reproduce_gan(small, tmp_path, sources=["nobody"], overrides=TINY)
+    with pytest.raises(LabError, match="batch normalisation"):
+        reproduce_gan(small, tmp_path, overrides=[*TINY, "gan.r1=1.0"])
+    assert not list(tmp_path.glob("report-*"))

@@ -1,0 +1,87 @@
+"""The guard on made-up histories: each failure is named, a healthy run never is, and alarms come once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from fauxlab.training.guard import COLLAPSING, HEALTHY, OVERFITTING, WINNING, Guard, Signals, assess
+
+GOOD = Signals(
+    images=0,
+    distance=1.0,
+    spread=0.95,
+    recall=0.4,
+    near_duplicates=0.005,
+    separation=0.7,
+    overfit=0.1,
+    real_sign=0.4,
+    fake_sign=-0.4,
+)
+
+
+def history(distances: Iterable[float], **last: float) -> list[Signals]:
+    """Checks with these distances, otherwise good; `last` are the last check's signals."""
+    checks = [replace(GOOD, images=10_000 * i, distance=d) for i, d in enumerate(distances, start=1)]
+    return [*checks[:-1], replace(checks[-1], **last)]
+
+
+FALLING, TURNED = (9, 6, 4, 3, 2.5, 2.3), (9, 6, 4, 3, 3.3, 3.6)
+
+
+def test_a_falling_noisy_distance_is_healthy() -> None:
+    rng = np.random.default_rng(0)
+    distances = 5 * np.exp(-np.arange(60) / 12) + 1
+    noisy = (distances * rng.normal(1, 0.02, 60)).tolist()
+    for end in range(1, 61):
+        assert assess(history(noisy[:end], separation=0.99, overfit=0.8)).state == HEALTHY, end
+
+
+@pytest.mark.parametrize(
+    ("distances", "last", "state", "evidence"),
+    [
+        (TURNED, {"separation": 0.99}, WINNING, "99.0% of real and fake pairs told apart; distance 1.06"),
+        (TURNED, {"separation": 0.95, "overfit": 0.7}, OVERFITTING, "held-out reals score 70% of the way"),
+        (TURNED, {"spread": 0.6}, COLLAPSING, "spread fell from 0.95× to 0.60×"),
+        (TURNED, {"recall": 0.1}, COLLAPSING, "recall fell from 0.400 to 0.100"),
+        (FALLING, {"near_duplicates": 0.5}, COLLAPSING, "50% of the images are near-duplicates"),
+        (FALLING, {"spread": 0.3}, COLLAPSING, "0.30× as spread as reals"),
+        (TURNED, {}, HEALTHY, "distance"),
+        (FALLING, {"separation": 0.99, "overfit": 0.9}, HEALTHY, "distance 1.00× its best"),
+        (FALLING, {"recall": 0.1}, HEALTHY, "distance 1.00× its best"),
+    ],
+)
+def test_each_failure_is_named_with_its_evidence(
+    distances: tuple[float, ...], last: dict[str, float], state: str, evidence: str
+) -> None:
+    checks = history(distances, **last)
+    found = assess(checks)
+    assert found.state == state
+    # The rise is of two-check means: (3.3 + 3.6) / 2 over (3 + 3.3) / 2.
+    assert evidence.replace("1.06", "1.10") in found.evidence
+
+
+def test_one_check_is_never_a_turn() -> None:
+    assert assess(history([1.0], separation=1.0, overfit=1.0)).state == HEALTHY
+
+
+def test_alarm_needs_patience_and_comes_once() -> None:
+    guard = Guard(patience=2)
+    ill = replace(GOOD, near_duplicates=0.9)
+    alarms = [guard.check(check)[1] for check in (GOOD, ill, GOOD, ill, ill, ill, GOOD, ill, ill)]
+    assert alarms == [False, False, False, False, True, False, False, False, True]
+    assert guard.alarms == 2
+
+
+def test_state_survives_a_checkpoint_and_a_rollback() -> None:
+    guard = Guard(2)
+    for check in history(FALLING):
+        guard.check(check)
+    again = Guard(2, json.loads(json.dumps(guard.state())))
+    assert again.state() == guard.state()
+    again.forget_after(30_000)
+    assert [check.images for check in again.history] == [10_000, 20_000, 30_000]
