@@ -1,0 +1,191 @@
+"""What the GAN recipes reach at equal images seen, what each part of `r3` is worth, and whether the guard was right.
+
+    fauxlab data index FACES --out runs/faces/manifest.csv
+    FAUXLAB_INCEPTION=keras_inception_v3_mixed7a.pth \
+        .venv/bin/python benchmarks/gan_recipes.py runs/faces/manifest.csv --sources celeba --seeds 0
+
+Trains every run below `runs/gan` (resuming what was cut short, skipping what is finished) and writes each into
+benchmarks/results/gan_recipes.json as soon as it ends: distance by the feature network with N and floor, best and last,
+recall, the guard's alarms. Prints the guard's confusion table over all runs in the file, and saves a grid of each run's
+best and last faces. `--only r3-32,report-v2-32` chooses runs, `--scale gpu` takes the recipes for a GPU.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fauxlab.config import load_gan_recipe
+from fauxlab.data.files import replace_file
+from fauxlab.data.manifest import Manifest
+from fauxlab.training.gan import train_gan
+from fauxlab.training.run import Run
+
+RESULTS = Path(__file__).parent / "results" / "gan_recipes.json"
+ROSE = 1.25  # times its best: from here on a distance counts as collapsed
+ABLATIONS = {
+    "": [],
+    "no R2": ["gan.r2=0"],
+    "no EMA": ["gan.ema=0"],
+    "no augmentation": ["gan.augment=[]"],
+    "rollback": ["guard.on_collapse=rollback"],
+}
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One run: a recipe, what is changed in it, and a seed."""
+
+    recipe: str
+    ablation: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """The run folder's name."""
+        return "-".join([self.recipe, *self.ablation.lower().split(), f"s{self.seed}"])
+
+    def overrides(self, sources: str, images: int, every: int, features: str) -> list[str]:
+        """The recipe's changes; the guard only watches, unless the run is there to show what it does."""
+        common = [f"data.sources={sources}", f"train.seed={self.seed}", f"train.images={images}"]
+        common += [f"evaluate.every={every}", f"evaluate.features={features}", "evaluate.n=2000"]
+        return [*common, "guard.on_collapse=warn", *ABLATIONS[self.ablation]]
+
+
+def plan(scale: str, seeds: list[int]) -> list[Planned]:
+    """All runs of a scale, the main ones of every seed first."""
+    suffix = {"cpu": "-32", "gpu": ""}[scale]
+    names = [f"{name}{suffix}" for name in ("r3", "report-v2", "report-v1", "sngan")]
+    main = [Planned(name, "", seed) for seed in seeds for name in names]
+    parts = [Planned(names[0], part, seeds[0]) for part in ("no R2", "no EMA", "no augmentation")]
+    return [*main, *parts, Planned(names[1], "rollback", seeds[0])]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("manifest", type=Path)
+    parser.add_argument("--sources", default="celeba")
+    parser.add_argument("--runs", type=Path, default=Path("runs/gan"))
+    parser.add_argument("--scale", choices=("cpu", "gpu"), default="cpu")
+    parser.add_argument("--seeds", default="0")
+    parser.add_argument("--only", help="names of runs as they stand in RUNS, or of recipes, separated by commas")
+    parser.add_argument("--images", type=int, help="300,000 on a CPU and 3,000,000 on a GPU by default")
+    parser.add_argument("--evaluations", type=int, default=5, help="distances a run")
+    parser.add_argument("--features", default="keras-inception-7a")
+    parser.add_argument("--max-minutes", type=float, help="of each run; the same command goes on later")
+    options = parser.parse_args()
+    images = options.images or {"cpu": 300_000, "gpu": 3_000_000}[options.scale]
+    manifest = Manifest.load(options.manifest)
+    chosen = set((options.only or "").split(",")) - {""}
+    for planned in plan(options.scale, [int(seed) for seed in options.seeds.split(",")]):
+        if chosen and not chosen & {planned.name, planned.recipe if not planned.ablation else ""}:
+            continue
+        overrides = planned.overrides(options.sources, images, images // options.evaluations, options.features)
+        run = train_gan(
+            manifest,
+            load_gan_recipe(planned.recipe, overrides),
+            options.runs,
+            name=planned.name,
+            resume=True,
+            max_minutes=options.max_minutes,
+            on_event=lambda text, name=planned.name: print(f"{name}: {text}", flush=True),
+        )
+        if run.finished:
+            record(planned, run, command(options.manifest, options.runs, planned, overrides))
+    print(confusion(json.loads(RESULTS.read_text()) if RESULTS.exists() else []))
+
+
+def command(manifest: Path, runs: Path, planned: Planned, overrides: list[str]) -> str:
+    """The command line that trains the same run."""
+    sets = [part for item in overrides for part in ("--set", item)]
+    words = ["fauxlab", "gan", "train", manifest, "--recipe", planned.recipe, "--out", runs, "--name", planned.name]
+    return shlex.join([*map(str, words), *sets])
+
+
+def record(planned: Planned, run: Run, line: str) -> None:
+    """Put the run into the results in place of an older one of the same name, and its faces beside them."""
+    entry = describe(planned, run, line)
+    entries = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
+    entries = [other for other in entries if other["name"] != planned.name] + [entry]
+    RESULTS.parent.mkdir(exist_ok=True)
+    replace_file(RESULTS, json.dumps(sorted(entries, key=lambda e: e["name"]), indent=1) + "\n")
+    for moment in ("best", "last"):
+        grid = run.folder / "samples" / f"fakes{entry[f'{moment}_images']:09}.png"
+        shutil.copyfile(grid, RESULTS.parent / f"faces-{planned.name}-{moment}.png")
+    print(json.dumps({k: v for k, v in entry.items() if k not in ("command", "machine", "trend")}, indent=1))
+
+
+def describe(planned: Planned, run: Run, line: str) -> dict[str, Any]:
+    """A run's figures from its log."""
+    log = list(run.read_log())
+    evals = [entry for entry in log if entry["event"] == "eval"]
+    checks = [entry for entry in log if entry["event"] == "guard"]
+    best = min(evals, key=lambda entry: entry["distance"])
+    alarms = [entry for entry in checks if entry["alarm"]]
+    environment = run.environment
+    return {
+        "name": planned.name,
+        "recipe": planned.recipe,
+        "ablation": planned.ablation,
+        "size": load_gan_recipe(planned.recipe).data.size,
+        "images": evals[-1]["images"],
+        "seed": planned.seed,
+        "features": best["label"],
+        "n": best["n"],
+        "floor": best["floor"],
+        "floor_n": best["floor_n"],
+        "best": best["distance"],
+        "best_images": best["images"],
+        "last": evals[-1]["distance"],
+        "last_images": evals[-1]["images"],
+        "recall_best": best["recall"],
+        "recall_last": evals[-1]["recall"],
+        "memorised_last": evals[-1]["memorised_share"],
+        "guard_alarms": len(alarms),
+        "guard_first_alarm_images": alarms[0]["images"] if alarms else None,
+        "guard_first_alarm_state": alarms[0]["state"] if alarms else None,
+        # The guard's own distance is taken far more often, so the moment of a collapse is read from it.
+        "collapsed_at_images": collapse(checks),
+        "rollbacks": sum(entry["action"] == "rollback" for entry in checks),
+        "trend": [{key: entry[key] for key in ("images", "distance", "recall")} for entry in evals],
+        "guard_trend": [{key: entry[key] for key in ("images", "distance", "state")} for entry in checks],
+        "command": line,
+        "machine": {key: environment[key] for key in ("processor", "cpus", "gpu", "packages", "fauxlab")},
+    }
+
+
+def collapse(checks: list[dict[str, Any]]) -> int | None:
+    """Images at which the distance stood, for two checks in a row, a quarter above its best; None when it never did."""
+    best, above = float("inf"), 0
+    for check in checks:
+        best = min(best, check["distance"])
+        above = above + 1 if check["distance"] > ROSE * best else 0
+        if above == 2:
+            return int(check["images"])
+    return None
+
+
+def confusion(entries: list[dict[str, Any]]) -> str:
+    """The guard against what happened, over runs in which it only watched."""
+    cells = {"collapsed, alarm before": 0, "collapsed, alarm too late": 0, "collapsed, no alarm": 0}
+    cells |= {"did not collapse, alarm": 0, "did not collapse, no alarm": 0}
+    for entry in entries:
+        at, alarm = entry["collapsed_at_images"], entry["guard_first_alarm_images"]
+        if entry["ablation"] == "rollback":
+            continue
+        if at is None:
+            cells["did not collapse, no alarm" if alarm is None else "did not collapse, alarm"] += 1
+        elif alarm is None:
+            cells["collapsed, no alarm"] += 1
+        else:
+            cells["collapsed, alarm before" if alarm <= at else "collapsed, alarm too late"] += 1
+    return "\n".join(f"{n:>4}  {name}" for name, n in cells.items())
+
+
+if __name__ == "__main__":
+    main()
