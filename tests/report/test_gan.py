@@ -17,7 +17,7 @@ from fauxlab.report.gan import write_gan_report
 from fauxlab.report.gan_figures import save_gan_figures
 from fauxlab.report.gan_runs import GanRun, risen
 from fauxlab.report.gan_words import cautions, finding, show, watch
-from fauxlab.report.grids import choose_times, cut_faces
+from fauxlab.report.grids import choose_times, cut_faces, load_grids
 from fauxlab.report.html import HOLE
 
 NETWORK = {"name": "randconv", "sha256": "5a" * 32, "dimension": 422, "input_size": None, "input_range": "x / 127.5",
@@ -140,7 +140,7 @@ def test_finding_is_worked_out_from_the_figures(page: Path) -> None:
         "The first since the best, at 2,500 images, epoch 5.0, came before the distance stood 25% over its best, "
         "at 3,000 images, epoch 6.0."
     ) in text
-    assert "r3 came nearest to the real photos: 0.500 above the floor at its best, against report-v2 2.00." in text
+    assert "r3 came nearest to the real photos: 0.500 above the floor at its best, against 2.00 (report-v2)." in text
     assert "Iteration 2: best at epoch 24." in text  # the report's own account
 
 
@@ -178,11 +178,12 @@ def test_what_the_figures_do_not_allow_is_said(page: Path) -> None:
 def test_loop_compares_before_and_after(page: Path) -> None:
     text = text_of(page)
     # 10 and 46 of 50 own faces, 40 and 39 of 50 others, 5 of 50 reals were called fake.
-    assert "called 20.0% of them fake at the threshold 0.5 (AUC 0.600); trained with some of them, 92.0%" in text
+    assert "called 20.0% of them fake at the threshold 0.5, and 10.0% of the real photos (AUC 0.600)" in text
+    assert "trained with some of them, 92.0% and 10.0% (AUC 0.950)" in text
     assert "mean AUC went from 0.875 to 0.850 (−0.025)" in text
     assert "own-r3 our own 100 50 + 50 0.600 0.500–0.650 0.950" in text
-    assert "20.0% 92.0% 10.0% 10.0% swap" in text
-    assert "80.0% 78.0% 10.0% 10.0%" in text
+    assert "20.0% reals 10.0% 92.0% reals 10.0% swap" in text
+    assert "80.0% reals 10.0% 78.0% reals 10.0%" in text
 
 
 def test_faces_are_the_first_latents_and_stay_marked(page: Path) -> None:
@@ -240,7 +241,7 @@ def test_half_a_loop_is_shown_as_far_as_it_goes(tmp_path: Path) -> None:
     made = results()
     del made["loop"]["after"], made["loop"]["before"]["others"]
     text = text_of(write_gan_report(made, tmp_path))
-    assert "called 20.0% of them fake at the threshold 0.5 (AUC 0.600); trained with some of them, – (AUC –)" in text
+    assert "(AUC 0.600); trained with some of them, – and – (AUC –)" in text
 
 
 @pytest.mark.parametrize(
@@ -248,9 +249,9 @@ def test_half_a_loop_is_shown_as_far_as_it_goes(tmp_path: Path) -> None:
     [
         ([], "The guard made no check."),
         ([check(3000, 4.0)], "did not alarm in 1 check, although the distance stood 25% over its best at 3,000 images"),
-        ([check(1500, 9.0, "ill", "warn")], "1 alarm came before the best distance, that is too early."),
+        ([check(1500, 9.0, "ill", "warn")], "One alarm came before the best distance, that is too early."),
         ([check(1500, 9.0, "ill", "warn")], "There was none since the best, although the distance stood 25% over"),
-        ([check(1500, 9.0, "ill", "rollback")], "1 alarm came before the best distance, which followed a rollback."),
+        ([check(1500, 9.0, "ill", "rollback")], "One alarm came before the best distance, which followed a rollback."),
         ([check(3000, 9.0, "ill", "stop")], "came just when the distance first stood 25% over its best."),
         ([check(2100, 1.0), check(2200, 1.25), check(2300, 1.5, "ill", "stop")],
          "came only after the distance stood 25% over its best, at 2,200 images, epoch 4.4."),
@@ -282,9 +283,9 @@ def test_three_times_are_shown_where_there_are_three() -> None:
     assert [(role, line["images"]) for role, line in chosen] == [
         ("early", 1000),
         ("between", 2000),
-        ("best and last", 3000),
+        ("best, last", 3000),
     ]
-    assert [role for role, _ in choose_times(GanRun.read({**turned(), "samples": samples[:1]}))] == ["early and last"]
+    assert [role for role, _ in choose_times(GanRun.read({**turned(), "samples": samples[:1]}))] == ["early, last"]
     assert choose_times(GanRun.read({})) == []
 
 
@@ -292,6 +293,19 @@ def test_faces_are_cut_row_by_row(tmp_path: Path) -> None:
     faces = np.arange(6, dtype=np.uint8)[:, None, None, None] * np.ones((1, 3, 16, 16), dtype=np.uint8)
     save_png(tmp_path / "grid.png", grid(faces, 3), None)
     assert cut_faces((tmp_path / "grid.png").read_bytes(), 16, most=5)[:, 0, 0, 0].tolist() == [0, 1, 2, 3, 4]
+
+
+def test_large_faces_are_embedded_as_marked_jpeg(tmp_path: Path) -> None:
+    save_png(tmp_path / "big.png", np.zeros((3, 256, 256), dtype=np.uint8), Mark("tiny", "ee33"))
+    (tmp_path / "report-v2").mkdir()
+    (tmp_path / "big.png").rename(tmp_path / "report-v2" / "big.png")
+    recipe = {**RECIPE, "data": {"size": 128}}
+    run = GanRun.read({**turned(), "recipe": recipe, "samples": [{"images": 2000, "path": "big.png"}]})
+    (found,) = load_grids(run, tmp_path, tmp_path / "faces")
+    assert found.uri is not None
+    assert found.uri.startswith("data:image/jpeg;base64,")
+    assert (found.role, found.evaluation["distance"], found.sharp) == ("early, best, last", 4.0, False)
+    assert read_mark((tmp_path / "faces-1.jpg").read_bytes()) == Mark("tiny", "ee33")
 
 
 def log_of(run: dict[str, Any]) -> list[dict[str, Any]]:

@@ -99,10 +99,10 @@ def add_legend(figure: Figure, handles: Sequence[Line2D | Patch]) -> None:
 
 
 def count_images(axes: Axes) -> None:
-    """Make the horizontal axis one of images seen: from 0, in thousands."""
+    """Make the horizontal axis one of images seen: from 0, in thousands or millions."""
     axes.set_xlim(left=0)
     axes.xaxis.set_major_locator(MaxNLocator(5))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x / 1000:g}k" if x >= 1000 else f"{x:g}"))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: _rounded(x)))
 
 
 def thinned(lines: Sequence[Line], key: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -124,3 +124,10 @@ def smooth(values: NDArray[np.float64]) -> NDArray[np.float64]:
 def short(name: str, most: int = 22) -> str:
     """A long name with its middle left out."""
     return name if len(name) <= most else f"{name[: most - 8]}…{name[-7:]}"
+
+
+def _rounded(images: float) -> str:
+    for unit, name in ((1_000_000, "M"), (1000, "k")):
+        if images >= unit:
+            return f"{images / unit:g}{name}"
+    return f"{images:g}"

@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import LogLocator
 
 from fauxlab.data.files import replace_file
 from fauxlab.report.figures import (
@@ -210,7 +211,7 @@ def _plot_updates(axes: Axes, run: GanRun) -> None:
     """Updates a round of each side: as logged at first, then from each of the controller's decisions on."""
     top = 2
     # The discriminator's line lies on the generator's where they are equal, and is thinner.
-    for key, colour, width in (("generator", GENERATOR, 3.2), ("discriminator", DISCRIMINATOR, 1.4)):
+    for key, colour, width in (("generator", GENERATOR, 2.6), ("discriminator", DISCRIMINATOR, 1.2)):
         start = next((line[f"{key}_steps"] for line in run.steps if number(line, f"{key}_steps") is not None), None)
         if start is not None:
             moves = [(line["images"], line[key]) for line in run.controller if number(line, key) is not None]
@@ -224,15 +225,14 @@ def _plot_updates(axes: Axes, run: GanRun) -> None:
 
 
 def _mark_events(panels: Sequence[Axes], run: GanRun) -> list[Line2D]:
-    """Alarms and rollbacks as lines through all panels, and a stop by the guard; returns their legend."""
-    events = [(line["images"], "rollback" if line.get("action") == "rollback" else "alarm") for line in run.alarms]
-    if run.end and run.end.get("reason") == "guard":
-        events.append((run.end["images"], "stop"))
+    """The guard's alarms as lines through all panels, each by what it did then; returns their legend."""
     looks: dict[str, tuple[Literal["-", "--"], str, str]] = {
-        "alarm": ("-", "v", "alarm"),
+        "warn": ("-", "v", "alarm"),
         "rollback": ("--", "<", "alarm, rolled back"),
-        "stop": ("-", "X", "stopped"),
+        "stop": ("-", "X", "alarm, stopped"),
     }
+    actions = ((line["images"], str(line.get("action"))) for line in run.alarms)
+    events = [(images, action if action in looks else "warn") for images, action in actions]
     for images, kind in events:
         for axes in panels:
             axes.axvline(images, color=ALARM, linestyle=looks[kind][0], linewidth=1, zorder=1.5)
@@ -264,6 +264,8 @@ def _scale(axes: Axes, values: Sequence[float]) -> None:
     usable = [value for value in values if math.isfinite(value)]
     if usable and min(usable) > 0 and max(usable) > 8 * min(usable):
         axes.set_yscale("log")
+        axes.set_ylim(0.85 * min(usable), 1.3 * max(usable))
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter(lambda y, _: f"{y:g}")
         axes.yaxis.set_minor_formatter("")
     elif usable:

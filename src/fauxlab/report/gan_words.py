@@ -57,11 +57,15 @@ def watch(run: GanRun) -> str:
         f"The guard alarmed {_times(len(run.alarms))} {checks}, first at {run.when(first['images'])}: "
         f"{first.get('state', 'unknown')}."
     ]
+    if run.rollbacks:
+        words.append(f"It went back to the best state {_times(run.rollbacks)}.")
+    if run.alarms[-1].get("action") == "stop":
+        words.append("At the last alarm it stopped the training.")
     if run.early:
         many = len(run.early) > 1
         changed = any(alarm.get("action") == "rollback" for alarm in run.early)
         words.append(
-            f"{len(run.early)} alarm{'s' * many} came before the best distance"
+            f"{len(run.early) if many else 'One'} alarm{'s' * many} came before the best distance"
             f"{', which followed a rollback' if changed else ', that is too early'}."
         )
     return " ".join([*words, _in_time(run, lost)])
@@ -88,7 +92,7 @@ def comparison(group: Sequence[GanRun]) -> str:
         return ""
     judged = group[0].judged
     (least, first), *others = known
-    rest = "; ".join(f"{name} {show(above)}" for above, name in others)
+    rest = " and ".join(f"{show(above)} ({name})" for above, name in others)
     return (
         f"Of the runs that were judged alike ({judged.get('label')}, N = {judged.get('n')}), {first} came nearest to "
         f"the real photos: {show(least)} above the floor at its best, against {rest}."

@@ -47,7 +47,7 @@ def choose_times(run: GanRun) -> list[tuple[str, Line]]:
     rest = [i for i in range(len(samples)) if i not in roles]
     if len(roles) < 3 and rest:
         roles[rest[len(rest) // 2]] = ["between"]
-    return [(" and ".join(roles[i]), samples[i]) for i in sorted(roles)]
+    return [(", ".join(roles[i]), samples[i]) for i in sorted(roles)]
 
 
 def load_grids(run: GanRun, runs: Path, stem: Path) -> list[Grid]:
