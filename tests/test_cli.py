@@ -154,3 +154,70 @@ def test_a_closed_pipe_is_quiet() -> None:
         f"{sys.executable} -m fauxlab recipes show unified-joint | true", shell=True, capture_output=True, check=False
     )
     assert b"Traceback" not in process.stderr
+
+
+TINY_GAN = [
+    word
+    for setting in (
+        "model.generator={ widths = [8, 8, 8, 8] }",
+        "model.discriminator={ widths = [8, 8, 8, 8] }",
+        "train.batch=8",
+        "train.images=64",
+        "evaluate.every=32",
+        "evaluate.n=20",
+        "guard.every=16",
+        "guard.n=64",
+    )
+    for word in ("--set", setting)
+]
+
+
+def test_a_generator_trained_judged_and_sampled(fauxlab, small: Manifest, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    manifest, runs = tmp_path / "manifest.csv", tmp_path / "runs"
+    small.save(manifest)
+    train = ("gan", "train", manifest, "--recipe", "r3-32", *TINY_GAN, "--out", runs)
+    code, out, _ = fauxlab(*train, "--dry-run")
+    assert code == 0
+    assert "28 real images, 4 held out" in out
+    assert not runs.exists()
+    code, out, err = fauxlab(*train)
+    assert (code, out) == (0, "")
+    assert "32 images: FD(randconv) " in err
+    assert "floor" in err
+    figures = runs / "r3-32" / "figures"
+    assert {path.name for path in figures.iterdir()} == {"distance.png", "training.png", "guard.png"}
+    code, _, err = fauxlab(*train)
+    assert code == 1
+    assert "continue it with --resume" in err
+
+    best = runs / "latest" / "best"
+    code, out, _ = fauxlab("gan", "eval", best, manifest, "--n", 20, "--json")
+    assert code == 0
+    report = json.loads(out)
+    logged = [
+        json.loads(line)
+        for line in (runs / "r3-32" / "log.jsonl").read_text().splitlines()
+        if json.loads(line)["event"] == "eval"
+    ]
+    nearest = min(logged, key=lambda line: line["distance"])
+    assert report["distance"] == pytest.approx(nearest["distance"], rel=1e-4), "as during training"
+    assert (report["distance_label"], report["n"]) == ("FD(randconv)", 20)
+    code, out, _ = fauxlab("gan", "eval", best, manifest, "--n", 20)
+    assert "FD(randconv)" in out
+    assert "floor" in out
+    code, _, err = fauxlab("gan", "eval", best, manifest, "--n", 20, "--sources", "nobody")
+    assert code == 1
+    assert "no real source 'nobody'" in err
+
+
+def test_a_run_that_the_guard_stops_has_an_exit_code(  # type: ignore[no-untyped-def]
+    fauxlab, small: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fauxlab.training import guard
+
+    monkeypatch.setattr(guard, "assess", lambda _history: guard.Assessment(guard.COLLAPSING, "for the test"))
+    small.save(tmp_path / "manifest.csv")
+    train = ("gan", "train", tmp_path / "manifest.csv", "--recipe", "r3-32", *TINY_GAN, "--out", tmp_path)
+    code, _, err = fauxlab(*train, "--on-collapse", "stop")
+    assert code == 4
+    assert "collapsing: for the test; stop" in err

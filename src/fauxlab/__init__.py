@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from fauxlab.config import load_gan_recipe as gan_recipe
     from fauxlab.config import load_recipe as recipe
     from fauxlab.data.manifest import Manifest, index
     from fauxlab.errors import LabError
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from fauxlab.reproduce.detector import reproduce_detector
     from fauxlab.scan import Scanner
     from fauxlab.training.detector import train_detector
+    from fauxlab.training.gan import train_gan
 
 # Public name → where it is defined; imported on first use, so that `import fauxlab` costs nothing.
 _PUBLIC = {
@@ -35,10 +37,12 @@ _PUBLIC = {
     "Scanner": "fauxlab.scan:Scanner",
     "Verdict": "fauxlab.records:Verdict",
     "evaluate": "fauxlab.evaluation.detection:evaluate",
+    "gan_recipe": "fauxlab.config:load_gan_recipe",
     "index": "fauxlab.data.manifest:index",
     "recipe": "fauxlab.config:load_recipe",
     "reproduce_detector": "fauxlab.reproduce.detector:reproduce_detector",
     "train_detector": "fauxlab.training.detector:train_detector",
+    "train_gan": "fauxlab.training.gan:train_gan",
 }
 
 __all__ = [
@@ -50,10 +54,12 @@ __all__ = [
     "Scanner",
     "Verdict",
     "evaluate",
+    "gan_recipe",
     "index",
     "recipe",
     "reproduce_detector",
     "train_detector",
+    "train_gan",
 ]
 
 

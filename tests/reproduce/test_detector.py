@@ -10,7 +10,7 @@ import pytest
 from fauxlab.data.manifest import Manifest
 from fauxlab.errors import LabError
 from fauxlab.records import DetectionReport
-from fauxlab.report.html import write_report
+from fauxlab.report.detector import write_report
 from fauxlab.reproduce.detector import REPORT_TABLE, plan_experiments, reproduce_detector
 
 TINY = ["data.size=32", "model.options.widths=[8, 16]", "train.batch=8", "train.epochs=1"]

@@ -62,7 +62,7 @@ def train(
         on_step = step_bar(stack, title) if is_main() else None
         run = train_detector(data, experiment, out, name=name, resume=resume, max_minutes=max_minutes, on_step=on_step)
     if is_main():
-        from fauxlab.report.figures import save_training_figure
+        from fauxlab.report.detector_figures import save_training_figure
 
         save_training_figure(run.read_log(), run.folder / "figures")
         say(f"{'finished' if run.finished else 'stopped, continue with --resume'}: {run.folder}")

@@ -99,7 +99,7 @@ def _reproduce_detector(manifest: Manifest, out: Path, sets: list[str], extended
             on_step=lambda name: step_bar(stack, name),
             on_judge=lambda name: say(f"judging {name} on the test split"),
         )
-    from fauxlab.report.html import write_report
+    from fauxlab.report.detector import write_report
 
     page = write_report(results, out, manifest if show_images else None)
     say(f"wrote {page} and {out / 'results.json'}")

@@ -90,6 +90,9 @@ def train(
             on_event=say if is_main() else None,
         )
     if is_main():
+        from fauxlab.report.gan_figures import save_gan_figures
+
+        save_gan_figures(run.read_log(), run.folder / "figures")
         say(f"{'finished' if run.finished else 'stopped, continue with --resume'}: {run.folder}")
     if run.stopped_by_guard:
         raise typer.Exit(COLLAPSED)

@@ -18,7 +18,6 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -63,13 +62,6 @@ def render(figure: Figure, form: str) -> bytes:
         figure.savefig(stream, format=form, dpi=150, metadata=metadata)
         figure.set_layout_engine("none")
     return stream.getvalue()
-
-
-def save_training_figure(log: Iterable[Line], folder: Path) -> Path:
-    """As `detector_figures.save_training_figure`, under the path that it had before."""
-    from fauxlab.report import detector_figures
-
-    return detector_figures.save_training_figure(log, folder)
 
 
 def name_colours(names: Iterable[str]) -> dict[str, str]:

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     import jinja2
     from matplotlib.figure import Figure
 
-    from fauxlab.data.manifest import Manifest
 
 # Pages that may lie in one folder, and what a link to each says.
 PAGES = {"report.html": "Detectors of generated faces", "gan.html": "Generators of faces"}
@@ -28,13 +27,6 @@ class Plate:
     number: str
     uri: str
     alt: str
-
-
-def write_report(results: dict[str, Any], out: Path, manifest: Manifest | None = None) -> Path:
-    """As `detector.write_report`, under the path that it had before."""
-    from fauxlab.report import detector
-
-    return detector.write_report(results, out, manifest)
 
 
 def make_plate(figure: Figure, number: str, alt: str, path: Path) -> Plate:

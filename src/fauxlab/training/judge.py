@@ -63,10 +63,7 @@ class Judge:
         )
         figures = {
             "label": report.distance_label,
-            **report.model_dump(
-                include={"n", "distance", "floor", "kid", "precision", "recall", "density", "coverage"}
-            ),
-            **report.model_dump(include={"pairwise_ratio", "near_duplicate_share", "memorised_share"}),
+            **report.model_dump(include=LOGGED),
         }
         self.run.log("eval", images=state.images, features=report.features.model_dump(), **figures)
         self.say(
