@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,8 @@ from fauxlab.data.images import PIPELINE_VERSION
 from fauxlab.errors import LabError
 from fauxlab.models import create_detector
 from fauxlab.models.bundle import Detector, DetectorConfig, Preprocessing
+from fauxlab.records import Verdict
+from fauxlab.report.verdicts import write_verdicts
 from fauxlab.scan import Scanner, expand_paths
 
 Jpeg = Callable[..., bytes]
@@ -116,8 +119,61 @@ def test_paths_are_expanded(tmp_path: Path, jpeg: Jpeg) -> None:
     assert names(f"{root}/**/*.webp") == ["d/e/f.webp"]
     assert names(f"{root}/z.zip") == ["z.zip!/in/side.jpg"]
     assert names(f"{root}/none.jpg") == ["none.jpg"], "reported later, in its place"
-    with pytest.raises(LabError, match="nothing matches"):
-        names(f"{root}/*.bmp")
+    assert names(f"{root}/*.bmp") == ["*.bmp"]
+    assert names("") == [""], "not the folder that one stands in"
+    (tmp_path / "no.zip").write_bytes(b"text")
+    assert names(f"{root}/no.zip", f"{root}/a.jpg") == ["no.zip!/", "a.jpg"]
+
+
+def test_what_cannot_be_opened_is_reported_in_its_place(scanner: Scanner, tmp_path: Path, jpeg: Jpeg) -> None:
+    (tmp_path / "a.jpg").write_bytes(jpeg(1))
+    (tmp_path / "no.zip").write_bytes(b"text")
+    good = f"{tmp_path}/a.jpg"
+    arguments = [good, f"{tmp_path}/no.zip", f"{tmp_path}/*.bmp", f"{tmp_path}/{'n' * 300}", "", good]
+    verdicts = list(scanner.scan(expand_paths(arguments)))
+    assert [v.status for v in verdicts] == ["ok", "error", "error", "error", "error", "ok"]
+    assert "not a readable zip" in (verdicts[1].message or "")
+    assert verdicts[2].message == verdicts[4].message == "no such file"
+    assert "too long" in (verdicts[3].message or "")
+
+
+def test_a_score_that_is_no_number_is_no_verdict(scanner: Scanner, tmp_path: Path, jpeg: Jpeg) -> None:
+    (tmp_path / "a.jpg").write_bytes(jpeg(1))
+    with torch.no_grad():
+        scanner.detector.model.head.bias.fill_(float("nan"))  # type: ignore[operator, union-attr]
+    verdict = scanner(tmp_path / "a.jpg")
+    assert (verdict.status, verdict.label, verdict.score) == ("error", None, None)
+    assert "no finite score" in (verdict.message or "")
+
+
+def test_a_model_of_another_image_pipeline_is_refused(scanner: Scanner) -> None:
+    config = scanner.detector.config
+    other = config.preprocessing.model_copy(update={"pipeline_version": PIPELINE_VERSION + 1})
+    with pytest.raises(LabError, match="train it again"):
+        Scanner(Detector(scanner.detector.model, config.model_copy(update={"preprocessing": other})))
+
+
+def test_a_name_cannot_forge_a_verdict(scanner: Scanner, tmp_path: Path, jpeg: Jpeg) -> None:
+    (tmp_path / "a.jpg\nreal      0.001  b.jpg").write_bytes(jpeg(1))
+    stream = io.StringIO()
+    list(write_verdicts(scanner.scan(expand_paths([str(tmp_path)])), "table", stream))
+    assert len(stream.getvalue().splitlines()) == 2
+
+
+@pytest.mark.parametrize("ends", [KeyboardInterrupt, LabError])
+def test_json_is_closed_whatever_happens(
+    scanner: Scanner, tmp_path: Path, jpeg: Jpeg, ends: type[BaseException]
+) -> None:
+    (tmp_path / "a.jpg").write_bytes(jpeg(1))
+
+    def verdicts() -> Iterator[Verdict]:
+        yield scanner(tmp_path / "a.jpg")
+        raise ends
+
+    stream = io.StringIO()
+    with pytest.raises(ends):
+        list(write_verdicts(verdicts(), "json", stream))
+    assert [verdict["status"] for verdict in json.loads(stream.getvalue())] == ["ok"]
 
 
 def test_zip_members_are_judged_like_files(scanner: Scanner, tmp_path: Path, jpeg: Jpeg) -> None:

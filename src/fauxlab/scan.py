@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import math
 import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,7 @@ import numpy as np
 import torch
 
 from fauxlab.data.files import SEPARATOR, FileReader, show, walk_images, zip_images
-from fauxlab.data.images import ImageError, decode, to_square
+from fauxlab.data.images import PIPELINE_VERSION, ImageError, decode, to_square
 from fauxlab.errors import LabError
 from fauxlab.evaluation.detection import to_input
 from fauxlab.models.bundle import Detector
@@ -37,11 +38,17 @@ class Scanner:
     """
 
     def __init__(self, detector: Detector) -> None:
+        version = detector.config.preprocessing.pipeline_version
+        if version != PIPELINE_VERSION:
+            raise LabError(
+                f"the model learned from pictures prepared in version {version}, this fauxlab prepares them in version "
+                f"{PIPELINE_VERSION}; train it again, or use the fauxlab that trained it"
+            )
         self.detector = detector
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> Scanner:
-        """A scanner for a model bundle. Raises LabError on a bundle that cannot be used."""
+        """A scanner for a model bundle. Raises LabError on one that is damaged or of another image pipeline."""
         return cls(Detector.from_pretrained(folder))
 
     def __call__(self, path: str | Path) -> Verdict:
@@ -68,10 +75,11 @@ class Scanner:
         scores = iter(self._scores(np.stack(good)) if good else [])
         threshold = self.detector.config.threshold
         for path, item in zip(paths, loaded, strict=True):
-            if isinstance(item, ImageError):
-                yield Verdict(path=show(path), status="error", message=str(item), model_hash=self.detector.hash)
+            score = math.nan if isinstance(item, ImageError) else next(scores)
+            if isinstance(item, ImageError) or not math.isfinite(score):
+                message = str(item) if isinstance(item, ImageError) else "the model gives no finite score for it"
+                yield Verdict(path=show(path), status="error", message=message, model_hash=self.detector.hash)
                 continue
-            score = next(scores)
             yield Verdict(
                 path=show(path),
                 status="ok",
@@ -95,19 +103,24 @@ class Scanner:
 def expand_paths(arguments: Iterable[str]) -> Iterator[str]:
     """The pictures that the arguments name: files, `archive.zip!/member`, folders, zips, and glob patterns.
 
-    A path that leads nowhere is passed on, so that it is reported in its place. Raises LabError on a pattern that
-    matches nothing.
+    A path that leads nowhere, a pattern that matches nothing and a damaged zip are passed on, so that they are reported
+    in their place.
     """
     for argument in arguments:
-        path = Path(argument)
-        if path.is_dir():
-            yield from map(str, walk_images(path))
-        elif path.suffix.lower() == ".zip" and path.is_file():
-            yield from (f"{path}{SEPARATOR}{member}" for member in zip_images(path))
-        elif glob.has_magic(argument) and not path.exists():
-            matches = sorted(glob.iglob(argument, recursive=True))
-            if not matches:
-                raise LabError(f"nothing matches {argument!r}")
+        # os.path, not Path: it takes what cannot be asked (no permission, a name too long) for what is not there.
+        if os.path.isdir(argument):
+            yield from map(str, walk_images(Path(argument)))
+        elif argument.lower().endswith(".zip") and os.path.isfile(argument):
+            try:
+                members = zip_images(Path(argument))
+            except LabError:
+                members = [""]  # opening it again will say why
+            yield from (f"{argument}{SEPARATOR}{member}" for member in members)
+        elif (
+            glob.has_magic(argument)
+            and not os.path.lexists(argument)
+            and (matches := sorted(glob.iglob(argument, recursive=True)))
+        ):
             yield from expand_paths(matches)
         else:
             yield argument

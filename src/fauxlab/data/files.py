@@ -6,6 +6,8 @@ A zip member is written `archive.zip!/member/name.jpg`. Archives are read in pla
 from __future__ import annotations
 
 import os
+import re
+import stat
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -17,39 +19,73 @@ from fauxlab.errors import LabError
 SEPARATOR = "!/"
 # Pictures are compressed already: a member that shrinks this much inside a zip was built to fill memory.
 MAX_RATIO = 200
+# Bytes that would move a terminal's cursor, break a line, or turn the reading direction around.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 
 def show(path: str | Path) -> str:
-    """A path as printable text: bytes that are no UTF-8 appear as escapes."""
-    return str(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    """A path as printable text on one line: control characters and bytes that are no UTF-8 appear as escapes."""
+    text = str(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def replace_file(path: Path, content: bytes | str) -> None:
-    """Write a file whole or not at all: aside first, then renamed over what was there. Text becomes UTF-8."""
+    """Write a file whole or not at all: aside first, then renamed over what was there. Text becomes UTF-8.
+
+    Missing folders are made. Raises LabError, and leaves nothing lying about, where the file cannot be written.
+    """
+    data = content if isinstance(content, bytes) else content.encode("utf-8", "surrogateescape")
     aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    aside.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8", "surrogateescape"))
-    os.replace(aside, path)
+    try:
+        if path.exists() and not path.is_file():  # a device is written to: renaming would take its place
+            path.write_bytes(data)
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            aside.write_bytes(data)
+            os.replace(aside, path)
+        except BaseException:
+            aside.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise LabError(
+            f"cannot write {show(path)}: {error.strerror or error}; choose a place that can be written and has room"
+        ) from error
 
 
 def walk_images(folder: Path) -> Iterator[Path]:
-    """Files below `folder` with an image suffix, sorted; links are followed, loops are entered once."""
+    """Files below `folder` with an image suffix, sorted; links are followed, loops are entered once.
+
+    A folder that cannot be listed is given itself, so that reading it says why and nothing is lost in silence.
+    """
     seen = set()
-    for root, folders, files in os.walk(folder, followlinks=True):
-        status = os.stat(root)
-        if (status.st_dev, status.st_ino) in seen:
-            folders.clear()
+    waiting = [str(folder)]
+    while waiting:  # a list, not recursion: folders can be nested deeper than Python's stack
+        here = waiting.pop()
+        try:
+            status = os.stat(here)
+            if (status.st_dev, status.st_ino) in seen:
+                continue
+            seen.add((status.st_dev, status.st_ino))
+            names = sorted(os.listdir(here))
+        except OSError:
+            yield Path(here)
             continue
-        seen.add((status.st_dev, status.st_ino))
-        folders.sort()
-        for name in sorted(files):
-            if not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES:
-                yield Path(root, name)
+        folders = []
+        for name in names:
+            path = os.path.join(here, name)
+            if os.path.isdir(path):
+                folders.append(path)
+            elif not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES:
+                yield Path(path)
+        waiting += reversed(folders)
 
 
 def zip_images(archive: Path) -> list[str]:
     """Names of the image members of a zip, in the archive's order. Raises LabError on what is no zip."""
     with _open_zip(archive) as opened:
-        names = [info.filename for info in opened.infolist() if not info.is_dir()]
+        # A name that stands twice is read once, as its last entry: what unpacking would leave.
+        names = dict.fromkeys(info.filename for info in opened.infolist() if not info.is_dir())
     return [
         name for name in names if PurePosixPath(name).suffix.lower() in SUFFIXES and not name.startswith("__MACOSX/")
     ]
@@ -72,13 +108,15 @@ class FileReader:
 
     def read(self, path: str) -> bytes:
         """The file's bytes. Raises ImageError when it is missing, no regular file, above MAX_BYTES, or damaged."""
-        archive, separator, member = path.partition(SEPARATOR)
         try:
-            return self._member(archive, member) if separator else _file(path)
+            archive, member = _divide(path)
+            return self._member(archive, member) if archive else _file(path)
         except ImageError:
             raise
         except LabError as error:
             raise ImageError(str(error)) from error
+        except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a zero byte in the name
+            raise ImageError("no such file") from None
         except OSError as error:
             raise ImageError(f"cannot be read: {error.strerror or error}") from error
 
@@ -91,10 +129,16 @@ class FileReader:
             opened = self._archives[archive]
         try:
             info = opened.getinfo(member)
+            if info.flag_bits & 1:
+                raise ImageError("encrypted; unpack the zip with its password and give the folder")
+            if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # others unpack without a bound
+                raise ImageError("packed by a rare method; unpack the zip and give the folder")
             if info.file_size > MAX_BYTES or info.file_size > MAX_RATIO * max(info.compress_size, 1):
                 raise ImageError(f"refused: {info.compress_size:,} bytes in the zip unpack to {info.file_size:,}")
             with opened.open(info) as stream:
                 return stream.read(MAX_BYTES + 1)
+        except ImageError:
+            raise
         except KeyError:
             raise ImageError(f"no such member in {show(archive)}") from None
         except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError, ValueError) as error:
@@ -103,19 +147,32 @@ class FileReader:
             raise ImageError(f"damaged inside the zip: {error}") from error
 
 
+def _divide(path: str) -> tuple[str, str]:
+    """(archive, member), or ("", "") for a plain path: folder names may end in "!" too, an archive is a file."""
+    at = path.find(SEPARATOR)
+    while at >= 0 and not os.path.isfile(path[:at]):
+        at = path.find(SEPARATOR, at + 1)
+    return (path[:at], path[at + len(SEPARATOR) :]) if at >= 0 else ("", "")
+
+
 def _file(path: str) -> bytes:
-    if not os.path.isfile(path):  # a named pipe or device would block for ever
-        raise ImageError("is a folder" if os.path.isdir(path) else "no such file" if not os.path.exists(path)
-                         else "not a regular file")  # fmt: skip
-    size = os.path.getsize(path)
-    if size > MAX_BYTES:
-        raise ImageError(f"file of {size:,} bytes, above the limit of {MAX_BYTES:,}")
+    status = os.stat(path)
+    if stat.S_ISDIR(status.st_mode):
+        os.scandir(path).close()  # where it may not be listed, that is the reason to give
+        raise ImageError("is a folder")
+    if not stat.S_ISREG(status.st_mode):  # a named pipe or device would block for ever
+        raise ImageError("not a regular file")
+    if status.st_size > MAX_BYTES:
+        raise ImageError(f"file of {status.st_size:,} bytes, above the limit of {MAX_BYTES:,}")
     with open(path, "rb") as stream:
         return stream.read(MAX_BYTES + 1)
 
 
 def _open_zip(archive: Path) -> zipfile.ZipFile:
     try:
+        if archive.exists() and not archive.is_file():
+            raise ValueError("not a regular file")
         return zipfile.ZipFile(archive)
     except (OSError, zipfile.BadZipFile, NotImplementedError, ValueError) as error:
-        raise LabError(f"{show(archive)} is not a readable zip ({error}); fetch or pack it again") from error
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise LabError(f"{show(archive)} is not a readable zip ({reason}); fetch or pack it again") from error

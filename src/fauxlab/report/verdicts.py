@@ -12,7 +12,7 @@ FIELDS = tuple(Verdict.model_fields)
 
 
 def write_verdicts(verdicts: Iterable[Verdict], form: str, stream: TextIO) -> Iterator[Verdict]:
-    """Write each verdict and pass it on. `form`: table, json (one array) or csv."""
+    """Write each verdict and pass it on. `form`: table, json (one array, closed whatever happens) or csv."""
     if form == "csv":
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(FIELDS)
@@ -21,18 +21,20 @@ def write_verdicts(verdicts: Iterable[Verdict], form: str, stream: TextIO) -> It
     else:
         stream.write(f"{'verdict':<8}{'score':>7}  path\n")
     first = True
-    for verdict in verdicts:
-        if form == "csv":
-            writer.writerow(["" if v is None else v for v in verdict.model_dump().values()])
-        elif form == "json":
-            stream.write(("\n" if first else ",\n") + verdict.model_dump_json())
-        else:
-            stream.write(_line(verdict))
-        first = False
-        yield verdict
-    if form == "json":
-        stream.write("\n]\n")
-    stream.flush()
+    try:
+        for verdict in verdicts:
+            if form == "csv":
+                writer.writerow(["" if v is None else v for v in verdict.model_dump().values()])
+            elif form == "json":
+                stream.write(("\n" if first else ",\n") + verdict.model_dump_json())
+            else:
+                stream.write(_line(verdict))
+            first = False
+            yield verdict
+    finally:
+        if form == "json":
+            stream.write("\n]\n")
+        stream.flush()
 
 
 def _line(verdict: Verdict) -> str:
