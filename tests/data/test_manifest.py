@@ -34,11 +34,13 @@ def test_real_fake_layout(tmp_path: Path, jpeg: Jpeg) -> None:
     put(tmp_path / "real/flickr/b.jpg", jpeg(2))
     put(tmp_path / "fake/gan/a.jpg", jpeg(3))
     put(tmp_path / "fake/notes.txt", b"no picture")
+    put(tmp_path / "fake/c.jpg", jpeg(4))
     manifest = index(tmp_path)
     assert summary(manifest) == {
         ("real/a.jpg", 0, "", "real"),
         ("real/flickr/b.jpg", 0, "", "flickr"),
         ("fake/gan/a.jpg", 1, "gan", ""),
+        ("fake/c.jpg", 1, "fake", ""),
     }
     group = {row.path: row.group for row in manifest.rows}
     assert group["real/a.jpg"] == group["fake/gan/a.jpg"] != group["real/flickr/b.jpg"]
@@ -91,6 +93,17 @@ def test_zips_with_metadata(tmp_path: Path, jpeg: Jpeg) -> None:
     }
 
 
+def test_metadata_as_spreadsheets_save_it(tmp_path: Path, jpeg: Jpeg) -> None:
+    """A byte order mark, CRLF, empty groups, names that are no UTF-8."""
+    put(tmp_path / "a.jpg", jpeg(1))
+    put(tmp_path / "b.jpg", jpeg(2))
+    table = b"\xef\xbb\xbffile_name,label,generator,group\r\na.jpg,real,,;\r\nb.jpg,fake,g\xff,\r\n"
+    put(tmp_path / "metadata.csv", table)
+    manifest = index(tmp_path)
+    assert summary(manifest) == {("a.jpg", 0, "", "real"), ("b.jpg", 1, "g\\xff", "")}
+    assert [row.group for row in manifest.rows] == ["a.jpg", "b.jpg"]
+
+
 @pytest.mark.parametrize(
     ("files", "message"),
     [
@@ -98,6 +111,9 @@ def test_zips_with_metadata(tmp_path: Path, jpeg: Jpeg) -> None:
         ({"a.jpg": b""}, "no known layout"),
         ({"metadata.csv": b"file,label\n"}, "lacks the column file_name"),
         ({"metadata.csv": b"file_name,label\na.jpg,genuine\n"}, "line 2: label 'genuine'"),
+        ({"metadata.csv": "file_name,label\n".encode("utf-16")}, "lacks the column"),
+        ({"metadata.csv": b"\x00\r\x1b[2J" * 100}, "lacks the column|not CSV"),
+        ({"metadata.csv": b"x" * 200_000}, "not CSV"),
         ({"real/a.jpg": b"", "fake/g/b.jpg": b"x"}, "no usable image"),
         ({"wiki.zip": b"no zip at all", "insight.zip": b""}, "not a readable zip"),
     ],
@@ -105,8 +121,9 @@ def test_zips_with_metadata(tmp_path: Path, jpeg: Jpeg) -> None:
 def test_unusable_folders(tmp_path: Path, files: dict[str, bytes], message: str) -> None:
     for name, data in files.items():
         put(tmp_path / name, data)
-    with pytest.raises(LabError, match=message):
+    with pytest.raises(LabError, match=message) as caught:
         index(tmp_path)
+    assert str(caught.value).isprintable(), "one line"
 
 
 def test_missing_folder(tmp_path: Path) -> None:
@@ -271,12 +288,42 @@ def test_missing_columns_are_named(tmp_path: Path, missing: str) -> None:
         (b"", "lacks the column"),
         (",".join(COLUMNS).encode(), "holds no images"),
         (os.urandom(64).replace(b"\n", b"x"), "lacks the column|not CSV"),
+        (b"\x1b[2J\x85\xff," * 500, "lacks the column"),
     ],
 )
 def test_manifest_that_is_none(tmp_path: Path, data: bytes, message: str) -> None:
     path = put(tmp_path / "manifest.csv", data)
-    with pytest.raises(LabError, match=message):
+    with pytest.raises(LabError, match=message) as caught:
         Manifest.load(path)
+    assert "fauxlab data index DIR" in str(caught.value)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 500
+
+
+def test_manifest_as_a_spreadsheet_saves_it(small: Manifest, tmp_path: Path) -> None:
+    small.save(tmp_path / "manifest.csv")
+    data = (tmp_path / "manifest.csv").read_bytes().replace(b"\n", b"\r\n")
+    put(tmp_path / "manifest.csv", b"\xef\xbb\xbf" + data)
+    assert Manifest.load(tmp_path / "manifest.csv").data_hash == small.data_hash
+
+
+def test_manifest_that_would_never_end(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "manifest.csv")
+    with pytest.raises(LabError, match="not a regular file"):
+        Manifest.load(tmp_path / "manifest.csv")
+
+
+def test_generators_have_names_that_can_be_printed(tmp_path: Path, jpeg: Jpeg) -> None:
+    os.makedirs(os.fsencode(tmp_path) + b"/fake/g\xff\n")
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/fake/g\xff\n/a.jpg")).write_bytes(jpeg(1))
+    put(tmp_path / "real/b.jpg", jpeg(2))
+    indexed = index(tmp_path)
+    indexed.save(tmp_path / "manifest.csv")
+    manifest = Manifest.load(tmp_path / "manifest.csv")
+    assert manifest.generators == indexed.generators == ["g\\xff\\n"]
+    assert manifest.data_hash == indexed.data_hash
+    with FileReader() as reader:
+        assert reader.read(manifest.resolve(manifest.rows[1])) == jpeg(1)
 
 
 def test_group_on_two_sides_is_refused(tmp_path: Path) -> None:
@@ -293,6 +340,10 @@ def test_group_on_two_sides_is_refused(tmp_path: Path) -> None:
 def test_splits_must_sum_to_one(small: Manifest) -> None:
     with pytest.raises(LabError, match="sum to 1"):
         small.split(fractions=(0.5, 0.1, 0.1, 0.1))
+    with pytest.raises(LabError, match="sum to 1"):
+        small.split(fractions=(float("nan"), 0.1, 0.1, 0.1))
+    with pytest.raises(LabError, match="seed -1"):
+        small.split(seed=-1)
 
 
 def test_unsplit_manifest_says_so(small: Manifest) -> None:

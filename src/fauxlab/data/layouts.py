@@ -2,7 +2,7 @@
 
 | layout | looks like |
 |---|---|
-| real/fake | `real/…` (or `real/<source>/…`) and `fake/<generator>/…` |
+| real/fake | `real/…` (or `real/<source>/…`) and `fake/<generator>/…` (or `fake/…`) |
 | DeepFakeFace | `wiki/ inpainting/ insight/ text2img/`, as folders or as zips of those names |
 | metadata | `metadata.csv` with file_name and label beside the images (a Hugging Face imagefolder) or beside zips |
 """
@@ -10,11 +10,12 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from fauxlab.data.files import SEPARATOR, show, walk_images, zip_images
+from fauxlab.data.images import SUFFIXES
 from fauxlab.errors import LabError
 
 DEEPFAKEFACE_FAKES = ("inpainting", "insight", "text2img")
@@ -77,12 +78,14 @@ def _real_fake(folder: Path) -> Iterator[Found]:
     assert real is not None
     for path, name in _list(real):
         first, slash, rest = name.partition("/")
-        source, rest = (first, rest) if slash else ("real", name)
+        source, rest = (show(first), rest) if slash else ("real", name)
         yield Found(path, 0, "", source, (_stem(rest),))
     for part in sorted((folder / "fake").iterdir()):
         if part.is_dir() or part.suffix == ".zip":
             for path, name in _list(part):
-                yield Found(path, 1, part.stem if part.suffix == ".zip" else part.name, "", (_stem(name),))
+                yield Found(path, 1, show(part.stem if part.suffix == ".zip" else part.name), "", (_stem(name),))
+        elif part.suffix.lower() in SUFFIXES:
+            yield Found(str(part), 1, "fake", "", (_stem(part.name),))
 
 
 def _deepfakeface(folder: Path) -> Iterator[Found]:
@@ -116,16 +119,16 @@ def _metadata(folder: Path) -> Iterator[Found]:
         label = LABELS.get(row["label"].strip().lower())
         if label is None:
             raise LabError(
-                f"{show(folder / 'metadata.csv')}, line {line}: label {row['label']!r}; write real or fake (0 or 1)"
+                f"{show(folder / 'metadata.csv')}, line {line}: label {row['label']!r:.80}; write real or fake (0 or 1)"
             )
         name = row["file_name"]
         top = name.partition("/")[0] if "/" in name else ("fake" if label else "real")
-        groups = tuple(g for g in (row.get("group") or name).split(";") if g)
+        groups = tuple(g for g in row.get("group", "").split(";") if g) or (name,)
         yield Found(
             _locate(folder, name, members),
             label,
-            (row.get("generator") or top) if label else "",
-            row.get("source") or ("" if label else top),
+            show(row.get("generator") or top) if label else "",
+            show(row.get("source") or ("" if label else top)),
             groups,
         )
 
@@ -142,16 +145,26 @@ def _locate(folder: Path, name: str, members: dict[Path, frozenset[str]]) -> str
 
 
 def _rows(path: Path, required: tuple[str, ...]) -> Iterator[dict[str, str]]:
-    with path.open(encoding="utf-8", errors="surrogateescape", newline="") as stream:
-        reader = csv.DictReader(stream, restval="")
-        missing = [column for column in required if column not in (reader.fieldnames or [])]
-        if missing:
-            held = ", ".join(reader.fieldnames or ["none"])
-            raise LabError(f"{show(path)} lacks the column {' and '.join(missing)}; it has {held}")
-        try:
+    try:
+        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as stream:
+            reader = csv.DictReader(stream, restval="")
+            missing = [column for column in required if column not in (reader.fieldnames or [])]
+            if missing:
+                raise LabError(
+                    f"{show(path)} lacks the column {' and '.join(missing)} (its first line: "
+                    f"{name_columns(reader.fieldnames)}); save it as CSV with commas, in UTF-8"
+                )
             yield from reader
-        except csv.Error as error:
-            raise LabError(f"{show(path)}, line {reader.line_num}: {error}") from error
+    except OSError as error:
+        raise LabError(f"cannot read {show(path)}: {error.strerror or error}") from error
+    except csv.Error as error:
+        raise LabError(f"{show(path)} is not CSV: {error}") from error
+
+
+def name_columns(columns: Sequence[str] | None) -> str:
+    """A table's first line for a message; what is no table can have a very long one."""
+    line = show(", ".join(columns or ()))
+    return line if 0 < len(line) <= 100 else f"{line[:100]}…" if line else "empty"
 
 
 def _stem(name: str) -> str:

@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import os
+import stat
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +19,7 @@ import numpy as np
 
 from fauxlab.data.files import FileReader, replace_file, show
 from fauxlab.data.images import ImageError, decode, fingerprint
-from fauxlab.data.layouts import LABELS, Found, find_images
+from fauxlab.data.layouts import LABELS, Found, find_images, name_columns
 from fauxlab.data.split import FRACTIONS, SPLITS, assign_splits, connected_components, near_duplicates
 from fauxlab.errors import LabError
 
@@ -130,8 +131,11 @@ class Manifest:
 
     def split(self, seed: int = 0, fractions: Sequence[float] = FRACTIONS) -> Manifest:
         """Assign train, val, calibration and test by whole groups, stratified by generator and source."""
-        if len(fractions) != len(SPLITS) or min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6:
+        # Asked so that a NaN is refused: it compares with nothing.
+        if len(fractions) != len(SPLITS) or not (min(fractions) >= 0 and abs(sum(fractions) - 1) < 1e-6):
             raise LabError(f"split fractions {list(fractions)}: give four that sum to 1, for {', '.join(SPLITS)}")
+        if seed < 0:
+            raise LabError(f"split seed {seed}: give 0 or more")
         strata = [row.generator if row.label else f"real {row.source}" for row in self.rows]
         names = assign_splits([row.group for row in self.rows], strata, fractions, seed)
         rows = tuple(replace(row, split=name) for row, name in zip(self.rows, names, strict=True))
@@ -163,7 +167,6 @@ class Manifest:
         base = path.absolute().parent
         inside = self.root.is_relative_to(base)
         prefix = "" if self.root == base else self.root.relative_to(base) if inside else self.root
-        path.parent.mkdir(parents=True, exist_ok=True)
         stream = io.StringIO()
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(COLUMNS)
@@ -177,22 +180,24 @@ class Manifest:
     def load(cls, path: str | Path) -> Manifest:
         """Read a manifest CSV. Raises LabError on missing columns, bad labels, splits or hashes, or no rows."""
         path = Path(path)
+        advice = "make one with `fauxlab data index DIR`"
         try:
-            with path.open(encoding="utf-8", errors="surrogateescape", newline="") as stream:
+            mode = path.stat().st_mode
+            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # a named pipe or device can keep one waiting for ever
+                raise LabError(f"manifest {show(path)} is not a regular file; {advice}")
+            with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as stream:
                 reader = csv.DictReader(stream, restval="")
                 rows = tuple(_parse(path, reader.fieldnames, reader))
         except OSError as error:
-            raise LabError(
-                f"cannot read manifest {show(path)}: {error.strerror}; make one with `fauxlab data index DIR`"
-            ) from error
+            raise LabError(f"cannot read manifest {show(path)}: {error.strerror}; {advice}") from error
         except csv.Error as error:
-            raise LabError(f"manifest {show(path)} is not CSV: {error}") from error
+            raise LabError(f"manifest {show(path)} is not CSV: {error}; {advice}") from error
         if not rows:
-            raise LabError(f"manifest {show(path)} holds no images")
+            raise LabError(f"manifest {show(path)} holds no images; {advice}")
         divided = [g for g, splits in _splits_by_group(rows).items() if len(splits) > 1]
         if divided:
             raise LabError(
-                f"manifest {show(path)}: group {divided[0]!r} stands in more than one split ({len(divided)} such "
+                f"manifest {show(path)}: group {divided[0]!r:.80} stands in more than one split ({len(divided)} such "
                 "groups); make the split again with `fauxlab data index DIR`"
             )
         return cls(rows, path.absolute().parent)
@@ -283,15 +288,15 @@ def _parse(path: Path, columns: Sequence[str] | None, reader: Iterable[dict[str,
     missing = [c for c in REQUIRED if c not in (columns or ())]
     if missing:
         raise LabError(
-            f"manifest {show(path)} lacks the column {', '.join(missing)} (it has {', '.join(columns or ['none'])}); "
+            f"manifest {show(path)} lacks the column {', '.join(missing)} (its first line: {name_columns(columns)}); "
             "make one with `fauxlab data index DIR`"
         )
     for number, row in enumerate(reader, start=2):
         label = LABELS.get(row["label"].strip().lower())
         problem = (
-            f"label {row['label']!r}, expected real or fake" if label is None
-            else f"split {row['split']!r}, expected one of {', '.join(SPLITS)}" if row["split"] not in ("", *SPLITS)
-            else f"sha256 {row['sha256']!r} is not 64 hex digits" if not _is_sha256(row["sha256"])
+            f"label {row['label']!r:.80}, expected real or fake" if label is None
+            else f"split {row['split']!r:.80}, expected one of {', '.join(SPLITS)}" if row["split"] not in ("", *SPLITS)
+            else f"sha256 {row['sha256']!r:.80} is not 64 hex digits" if not _is_sha256(row["sha256"].lower())
             else "a fake without generator" if label and not row["generator"]
             else "no path" if not row["path"]
             else "no group" if not row["group"]
@@ -299,9 +304,9 @@ def _parse(path: Path, columns: Sequence[str] | None, reader: Iterable[dict[str,
         )  # fmt: skip
         if problem or label is None:
             raise LabError(f"manifest {show(path)}, line {number}: {problem}")
-        source = row.get("source") or ("" if label else "real")
-        generator = row["generator"] if label else ""
-        yield Row(row["path"], label, generator, source, row["group"], row["split"], row["sha256"])
+        source = show(row.get("source") or ("" if label else "real"))
+        generator = show(row["generator"]) if label else ""
+        yield Row(row["path"], label, generator, source, row["group"], row["split"], row["sha256"].lower())
 
 
 def _is_sha256(text: str) -> bool:
