@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fauxlab.data.files import FileReader
+from fauxlab.data.files import FileReader, show
 from fauxlab.data.images import PIPELINE_VERSION, ImageError, decode, to_square
 from fauxlab.data.manifest import Manifest, Row
 from fauxlab.errors import LabError
@@ -67,9 +67,8 @@ def load_images(
     disk is full.
     """
     store = cache_folder() / f"{size}px-v{PIPELINE_VERSION}"
-    store.mkdir(parents=True, exist_ok=True)
     skipped: dict[str, str] = {}
-    with _locked(store / "lock"):
+    with _locked(store):
         known = _read_index(store, size)
         missing = [row for row in manifest.rows if row.sha256 not in known]
         missing = list({row.sha256: row for row in missing}.values())
@@ -79,9 +78,8 @@ def load_images(
             known = _read_index(store, size)
     kept = manifest.where(lambda row: row.sha256 in known)
     if not len(kept):
-        raise LabError(
-            f"none of the manifest's {len(manifest)} images can be read; the first: {next(iter(skipped.items()))}"
-        )
+        path, reason = next(iter(skipped.items()))
+        raise LabError(f"none of the manifest's {len(manifest)} images can be read; the first: {show(path)}: {reason}")
     pixels = np.memmap(store / "images.u8", np.uint8, "r", shape=(len(known), 3, size, size))
     slots = np.array([known[row.sha256] for row in kept.rows], dtype=np.int64)
     return ImageArray(kept, size, pixels, slots, tuple(skipped.items()))
@@ -151,13 +149,21 @@ def _check_space(store: Path, needed: int) -> None:
     free = shutil.disk_usage(store).free
     if needed > free:
         raise LabError(
-            f"the decoded images need {needed / 2**30:.1f} GiB, {store} has {free / 2**30:.1f} GiB free; "
+            f"the decoded images need {needed / 2**20:,.0f} MiB, {show(store)} has {free / 2**20:,.0f} MiB free; "
             "set FAUXLAB_CACHE to a folder on a larger disk"
         )
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.open("w") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        yield
+def _locked(store: Path) -> Iterator[None]:
+    """The store, made where it is missing, for this process alone; a disk that refuses is a LabError."""
+    try:
+        store.mkdir(parents=True, exist_ok=True)
+        with (store / "lock").open("w") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX)
+            yield
+    except OSError as error:
+        raise LabError(
+            f"cannot keep decoded images in {show(store)}: {error.strerror or error}; "
+            "set FAUXLAB_CACHE to a folder that can be written and has room"
+        ) from error
