@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import io
 import struct
+import threading
+import time
+import warnings
 import zlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from fauxlab.data import images
 from fauxlab.data.images import MAX_BYTES, ImageError, decode, fingerprint, to_square
 
 
@@ -123,6 +128,37 @@ def test_any_flipped_bit_gives_a_picture_or_an_image_error(jpeg: Callable[..., b
         except ImageError:
             outcomes.add("refused")
     assert outcomes == {"RGB", "refused"}
+
+
+def test_large_pictures_are_decoded_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    running, most, counter = 0, 0, threading.Lock()
+
+    def convert(image: Image.Image) -> Image.Image:
+        nonlocal running, most
+        with counter:
+            running += 1
+            most = max(most, running)
+        time.sleep(0.02)
+        with counter:
+            running -= 1
+        return image
+
+    monkeypatch.setattr(images, "_to_rgb", convert)
+    data = [encoded(halves(), "PNG")] * 8
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(decode, data))
+        assert most > 1
+        most = 0
+        monkeypatch.setattr(images, "LARGE_PIXELS", 64 * 32 - 1)
+        list(pool.map(decode, data))
+        assert most == 1
+
+
+def test_decoding_in_threads_leaves_the_warning_filters_alone(jpeg: Callable[..., bytes]) -> None:
+    before = list(warnings.filters)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(decode, [jpeg(1)] * 400))
+    assert list(warnings.filters) == before
 
 
 def test_to_square_takes_the_centre() -> None:

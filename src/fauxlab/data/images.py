@@ -7,7 +7,9 @@ so that a detector sees in use exactly what it saw in training.
 from __future__ import annotations
 
 import io
+import threading
 import warnings
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,10 +34,18 @@ if TYPE_CHECKING:
 PIPELINE_VERSION = 1
 MAX_BYTES = 256 * 2**20
 MAX_PIXELS = 2**27  # 134 megapixels: above any phone's default mode, far below what exhausts memory
+LARGE_PIXELS = 2**25
 MIN_SIDE = 16
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 # Only formats that people keep photos in: other decoders (EPS, for one, starts a program) never see hostile bytes.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
+
+
+# Pillow's remarks on odd metadata and large pictures would stand between a command's lines. Set once and for all:
+# `warnings.catch_warnings` around each decoding leaves other modules' filters in disorder when threads overlap.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+# A picture of MAX_PIXELS with transparency takes 3 GB on its way to RGB: large ones are decoded one after the other.
+_large = threading.Lock()
 
 
 class ImageError(LabError):
@@ -57,13 +67,12 @@ def decode(data: bytes, at_least: int | None = None) -> Image.Image:
         raise ImageError(f"file of {len(data):,} bytes, above the limit of {MAX_BYTES:,}")
     # Decoders are written in C against trusted files and raise almost anything on hostile ones.
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            image = Image.open(io.BytesIO(data), formats=FORMATS)
-            width, height = image.size
-            if width * height <= MAX_PIXELS and min(width, height) >= MIN_SIDE:
-                if at_least:
-                    image.draft("RGB", (at_least, at_least))
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        width, height = image.size
+        if width * height <= MAX_PIXELS and min(width, height) >= MIN_SIDE:
+            if at_least:
+                image.draft("RGB", (at_least, at_least))
+            with _large if image.width * image.height > LARGE_PIXELS else nullcontext():
                 return _to_rgb(ImageOps.exif_transpose(image))
     except UnidentifiedImageError:
         raise ImageError("not an image in a known format (" + ", ".join(FORMATS) + ")") from None
@@ -104,7 +113,8 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         scale = 255 / 65535 if image.mode != "F" or grey.max() > 255 else 1 if grey.max() > 1 else 255
         # Mode I also carries 8-bit values that were widened by a converter.
         scale = 1 if image.mode == "I" and grey.max() <= 255 else scale
-        return Image.fromarray(np.clip(np.rint(grey * scale), 0, 255).astype(np.uint8)).convert("RGB")
+        with np.errstate(invalid="ignore"):  # a float picture may hold NaN
+            return Image.fromarray(np.clip(np.rint(grey * scale), 0, 255).astype(np.uint8)).convert("RGB")
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         rgba = image.convert("RGBA")
         canvas = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
