@@ -78,6 +78,19 @@ def not_finite(folder: Path) -> None:
     save_file(state, folder / WEIGHTS)
 
 
+def reset(name: str, value: float, kind: torch.dtype = torch.float32) -> Callable[[Path], None]:
+    """Fill the tensors whose names end in `name`."""
+
+    def edit(folder: Path) -> None:
+        state = load_file(folder / WEIGHTS)
+        chosen = {key: torch.full_like(t, value, dtype=kind) for key, t in state.items() if key.endswith(name)}
+        assert chosen
+        save_file({**state, **chosen}, folder / WEIGHTS)
+
+    return edit
+
+
+PREPARED = {"size": 32, "pipeline_version": 1}
 DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "no config": (lambda f: (f / CONFIG).unlink(), "no config.json"),
     "no weights": (lambda f: (f / WEIGHTS).unlink(), "no model.safetensors"),
@@ -87,11 +100,22 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "unknown key": (edit_config(extra=1), "extra"),
     "labels swapped": (edit_config(labels=["fake", "real"]), "labels"),
     "threshold": (edit_config(threshold=2), "threshold"),
+    "from the future": (edit_config(schema_version=99), "schema_version"),
+    "other kind": (edit_config(kind="generator"), "kind"),
+    "other range": (edit_config(preprocessing={**PREPARED, "input_range": [0, 1]}), "input_range"),
+    "calibration": (edit_config(calibration={"temperature": 1, "bias": float("nan")}), "bias"),
+    "option taken twice": (edit_config(options={"size": 64}), "multiple values"),
+    "option of no size": (edit_config(options={"widths": [-4]}), "cannot be used .*negative"),
+    "option beyond memory": (edit_config(options={"widths": [10**11]}), "cannot be used|do not fit"),
+    "option no number": (edit_config(options={"slope": "steep"}), "cannot be used"),
     "architecture": (edit_config(architecture="os.system"), "no detector 'os.system'"),
     "options": (edit_config(options={"depth": 9}), "depth"),
     "other network": (edit_config(options={"widths": [64, 128, 256, 256]}), "do not fit"),
     "wrong shape": (wrong_shape, r"head.weight is \(1, 7\), expected \(1, 2048\)"),
     "not finite": (not_finite, "NaN"),
+    "no finite score": (reset("running_var", -5), "no finite score"),
+    "whole numbers": (reset("head.bias", 1, torch.int32), r"whole \(1,\)"),
+    "complex numbers": (reset("head.bias", 1, torch.complex64), r"complex \(1,\)"),
     "cut weights": (lambda f: os.truncate(f / WEIGHTS, 1000), "damaged"),
     "empty weights": (lambda f: os.truncate(f / WEIGHTS, 0), "damaged"),
     "pickle as weights": (lambda f: (f / WEIGHTS).write_bytes(pickle.dumps({"a": 1})), "damaged"),
@@ -106,6 +130,15 @@ def test_damaged_bundles(tmp_path: Path, name: str) -> None:
     with pytest.raises(LabError, match=message) as caught:
         Detector.from_pretrained(tmp_path / "m")
     assert "\n" not in str(caught.value)
+
+
+def test_weights_of_another_precision_are_taken(tmp_path: Path) -> None:
+    make().save_pretrained(tmp_path / "m")
+    state = load_file(tmp_path / "m" / WEIGHTS)
+    halved = {name: t.bfloat16() if t.is_floating_point() else t for name, t in state.items()}
+    save_file(halved, tmp_path / "m" / WEIGHTS)
+    loaded = Detector.from_pretrained(tmp_path / "m")
+    assert {t.dtype for t in loaded.model.parameters()} == {torch.float32}
 
 
 def test_a_pickle_is_not_a_model(tmp_path: Path) -> None:

@@ -6,10 +6,11 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -32,8 +33,8 @@ class Calibration(BaseModel):
     """P(fake) = sigmoid(logit / temperature + bias)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    temperature: float = Field(gt=0)
-    bias: float
+    temperature: float = Field(gt=0, allow_inf_nan=False)
+    bias: float = Field(allow_inf_nan=False)
 
 
 class Preprocessing(BaseModel):
@@ -43,7 +44,7 @@ class Preprocessing(BaseModel):
     size: int = Field(ge=16, le=1024)
     crop: Literal["centre-square"] = "centre-square"
     resize: Literal["bicubic-antialiased"] = "bicubic-antialiased"
-    input_range: tuple[float, float] = (-1.0, 1.0)
+    input_range: tuple[Annotated[float, Field(ge=-1, le=-1)], Annotated[float, Field(ge=1, le=1)]] = (-1.0, 1.0)
     pipeline_version: int
 
 
@@ -51,7 +52,7 @@ class DetectorConfig(BaseModel):
     """`config.json` of a detector bundle."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    schema_version: int = SCHEMA_VERSION
+    schema_version: int = Field(SCHEMA_VERSION, le=SCHEMA_VERSION)
     kind: Literal["detector"] = "detector"
     architecture: str
     options: dict[str, Any] = {}
@@ -91,16 +92,24 @@ class Detector:
 
         Raises LabError when a part is missing, damaged, or does not fit the architecture.
         """
-        config = _read_config(Path(folder), DetectorConfig, "detector")
-        model = create_detector(config.architecture, config.preprocessing.size, **config.options)
-        return cls(_load(model, Path(folder), device), config, _hash(Path(folder)))
+        folder = Path(folder)
+        config = _read_config(folder, DetectorConfig, "detector")
+        size = config.preprocessing.size
+        with _usable(folder):
+            model = create_detector(config.architecture, size, **config.options)
+            model = _load(model, folder, device)
+            with torch.inference_mode():
+                logit = model(torch.zeros(1, 3, size, size, device=next(model.parameters()).device))
+            if logit.shape != (1,) or not bool(torch.isfinite(logit).all()):
+                raise ValueError("a grey picture gets no finite score")
+        return cls(model, config, _hash(folder))
 
 
 class GeneratorConfig(BaseModel):
     """`config.json` of a generator bundle."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    schema_version: int = SCHEMA_VERSION
+    schema_version: int = Field(SCHEMA_VERSION, le=SCHEMA_VERSION)
     kind: Literal["generator"] = "generator"
     architecture: str
     latent: int = Field(ge=1, le=65536)
@@ -135,9 +144,12 @@ class Generator:
     @classmethod
     def from_pretrained(cls, folder: str | Path, device: str | None = None) -> Generator:
         """Read a bundle, as `Detector.from_pretrained` does."""
-        config = _read_config(Path(folder), GeneratorConfig, "generator")
-        model = create_generator(config.architecture, config.size, config.latent, **config.options)
-        return cls(_load(model, Path(folder), device), config, _hash(Path(folder)))
+        folder = Path(folder)
+        config = _read_config(folder, GeneratorConfig, "generator")
+        with _usable(folder):
+            model = create_generator(config.architecture, config.size, config.latent, **config.options)
+            model = _load(model, folder, device)
+        return cls(model, config, _hash(folder))
 
 
 def _save(model: nn.Module, config: C, card: Callable[[C, str], str], folder: Path) -> str:
@@ -171,7 +183,20 @@ def _read_config(folder: Path, kind: type[C], what: str) -> C:
     try:
         return kind.model_validate(json.loads((folder / CONFIG).read_text(encoding="utf-8")))
     except (ValueError, RecursionError) as error:
-        raise LabError(f"{folder / CONFIG} is not a {what}'s config: {_first_line(error)}") from None
+        raise LabError(
+            f"{folder / CONFIG} is not a {what}'s config ({_first_line(error)}); fetch or train the model again"
+        ) from None
+
+
+@contextmanager
+def _usable(folder: Path) -> Iterator[None]:
+    """Whatever torch makes of odd options and weights becomes one line."""
+    try:
+        yield
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise LabError(
+            f"the model in {folder} cannot be used ({_first_line(error)}); fetch or train it again"
+        ) from None
 
 
 def _load(model: nn.Module, folder: Path, device: str | None) -> nn.Module:
@@ -184,8 +209,8 @@ def _load(model: nn.Module, folder: Path, device: str | None) -> nn.Module:
 
 
 def _fit(model: nn.Module, state: dict[str, torch.Tensor], folder: Path) -> None:
-    expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    found = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    expected = {name: _form(tensor) for name, tensor in model.state_dict().items()}
+    found = {name: _form(tensor) for name, tensor in state.items()}
     wrong = [
         f"{name} is {found.get(name, 'missing')}, expected {expected.get(name, 'nothing')}"
         for name in sorted(expected.keys() | found.keys())
@@ -197,6 +222,12 @@ def _fit(model: nn.Module, state: dict[str, torch.Tensor], folder: Path) -> None
     if not all(bool(torch.isfinite(tensor).all()) for tensor in state.values() if tensor.is_floating_point()):
         raise LabError(f"the weights in {folder} hold NaN or infinity; fetch or train it again")
     model.load_state_dict(state)
+
+
+def _form(tensor: torch.Tensor) -> str:
+    """What must agree between a network and its file: whole or real numbers, and the shape. Precision may differ."""
+    kind = "complex " if tensor.is_complex() else "" if tensor.is_floating_point() else "whole "
+    return f"{kind}{tuple(tensor.shape)}"
 
 
 def _hash(folder: Path) -> str:
