@@ -7,9 +7,8 @@ so that a detector sees in use exactly what it saw in training.
 from __future__ import annotations
 
 import io
-import threading
 import warnings
-from contextlib import nullcontext
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -44,8 +43,9 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 # Pillow's remarks on odd metadata and large pictures would stand between a command's lines. Set once and for all:
 # `warnings.catch_warnings` around each decoding leaves other modules' filters in disorder when threads overlap.
 warnings.filterwarnings("ignore", module=r"PIL\.")
-# A picture of MAX_PIXELS with transparency takes 3 GB on its way to RGB: large ones are decoded one after the other.
-_large = threading.Lock()
+# A picture of MAX_PIXELS with transparency takes 3 GB on its way to RGB. One thread of their own decodes the large ones
+# of all threads: a lock would not do, as the allocator keeps freed memory for the thread that took it.
+_large = ThreadPoolExecutor(1, thread_name_prefix="large-pictures")
 
 
 class ImageError(LabError):
@@ -72,8 +72,9 @@ def decode(data: bytes, at_least: int | None = None) -> Image.Image:
         if width * height <= MAX_PIXELS and min(width, height) >= MIN_SIDE:
             if at_least:
                 image.draft("RGB", (at_least, at_least))
-            with _large if image.width * image.height > LARGE_PIXELS else nullcontext():
-                return _to_rgb(ImageOps.exif_transpose(image))
+            if image.width * image.height > LARGE_PIXELS:
+                return _large.submit(_upright, image).result()
+            return _upright(image)
     except UnidentifiedImageError:
         raise ImageError("not an image in a known format (" + ", ".join(FORMATS) + ")") from None
     except Image.DecompressionBombError:
@@ -105,6 +106,10 @@ def fingerprint(image: Image.Image) -> NDArray[np.bool_] | None:
     if grey.std() < 4:
         return None
     return (grey[:, 1:] > grey[:, :-1]).ravel()
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    return _to_rgb(ImageOps.exif_transpose(image))
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
