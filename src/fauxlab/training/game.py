@@ -169,8 +169,7 @@ class Game:
         share = self.at(gan.augment_p, state) if gan.augment else 0.0
         images = augment_some(images, names, min(1.0, share + MORE * state.rollbacks))
         noise = self.at(gan.noise, state)
-        # Drawn on the CPU: one seed gives the same noise on every device.
-        return images + noise * torch.randn(images.shape).to(images) if noise > 0 else images
+        return images + noise * torch.randn_like(images) if noise > 0 else images
 
     def reals(self, position: int) -> Tensor:
         """This process's share of a batch of the stream of real images, float [N, 3, H, W] in [-1, 1]."""
