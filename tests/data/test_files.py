@@ -77,10 +77,12 @@ def test_folders_nested_deeper_than_the_stack(tmp_path: Path, jpeg: Jpeg) -> Non
     for folder in folders:
         folder.mkdir()
     (folders[-1] / "a.jpg").write_bytes(jpeg())
-    assert list(walk_images(tmp_path)) == [folders[-1] / "a.jpg"]
-    (folders[-1] / "a.jpg").unlink()
-    for folder in reversed(folders):  # pytest's own cleaning would recurse
-        folder.rmdir()
+    try:
+        assert list(walk_images(tmp_path)) == [folders[-1] / "a.jpg"]
+    finally:  # pytest's own cleaning would recurse
+        (folders[-1] / "a.jpg").unlink()
+        for folder in reversed(folders):
+            folder.rmdir()
 
 
 def test_a_folder_that_cannot_be_listed_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
