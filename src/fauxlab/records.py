@@ -88,6 +88,49 @@ class DetectionReport(Record):
         return "\n".join(lines)
 
 
+class DegradedScores(Record):
+    """A detector's figures after one degradation of all pictures, real and fake alike."""
+
+    kind: str
+    level: float = Field(description="in the kind's unit: a quality, a factor, a standard deviation")
+    name: str = Field(description="kind and level as people write them")
+    stands_for: str = Field(description="what happens to pictures like that")
+    pooled: DetectionScores
+    generators: list[DetectionScores]
+    real_accuracy: dict[str, Interval] = Field(description="share of each real source called real")
+    auc_change: Interval = Field(description="pooled AUC minus the clean one, paired: over the same drawn groups")
+
+
+class RobustnessReport(Record):
+    """A detector on one split: as it is, and after each degradation."""
+
+    schema_version: int = SCHEMA_VERSION
+    clean: DetectionReport
+    degraded: list[DegradedScores]
+    worst: str | None = Field(description="name of the degradation that costs most pooled AUC; None without an AUC")
+
+    def table(self) -> str:
+        """The report as a plain text table, one line a degradation; generators' columns are AUCs."""
+        names = [scores.name for scores in self.clean.generators]
+        widths = [max(len(name), 5) + 2 for name in names]
+        heads = "".join(f"{name:<{width}}" for name, width in zip(names, widths, strict=True))
+        lines = [f"{'':<18}{'pooled AUC':<23}{'change':<25}{heads}reals called real"]
+
+        def row(name: str, pooled: DetectionScores, change: str, generators: list[DetectionScores]) -> None:
+            aucs = "".join(
+                f"{_rounded(scores.auc.value):<{width}}" for scores, width in zip(generators, widths, strict=True)
+            )
+            called = pooled.confusion.real_as_real / pooled.n_real if pooled.n_real else None
+            lines.append(f"{name:<18}{pooled.auc!s:<23}{change:<25}{aucs}{_rounded(called)}")
+
+        row("clean", self.clean.pooled, "", self.clean.generators)
+        for scores in self.degraded:
+            row(scores.name, scores.pooled, str(scores.auc_change), scores.generators)
+        if self.worst:
+            lines.append(f"worst: {self.worst}")
+        return "\n".join(lines)
+
+
 class FeatureSummary(Record):
     """The network behind a generator's figures, and how pictures reached it."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -23,6 +23,11 @@ from fauxlab.cli.common import (
 )
 from fauxlab.errors import LabError
 from fauxlab.progress import count_images
+
+if TYPE_CHECKING:
+    from fauxlab.data.manifest import Manifest
+    from fauxlab.models.bundle import Detector
+    from fauxlab.records import RobustnessReport
 
 app = typer.Typer(no_args_is_help=True, help="Train and evaluate detectors.")
 
@@ -74,6 +79,9 @@ def evaluate(
     manifest: ManifestPath,
     split: Annotated[str, typer.Option(help="train, val, calibration, test, or all")] = "test",
     pair: Pairs = None,
+    robustness: Annotated[
+        bool, typer.Option("--robustness", help="judge again after recompression, resizing, blur, …: 29 times the work")
+    ] = False,
     json_: AsJson = False,
 ) -> None:
     """Judge a detector on a split: per generator against its matched reals, and pooled."""
@@ -86,5 +94,23 @@ def evaluate(
         raise LabError(f"--split {split!r}: one of {', '.join(SPLITS)}, all")
     data = Manifest.load(manifest).pair(parse_pairs(pair))
     detector = Detector.from_pretrained(model)
-    report = evaluate(detector, data if split == "all" else data.in_split(split))
+    data = data if split == "all" else data.in_split(split)
+    if robustness and len(data):
+        found = _judge_degraded(detector, data)
+        print(found.model_dump_json(indent=2) if json_ else f"{found.clean.table()}\n\n{found.table()}")
+        return
+    report = evaluate(detector, data)  # says what is wrong with an empty split
     print(report.model_dump_json(indent=2) if json_ else report.table())
+
+
+def _judge_degraded(detector: Detector, data: Manifest) -> RobustnessReport:
+    from fauxlab.data.cache import load_images
+    from fauxlab.data.degrade import list_degradations
+    from fauxlab.evaluation.robustness import robustness_report
+
+    with count_images("decoding") as advance:
+        images = load_images(data, detector.size, advance)
+    report_skipped(images.skipped)
+    rounds = 1 + len(list_degradations())
+    with count_images("degrading and scoring", rounds * len(images)) as advance:
+        return robustness_report(detector, images, progress=advance)
