@@ -24,6 +24,7 @@ from fauxlab.config import load_gan_recipe
 from fauxlab.data.files import replace_file
 from fauxlab.data.manifest import Manifest
 from fauxlab.training.gan import train_gan
+from fauxlab.training.guard import WARM_UP
 from fauxlab.training.run import Run
 
 RESULTS = Path(__file__).parent / "results" / "gan_recipes.json"
@@ -162,7 +163,7 @@ def describe(planned: Planned, run: Run, line: str) -> dict[str, Any]:
 def collapse(checks: list[dict[str, Any]]) -> int | None:
     """Images at which the distance stood, for two checks in a row, a quarter above its best; None when it never did."""
     best, above = float("inf"), 0
-    for check in checks:
+    for check in checks[WARM_UP:]:
         best = min(best, check["distance"])
         above = above + 1 if check["distance"] > ROSE * best else 0
         if above == 2:

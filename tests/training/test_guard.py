@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fauxlab.training.guard import COLLAPSING, HEALTHY, OVERFITTING, WINNING, Guard, Signals, assess
+from fauxlab.training.guard import COLLAPSING, HEALTHY, OVERFITTING, WARM_UP, WINNING, Guard, Signals, assess
 
 GOOD = Signals(
     images=0,
@@ -24,10 +24,14 @@ GOOD = Signals(
 )
 
 
+# What an untrained generator looks like: near and widely spread, to a random feature network.
+NOISE = [replace(GOOD, images=10_000 * i, distance=0.5, spread=1.3, recall=0.0) for i in range(1, WARM_UP + 1)]
+
+
 def history(distances: Iterable[float], **last: float) -> list[Signals]:
-    """Checks with these distances, otherwise good; `last` are the last check's signals."""
-    checks = [replace(GOOD, images=10_000 * i, distance=d) for i, d in enumerate(distances, start=1)]
-    return [*checks[:-1], replace(checks[-1], **last)]
+    """Warmed up, then checks with these distances, otherwise good; `last` are the last check's signals."""
+    checks = [replace(GOOD, images=10_000 * i, distance=d) for i, d in enumerate(distances, start=WARM_UP + 1)]
+    return [*NOISE, *checks[:-1], replace(checks[-1], **last)]
 
 
 FALLING, TURNED = (9, 6, 4, 3, 2.5, 2.3), (9, 6, 4, 3, 3.3, 3.6)
@@ -69,8 +73,17 @@ def test_one_check_is_never_a_turn() -> None:
     assert assess(history([1.0], separation=1.0, overfit=1.0)).state == HEALTHY
 
 
+def test_nothing_is_judged_while_it_warms_up() -> None:
+    awful = replace(GOOD, near_duplicates=1.0, spread=0.0, distance=100.0)
+    for count in range(1, WARM_UP + 1):
+        assert assess([awful] * count).state == HEALTHY
+    assert assess([awful] * (WARM_UP + 1)).state == COLLAPSING
+
+
 def test_alarm_needs_patience_and_comes_once() -> None:
     guard = Guard(patience=2)
+    for check in NOISE:
+        assert guard.check(check)[1] is False
     ill = replace(GOOD, near_duplicates=0.9)
     alarms = [guard.check(check)[1] for check in (GOOD, ill, GOOD, ill, ill, ill, GOOD, ill, ill)]
     assert alarms == [False, False, False, False, True, False, False, False, True]
@@ -83,5 +96,5 @@ def test_state_survives_a_checkpoint_and_a_rollback() -> None:
         guard.check(check)
     again = Guard(2, json.loads(json.dumps(guard.state())))
     assert again.state() == guard.state()
-    again.forget_after(30_000)
-    assert [check.images for check in again.history] == [10_000, 20_000, 30_000]
+    again.forget_after(70_000)
+    assert [check.images for check in again.history] == [10_000 * i for i in range(1, 8)]

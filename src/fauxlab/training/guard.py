@@ -23,11 +23,14 @@ HEALTHY, WINNING, OVERFITTING, COLLAPSING = (
     "discriminator overfitting",
     "collapsing",
 )
+# Checks before the first judgement. An untrained generator's noise is widely spread and, to some feature networks,
+# near: nothing that comes after may be held against it.
+WARM_UP = 5
 RISE = 1.08  # of the distance over its best, both taken over two checks, that counts as a turn
 SEPARATION = 0.97  # share of pairs (real, fake) that the discriminator puts in the right order
 OVERFIT = 0.5  # r_v: 0 when held-out images score as training images do, 1 when they score as fakes do
 LOST = 0.75  # of the greatest spread so far, or half of it in recall, when diversity counts as falling
-ALIKE = 0.2  # share of near-duplicates, or half the reals' spread, that is a collapse whatever else
+ALIKE = 0.2  # share of near-duplicates that is a collapse whatever else; so is less than half the reals' spread
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,10 @@ class Assessment:
 
 
 def assess(history: Sequence[Signals]) -> Assessment:
-    """Judge the last check against those before it."""
+    """Judge the last check against those before it, from the first after WARM_UP on."""
+    if len(history) <= WARM_UP:
+        return Assessment(HEALTHY, f"warming up, check {len(history)} of {WARM_UP}")
+    history = history[WARM_UP:]
     now = history[-1]
     best = min(_smooth([s.distance for s in history]))
     rise = _smooth([s.distance for s in history])[-1] / max(best, 1e-12)
@@ -63,7 +69,7 @@ def assess(history: Sequence[Signals]) -> Assessment:
     turned = f"distance {rise:.2f}× its best"
     if now.near_duplicates > ALIKE:
         return Assessment(COLLAPSING, f"{now.near_duplicates:.0%} of the images are near-duplicates")
-    if len(history) > 2 and spread < 0.5 and spread < LOST * top_spread:
+    if spread < 0.5 and spread < LOST * top_spread:
         return Assessment(COLLAPSING, f"images are {spread:.2f}× as spread as reals, from {top_spread:.2f}×")
     if rise > RISE:
         if spread < LOST * top_spread:
