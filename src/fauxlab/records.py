@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 2: verdicts can be uncertain
 
 
 class Record(BaseModel):
@@ -238,14 +238,16 @@ class Verdict(Record):
     """What a detector says of one picture.
 
     `score` is P(fake) after calibration, or the raw sigmoid where the model carries no calibration
-    (`calibrated` tells which). `label` compares the score with the model's threshold. A picture that
-    could not be judged has status "error", the reason in `message`, and neither label nor score.
+    (`calibrated` tells which). `label` compares the score with the model's threshold; it is `uncertain` where the
+    score lies in the calibration's band, in which the stated error allows neither answer. A picture that could not be
+    judged has status "error", the reason in `message`, and neither label nor score.
     """
 
     schema_version: int = SCHEMA_VERSION
     path: str
     status: Literal["ok", "error"]
     label: Literal["real", "fake"] | None = None
+    uncertain: bool = False
     score: float | None = None
     calibrated: bool = False
     threshold: float | None = None
@@ -253,3 +255,8 @@ class Verdict(Record):
     height: int | None = None
     model_hash: str
     message: str | None = None
+
+    @property
+    def decision(self) -> Literal["real", "fake", "uncertain", "error"]:
+        """The verdict in a word: the label where it is certain."""
+        return "error" if self.label is None else "uncertain" if self.uncertain else self.label

@@ -73,20 +73,21 @@ class Scanner:
     def _judge(self, paths: list[str], loaded: list[Decoded | ImageError]) -> Iterator[Verdict]:
         good = [item[0] for item in loaded if not isinstance(item, ImageError)]
         scores = iter(self._scores(np.stack(good)) if good else [])
-        threshold = self.detector.config.threshold
         for path, item in zip(paths, loaded, strict=True):
             score = math.nan if isinstance(item, ImageError) else next(scores)
             if isinstance(item, ImageError) or not math.isfinite(score):
                 message = str(item) if isinstance(item, ImageError) else "the model gives no finite score for it"
                 yield Verdict(path=show(path), status="error", message=message, model_hash=self.detector.hash)
                 continue
+            label, uncertain = self.detector.decide(score)
             yield Verdict(
                 path=show(path),
                 status="ok",
-                label="fake" if score >= threshold else "real",
+                label=label,
+                uncertain=uncertain,
                 score=score,
                 calibrated=self.detector.config.calibration is not None,
-                threshold=threshold,
+                threshold=self.detector.config.threshold,
                 width=item[1],
                 height=item[2],
                 model_hash=self.detector.hash,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fauxlab.cli.calibrate import calibrate
 from fauxlab.cli.common import (
     AsJson,
     ManifestPath,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from fauxlab.records import RobustnessReport
 
 app = typer.Typer(no_args_is_help=True, help="Train and evaluate detectors.")
+app.command("calibrate")(calibrate)
 
 
 @app.command("train")
@@ -55,9 +57,10 @@ def train(
         print(describe_plan(data, experiment))
         return
     from fauxlab.data.cache import load_images
-    from fauxlab.training.detector import train_detector
+    from fauxlab.training.detector import check_training, train_detector
     from fauxlab.training.stages import run_name
 
+    check_training(data, experiment, out, name, resume)
     title = name or run_name(experiment)
     with ExitStack() as stack:
         if is_main():

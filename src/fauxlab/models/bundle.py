@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -24,17 +24,50 @@ from fauxlab.models.gans import draw_latents, to_pixels
 from fauxlab.records import SCHEMA_VERSION
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
+TEMPERATURES = (0.01, 100.0)  # of a calibration: what lies outside says that the logits are no evidence
+MOST_BIAS = 1e6
 
 
 C = TypeVar("C", "DetectorConfig", "GeneratorConfig")
+Share = Annotated[float, Field(ge=0, le=1)]
+Rate = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Calibration(BaseModel):
-    """P(fake) = sigmoid(logit / temperature + bias)."""
+    """P(fake) = sigmoid(logit / temperature + bias) where half of the pictures are fake, and what that is worth.
+
+    Scores in [low, high) are uncertain. Below `low` lie at most `alpha` of the fakes, at or above `high` at most
+    `alpha` of the reals; at or above the detector's threshold at most `false_alarm_rate` of the reals of every source.
+    All of it holds for pictures like those that it was fitted on: `n_real` of each source and `n_fake` of each
+    generator, `degraded` or as they are. Without these fields only the scores are calibrated.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    temperature: float = Field(gt=0, allow_inf_nan=False)
-    bias: float = Field(allow_inf_nan=False)
+    temperature: float = Field(ge=TEMPERATURES[0], le=TEMPERATURES[1])
+    bias: float = Field(ge=-MOST_BIAS, le=MOST_BIAS)
+    false_alarm_rate: Rate | None = None
+    alpha: Rate | None = None
+    low: Share | None = None
+    high: Share | None = None
+    n_real: dict[str, PositiveInt] = {}
+    n_fake: dict[str, PositiveInt] = {}
+    degraded: bool = False
+    ece_before: Share | None = Field(None, description="expected calibration error of the scores as they were")
+    ece_after: Share | None = None
+    data_hash: str | None = Field(None, description="of the pictures that it was fitted on")
+
+    @property
+    def band(self) -> tuple[float, float] | None:
+        """The uncertain scores [low, high); None where the calibration names none."""
+        return None if self.low is None or self.high is None else (self.low, self.high)
+
+    @model_validator(mode="after")
+    def _check_band(self) -> Self:
+        if len({self.low is None, self.high is None, self.alpha is None}) > 1:
+            raise ValueError("low, high and alpha go together")
+        if self.band and self.band[0] > self.band[1]:
+            raise ValueError("low is above high")
+        return self
 
 
 class Preprocessing(BaseModel):
@@ -63,6 +96,13 @@ class DetectorConfig(BaseModel):
     training: dict[str, Any] = {}
     metrics: dict[str, Any] = {}
 
+    @model_validator(mode="after")
+    def _check_threshold(self) -> Self:
+        band = None if self.calibration is None else self.calibration.band
+        if band and not band[0] <= self.threshold <= band[1]:
+            raise ValueError("the threshold lies outside the uncertain band: labels would contradict it")
+        return self
+
 
 @dataclass(frozen=True)
 class Detector:
@@ -81,6 +121,13 @@ class Detector:
         """P(fake) [N] from logits [N]: calibrated where the bundle carries a calibration, else the plain sigmoid."""
         fit = self.config.calibration
         return torch.sigmoid(logits if fit is None else logits / fit.temperature + fit.bias)
+
+    def decide(self, score: float) -> tuple[Literal["real", "fake"], bool]:
+        """The label of a score P(fake), by the threshold, and whether it is uncertain: in the calibration's band."""
+        fit = self.config.calibration
+        band = None if fit is None else fit.band
+        label: Literal["real", "fake"] = "fake" if score >= self.config.threshold else "real"
+        return label, band is not None and band[0] <= score < band[1]
 
     def save_pretrained(self, folder: str | Path) -> Detector:
         """Write the bundle, whole or not at all, replacing an older one; returns the detector with its hash."""
@@ -241,19 +288,20 @@ def _hash(folder: Path) -> str:
 def _first_line(error: Exception) -> str:
     if isinstance(error, ValidationError):
         first = error.errors()[0]
-        return f"{'.'.join(map(str, first['loc']))}: {first['msg'].lower()}"
+        return ": ".join(part for part in (".".join(map(str, first["loc"])), first["msg"].lower()) if part)
     return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def _detector_card(config: DetectorConfig, found: str) -> str:
     calibrated = "calibrated" if config.calibration else "not calibrated: a raw sigmoid, no probability"
+    told = "" if config.calibration is None else _describe_calibration(config.calibration, config.threshold)
     return f"""# {config.architecture}: is this face photo real or generated?
 
 Model hash `{found}`. Input: RGB, centre square, {config.preprocessing.size}×{config.preprocessing.size} pixels, in
 [-1, 1]. Output: one logit; its sigmoid is the score for "fake" ({calibrated}). Label order: 0 = real, 1 = fake.
-Threshold: {config.threshold}.
+Threshold: {config.threshold:.6g}.
 
-Use it with `fauxlab scan PHOTO --model THIS_FOLDER`. A score is evidence, not proof: on generators, cameras and
+{told}Use it with `fauxlab scan PHOTO --model THIS_FOLDER`. A score is evidence, not proof: on generators, cameras and
 compressions that were not in training it can be wrong in either direction.
 
 | trained with | |
@@ -264,6 +312,24 @@ compressions that were not in training it can be wrong in either direction.
 |---|---|
 {_rows(config.metrics)}
 """
+
+
+def _describe_calibration(fit: Calibration, threshold: float) -> str:
+    lines = [f"Score = sigmoid(logit / {fit.temperature:.6g} + {fit.bias:.6g}), as if half of all pictures were fake."]
+    if fit.ece_before is not None and fit.ece_after is not None:
+        lines.append(f"Expected calibration error: {fit.ece_before:.3f} before, {fit.ece_after:.3f} after.")
+    if fit.false_alarm_rate is not None:
+        lines.append(f"At most {fit.false_alarm_rate:.3g} of the reals of each source reach the threshold.")
+    if fit.low is not None and fit.high is not None and fit.alpha is not None:
+        lines.append(
+            f"Scores from {fit.low:.3f} to below {fit.high:.3f} are uncertain: at most {fit.alpha:.3g} of the fakes\n"
+            f"score lower, at most {fit.alpha:.3g} of the reals higher."
+        )
+    if fit.n_real or fit.n_fake:
+        parts = (f"{n} {name}" for name, n in (*fit.n_real.items(), *fit.n_fake.items()))
+        state = "degraded at random" if fit.degraded else "as they are"
+        lines.append(f"Fitted on {', '.join(parts)}, {state}:\nthis holds for pictures like these and no others.")
+    return "\n".join(lines) + "\n\n"
 
 
 def _generator_card(config: GeneratorConfig, found: str) -> str:

@@ -18,6 +18,7 @@ from matplotlib.patches import Rectangle
 from fauxlab.data.files import replace_file
 from fauxlab.records import Confusion, Interval
 from fauxlab.report.figures import (
+    COLOURS,
     GREY,
     GRID,
     MARKERS,
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from matplotlib.axes import Axes
+
+    from fauxlab.evaluation.calibration import Bin
 
 DETECTOR_COLOURS = ("#8a8a8a", "#d48ab5", "#8f2f6b", "#1b1b1f")  # apart from the generators' colours
 NEUTRAL = "#3b3b6d"
@@ -186,6 +189,36 @@ def draw_matrices(panels: Sequence[Matrix]) -> Figure:
     shape = (1, len(panels)) if beside else (len(panels), 1)
     for k, (axes, matrix) in enumerate(zip(figure.subplots(*shape, squeeze=False).flat, panels, strict=True)):
         _plot_matrix(axes, matrix, names=k == 0 or not beside, size=min(10, 12 * cell))
+    return figure
+
+
+@styled
+def draw_reliability(series: Mapping[str, Sequence[Bin]], title: str = "") -> Figure:
+    """Share of fakes over the score, a curve a detector, and below it how many pictures have that score.
+
+    On the diagonal a score is the probability that it says it is.
+    """
+    figure = Figure(figsize=(WIDTH / 2, WIDTH / 2 + 0.8), layout="constrained")
+    curves, counts = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    curves.plot([0, 1], [0, 1], color=GREY, linestyle=":", linewidth=1)
+    handles = []
+    for k, (name, bins) in enumerate(series.items()):
+        colour, marker = COLOURS[k % len(COLOURS)], MARKERS[k % len(MARKERS)]
+        score = [b.score for b in bins]
+        curves.plot(score, [b.share for b in bins], color=colour, marker=marker, markersize=4.5, linewidth=1.8)
+        counts.plot(score, [b.n for b in bins], color=colour, marker=marker, markersize=3.5, linewidth=1.2)
+        total = sum(b.n for b in bins)
+        handles.append(Line2D([], [], color=colour, marker=marker, label=f"{short(name)} (N = {total:,})"))
+    curves.set_xlim(-0.02, 1.02)
+    curves.set_ylim(-0.02, 1.02)
+    curves.set_ylabel("share of fakes")
+    curves.set_title(short(title, 40), fontweight="bold")
+    counts.set_ylim(bottom=0)
+    counts.set_ylabel("pictures")
+    counts.set_xlabel("score P(fake)")
+    for axes in (curves, counts):
+        axes.grid(axis="y", color=GRID)
+    figure.legend(handles=handles, loc="outside upper center", ncols=1)
     return figure
 
 

@@ -19,7 +19,7 @@ def write_verdicts(verdicts: Iterable[Verdict], form: str, stream: TextIO) -> It
     elif form == "json":
         stream.write("[")
     else:
-        stream.write(f"{'verdict':<8}{'score':>7}  path\n")
+        stream.write(f"{'verdict':<10}{'score':>7}  path\n")
     first = True
     try:
         for verdict in verdicts:
@@ -39,5 +39,5 @@ def write_verdicts(verdicts: Iterable[Verdict], form: str, stream: TextIO) -> It
 
 def _line(verdict: Verdict) -> str:
     if verdict.score is None:
-        return f"{'error':<8}{'':>7}  {verdict.path}: {verdict.message}\n"
-    return f"{verdict.label:<8}{verdict.score:>7.3f}  {verdict.path}\n"
+        return f"{'error':<10}{'':>7}  {verdict.path}: {verdict.message}\n"
+    return f"{verdict.decision:<10}{verdict.score:>7.3f}  {verdict.path}\n"

@@ -1,0 +1,73 @@
+"""`fauxlab detector calibrate`: scores, threshold and uncertain band at a stated error."""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fauxlab.cli.common import ManifestPath, say
+from fauxlab.errors import LabError
+from fauxlab.progress import count_images
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from fauxlab.evaluation.recalibration import Calibrated
+
+
+def calibrate(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="a bundle, as runs/<name>/best")],
+    manifest: ManifestPath,
+    fpr: Annotated[float, typer.Option(help="most reals of any source that may be called fake, as a share")] = 0.05,
+    alpha: Annotated[float, typer.Option(help="most of each class that may be certain and wrong, as a share")] = 0.1,
+    degraded: Annotated[
+        bool, typer.Option("--degraded", help="fit and measure on pictures rescaled and recompressed at random")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="the new bundle; MODEL-calibrated by default", show_default=False)
+    ] = None,
+    figure: Annotated[Path | None, typer.Option(metavar="FILE", help="write a reliability diagram (PNG)")] = None,
+) -> None:
+    """Fit scores, threshold and uncertain band on the calibration split; print them before and after."""
+    from fauxlab.data.manifest import Manifest
+    from fauxlab.evaluation.recalibration import calibrate
+    from fauxlab.models.bundle import CONFIG, Detector
+
+    beside = model if model.name not in ("", "..") else model.resolve()
+    folder = beside.with_name(f"{beside.name}-calibrated") if out is None else out
+    if folder.exists() and not (folder / CONFIG).is_file():
+        raise LabError(f"{folder} is there and is no model; name a new folder with --out")
+    data = Manifest.load(manifest)
+    detector = Detector.from_pretrained(model)
+    with count_images("judging") as advance:
+        found = calibrate(detector, data, fpr, alpha, _degrade if degraded else None, advance)
+    saved = found.detector.save_pretrained(folder)
+    if figure:
+        _save_figure(found, figure)
+    print(found.table())
+    say(f"wrote {folder}: model hash {saved.hash}")
+
+
+def _degrade(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A random degradation that is the same whenever the same picture comes."""
+    import numpy as np
+
+    from fauxlab.data.degrade import random_degradation
+
+    return random_degradation(pixels, np.random.default_rng(zlib.crc32(pixels.tobytes())))
+
+
+def _save_figure(found: Calibrated, path: Path) -> None:
+    from fauxlab.data.files import replace_file
+    from fauxlab.report.detector_figures import draw_reliability
+    from fauxlab.report.figures import render
+
+    split = "test" if "test" in found.reliability else "calibration"
+    before, after = found.reliability[split]
+    figure = draw_reliability({"before": before, "after": after}, f"{split} split")
+    replace_file(path, render(figure, "png"))
+    say(f"wrote {path}")
