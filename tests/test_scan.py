@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
+import math
 import os
 import struct
 import zipfile
@@ -19,7 +21,7 @@ from PIL import Image
 from fauxlab.data.images import PIPELINE_VERSION
 from fauxlab.errors import LabError
 from fauxlab.models import create_detector
-from fauxlab.models.bundle import Detector, DetectorConfig, Preprocessing
+from fauxlab.models.bundle import Calibration, Detector, DetectorConfig, Preprocessing
 from fauxlab.records import Verdict
 from fauxlab.report.verdicts import write_verdicts
 from fauxlab.scan import Scanner, expand_paths
@@ -182,3 +184,41 @@ def test_zip_members_are_judged_like_files(scanner: Scanner, tmp_path: Path, jpe
         archive.writestr("a.jpg", jpeg(5))
     inside, outside = scanner.scan([f"{tmp_path}/z.zip!/a.jpg", f"{tmp_path}/a.jpg"])
     assert inside.score == pytest.approx(outside.score, abs=1e-6)
+
+
+def test_calibrated_scores_and_uncertain_verdicts(scanner: Scanner, tmp_path: Path, jpeg: Jpeg) -> None:
+    for i in range(9):
+        (tmp_path / f"{i}.jpg").write_bytes(jpeg(i))
+    raw = [verdict.score or 0 for verdict in scanner.scan(expand_paths([str(tmp_path)]))]
+    by_hand = [1 / (1 + math.exp(-(math.log(p / (1 - p)) / 0.5 + 1.5))) for p in raw]
+    # The threshold at the middle score, and uncertain all but the two lowest and the two highest.
+    order = sorted(by_hand)
+    low, threshold, high = ((order[k - 1] + order[k]) / 2 for k in (2, 5, 7))
+    fit = Calibration(temperature=0.5, bias=1.5, alpha=0.1, low=low, high=high)
+    config = scanner.detector.config.model_copy(update={"calibration": fit, "threshold": threshold})
+    calibrated = Scanner(Detector(scanner.detector.model, config, "abc"))
+    verdicts = list(calibrated.scan(expand_paths([str(tmp_path)])))
+    assert [v.score for v in verdicts] == pytest.approx(by_hand, abs=1e-5)
+    assert all(v.calibrated and v.threshold == threshold for v in verdicts)
+    ranked = sorted(verdicts, key=lambda v: v.score or 0)
+    assert [v.label for v in ranked] == ["real"] * 5 + ["fake"] * 4
+    assert [v.decision for v in ranked] == ["real"] * 2 + ["uncertain"] * 5 + ["fake"] * 2
+
+    streams = {form: io.StringIO() for form in ("table", "json", "csv")}
+    for form, stream in streams.items():
+        list(write_verdicts(ranked, form, stream))
+    words = [line.split()[0] for line in streams["table"].getvalue().splitlines()]
+    assert words == ["verdict", *(v.decision for v in ranked)]
+    read = [Verdict.model_validate(v) for v in json.loads(streams["json"].getvalue())]
+    assert read == ranked
+    rows = list(csv.DictReader(io.StringIO(streams["csv"].getvalue())))
+    assert [row["uncertain"] for row in rows] == ["False"] * 2 + ["True"] * 5 + ["False"] * 2
+
+
+def test_verdicts_of_the_first_schema_are_read() -> None:
+    old = (
+        '{"schema_version":1,"path":"a.jpg","status":"ok","label":"fake","score":0.9,"calibrated":false,'
+        '"threshold":0.5,"width":64,"height":64,"model_hash":"abc","message":null}'
+    )
+    assert Verdict.model_validate_json(old).decision == "fake"
+    assert Verdict(path="a.jpg", status="error", model_hash="abc", message="empty file").decision == "error"

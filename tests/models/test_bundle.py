@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -58,6 +60,43 @@ def test_scores_are_the_sigmoid_until_calibrated() -> None:
     torch.testing.assert_close(fitted.scores(logits), torch.sigmoid(torch.tensor([0.0, 1.0, 2.0])))
 
 
+FITTED: dict[str, Any] = {
+    "temperature": 2.0, "bias": 1.0, "false_alarm_rate": 0.05, "alpha": 0.1, "low": 0.3, "high": 0.75,
+    "n_real": {"photos": 400, "film": 90}, "n_fake": {"gan": 70}, "degraded": True, "ece_before": 0.2,
+    "ece_after": 0.01, "data_hash": "0123456789abcdef",
+}  # fmt: skip
+
+
+def test_calibration_comes_back_and_the_card_tells_it(tmp_path: Path) -> None:
+    made = make(calibration=Calibration(**FITTED), threshold=0.7).save_pretrained(tmp_path / "m")
+    assert Detector.from_pretrained(tmp_path / "m").config == made.config
+    card = " ".join((tmp_path / "m/README.md").read_text().split())
+    assert "sigmoid(logit / 2 + 1)" in card
+    assert "0.200 before, 0.010 after" in card
+    assert "At most 0.05 of the reals of each source" in card
+    assert "from 0.300 to below 0.750 are uncertain: at most 0.1 of the fakes" in card
+    assert "400 photos, 90 film, 70 gan, degraded at random" in card
+
+
+def test_labels_follow_the_threshold_and_the_band_is_uncertain() -> None:
+    fitted = make(calibration=Calibration(**FITTED), threshold=0.7)
+    scores = [0.0, 0.29, 0.3, 0.69, 0.7, 0.74, 0.75, 1.0]
+    expected = ["real", "real", "real?", "real?", "fake?", "fake?", "fake", "fake"]
+    assert [label + "?" * uncertain for label, uncertain in map(fitted.decide, scores)] == expected
+    assert make(threshold=0.7).decide(0.69) == ("real", False)
+    assert make(threshold=0.7).decide(0.7) == ("fake", False)
+
+
+@pytest.mark.parametrize("calibration", [None, {"temperature": 2.0, "bias": 1.0}])
+def test_bundles_of_the_first_schema_are_read(tmp_path: Path, calibration: dict[str, float] | None) -> None:
+    make().save_pretrained(tmp_path / "m")
+    edit_config(schema_version=1, calibration=calibration)(tmp_path / "m")
+    loaded = Detector.from_pretrained(tmp_path / "m")
+    score = 0.5 if calibration is None else 1 / (1 + math.exp(-1))
+    assert loaded.scores(torch.zeros(1)).item() == pytest.approx(score)
+    assert loaded.decide(0.5) == ("fake", False)
+
+
 def edit_config(**changes: object) -> Callable[[Path], None]:
     def edit(folder: Path) -> None:
         config = json.loads((folder / CONFIG).read_text())
@@ -104,8 +143,23 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "other kind": (edit_config(kind="generator"), "kind"),
     "other range": (edit_config(preprocessing={**PREPARED, "input_range": [0, 1]}), "input_range"),
     "calibration": (edit_config(calibration={"temperature": 1, "bias": float("nan")}), "bias"),
-    "option taken twice": (edit_config(options={"size": 64}), "multiple values"),
-    "option of no size": (edit_config(options={"widths": [-4]}), "cannot be used .*negative"),
+    "calibration of no spread": (edit_config(calibration={**FITTED, "temperature": 0}), "temperature"),
+    "calibration turned round": (edit_config(calibration={**FITTED, "temperature": -1}), "temperature"),
+    "calibration without end": (edit_config(calibration={**FITTED, "temperature": float("inf")}), "temperature"),
+    "calibration beyond float32": (edit_config(calibration={**FITTED, "bias": 1e300}), "bias"),
+    "band upside down": (edit_config(calibration={**FITTED, "low": 0.9}), "calibration: .*low is above high"),
+    "band no number": (edit_config(calibration={**FITTED, "high": float("nan")}), "high"),
+    "band outside": (edit_config(calibration={**FITTED, "high": 1.5}), "high"),
+    "half a band": (edit_config(calibration={**FITTED, "low": None}), "go together"),
+    "band without rate": (edit_config(calibration={**FITTED, "alpha": None}), "go together"),
+    "rate of all": (edit_config(calibration={**FITTED, "alpha": 1}), "alpha"),
+    "counts": (edit_config(calibration={**FITTED, "n_real": {"photos": -1}}), "n_real.photos"),
+    "threshold against the band": (
+        edit_config(calibration=FITTED, threshold=0.8),
+        r"\(value error, the threshold lies",
+    ),
+    "option taken twice": (edit_config(options={"size": 64}), "cannot be used .*(multiple values|no option)"),
+    "option of no size": (edit_config(options={"widths": [-4]}), "cannot be used .*(negative|above 0)"),
     "option beyond memory": (edit_config(options={"widths": [10**11]}), "cannot be used|do not fit"),
     "option no number": (edit_config(options={"slope": "steep"}), "cannot be used"),
     "architecture": (edit_config(architecture="os.system"), "no detector 'os.system'"),

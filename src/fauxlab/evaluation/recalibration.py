@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fauxlab.data.images import PIPELINE_VERSION
 from fauxlab.errors import LabError
 from fauxlab.evaluation.calibration import (
     Bin,
@@ -82,6 +83,8 @@ def calibrate(
     uint8 [3, size, size], and gives it changed: fitted and measured are then the changed pictures. `progress` is called
     with the number of images just judged. Raises LabError when the split has too few pictures of a class or source.
     """
+    if detector.config.preprocessing.pipeline_version != PIPELINE_VERSION:
+        raise LabError("the model learned from pictures prepared in another version of fauxlab; train it again")
     splits = {name: manifest.in_split(name) for name in ("calibration", "test")}
     if not len(splits["calibration"]):
         raise LabError("the manifest's calibration split is empty; split it again with `fauxlab data index`")

@@ -237,10 +237,12 @@ def _read_config(folder: Path, kind: type[C], what: str) -> C:
 
 @contextmanager
 def _usable(folder: Path) -> Iterator[None]:
-    """Whatever torch makes of odd options and weights becomes one line."""
+    """Whatever torch makes of odd options and weights becomes one line that names the folder."""
     try:
         yield
-    except (TypeError, ValueError, RuntimeError) as error:
+    except (LabError, TypeError, ValueError, RuntimeError) as error:
+        if isinstance(error, LabError) and str(folder) in str(error):
+            raise
         raise LabError(
             f"the model in {folder} cannot be used ({_first_line(error)}); fetch or train it again"
         ) from None
