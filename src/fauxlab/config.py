@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 import tomllib
 from importlib import resources
 from pathlib import Path
@@ -24,6 +25,9 @@ def _split_names(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
+# What a run folder may be called: no path, nothing that a terminal acts on.
+RUN_NAME = r"^\w[\w.\- ]{0,99}$"
+RunName = Annotated[str, Field(pattern=RUN_NAME)]
 Names = Annotated[list[str], BeforeValidator(_split_names)]
 
 
@@ -58,14 +62,17 @@ class TrainConfig(Table):
     balance: Literal["none", "label", "generator"] = Field(
         "label", description="none: every image once; label: half real, half fake; generator: fakes evenly from each"
     )
-    augment: Annotated[list[Literal["flip"]], BeforeValidator(_split_names)] = []
-    lr: float = Field(2e-4, gt=0)
+    augment: Annotated[list[Literal["flip", "degrade"]], BeforeValidator(_split_names)] = Field(
+        [],
+        description="flip: mirror half of the images; degrade: rescale, blur and recompress both classes alike",
+    )
+    lr: float = Field(2e-4, gt=0, allow_inf_nan=False)
     beta1: float = Field(0.5, ge=0, lt=1)
     beta2: float = Field(0.999, ge=0, lt=1)
-    weight_decay: float = Field(0.0, ge=0)
+    weight_decay: float = Field(0.0, ge=0, allow_inf_nan=False)
     lr_schedule: Literal["constant", "cosine"] = "constant"
     precision: Literal["no", "bf16"] = "no"
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**63)
 
 
 class EvaluateConfig(Table):
@@ -78,7 +85,7 @@ class EvaluateConfig(Table):
 class Recipe(Table):
     """One detector experiment."""
 
-    name: str
+    name: RunName
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
     train: TrainConfig = TrainConfig()
@@ -92,8 +99,8 @@ class Recipe(Table):
 class Cosine(Table):
     """A value that moves from `start` to `end` by a half cosine over the first share `over` of the budget."""
 
-    start: float = Field(ge=0)
-    end: float = Field(ge=0)
+    start: float = Field(ge=0, allow_inf_nan=False)
+    end: float = Field(ge=0, allow_inf_nan=False)
     over: float = Field(1.0, gt=0, le=1)
 
     def at(self, share: float) -> float:
@@ -102,7 +109,7 @@ class Cosine(Table):
 
 
 # A number, or {start = …, end = …}.
-Scheduled = Annotated[float, Field(ge=0)] | Cosine
+Scheduled = Annotated[float, Field(ge=0, allow_inf_nan=False)] | Cosine
 
 
 def value_at(value: float | Cosine, share: float) -> float:
@@ -142,9 +149,9 @@ class GanTrainConfig(Table):
     discriminator_lr: Scheduled | None = Field(None, description="as `lr` where it is not given")
     beta1: float = Field(0.0, ge=0, lt=1)
     beta2: Scheduled = 0.99
-    clip: float = Field(0.0, ge=0, description="largest norm of a network's gradient; 0: none")
+    clip: float = Field(0.0, ge=0, allow_inf_nan=False, description="largest norm of a network's gradient; 0: none")
     precision: Literal["no", "bf16"] = "no"
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**63)
 
     @field_validator("beta2")
     @classmethod
@@ -206,7 +213,7 @@ class GuardConfig(Table):
 class GanRecipe(Table):
     """One generator experiment."""
 
-    name: str
+    name: RunName
     data: GanDataConfig = GanDataConfig()
     model: GanModelConfig = GanModelConfig()
     train: GanTrainConfig = GanTrainConfig()
@@ -270,7 +277,7 @@ def _tree(source: str | Path) -> dict[str, Any]:
     path = Path(source)
     if path.suffix == ".toml":
         try:
-            text = path.read_text(encoding="utf-8")
+            text = path.read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             raise LabError(f"cannot read recipe {path}: {error}") from error
     else:
@@ -300,6 +307,13 @@ def parse_recipe(tree: dict[str, Any], where: str, kind: type[R]) -> R:
     except ValidationError as error:
         faults = dict.fromkeys(_fault(e, kind) for e in error.errors() if not _other_form(e))
         raise LabError(f"recipe {where}: " + "; ".join(faults)) from None
+
+
+def check_run_name(name: str) -> str:
+    """The name, when a run folder may be called so. Raises LabError on paths, control characters and the like."""
+    if not re.match(RUN_NAME, name):
+        raise LabError(f"run name {name!r:.120}: up to 100 letters, digits, spaces and .-_, beginning with no sign")
+    return name
 
 
 def difference(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -161,6 +162,47 @@ def test_a_checkpoint_with_code_is_refused_and_not_run(small: Manifest, tmp_path
     assert not (tmp_path / "owned").exists()
 
 
+def test_a_checkpoint_of_another_network_and_a_lost_log_are_refused(small: Manifest, tmp_path: Path) -> None:
+    run = train_detector(small, recipe(), tmp_path, max_minutes=0)
+    path = run.folder / "checkpoints" / "last.pt"
+    state = torch.load(path, weights_only=True)
+    wider = train_detector(
+        small, recipe("unified-joint", "model.options.widths=[8, 24]"), tmp_path / "w", max_minutes=0
+    )
+    path.write_bytes((wider.folder / "checkpoints" / "last.pt").read_bytes())
+    with pytest.raises(LabError, match=r"does not fit its config.toml"):
+        train_detector(small, recipe(), tmp_path, resume=True)
+    for bad in ({"step": -1}, {"step": "1"}, {"log_bytes": None}):
+        torch.save({**state, **bad}, path)
+        with pytest.raises(LabError, match="its counts are no whole numbers"):
+            train_detector(small, recipe(), tmp_path, resume=True)
+    torch.save(state, path)
+    (run.folder / "log.jsonl").write_text("")
+    with pytest.raises(LabError, match="has lost lines since the checkpoint"):
+        train_detector(small, recipe(), tmp_path, resume=True)
+    (run.folder / "log.jsonl").write_text("{broken\n")
+    with pytest.raises(LabError, match="damaged"):
+        train_detector(small, recipe(), tmp_path, resume=True)
+
+
+@pytest.mark.parametrize("name", ["../../elsewhere", "a/b", "/", ".hidden", "a\nb", "x" * 200])
+def test_run_names_are_no_paths(small: Manifest, tmp_path: Path, name: str) -> None:
+    with pytest.raises(LabError, match="run name"):
+        train_detector(small, recipe(), tmp_path, name=name)
+    (tmp_path / "mine.toml").write_text(f"name = {json.dumps(name)}\n")
+    with pytest.raises(LabError, match="name = "):
+        load_recipe(tmp_path / "mine.toml")
+
+
+@pytest.mark.parametrize(
+    "option",
+    ["size=32", "widths=[0]", "widths='a'", "widths=[1.5]", "slope=[1]", "slope=-2", "dropout='x'", "nothing=1"],
+)
+def test_odd_options_of_a_model_are_one_line(small: Manifest, tmp_path: Path, option: str) -> None:
+    with pytest.raises(LabError, match=r"^model report-cnn: [^\n]*$"):
+        train_detector(small, load_recipe("unified-joint", ["data.size=32", f"model.options.{option}"]), tmp_path)
+
+
 def test_nan_loss_names_the_batch_and_keeps_the_checkpoint(
     small: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -282,3 +324,16 @@ def test_batch_must_divide_among_processes(small: Manifest, tmp_path: Path, monk
     monkeypatch.setattr(training.Accelerator, "num_processes", property(lambda _: 3))
     with pytest.raises(LabError, match="cannot be shared evenly by 3 processes"):
         train_detector(small, recipe(), tmp_path)
+
+
+def test_degraded_training_is_seeded_like_the_rest(small: Manifest, tmp_path: Path) -> None:
+    options = ["train.augment=flip,degrade", "train.epochs=1"]
+    whole = train_detector(small, recipe("unified-joint", *options), tmp_path, name="whole")
+    parts = train_detector(small, recipe("unified-joint", *options), tmp_path, name="parts", max_minutes=0)
+    for _ in range(10):
+        parts = train_detector(
+            small, recipe("unified-joint", *options), tmp_path, name="parts", resume=True, max_minutes=0
+        )
+    assert_same_run(whole, parts)
+    plain = train_detector(small, recipe("unified-joint", "train.epochs=1"), tmp_path, name="plain")
+    assert (plain.folder / "log.jsonl").read_text() != (whole.folder / "log.jsonl").read_text()

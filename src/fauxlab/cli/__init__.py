@@ -6,14 +6,19 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 finding (with --fail-on), 4 stopped by 
 
 from __future__ import annotations
 
+import io
 import os
+import signal
 import sys
+import threading
 
 import typer
 
 from fauxlab.cli import data, detector, experiments, gan, lists, scan
 from fauxlab.cli.common import INTERRUPTED, say
 from fauxlab.errors import LabError
+
+INTERRUPTED_LINE = "interrupted; trainings continue with --resume"
 
 app = typer.Typer(
     name="fauxlab",
@@ -52,11 +57,13 @@ app.add_typer(lists.models_app, name="models")
 
 def main() -> None:
     """Run the command line; every expected fault becomes one line on stderr and a non-zero exit."""
+    _ready_streams()
+    interrupted = _note_interrupts()
     try:
         app(standalone_mode=True)
     except SystemExit as stop:
         if stop.code == INTERRUPTED:  # what typer makes of Ctrl-C
-            say("interrupted; trainings continue with --resume")
+            say(INTERRUPTED_LINE)
         raise
     except BrokenPipeError:  # the reader of our output has left, as in `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -67,12 +74,41 @@ def main() -> None:
         say(f"error: this needs the package {error.name}; pip install 'fauxlab[train]'")
         sys.exit(1)
     except Exception as error:
-        if not isinstance(error, LabError | OSError):
+        if interrupted.is_set():  # Ctrl-C while a package was importing comes out as whatever that package makes of it
+            say(INTERRUPTED_LINE)
+            sys.exit(INTERRUPTED)
+        if isinstance(error, OSError):
+            place = f"{error.filename}: " if error.filename else ""
+            say(f"error: {place}{error.strerror or error}; check that it exists and may be read and written")
+        elif isinstance(error, LabError):
+            say(f"error: {error}")
+        else:
             raise
-        say(f"error: {error}")
         sys.exit(1)
     finally:
         _leave_processes()
+
+
+def _ready_streams() -> None:
+    """Streams that take any text: a closed stdout, or one of a narrow encoding, is no reason to fail."""
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    for stream, errors in ((sys.stdout, "strict"), (sys.stderr, "backslashreplace")):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors=errors)
+
+
+def _note_interrupts() -> threading.Event:
+    """An event that is set once Ctrl-C was pressed; it still raises KeyboardInterrupt as before."""
+    event = threading.Event()
+
+    def note(_number: int, _frame: object) -> None:
+        event.set()
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, note)
+    return event
 
 
 def _leave_processes() -> None:

@@ -17,7 +17,7 @@ app = typer.Typer(no_args_is_help=True, help="Index image folders and draw the e
 def index(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="images in any layout that DATA LAYOUTS names")],
     out: Annotated[Path, typer.Option("--out", help="the manifest to write")] = Path("manifest.csv"),
-    seed: Annotated[int, typer.Option(help="of the split")] = 0,
+    seed: Annotated[int, typer.Option(help="of the split", min=0)] = 0,
     fractions: Annotated[str, typer.Option("--split", help="train,val,calibration,test")] = ".7,.1,.1,.1",
     pair: Pairs = None,
 ) -> None:

@@ -26,6 +26,7 @@ from fauxlab.errors import LabError
 from fauxlab.progress import count_images
 
 if TYPE_CHECKING:
+    from fauxlab.data.cache import ImageArray
     from fauxlab.data.manifest import Manifest
     from fauxlab.models.bundle import Detector
     from fauxlab.records import RobustnessReport
@@ -102,18 +103,26 @@ def evaluate(
         found = _judge_degraded(detector, data)
         print(found.model_dump_json(indent=2) if json_ else f"{found.clean.table()}\n\n{found.table()}")
         return
+    if len(data):
+        _decode(detector, data)
     report = evaluate(detector, data)  # says what is wrong with an empty split
     print(report.model_dump_json(indent=2) if json_ else report.table())
 
 
-def _judge_degraded(detector: Detector, data: Manifest) -> RobustnessReport:
+def _decode(detector: Detector, data: Manifest) -> ImageArray:
     from fauxlab.data.cache import load_images
-    from fauxlab.data.degrade import list_degradations
-    from fauxlab.evaluation.robustness import robustness_report
 
     with count_images("decoding") as advance:
         images = load_images(data, detector.size, advance)
     report_skipped(images.skipped)
+    return images
+
+
+def _judge_degraded(detector: Detector, data: Manifest) -> RobustnessReport:
+    from fauxlab.data.degrade import list_degradations
+    from fauxlab.evaluation.robustness import robustness_report
+
+    images = _decode(detector, data)
     rounds = 1 + len(list_degradations())
     with count_images("degrading and scoring", rounds * len(images)) as advance:
         return robustness_report(detector, images, progress=advance)

@@ -71,8 +71,9 @@ def train(
 
         print(describe_gan_plan(data, experiment))
         return
-    from fauxlab.training.gan import decode_reals, train_gan
+    from fauxlab.training.gan import check_gan, decode_reals, train_gan
 
+    check_gan(data, experiment, out, name, resume)
     with ExitStack() as stack:
         if is_main():
             with count_images("decoding") as advance:

@@ -37,14 +37,13 @@ def recipes_copy(
 ) -> None:
     """Copy a recipe, to change it and train with --recipe FILE."""
     from fauxlab.config import recipe_text
+    from fauxlab.data.files import replace_file
 
     path = to or Path(f"{name}.toml")
     text = recipe_text(name)
-    try:
-        with path.open("x", encoding="utf-8") as stream:
-            stream.write(text)
-    except FileExistsError:
-        raise LabError(f"{path} exists; choose another name") from None
+    if path.exists():
+        raise LabError(f"{path} exists; choose another name")
+    replace_file(path, text)
     say(f"wrote {path}")
 
 

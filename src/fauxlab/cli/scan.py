@@ -49,6 +49,6 @@ def scan(
     if failed:
         say(f"{failed} of {judged + failed} could not be judged")
     if not judged:
-        raise LabError("no picture could be judged" if failed else "no pictures found")
+        raise LabError("no picture could be judged" if failed else f"no pictures found in {', '.join(paths)}")
     if found:
         raise typer.Exit(FINDING)

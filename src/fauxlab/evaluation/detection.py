@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fauxlab import __version__
+from fauxlab.data.images import PIPELINE_VERSION
 from fauxlab.data.manifest import Manifest
 from fauxlab.errors import LabError
 from fauxlab.records import Confusion, DetectionReport, DetectionScores, Interval
@@ -146,7 +147,7 @@ def score_set(
             "ece": expected_calibration_error(labels, scores, weights),
         }
 
-    figures = _with_intervals(measure, groups, bootstrap, seed)
+    figures = with_intervals(measure, groups, bootstrap, seed)
     tn, fp, fn, tp = confusion_counts(labels, called, np.ones((1, len(labels))))[0].astype(int).tolist()
     return DetectionScores(
         name=name,
@@ -229,6 +230,12 @@ def predict_scores(detector: Detector, images: ImageArray) -> Floats:
     """P(fake) float64 [N] for all images."""
     import torch
 
+    version = detector.config.preprocessing.pipeline_version
+    if version != PIPELINE_VERSION:
+        raise LabError(
+            f"the model learned from pictures prepared in version {version}, this fauxlab prepares them in version "
+            f"{PIPELINE_VERSION}; train it again, or use the fauxlab that trained it"
+        )
     logits = predict_logits(detector.model, images, np.arange(len(images)))
     return detector.scores(torch.from_numpy(logits)).double().numpy()
 
@@ -262,10 +269,10 @@ def _share(hits: NDArray[np.bool_], groups: Sequence[str], bootstrap: int, seed:
     def measure(weights: Floats) -> dict[str, Floats]:
         return {"share": weights @ hits / weights.sum(axis=1)}
 
-    return _with_intervals(measure, groups, bootstrap, seed)["share"]
+    return with_intervals(measure, groups, bootstrap, seed)["share"]
 
 
-def _with_intervals(
+def with_intervals(
     measure: Callable[[Floats], dict[str, Floats]], groups: Sequence[str], bootstrap: int, seed: int
 ) -> dict[str, Interval]:
     """Each figure that `measure` gives for weights [R, N], with its percentile interval over drawn groups."""

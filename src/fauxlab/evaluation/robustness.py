@@ -18,7 +18,7 @@ import numpy as np
 
 from fauxlab.data.degrade import DEGRADATIONS, degrade, list_degradations, name_degradation
 from fauxlab.errors import LabError
-from fauxlab.evaluation.detection import Counts, _with_intervals, auc, detection_report, predict_scores
+from fauxlab.evaluation.detection import Counts, with_intervals, auc, detection_report, predict_scores
 from fauxlab.records import DegradedScores, DetectionReport, Interval, RobustnessReport
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def _auc_change(manifest: Manifest, clean: Floats, degraded: Floats, bootstrap: 
     def measure(weights: Floats) -> dict[str, Floats]:
         return {"change": auc(Counts.of(labels, degraded, weights)) - auc(Counts.of(labels, clean, weights))}
 
-    return _with_intervals(measure, [row.group for row in manifest.rows], bootstrap, seed)["change"]
+    return with_intervals(measure, [row.group for row in manifest.rows], bootstrap, seed)["change"]
 
 
 def _row(kind: str, level: float, report: DetectionReport, change: Interval) -> DegradedScores:

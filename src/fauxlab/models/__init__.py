@@ -26,22 +26,22 @@ def list_models() -> list[str]:
     return sorted([*DETECTORS, *GANS])
 
 
-def create_detector(name: str, size: int, **options: Any) -> nn.Module:
+def create_detector(name: str, size: int, /, **options: Any) -> nn.Module:
     """A detector for float [N, 3, size, size] in [-1, 1], giving logits [N]; above 0 leans to fake.
 
     Raises LabError on an unknown name or option.
     """
-    return _create(_known(name, DETECTORS, "detector"), name, {"size": size, **options})
+    return _create(_known(name, DETECTORS, "detector"), name, {"size": size}, options)
 
 
-def create_generator(name: str, size: int, latent: int, **options: Any) -> nn.Module:
+def create_generator(name: str, size: int, latent: int, /, **options: Any) -> nn.Module:
     """A generator of images float [N, 3, size, size] from latents [N, latent]; errors as of `create_detector`."""
-    return _create(_known(name, GANS, "GAN")[0], name, {"size": size, "latent": latent, **options})
+    return _create(_known(name, GANS, "GAN")[0], name, {"size": size, "latent": latent}, options)
 
 
-def create_discriminator(name: str, size: int, **options: Any) -> nn.Module:
+def create_discriminator(name: str, size: int, /, **options: Any) -> nn.Module:
     """The discriminator that belongs to a generator: images to logits [N], above 0 leans to real."""
-    return _create(_known(name, GANS, "GAN")[1], name, {"size": size, **options})
+    return _create(_known(name, GANS, "GAN")[1], name, {"size": size}, options)
 
 
 def _known(name: str, table: dict[str, Any], kind: str) -> Any:
@@ -52,11 +52,17 @@ def _known(name: str, table: dict[str, Any], kind: str) -> Any:
     return table[name]
 
 
-def _create(class_name: str, name: str, options: dict[str, Any]) -> nn.Module:
+def _create(class_name: str, name: str, fixed: dict[str, Any], options: dict[str, Any]) -> nn.Module:
     from fauxlab.models import detectors, gans
 
     network: type[nn.Module] = getattr(detectors, class_name, None) or getattr(gans, class_name)
+    if taken := fixed.keys() & options.keys():
+        raise LabError(f"model {name}: {', '.join(sorted(taken))} is no option; it follows from the recipe")
+    widths = options.get("widths")
+    if widths is not None and not (isinstance(widths, list | tuple) and all(type(w) is int and w > 0 for w in widths)):
+        raise LabError(f"model {name}: widths {widths!r}, expected a list of whole numbers above 0")
     try:
-        return network(**options)
-    except (TypeError, ValueError) as error:
-        raise LabError(f"model {name}: {error}") from None
+        return network(**fixed, **options)
+    except (TypeError, ValueError, RuntimeError, ZeroDivisionError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise LabError(f"model {name}: {reason}") from None

@@ -33,6 +33,8 @@ class ReportCNN(nn.Module):
         super().__init__()
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout {dropout!r}, expected a share from 0 to below 1")
+        if not 0 <= slope <= 1:
+            raise ValueError(f"slope {slope!r}, expected a number from 0 to 1")
         if norm not in ("batch", "none"):
             raise ValueError(f"norm {norm!r}, expected batch or none")
         if size % 2 ** len(widths):

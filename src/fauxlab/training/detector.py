@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,16 +16,17 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from fauxlab import __version__
-from fauxlab.config import Recipe
+from fauxlab.config import Recipe, check_run_name
 from fauxlab.data.augment import augment
 from fauxlab.data.cache import ImageArray, load_images
+from fauxlab.data.degrade import degrade_batch
 from fauxlab.data.images import PIPELINE_VERSION
 from fauxlab.data.manifest import Manifest
 from fauxlab.errors import LabError
 from fauxlab.evaluation.detection import Counts, auc, predict_logits, to_input
 from fauxlab.models import create_detector
 from fauxlab.models.bundle import Detector, DetectorConfig, Preprocessing
-from fauxlab.training.run import Run, open_run, seed_step
+from fauxlab.training.run import Run, fits_checkpoint, open_run, refuse_taken, seed_step
 from fauxlab.training.stages import Plan, Rows, epoch_order, plan_training, run_name
 
 LOG_EVERY = 10  # steps
@@ -50,16 +51,16 @@ def train_detector(
     run is checkpointed and left resumable. Under torchrun the same call trains on all processes. Raises LabError on
     bad input, and when the loss is no longer finite (the files of that batch are named and logged).
     """
-    deadline = time.monotonic() + 60 * max_minutes if max_minutes else math.inf
+    deadline = math.inf if max_minutes is None else time.monotonic() + 60 * max_minutes
     accelerator = Accelerator(mixed_precision=recipe.train.precision, cpu=not torch.cuda.is_available())
     if recipe.train.batch % accelerator.num_processes:
         raise LabError(
             f"train.batch = {recipe.train.batch} cannot be shared evenly by {accelerator.num_processes} processes"
         )
+    folder = check_training(manifest, recipe, out, name, resume)
     images = load_images(manifest, recipe.data.size)
     plan = plan_training(images.manifest, recipe)
     with accelerator.main_process_first():
-        folder = Path(out) / (name or run_name(recipe))
         run = open_run(folder, recipe, images.manifest.data_hash, resume or not accelerator.is_main_process)
     if not run.finished:
         _train(accelerator, run, recipe, plan, images, deadline, on_step)
@@ -67,6 +68,16 @@ def train_detector(
         point_latest(Path(out), folder)
     accelerator.wait_for_everyone()
     return run
+
+
+def check_training(manifest: Manifest, recipe: Recipe, out: str | Path, name: str | None, resume: bool) -> Path:
+    """The run's folder; raises LabError for whatever can be refused before images are decoded."""
+    folder = Path(out) / check_run_name(name or run_name(recipe))
+    plan_training(manifest, recipe)
+    create_detector(recipe.model.name, recipe.data.size, **recipe.model.options)
+    if not resume:
+        refuse_taken(folder)
+    return folder
 
 
 @dataclass
@@ -108,7 +119,7 @@ def _train(
         seed_step(train.seed, state.step, accelerator.process_index)
         for group in state.optimizer.param_groups:
             group["lr"] = learning_rate(recipe, state.step, plan.steps)
-        inputs = augment(to_input(pixels(mine)), train.augment)
+        inputs = augment(to_input(_seen(pixels, mine, train.augment)), [n for n in train.augment if n != "degrade"])
         loss = loss_of(state.model(inputs), labels[mine].to(accelerator.device))
         state.optimizer.zero_grad()
         accelerator.backward(loss)
@@ -151,17 +162,18 @@ def _start(accelerator: Accelerator, run: Run, recipe: Recipe) -> _State:
         network.parameters(), train.lr, (train.beta1, train.beta2), weight_decay=train.weight_decay, fused=True
     )
     saved = run.load_checkpoint()
-    if saved is not None:
-        network.load_state_dict(saved["model"])
-    model, optimizer = accelerator.prepare(network, optimizer)
-    if saved is None:
-        if accelerator.is_main_process:
-            run.rewind_log(0)
-        return _State(model, optimizer, 0, -math.inf)
-    optimizer.load_state_dict(saved["optimizer"])
+    with fits_checkpoint(run):
+        if saved is not None:
+            network.load_state_dict(saved["model"])
+        model, optimizer = accelerator.prepare(network, optimizer)
+        if saved is not None:
+            optimizer.load_state_dict(saved["optimizer"])
+        state = _State(model, optimizer, 0, -math.inf)
+        if saved is not None:
+            state = _State(model, optimizer, saved["step"], float(saved["best"]))
     if accelerator.is_main_process:
-        run.rewind_log(saved["log_bytes"])
-    return _State(model, optimizer, saved["step"], saved["best"])
+        run.rewind_log(saved["log_bytes"] if saved else 0)
+    return state
 
 
 def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
@@ -217,6 +229,15 @@ def _end_epoch(
         if recipe.train.schedule == "sequential" and epoch + 1 == stage.epochs:
             bundle.save_pretrained(stage_folder(run, number, stage.name))
     return max(state.best, value)
+
+
+def _seen(pixels: Callable[[Rows], Tensor], rows: Rows, names: Sequence[str]) -> Tensor:
+    """The rows' pixels, degraded at random where "degrade" is asked for: on the CPU, seeded by the step."""
+    images = pixels(rows)
+    if "degrade" not in names:
+        return images
+    seeds = torch.randint(2**31, (len(rows),)).tolist()
+    return torch.from_numpy(degrade_batch(images.cpu().numpy(), seeds)).to(images.device)
 
 
 def stage_folder(run: Run, number: int, name: str) -> Path:

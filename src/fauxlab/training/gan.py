@@ -19,7 +19,7 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 from torch import Tensor, nn
 
-from fauxlab.config import GanRecipe, value_at
+from fauxlab.config import GanRecipe, check_run_name, value_at
 from fauxlab.data.cache import ImageArray, load_images
 from fauxlab.data.manifest import Manifest
 from fauxlab.errors import LabError
@@ -28,7 +28,7 @@ from fauxlab.training.balance import Steps
 from fauxlab.training.detector import CHECKPOINT_SECONDS, OnStep, any_process, point_latest
 from fauxlab.training.game import Game, State, mixes_images
 from fauxlab.training.guard import Guard
-from fauxlab.training.run import Run, open_run
+from fauxlab.training.run import Run, fits_checkpoint, open_run, refuse_taken
 from fauxlab.training.stages import Rows
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ class GanPlan:
 
 def plan_gan(manifest: Manifest, recipe: GanRecipe) -> GanPlan:
     """Choose the real images. Raises LabError when there are none, or when the recipe's parts exclude each other."""
+    manifest.in_split("train")  # says so where the manifest was never split
     reals = manifest.reals(*recipe.data.sources)
     splits = np.array([row.split for row in reals.rows])
     train = np.flatnonzero(splits == "train")
@@ -75,6 +76,16 @@ def plan_gan(manifest: Manifest, recipe: GanRecipe) -> GanPlan:
         recipe.train.images or recipe.train.epochs * len(train),
         recipe.evaluate.every or recipe.evaluate.every_epochs * len(train),
     )
+
+
+def check_gan(manifest: Manifest, recipe: GanRecipe, out: str | Path, name: str | None, resume: bool) -> GanPlan:
+    """The plan; raises LabError for whatever can be refused before images are decoded."""
+    folder = Path(out) / check_run_name(name or recipe.name)
+    plan = plan_gan(manifest, recipe)
+    _create_networks(recipe)
+    if not resume:
+        refuse_taken(folder)
+    return plan
 
 
 def decode_reals(
@@ -118,13 +129,13 @@ def train_gan(
     input and when a loss is no longer finite. A run that the collapse guard stopped says so in its log's last line and
     in `run.stopped_by_guard`.
     """
-    deadline = time.monotonic() + 60 * max_minutes if max_minutes else math.inf
+    deadline = math.inf if max_minutes is None else time.monotonic() + 60 * max_minutes
     accelerator = Accelerator(mixed_precision=recipe.train.precision, cpu=not torch.cuda.is_available())
     if recipe.train.batch % accelerator.num_processes:
         raise LabError(
             f"train.batch = {recipe.train.batch} cannot be shared evenly by {accelerator.num_processes} processes"
         )
-    plan = plan_gan(manifest, recipe)
+    plan = check_gan(manifest, recipe, out, name, resume)
     images = load_images(plan.manifest, recipe.data.size)
     if images.skipped:
         plan = plan_gan(images.manifest, recipe)
@@ -235,7 +246,8 @@ def _start(accelerator: Accelerator, run: Run, recipe: GanRecipe) -> State:
     state = State(sides[0], sides[1], average, (optimizers[0], optimizers[1]), steps, guard)
     saved = run.load_checkpoint()
     if saved is not None:
-        state.load(saved, recipe.guard.patience)
+        with fits_checkpoint(run):
+            state.load(saved, recipe.guard.patience)
     if accelerator.is_main_process:
         run.rewind_log(saved["log_bytes"] if saved else 0)
     return state

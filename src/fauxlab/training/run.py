@@ -12,6 +12,7 @@ import platform
 import sys
 import tomllib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -45,7 +46,11 @@ class Run:
     @property
     def environment(self) -> dict[str, Any]:
         """Machine, versions, command and data hash, as they were at the start."""
-        data: dict[str, Any] = json.loads((self.folder / "environment.json").read_text(encoding="utf-8"))
+        path = self.folder / "environment.json"
+        try:
+            data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise LabError(f"{path} cannot be read ({error}); start over in another folder") from None
         return data
 
     @property
@@ -76,9 +81,12 @@ class Run:
         """The lines of log.jsonl; a last line cut short by a kill is left out."""
         path = self.folder / "log.jsonl"
         if path.exists():
-            for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
-                if line.endswith("\n"):
-                    yield json.loads(line)
+            try:
+                for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+                    if line.endswith("\n"):
+                        yield json.loads(line)
+            except ValueError as error:
+                raise LabError(f"{path} is damaged ({error}); restore it, or start over in another folder") from None
 
     def log(self, event: str, **values: Any) -> None:
         """Append one line to log.jsonl."""
@@ -109,6 +117,8 @@ class Run:
             state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
             if not {"step", "log_bytes", "model", "optimizer"} <= state.keys():
                 raise ValueError("it lacks parts")
+            if not all(type(state[key]) is int and state[key] >= 0 for key in ("step", "log_bytes")):
+                raise ValueError("its counts are no whole numbers")
         except Exception as error:  # the unpickler raises whatever the bytes make it raise
             reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
             raise LabError(
@@ -120,7 +130,10 @@ class Run:
     def rewind_log(self, length: int) -> None:
         """Cut log.jsonl back to its length at the checkpoint; what follows will be written again."""
         path = self.folder / "log.jsonl"
-        if path.exists() and path.stat().st_size > length:
+        held = path.stat().st_size if path.exists() else 0
+        if held < length:
+            raise LabError(f"{path} has lost lines since the checkpoint; restore it, or start over in another folder")
+        if held > length:
             os.truncate(path, length)
 
 
@@ -137,12 +150,31 @@ def open_run(folder: Path, recipe: Recipe | GanRecipe, data_hash: str, resume: b
         replace_file(folder / "config.toml", recipe.to_toml())
         return run
     if not resume:
-        raise LabError(f"{folder} holds a run already; continue it with --resume, or choose another --name or --out")
+        refuse_taken(folder)
     changes = difference(_read_toml(folder / "config.toml"), tomllib.loads(recipe.to_toml()))
     changes += difference({"data": run.environment.get("data_hash")}, {"data": data_hash})
     if changes:
         raise LabError(f"{folder} was started with other parameters, so it cannot be resumed: " + "; ".join(changes))
     return run
+
+
+def refuse_taken(folder: Path) -> None:
+    """Raise LabError where a run lies already."""
+    if (folder / "config.toml").exists():
+        raise LabError(f"{folder} holds a run already; continue it with --resume, or choose another --name or --out")
+
+
+@contextmanager
+def fits_checkpoint(run: Run) -> Iterator[None]:
+    """What torch makes of a checkpoint whose parts do not fit the network becomes one line."""
+    try:
+        yield
+    except (RuntimeError, KeyError, TypeError, ValueError, AttributeError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise LabError(
+            f"the checkpoint in {run.folder} does not fit its config.toml ({reason}); "
+            f"delete {run.folder / 'checkpoints'} to start over"
+        ) from error
 
 
 def describe_environment(data_hash: str) -> dict[str, Any]:

@@ -55,12 +55,13 @@ class Plan:
 def run_name(recipe: Recipe) -> str:
     """The run folder's default name: the recipe's, with the generator where it trains on a single one."""
     single = recipe.train.schedule == "single" and len(recipe.data.generators) == 1
-    return f"{recipe.name}-{recipe.data.generators[0]}" if single else recipe.name
+    return f"{recipe.name}-{recipe.data.generators[0].replace('/', '_')}" if single else recipe.name
 
 
 def plan_training(manifest: Manifest, recipe: Recipe) -> Plan:
     """Choose each stage's rows. Raises LabError when generators are unknown or a class has no images."""
     train = recipe.train
+    manifest.in_split("train")  # says so where the manifest was never split
     generators = recipe.data.generators or manifest.generators
     for name in generators:
         if name not in manifest.generators:
