@@ -38,18 +38,28 @@ class Bin(NamedTuple):
     n: int
 
 
-def fit_calibration(logits: Floats, labels: NDArray[np.int64], weights: Floats | None = None) -> Calibration:
+def fit_calibration(
+    logits: Floats,
+    labels: NDArray[np.int64],
+    weights: Floats | None = None,
+    groups: Sequence[str] | None = None,
+) -> Calibration:
     """Temperature and bias of P(fake) = sigmoid(logit / temperature + bias) by maximum likelihood.
 
-    From logits [N], labels [N] and weights [N] (how many pictures each stands for; 1 by default). Each class weighs
-    one half, so that the prior is 0.5 whatever the split's. Targets are smoothed as Platt (1999) did, (n + 1)/(n + 2)
-    and 1/(n + 2) for n pictures of a class, so that separable classes give no more certainty than n pictures can. The
-    temperature (Guo et al., 2017) keeps within TEMPERATURES: logits that rank the wrong way round get the highest.
+    From logits, labels, weights (how many pictures each stands for; 1 by default) and groups, all [N]; the pictures of
+    a class that share a group count as one. Each class weighs one half, so that the prior is 0.5 whatever the split's.
+    Targets are smoothed as Platt (1999) did, (n + 1)/(n + 2) and 1/(n + 2) for n pictures of a class, so that separable
+    classes give no more certainty than n pictures can. The temperature (Guo et al., 2017) keeps within TEMPERATURES:
+    logits that rank the wrong way round get the highest.
     Raises LabError when a class is missing or a logit is not finite.
     """
     logits, labels = np.asarray(logits, dtype=np.float64), np.asarray(labels)
     weights = np.ones(len(logits)) if weights is None else np.asarray(weights, dtype=np.float64)
     _check_logits(logits, labels)
+    if groups is not None:
+        weights = weights.copy()
+        for label in (0, 1):  # a swap and the photo that it was made from may share a group; they are two pictures
+            weights[labels == label] *= _group_shares(np.asarray(groups)[labels == label])
     n = np.array([weights[labels == c].sum() for c in (0, 1)])
     targets = np.where(labels == 1, (n[1] + 1) / (n[1] + 2), 1 / (n[0] + 2))
     share = weights / (2 * n[labels])
@@ -183,7 +193,7 @@ class _Upper:
 
     @classmethod
     def of(cls, values: Floats, groups: NDArray[np.generic]) -> _Upper:
-        votes = group_shares(groups)
+        votes = _group_shares(groups)
         n = len(np.unique(groups))
         distinct, codes = np.unique(-values, return_inverse=True)
         each = np.bincount(codes, votes, len(distinct))
@@ -206,7 +216,7 @@ class _Upper:
         return float(np.nextafter(self.values[i], np.inf))
 
 
-def group_shares(groups: NDArray[np.generic]) -> Floats:
+def _group_shares(groups: NDArray[np.generic]) -> Floats:
     """1 / size of its group for each picture [N]."""
     _, codes, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     return 1 / sizes[codes]

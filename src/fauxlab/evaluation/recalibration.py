@@ -16,7 +16,6 @@ from fauxlab.evaluation.calibration import (
     balanced,
     conformal_band,
     fit_calibration,
-    group_shares,
     log_loss,
     reliability,
     threshold_at_fpr,
@@ -90,7 +89,7 @@ def calibrate(
         raise LabError("the manifest's calibration split is empty; split it again with `fauxlab data index`")
     judged = {name: _Judged.of(detector, part, degrade, progress) for name, part in splits.items() if len(part)}
     fitted = judged["calibration"]
-    fit = fit_calibration(fitted.logits, fitted.labels, group_shares(fitted.groups))
+    fit = fit_calibration(fitted.logits, fitted.labels, groups=fitted.groups.tolist())
     scores = fitted.scores(_with(detector, fit, 0.5))
     real = fitted.labels == 0
     threshold = threshold_at_fpr(scores[real], rate, fitted.names[real].tolist(), fitted.groups[real].tolist())
