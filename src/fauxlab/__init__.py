@@ -17,6 +17,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from fauxlab.config import load_gan_recipe as gan_recipe
     from fauxlab.config import load_recipe as recipe
+    from fauxlab.data.audit import audit
     from fauxlab.data.manifest import Manifest, index
     from fauxlab.errors import LabError
     from fauxlab.evaluation.detection import evaluate
@@ -36,6 +37,7 @@ _PUBLIC = {
     "Manifest": "fauxlab.data.manifest:Manifest",
     "Scanner": "fauxlab.scan:Scanner",
     "Verdict": "fauxlab.records:Verdict",
+    "audit": "fauxlab.data.audit:audit",
     "evaluate": "fauxlab.evaluation.detection:evaluate",
     "gan_recipe": "fauxlab.config:load_gan_recipe",
     "index": "fauxlab.data.manifest:index",
@@ -53,6 +55,7 @@ __all__ = [
     "Manifest",
     "Scanner",
     "Verdict",
+    "audit",
     "evaluate",
     "gan_recipe",
     "index",

@@ -1,16 +1,25 @@
-"""`fauxlab data`: index image folders, draw the embedded data set."""
+"""`fauxlab data`: index image folders, audit them, draw the embedded data set."""
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from fauxlab.cli.common import Pairs, index_folder, parse_pairs, say
+from fauxlab.cli.common import FINDING, AsJson, ManifestPath, Pairs, index_folder, parse_pairs, report_skipped, say
 from fauxlab.errors import LabError
+from fauxlab.progress import count_images
 
-app = typer.Typer(no_args_is_help=True, help="Index image folders and draw the embedded data set.")
+app = typer.Typer(no_args_is_help=True, help="Index image folders, audit them, draw the embedded data set.")
+
+
+class Fault(StrEnum):
+    """What --fail-on takes."""
+
+    shortcut = "shortcut"
+    leak = "leak"
 
 
 @app.command("index")
@@ -34,6 +43,28 @@ def index(
     manifest = index_folder(folder, seed, shares, parse_pairs(pair))
     manifest.save(out)
     say(f"wrote {out}: {len(manifest):,} images, data hash {manifest.data_hash}")
+
+
+@app.command("audit")
+def audit(
+    manifest: ManifestPath,
+    limit: Annotated[int, typer.Option(help="most images of each generator and source of reals", min=1)] = 2000,
+    seed: Annotated[int, typer.Option(help="of the choice of images and the intervals", min=0)] = 0,
+    pair: Pairs = None,
+    json_: AsJson = False,
+    fail_on: Annotated[Fault | None, typer.Option(help="exit with 3 when one is found")] = None,
+) -> None:
+    """Find what a network could cheat on: size, encoding, framing, colour, leaks between splits."""
+    from fauxlab.data.audit import audit, sample_kinds
+    from fauxlab.data.manifest import Manifest
+
+    data = Manifest.load(manifest).pair(parse_pairs(pair))
+    with count_images("measuring", len(sample_kinds(data, limit, seed))) as advance:
+        report = audit(data, limit=limit, seed=seed, progress=advance)
+    report_skipped(tuple(report.skipped))
+    print(report.model_dump_json(indent=2) if json_ else report.table())
+    if fail_on and any(finding.kind == fail_on.value for finding in report.findings):
+        raise typer.Exit(FINDING)
 
 
 @app.command("toyfaces")

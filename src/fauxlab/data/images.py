@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +19,7 @@ from PIL import (  # the plugins register the decoders of FORMATS; without them 
     GifImagePlugin,  # noqa: F401
     Image,
     ImageOps,
-    JpegImagePlugin,  # noqa: F401
+    JpegImagePlugin,
     PngImagePlugin,  # noqa: F401
     TiffImagePlugin,  # noqa: F401
     UnidentifiedImageError,
@@ -48,8 +50,40 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 _large = ThreadPoolExecutor(1, thread_name_prefix="large-pictures")
 
 
+# Annex K of ITU-T T.81, luma and chroma: what nearly every encoder scales by its quality.
+_STANDARD_LUMA = """
+    16 11 10 16 24 40 51 61  12 12 14 19 26 58 60 55  14 13 16 24 40 57 69 56  14 17 22 29 51 87 80 62
+    18 22 37 56 68 109 103 77  24 35 55 64 81 104 113 92  49 64 78 87 103 121 120 101  72 92 95 98 112 100 103 99"""
+_STANDARD_CHROMA = f"17 18 24 47{' 99' * 4} 18 21 26 66{' 99' * 4} 24 26 56{' 99' * 5} 47 66{' 99' * 38}"
+_ORIENTATION = 0x0112
+# Chunks that say something about the picture and change none of its pixels as they are decoded here.
+_PNG_METADATA = {b"tEXt": "text", b"zTXt": "text", b"iTXt": "text", b"eXIf": "exif", b"iCCP": "icc", b"caBX": "other",
+                 b"gAMA": "other", b"cHRM": "other", b"sRGB": "other", b"pHYs": "other", b"tIME": "other"}  # fmt: skip
+METADATA = ("exif", "icc", "xmp", "text", "other")
+
+
 class ImageError(LabError):
     """Bytes that are no usable picture; the message is the reason, without the path."""
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How a file writes its picture down; width and height are of the upright picture, in pixels.
+
+    `tables` are a JPEG's quantisation tables of luma and first chroma, natural order, int64 [2, 64] (of a grey picture,
+    chroma's are those of its luma's quality), `quality` 1 to 100 the nearest of the IJG encoder's, `subsampling` how
+    many luma samples stand beside one of chroma (across, down). `metadata` names each entry's kind, one of METADATA,
+    and its bytes.
+    """
+
+    format: str
+    width: int
+    height: int
+    tables: NDArray[np.int64] | None
+    quality: int | None
+    subsampling: tuple[float, float]
+    progressive: bool
+    metadata: tuple[tuple[str, int], ...]
 
 
 def decode(data: bytes, at_least: int | None = None) -> Image.Image:
@@ -106,6 +140,83 @@ def fingerprint(image: Image.Image) -> NDArray[np.bool_] | None:
     if grey.std() < 4:
         return None
     return (grey[:, 1:] > grey[:, :-1]).ravel()
+
+
+def describe_encoding(data: bytes) -> Encoding:
+    """What a file's header tells of its encoder, without decoding a pixel. Raises ImageError on what is no picture."""
+    try:
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        width, height = image.size
+        # The base class's: the one of PNG decodes the picture to look for more behind it.
+        if Image.Image.getexif(image).get(_ORIENTATION, 1) in (5, 6, 7, 8):
+            width, height = height, width
+        if isinstance(image, JpegImagePlugin.JpegImageFile):
+            tables, ratio = _jpeg_tables(image), _jpeg_subsampling(image)
+            progressive = "progressive" in image.info
+            entries = tuple(_jpeg_metadata(image.applist))
+            return Encoding("JPEG", width, height, tables, _quality(tables), ratio, progressive, entries)
+        entries = tuple(_png_metadata(data) if image.format == "PNG" else _other_metadata(image.info))
+        return Encoding(image.format or "", width, height, None, None, (1, 1), False, entries)
+    except UnidentifiedImageError:
+        raise ImageError("not an image in a known format (" + ", ".join(FORMATS) + ")") from None
+    except Exception as error:
+        raise ImageError(f"cannot be decoded: {str(error) or type(error).__name__}") from error
+
+
+def ijg_tables(quality: int) -> NDArray[np.int64]:
+    """Quantisation tables of the Independent JPEG Group's encoder at a quality of 1 to 100, int64 [2, 64]."""
+    standard = np.array([_STANDARD_LUMA.split(), _STANDARD_CHROMA.split()], dtype=np.int64)
+    scale = 5000 // quality if quality < 50 else 200 - 2 * quality
+    return np.clip((standard * scale + 50) // 100, 1, 255)
+
+
+_ALL_TABLES = np.stack([ijg_tables(q) for q in range(1, 101)])
+
+
+def _quality(tables: NDArray[np.int64] | None) -> int | None:
+    return None if tables is None else 1 + int(np.abs(_ALL_TABLES - tables).sum(axis=(1, 2)).argmin())
+
+
+def _jpeg_tables(image: JpegImagePlugin.JpegImageFile) -> NDArray[np.int64] | None:
+    components = [image.layer[min(k, len(image.layer) - 1)] for k in (0, 1)]
+    tables = [list(image.quantization.get(component[3], ())) for component in components]
+    if any(len(table) != 64 for table in tables):
+        return None
+    if len(image.layer) == 1:  # a grey picture says nothing of chroma: as its luma's quality would have it
+        tables[1] = ijg_tables(1 + int(np.abs(_ALL_TABLES[:, 0] - tables[0]).sum(axis=1).argmin()))[1].tolist()
+    return np.array(tables, dtype=np.int64)
+
+
+def _jpeg_subsampling(image: JpegImagePlugin.JpegImageFile) -> tuple[float, float]:
+    if len(image.layer) != 3:
+        return 1, 1
+    (_, across, down, _), (_, chroma_across, chroma_down, _) = image.layer[:2]
+    return across / max(chroma_across, 1), down / max(chroma_down, 1)
+
+
+def _jpeg_metadata(segments: list[tuple[str, bytes]]) -> Iterator[tuple[str, int]]:
+    for name, body in segments:
+        if name in ("APP0", "APP14") and body[:5] in (b"JFIF\0", b"JFXX\0", b"Adobe"):
+            continue  # how to read the pixels, not where they come from
+        starts = {b"Exif\0": "exif", b"http://ns.adobe.com": "xmp", b"ICC_PROFILE\0": "icc"}
+        kind = next((kind for start, kind in starts.items() if body.startswith(start)), "other")
+        yield "text" if name == "COM" else kind, len(body)
+
+
+def _png_metadata(data: bytes) -> Iterator[tuple[str, int]]:
+    position = 8
+    while position + 8 <= len(data):  # chunks may follow the pixels, where a header's reader does not come
+        length, kind = int.from_bytes(data[position : position + 4], "big"), data[position + 4 : position + 8]
+        if kind in _PNG_METADATA:
+            is_xmp = data.startswith(b"XML:com.adobe.xmp\0", position + 8)
+            yield "xmp" if is_xmp else _PNG_METADATA[kind], length
+        position += length + 12
+
+
+def _other_metadata(info: dict[str | tuple[int, int], object]) -> Iterator[tuple[str, int]]:
+    for key, kind in {"exif": "exif", "icc_profile": "icc", "xmp": "xmp", "comment": "text"}.items():
+        if isinstance(value := info.get(key), bytes | str) and value:
+            yield kind, len(value)
 
 
 def _upright(image: Image.Image) -> Image.Image:
