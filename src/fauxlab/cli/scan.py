@@ -26,7 +26,10 @@ def scan(
     model: Annotated[Path, typer.Option("--model", help="a bundle")] = Path("runs/latest/best"),
     json_: AsJson = False,
     csv_: Annotated[bool, typer.Option("--csv", help="CSV on stdout")] = False,
-    fail_on: Annotated[Label | None, typer.Option(help="exit with 3 when a picture gets this label")] = None,
+    fail_on: Annotated[
+        Label | None,
+        typer.Option(help="exit with 3 when a picture certainly gets this label; uncertain ones do not count"),
+    ] = None,
 ) -> None:
     """Say of each picture whether it looks real or generated."""
     from fauxlab.scan import Scanner, expand_paths
@@ -42,7 +45,7 @@ def scan(
         for verdict in write_verdicts(scanner.scan(expand_paths(paths)), form, sys.stdout):
             judged += verdict.status == "ok"
             failed += verdict.status == "error"
-            found += fail_on is not None and verdict.label == fail_on.value
+            found += fail_on is not None and verdict.decision == fail_on.value
             if verdict.status == "error" and form != "table":
                 say(f"{verdict.path}: {verdict.message}")
             advance(1)
