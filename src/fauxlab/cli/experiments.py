@@ -43,7 +43,9 @@ def demo(
     manifest = index_folder(folder, seed=0)
     manifest.save(out / "manifest.csv")
     n = min(256, len(manifest.reals().train))
-    small = ["train.images=6000", "evaluate.every=2000", f"evaluate.n={n}", "guard.every=1000", f"guard.n={n}"]
+    # About a minute on two cores; so short a training needs small steps fast.
+    small = ["train.images=12000", "train.batch=32", "train.lr={start = 1e-3, end = 2e-4}", "guard.on_collapse=warn"]
+    small += ["evaluate.every=4000", f"evaluate.n={n}", "guard.every=1000", f"guard.n={n}"]
     _reproduce_gan(manifest, out, "cpu", [], small, ["r3"], [], loop=False, weights=None)
     _reproduce_detector(manifest, out, ["data.size=64"], extended=False, show_images=True)
 

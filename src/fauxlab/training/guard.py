@@ -30,7 +30,10 @@ RISE = 1.08  # of the distance over its best, both taken over two checks, that c
 SEPARATION = 0.97  # share of pairs (real, fake) that the discriminator puts in the right order
 OVERFIT = 0.5  # r_v: 0 when held-out images score as training images do, 1 when they score as fakes do
 LOST = 0.75  # of the greatest spread so far, or half of it in recall, when diversity counts as falling
-ALIKE = 0.2  # share of near-duplicates that is a collapse whatever else; so is less than half the reals' spread
+# Share of near-duplicates that is a collapse whatever else; so is less than half the reals' spread. A young generator's
+# faces are blurred and so near each other that a fifth counts as near-duplicates while all goes well.
+ALIKE = 0.5
+MULTIPLIED = 2.0  # near-duplicates over their lowest share so far, when diversity counts as falling
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,8 @@ def assess(history: Sequence[Signals]) -> Assessment:
     if rise > RISE:
         if spread < LOST * top_spread:
             return Assessment(COLLAPSING, f"spread fell from {top_spread:.2f}× to {spread:.2f}× the reals'; {turned}")
+        if now.near_duplicates > max(0.05, MULTIPLIED * min(_smooth([s.near_duplicates for s in history]))):
+            return Assessment(COLLAPSING, f"near-duplicates rose to {now.near_duplicates:.0%} of the images; {turned}")
         if top_recall > 0.05 and recall < 0.5 * top_recall:
             return Assessment(COLLAPSING, f"recall fell from {top_recall:.3f} to {recall:.3f}; {turned}")
         if now.overfit > OVERFIT and now.separation > 0.9:
