@@ -18,7 +18,7 @@ import numpy as np
 
 from fauxlab.data.degrade import DEGRADATIONS, degrade, list_degradations, name_degradation
 from fauxlab.errors import LabError
-from fauxlab.evaluation.detection import Counts, with_intervals, auc, detection_report, predict_scores
+from fauxlab.evaluation.detection import Counts, auc, detection_report, predict_scores, with_intervals
 from fauxlab.records import DegradedScores, DetectionReport, Interval, RobustnessReport
 
 if TYPE_CHECKING:
