@@ -2,7 +2,7 @@
 
     fauxlab data index FACES --out faces/manifest.csv --pair stylegan=ffhq --pair dfdc-swap=dfdc-real \
         --pair sd21=ffhq,celeba --pair generated-photos=ffhq,celeba
-    fauxlab reproduce faces/manifest.csv --out runs/faces --no-extended
+    fauxlab reproduce faces/manifest.csv --out runs/faces --only detector --no-extended
     .venv/bin/python benchmarks/detector_report.py faces/manifest.csv runs/faces
 
 Takes the test scores that `reproduce` left and writes benchmarks/results/detector_report.json: every detector's figures
