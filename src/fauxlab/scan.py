@@ -15,9 +15,9 @@ import numpy as np
 import torch
 
 from fauxlab.data.files import SEPARATOR, FileReader, show, walk_images, zip_images
-from fauxlab.data.images import PIPELINE_VERSION, ImageError, decode, to_square
+from fauxlab.data.images import ImageError, decode, to_square
 from fauxlab.errors import LabError
-from fauxlab.evaluation.detection import to_input
+from fauxlab.evaluation.detection import check_pipeline, to_input
 from fauxlab.models.bundle import Detector
 from fauxlab.records import Verdict
 
@@ -38,12 +38,7 @@ class Scanner:
     """
 
     def __init__(self, detector: Detector) -> None:
-        version = detector.config.preprocessing.pipeline_version
-        if version != PIPELINE_VERSION:
-            raise LabError(
-                f"the model learned from pictures prepared in version {version}, this fauxlab prepares them in version "
-                f"{PIPELINE_VERSION}; train it again, or use the fauxlab that trained it"
-            )
+        check_pipeline(detector)
         self.detector = detector
 
     @classmethod

@@ -226,16 +226,21 @@ def evaluate(detector: Detector, manifest: Manifest, bootstrap: int = 1000, seed
     )
 
 
-def predict_scores(detector: Detector, images: ImageArray) -> Floats:
-    """P(fake) float64 [N] for all images."""
-    import torch
-
+def check_pipeline(detector: Detector) -> None:
+    """Raise LabError when the detector learned from pictures that were prepared otherwise than they are now."""
     version = detector.config.preprocessing.pipeline_version
     if version != PIPELINE_VERSION:
         raise LabError(
             f"the model learned from pictures prepared in version {version}, this fauxlab prepares them in version "
             f"{PIPELINE_VERSION}; train it again, or use the fauxlab that trained it"
         )
+
+
+def predict_scores(detector: Detector, images: ImageArray) -> Floats:
+    """P(fake) float64 [N] for all images."""
+    import torch
+
+    check_pipeline(detector)
     logits = predict_logits(detector.model, images, np.arange(len(images)))
     return detector.scores(torch.from_numpy(logits)).double().numpy()
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fauxlab.data.images import PIPELINE_VERSION
 from fauxlab.errors import LabError
 from fauxlab.evaluation.calibration import (
     Bin,
@@ -20,7 +19,7 @@ from fauxlab.evaluation.calibration import (
     reliability,
     threshold_at_fpr,
 )
-from fauxlab.evaluation.detection import expected_calibration_error, predict_logits
+from fauxlab.evaluation.detection import check_pipeline, expected_calibration_error, predict_logits
 from fauxlab.models.bundle import Calibration, Detector, DetectorConfig
 
 if TYPE_CHECKING:
@@ -82,8 +81,7 @@ def calibrate(
     uint8 [3, size, size], and gives it changed: fitted and measured are then the changed pictures. `progress` is called
     with the number of images just judged. Raises LabError when the split has too few pictures of a class or source.
     """
-    if detector.config.preprocessing.pipeline_version != PIPELINE_VERSION:
-        raise LabError("the model learned from pictures prepared in another version of fauxlab; train it again")
+    check_pipeline(detector)
     splits = {name: manifest.in_split(name) for name in ("calibration", "test")}
     if not len(splits["calibration"]):
         raise LabError("the manifest's calibration split is empty; split it again with `fauxlab data index`")
