@@ -190,13 +190,14 @@ def _train(
                 on_step(min(state.images, plan.images), plan.images, means["discriminator_loss"])
         if due.anything:
             stopped = _assess(accelerator, run, recipe, state, judge, due)
+            # Before the checkpoint: a run killed in between is finished, not one that goes on past the guard's stop.
+            if main and (stopped or state.images >= plan.images):
+                run.log("end", images=state.images, round=state.round, reason="guard" if stopped else "budget")
         if main and (due.anything or clock or time.monotonic() - saved > CHECKPOINT_SECONDS):
             run.save_checkpoint(state.as_dict())
             saved = time.monotonic()
         if clock:
             break
-    if main and (stopped or state.images >= plan.images):
-        run.log("end", images=state.images, round=state.round, reason="guard" if stopped else "budget")
 
 
 @dataclass(frozen=True)

@@ -52,19 +52,14 @@ class Judge:
         n = min(recipe.guard.n, len(plan.train_rows))
         self.guard_network = load_features(GUARD_FEATURES, device=device)
         self.guard_reference = load_reference(images, self.guard_network, n, seed=recipe.train.seed)
-        self.guard_rows = plan.train_rows[
-            np.random.default_rng(recipe.train.seed).permutation(len(plan.train_rows))[:n]
-        ]
+        self.guard_rows = np.random.default_rng(recipe.train.seed).permutation(plan.train_rows)[:n]
 
     def evaluate(self, state: State) -> None:
         """Distance of the shown generator; its weights become `last/`, and `best/` when none was nearer."""
         report = evaluate_generator(
             self._generator(state).sample, self.reference, model=self.recipe.model.name, model_hash="", seed=0
         )
-        figures = {
-            "label": report.distance_label,
-            **report.model_dump(include=LOGGED),
-        }
+        figures = {"label": report.distance_label, **report.model_dump(include=LOGGED)}
         self.run.log("eval", images=state.images, features=report.features.model_dump(), **figures)
         self.say(
             f"{state.images:,} images: {report.distance_label} {report.distance:.4g} (N {report.n:,}, floor "
