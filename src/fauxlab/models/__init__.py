@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 # Name → class in `detectors` or `gans`.
-DETECTORS = {"report-cnn": "ReportCNN"}
+DETECTORS = {"inception": "InceptionDetector", "report-cnn": "ReportCNN", "trace": "TraceNet"}
 # Name → generator and discriminator. The report's discriminator is the network of its detector.
 GANS = {
     "report-gan-v1": ("ReportGenerator", "ReportCNN"),

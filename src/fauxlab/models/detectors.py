@@ -3,10 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
+
+from fauxlab.models.inception import Inception
+
+TRUNKS = {"Mixed_5d": 288, "Mixed_6a": 768, "Mixed_6b": 768, "Mixed_6c": 768}  # width of the map behind each
+
+
+class Judgement(NamedTuple):
+    """What a detector makes of N pictures.
+
+    `evidence` [N, h, w] says where it comes from: its sum over a picture is that picture's logit, which is what the
+    network computes and no estimate. `distance` [N] is how far a picture lies from those that the network was fitted
+    to; 0 where it was not.
+    """
+
+    logits: Tensor
+    evidence: Tensor
+    distance: Tensor
 
 
 class ReportCNN(nn.Module):
@@ -58,6 +76,176 @@ class ReportCNN(nn.Module):
         """Float [N, 3, size, size] in [-1, 1] to logits [N]."""
         logits: Tensor = self.head(self.features(images).flatten(1))
         return logits[:, 0]
+
+    def judge(self, images: Tensor) -> Judgement:
+        """As `forward`, with evidence at each position of the last map."""
+        maps = self.features(images)
+        weights = self.head.weight.view(maps.shape[1:])
+        evidence = (maps * weights).sum(1) + self.head.bias / weights[0].numel()
+        return Judgement(evidence.sum((1, 2)), evidence, torch.zeros_like(evidence[:, 0, 0]))
+
+
+class TraceNet(nn.Module):
+    """A small residual network (He et al., 2016) for the traces that generators leave: 1.2 million parameters.
+
+    Each stage halves the side. There is no pooling before the head, the shortcut averages before it strides, and
+    little is lost of high frequencies before the first residual block. Takes pictures of any size from 32 pixels.
+    """
+
+    def __init__(
+        self,
+        size: int = 160,
+        widths: Sequence[int] = (32, 64, 128, 256),
+        blocks: Sequence[int] = (1, 1, 1, 1),
+        stem: int = 32,
+        dropout: float = 0.2,
+    ) -> None:
+        super().__init__()
+        if len(blocks) != len(widths):
+            raise ValueError(f"{len(blocks)} blocks for {len(widths)} widths, expected as many")
+        self.stem = nn.Sequential(nn.Conv2d(3, stem, 3, 2, 1, bias=False), nn.BatchNorm2d(stem), nn.ReLU(inplace=True))
+        self.stages = nn.ModuleList()
+        channels = stem
+        for width, count in zip(widths, blocks, strict=True):
+            stage = [Residual(channels if i == 0 else width, width, 2 if i == 0 else 1) for i in range(count)]
+            self.stages.append(nn.Sequential(*stage))
+            channels = width
+        self.head = Head(channels, dropout)
+        self.typicality = Typicality(sum(widths))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Float [N, 3, H, W] in [-1, 1] to logits [N]."""
+        logits: Tensor = self.head(self.levels(images)[-1])
+        return logits
+
+    def levels(self, images: Tensor) -> list[Tensor]:
+        """The maps behind each stage."""
+        found = [self.stem(images)]
+        for stage in self.stages:
+            found.append(stage(found[-1]))
+        return found[1:]
+
+    def describe(self, images: Tensor) -> Tensor:
+        """Float [N, sum of widths]: what `typicality` goes by, every stage's map averaged over space."""
+        return _means(self.levels(images))
+
+    def judge(self, images: Tensor) -> Judgement:
+        """As `forward`, with evidence at each position of the last map, and the distance from what is typical."""
+        levels = self.levels(images)
+        evidence = self.head.evidence(levels[-1])
+        return Judgement(evidence.sum((1, 2)), evidence, self.typicality(_means(levels)))
+
+
+class InceptionDetector(nn.Module):
+    """The trunk of Inception-v3 (Szegedy et al., 2015) up to `depth`, and a linear head on its averaged map.
+
+    Made for weights that come from ImageNet, tuned further with everything else. Any size from 32 pixels (75 behind Mixed_5d).
+    """
+
+    def __init__(self, size: int = 160, depth: str = "Mixed_5d", dropout: float = 0.2) -> None:
+        super().__init__()
+        if depth not in TRUNKS:
+            raise ValueError(f"depth {depth!r}, expected one of {', '.join(TRUNKS)}")
+        least = 32 if depth == "Mixed_5d" else 75
+        if size < least:
+            raise ValueError(f"size {size} is below the least for {depth}, {least}")
+        whole = Inception(complete=False)
+        names = [name for name, _ in whole.named_children()]
+        self.trunk = nn.ModuleDict({name: whole.get_submodule(name) for name in names[: names.index(depth) + 1]})
+        self.head = Head(TRUNKS[depth], dropout)
+        self.typicality = Typicality(192 + TRUNKS[depth])
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Float [N, 3, H, W] in [-1, 1] to logits [N]."""
+        logits: Tensor = self.head(self.levels(images)[-1])
+        return logits
+
+    def levels(self, images: Tensor) -> list[Tensor]:
+        """The map behind the second pool, and the last."""
+        x, found = images, []
+        for name, block in self.trunk.items():
+            x = block(x)
+            if name in ("Conv2d_2b_3x3", "Conv2d_4a_3x3"):
+                x = nn.functional.max_pool2d(x, 3, 2)
+            if name == "Conv2d_4a_3x3":
+                found.append(x)
+        return [*found, x]
+
+    def describe(self, images: Tensor) -> Tensor:
+        """Float [N, 192 + width]: what `typicality` goes by."""
+        return _means(self.levels(images))
+
+    def judge(self, images: Tensor) -> Judgement:
+        """As of `TraceNet`."""
+        levels = self.levels(images)
+        evidence = self.head.evidence(levels[-1])
+        return Judgement(evidence.sum((1, 2)), evidence, self.typicality(_means(levels)))
+
+
+class Residual(nn.Module):
+    """Two 3×3 convolutions with batch normalisation beside a shortcut."""
+
+    def __init__(self, channels: int, width: int, stride: int = 1) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(channels, width, 3, stride, 1, bias=False)
+        self.first_norm = nn.BatchNorm2d(width)
+        self.second = nn.Conv2d(width, width, 3, 1, 1, bias=False)
+        self.second_norm = nn.BatchNorm2d(width)
+        self.shortcut: nn.Module = nn.Identity()
+        if stride > 1 or channels != width:
+            pool: nn.Module = nn.AvgPool2d(stride, ceil_mode=True) if stride > 1 else nn.Identity()
+            self.shortcut = nn.Sequential(pool, nn.Conv2d(channels, width, 1, bias=False), nn.BatchNorm2d(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, channels, H, W] to [N, width, H / stride, W / stride], rounded up, at least 0."""
+        y = torch.relu_(self.first_norm(self.first(x)))
+        y = self.second_norm(self.second(y)) + self.shortcut(x)
+        return torch.relu_(y)
+
+
+class Head(nn.Module):
+    """A linear layer on a map averaged over space; as both are linear, each position's part in the logit is known."""
+
+    def __init__(self, channels: int, dropout: float) -> None:
+        super().__init__()
+        if not 0 <= dropout < 1:
+            raise ValueError(f"dropout {dropout!r}, expected a share from 0 to below 1")
+        self.dropout = nn.Dropout(dropout)
+        self.linear = nn.Linear(channels, 1)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Float [N, channels, h, w] to logits [N]."""
+        logits: Tensor = self.linear(self.dropout(maps.mean((2, 3))))
+        return logits[:, 0]
+
+    def evidence(self, maps: Tensor) -> Tensor:
+        """Float [N, channels, h, w] to [N, h, w], which sums to the logits."""
+        parts: Tensor = nn.functional.conv2d(maps, self.linear.weight[:, :, None, None], self.linear.bias)
+        return parts[:, 0] / (maps.shape[2] * maps.shape[3])
+
+
+class Typicality(nn.Module):
+    """Mahalanobis distance of features from those of the pictures that it was fitted to (Lee et al., 2018).
+
+    Not trained: `mean` and `root`, a root of the inverse covariance, are set afterwards; until then every distance
+    is 0. Scaled so that the fitted pictures' squared distances average 1.
+    """
+
+    mean: Tensor
+    root: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(channels))
+        self.register_buffer("root", torch.zeros(channels, channels))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Float [N, channels] to distances [N]."""
+        return ((features - self.mean) @ self.root).square().mean(1).sqrt()
+
+
+def _means(levels: Sequence[Tensor]) -> Tensor:
+    return torch.cat([level.mean((2, 3)) for level in levels], 1)
 
 
 class Dropout(nn.Module):
