@@ -42,6 +42,7 @@ class DataConfig(Table):
 
     size: int = Field(128, ge=32, le=512, description="side of the square images, pixels; a power of two")
     generators: Names = Field([], description="generators to train on, in this order; empty means all")
+    reals: Literal["matched", "all"] = Field("matched", description="to train on: those matched with the generators")
 
 
 class ModelConfig(Table):
@@ -49,6 +50,7 @@ class ModelConfig(Table):
 
     name: str = "report-cnn"
     options: dict[str, Any] = {}
+    pretrained: str = Field("", description="a feature network whose weights the trunk starts from; empty: none")
 
 
 class TrainConfig(Table):
@@ -59,13 +61,22 @@ class TrainConfig(Table):
     )
     epochs: int = Field(4, ge=1, description="per stage; an epoch draws as many images as the stage holds")
     batch: int = Field(32, ge=2, description="images a step, over all processes")
-    balance: Literal["none", "label", "generator"] = Field(
-        "label", description="none: every image once; label: half real, half fake; generator: fakes evenly from each"
+    balance: Literal["none", "label", "generator", "group"] = Field(
+        "label",
+        description="none: every image once; label: half real, half fake; generator: and fakes evenly from each; "
+        "group: and reals evenly from each source, both evenly from their groups",
     )
-    augment: Annotated[list[Literal["flip", "degrade"]], BeforeValidator(_split_names)] = Field(
+    replay: float = Field(0.0, ge=0, lt=1, description="sequential: share of a stage that comes from earlier ones")
+    crop: int = Field(0, ge=0, description="side of the random squares that are seen, pixels; 0: whole images")
+    zoom: float = Field(0.0, ge=0, le=1, description="share of these squares taken larger or smaller, then resized")
+    blend: float = Field(0.0, ge=0, le=1, description="share of the fakes that are reals blended onto themselves")
+    augment: Annotated[list[Literal["flip", "degrade", "tone", "cutout"]], BeforeValidator(_split_names)] = Field(
         [],
-        description="flip: mirror half of the images; degrade: rescale, blur and recompress both classes alike",
+        description="flip: mirror half of the images; degrade: rescale, blur and recompress both classes alike; "
+        "tone: brightness, contrast and saturation; cutout: a grey square",
     )
+    degrade_p: float = Field(1.0, ge=0, le=1, description="share of the images that degrade touches")
+    ema: float = Field(0.0, ge=0, le=1, description="half-life of averaged weights, share of images seen; 0: off")
     lr: float = Field(2e-4, gt=0, allow_inf_nan=False)
     beta1: float = Field(0.5, ge=0, lt=1)
     beta2: float = Field(0.999, ge=0, lt=1)

@@ -23,7 +23,8 @@ from fauxlab.data.marking import read_mark
 from fauxlab.errors import LabError
 from fauxlab.evaluation.detection import to_input
 from fauxlab.training import gan as training
-from fauxlab.training.game import Game, State, _Stream, mixes_images, update_average
+from fauxlab.training.average import update_average
+from fauxlab.training.game import Game, State, _Stream, mixes_images
 from fauxlab.training.gan import plan_gan, train_gan
 from fauxlab.training.guard import COLLAPSING, Assessment, Guard
 from fauxlab.training.judge import Judge

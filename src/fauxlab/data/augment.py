@@ -74,6 +74,18 @@ def colour(images: Tensor) -> Tensor:
     return mean + (images - mean) * _column(contrast + 0.5, images)
 
 
+def tone(images: Tensor) -> Tensor:
+    """Brightness by 0.7 to 1.3, contrast by 0.8 to 1.2, saturation by 0.6 to 1.4, cut at white and black."""
+    import torch
+
+    brightness, contrast, saturation = (2 * torch.rand(3, len(images)) - 1).unbind()
+    images = (images + 1) * _column(1 + 0.3 * brightness, images) - 1
+    mean = images.mean(dim=(1, 2, 3), keepdim=True)
+    images = mean + (images - mean) * _column(1 + 0.2 * contrast, images)
+    grey = images.mean(dim=1, keepdim=True)
+    return (grey + (images - grey) * _column(1 + 0.4 * saturation, images)).clamp(-1, 1)
+
+
 def cutout(images: Tensor) -> Tensor:
     """Set a square of half the side to mid-grey, its centre anywhere in the image."""
     import torch
@@ -94,4 +106,4 @@ def _column(values: Tensor, images: Tensor) -> Tensor:
     return values.to(images.device)[:, None, None, None]
 
 
-AUGMENTATIONS = {"flip": flip, "translation": translate, "colour": colour, "cutout": cutout}
+AUGMENTATIONS = {"flip": flip, "translation": translate, "colour": colour, "tone": tone, "cutout": cutout}

@@ -23,6 +23,7 @@ from fauxlab.errors import LabError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from torch import Tensor
 
     Pixels = NDArray[np.uint8]
 
@@ -38,6 +39,7 @@ SIGMAS = (0.3, 1.0)
 ENCODED = 0.85
 ENCODED_TWICE = 0.3  # share of the encoded
 QUALITIES = (30, 95)
+ZOOMS = (0.75, 1.4)  # of the side of a training square
 WEBP_METHOD = 2  # Pillow's default of 4 takes twice the time for a few bytes
 
 
@@ -110,6 +112,26 @@ def degrade_batch(pixels: Pixels, seeds: Sequence[int] | NDArray[np.int64], work
     with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
         found = pool.map(lambda x, seed: random_degradation(x, np.random.default_rng(int(seed))), pixels, seeds)
         return np.stack([*found]) if len(pixels) else pixels.copy()
+
+
+def random_squares(images: Tensor, side: int, zoomed: float, seeds: Sequence[int] | NDArray[np.int64]) -> Tensor:
+    """A square of `side` pixels from anywhere in each of uint8 [N, 3, H, W], at their own resolution.
+
+    A share `zoomed` of the squares is taken 0.75 to 1.4 times as large, where the picture has room, and resized to
+    `side` (bicubic, antialiased): faces do not always come at the size of the training pictures.
+    """
+    import torch
+
+    found = np.empty((len(images), 3, side, side), np.uint8)
+    for k, (picture, seed) in enumerate(zip(images.cpu().numpy(), seeds, strict=True)):
+        rng = np.random.default_rng(int(seed))
+        height, width = picture.shape[1:]
+        taken = side if rng.random() >= zoomed else round(side * rng.uniform(*ZOOMS))
+        taken = min(taken, height, width)
+        top, left = (int(rng.integers(room - taken + 1)) for room in (height, width))
+        square = picture[:, top : top + taken, left : left + taken]
+        found[k] = square if taken == side else _to_pixels(_to_image(square).resize((side, side), Resampling.BICUBIC))
+    return torch.from_numpy(found).to(images.device)
 
 
 def jpeg(pixels: Pixels, quality: float) -> Pixels:

@@ -102,7 +102,7 @@ def load_features(name: str, weights: str | Path | None = None, device: str | to
             raise LabError(f"{RANDOM} has no weights to load; leave out {show(weights)} or name one of {_others()}")
         network = _random()
     elif name == FID:
-        network = _inception_fid(Path(weights) if weights is not None else None)
+        network = _inception_fid(weights)
     elif name == KERAS:
         network = _keras_inception(weights or os.environ.get(KERAS_VARIABLE))
     else:
@@ -111,6 +111,15 @@ def load_features(name: str, weights: str | Path | None = None, device: str | to
         raise LabError(f"no feature network {name!r}{hint}; there are {', '.join(list_features())}")
     network.module.requires_grad_(False).eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network
+
+
+def load_pretrained(name: str) -> dict[str, Tensor]:
+    """An Inception's weights by torchvision's names, unfolded; names, places and errors as of `load_features`."""
+    if name == FID:
+        return _load_inception(_fid_file(None), complete=True).state_dict()
+    if name == KERAS:
+        return _load_inception(_keras_file(os.environ.get(KERAS_VARIABLE)), complete=False).state_dict()
+    raise LabError(f"no pretrained weights {name!r}; there are {_others()}")
 
 
 def extract(
@@ -297,31 +306,40 @@ def _random() -> FeatureNetwork:
     return FeatureNetwork(RANDOM, digest.hexdigest(), module.dimension, None, "x / 127.5 - 1", "none", module)
 
 
-def _inception_fid(path: Path | None) -> FeatureNetwork:
+def _inception_fid(weights: str | Path | None) -> FeatureNetwork:
+    path = _fid_file(weights)
+    module = Resized(_load_inception(path, complete=True).fold(), inception.SIZE, 128, 128)
+    return FeatureNetwork(FID, _sha256(path), 2048, inception.SIZE, "(x - 128) / 128", RESIZE, module)
+
+
+def _fid_file(weights: str | Path | None) -> Path:
     name = Path(FID_URL).name
     prefix = name.removesuffix(".pth").rpartition("-")[2]
-    if path is None:
+    if weights is None:
         path = _weights_folder() / name
         if not path.is_file() or not _sha256(path).startswith(prefix):
             _download(FID_URL, path, prefix)
-    elif not (found := _sha256(path)).startswith(prefix):
+    elif not (found := _sha256(path := Path(weights))).startswith(prefix):
         raise LabError(
             f"{show(path)} has SHA-256 {found[:8]}…, the FID network's file {prefix}…; only that one gives a FID: "
             f"fetch {FID_URL}"
         )
-    module = Resized(_load_inception(path, complete=True), inception.SIZE, 128, 128)
-    return FeatureNetwork(FID, _sha256(path), 2048, inception.SIZE, "(x - 128) / 128", RESIZE, module)
+    return path
 
 
 def _keras_inception(weights: str | Path | None) -> FeatureNetwork:
+    path = _keras_file(weights)
+    module = Resized(_load_inception(path, complete=False).fold(), inception.SIZE, 127.5, 127.5)
+    return FeatureNetwork(KERAS, _sha256(path), 1280, inception.SIZE, "x / 127.5 - 1", RESIZE, module)
+
+
+def _keras_file(weights: str | Path | None) -> Path:
     if not weights:
         raise LabError(
             f"{KERAS} needs its weights, which are not distributed with fauxlab: give the file's path or set "
             f"{KERAS_VARIABLE}, or use {RANDOM}"
         )
-    path = Path(weights)
-    module = Resized(_load_inception(path, complete=False), inception.SIZE, 127.5, 127.5)
-    return FeatureNetwork(KERAS, _sha256(path), 1280, inception.SIZE, "x / 127.5 - 1", RESIZE, module)
+    return Path(weights)
 
 
 def _load_inception(path: Path, complete: bool) -> inception.Inception:
@@ -343,7 +361,7 @@ def _load_inception(path: Path, complete: bool) -> inception.Inception:
         network.load_weights(state)
     except ValueError as error:
         raise LabError(f"{show(path)} does not fit Inception-v3: {error}; fetch it again") from None
-    return network.fold()
+    return network
 
 
 def _download(url: str, path: Path, prefix: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -139,7 +139,8 @@ class TraceNet(nn.Module):
 class InceptionDetector(nn.Module):
     """The trunk of Inception-v3 (Szegedy et al., 2015) up to `depth`, and a linear head on its averaged map.
 
-    Made for weights that come from ImageNet, tuned further with everything else. Any size from 32 pixels (75 behind Mixed_5d).
+    Made for weights that come from ImageNet, tuned further with everything else. Any size from 32 pixels (from 75
+    beyond Mixed_5d).
     """
 
     def __init__(self, size: int = 160, depth: str = "Mixed_5d", dropout: float = 0.2) -> None:
@@ -170,6 +171,10 @@ class InceptionDetector(nn.Module):
             if name == "Conv2d_4a_3x3":
                 found.append(x)
         return [*found, x]
+
+    def load_trunk(self, state: Mapping[str, Tensor]) -> None:
+        """Take the trunk's part of the weights of an `Inception`, complete or not."""
+        self.trunk.load_state_dict({name: t for name, t in state.items() if name.split(".")[0] in self.trunk})
 
     def describe(self, images: Tensor) -> Tensor:
         """Float [N, 192 + width]: what `typicality` goes by."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,17 +18,19 @@ from torch import Tensor, nn
 
 from fauxlab import __version__
 from fauxlab.config import Recipe, check_run_name
-from fauxlab.data.augment import augment
 from fauxlab.data.cache import ImageArray, load_images
-from fauxlab.data.degrade import degrade_batch
 from fauxlab.data.images import PIPELINE_VERSION
 from fauxlab.data.manifest import Manifest
 from fauxlab.errors import LabError
-from fauxlab.evaluation.detection import Counts, auc, predict_logits, to_input
+from fauxlab.evaluation.detection import Counts, auc, predict_logits
+from fauxlab.evaluation.features import load_pretrained
 from fauxlab.models import create_detector
 from fauxlab.models.bundle import Detector, DetectorConfig, Preprocessing
+from fauxlab.models.detectors import InceptionDetector
+from fauxlab.training.average import update_average
+from fauxlab.training.batches import draw_batch, pixel_source
 from fauxlab.training.run import Run, fits_checkpoint, open_run, refuse_taken, seed_step
-from fauxlab.training.stages import Plan, Rows, epoch_order, plan_training, run_name
+from fauxlab.training.stages import Plan, Rows, plan_training, run_name, stage_order
 
 LOG_EVERY = 10  # steps
 CHECKPOINT_SECONDS = 60.0
@@ -74,10 +77,23 @@ def check_training(manifest: Manifest, recipe: Recipe, out: str | Path, name: st
     """The run's folder; raises LabError for whatever can be refused before images are decoded."""
     folder = Path(out) / check_run_name(name or run_name(recipe))
     plan_training(manifest, recipe)
-    create_detector(recipe.model.name, recipe.data.size, **recipe.model.options)
+    check_crop(build_network(recipe), recipe)
     if not resume:
         refuse_taken(folder)
     return folder
+
+
+def check_crop(network: nn.Module, recipe: Recipe) -> None:
+    """Raise LabError when the training squares do not fit the images or the network."""
+    crop, size = recipe.train.crop, recipe.data.size
+    if not crop:
+        return
+    if crop > size:
+        raise LabError(f"train.crop = {crop} is more than data.size = {size}")
+    try:
+        network.eval()(torch.zeros(1, 3, crop, crop))
+    except RuntimeError:
+        raise LabError(f"model {recipe.model.name} takes {size} px only; leave out train.crop") from None
 
 
 @dataclass
@@ -85,6 +101,7 @@ class _State:
     """What a checkpoint holds."""
 
     model: nn.Module
+    average: nn.Module | None
     optimizer: Any
     step: int
     best: float
@@ -113,18 +130,21 @@ def _train(
         number, epoch, within = plan.at(state.step)
         stage = plan.stages[number]
         if order is None or within == 0:
-            order = epoch_order(images.manifest, stage.rows, train.balance, (train.seed, number, epoch))
+            order = stage_order(images.manifest, stage, train, epoch, number)
         batch = order[within * train.batch : (within + 1) * train.batch]
         mine = batch[accelerator.process_index :: accelerator.num_processes]
         seed_step(train.seed, state.step, accelerator.process_index)
         for group in state.optimizer.param_groups:
             group["lr"] = learning_rate(recipe, state.step, plan.steps)
-        inputs = augment(to_input(_seen(pixels, mine, train.augment)), [n for n in train.augment if n != "degrade"])
-        loss = loss_of(state.model(inputs), labels[mine].to(accelerator.device))
+        inputs, targets = draw_batch(pixels, labels, mine, train)
+        loss = loss_of(state.model(inputs), targets)
         state.optimizer.zero_grad()
         accelerator.backward(loss)
         state.optimizer.step()
         state.step += 1
+        if state.average is not None:
+            network = accelerator.unwrap_model(state.model)
+            update_average(state.average, network, train.ema, state.step * train.batch, train.batch)
         window.append(loss.detach())
         epoch_ends = within + 1 == stage.steps_per_epoch
         if len(window) < LOG_EVERY and not epoch_ends:
@@ -154,7 +174,7 @@ def _start(accelerator: Accelerator, run: Run, recipe: Recipe) -> _State:
     """Build network and optimiser, fresh or from the run's checkpoint, and hand them to the engine."""
     train = recipe.train
     torch.manual_seed(train.seed)
-    network = create_detector(recipe.model.name, recipe.data.size, **recipe.model.options)
+    network = build_network(recipe)
     if accelerator.num_processes > 1 and accelerator.device.type == "cuda":
         network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -162,32 +182,38 @@ def _start(accelerator: Accelerator, run: Run, recipe: Recipe) -> _State:
         network.parameters(), train.lr, (train.beta1, train.beta2), weight_decay=train.weight_decay, fused=True
     )
     saved = run.load_checkpoint()
+    average = copy.deepcopy(network).eval().requires_grad_(False).to(accelerator.device) if train.ema else None
     with fits_checkpoint(run):
         if saved is not None:
             network.load_state_dict(saved["model"])
+            if average is not None:
+                average.load_state_dict(saved["average"])
         model, optimizer = accelerator.prepare(network, optimizer)
         if saved is not None:
             optimizer.load_state_dict(saved["optimizer"])
-        state = _State(model, optimizer, 0, -math.inf)
+        state = _State(model, average, optimizer, 0, -math.inf)
         if saved is not None:
-            state = _State(model, optimizer, saved["step"], float(saved["best"]))
+            state = _State(model, average, optimizer, saved["step"], float(saved["best"]))
     if accelerator.is_main_process:
         run.rewind_log(saved["log_bytes"] if saved else 0)
     return state
+
+
+def build_network(recipe: Recipe) -> nn.Module:
+    """The recipe's network with its first weights, drawn or pretrained."""
+    network = create_detector(recipe.model.name, recipe.data.size, **recipe.model.options)
+    if not recipe.model.pretrained:
+        return network
+    if not isinstance(network, InceptionDetector):
+        raise LabError(f"model {recipe.model.name} takes no pretrained weights; use model.name=inception")
+    network.load_trunk(load_pretrained(recipe.model.pretrained))
+    return network
 
 
 def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
     """The learning rate at a step: constant, or a half cosine from train.lr to 0."""
     share = 0.5 * (1 + math.cos(math.pi * step / steps)) if recipe.train.lr_schedule == "cosine" else 1.0
     return recipe.train.lr * share
-
-
-def pixel_source(images: ImageArray, device: torch.device) -> Callable[[Rows], Tensor]:
-    """A function from rows to uint8 [n, 3, size, size] on the device; a GPU holds all images where they fit."""
-    if device.type == "cuda" and len(images) * 3 * images.size**2 < 0.5 * torch.cuda.mem_get_info(device)[0]:
-        resident = torch.from_numpy(images.take(np.arange(len(images)))).to(device)
-        return lambda rows: resident[torch.from_numpy(rows).to(device)]
-    return lambda rows: torch.from_numpy(images.take(rows)).to(device)
 
 
 def gather_logits(accelerator: Accelerator, model: nn.Module, images: ImageArray, rows: Rows, batch: int) -> Tensor:
@@ -210,7 +236,8 @@ def _end_epoch(
     state: _State,
 ) -> float:
     """Validate, log, and write best/ and the stage's bundle where due; returns the best selection value so far."""
-    network, step = accelerator.unwrap_model(state.model), state.step
+    network = accelerator.unwrap_model(state.model) if state.average is None else state.average
+    step = state.step
     rows = plan.val_rows
     metrics = {}
     if len(rows):
@@ -229,15 +256,6 @@ def _end_epoch(
         if recipe.train.schedule == "sequential" and epoch + 1 == stage.epochs:
             bundle.save_pretrained(stage_folder(run, number, stage.name))
     return max(state.best, value)
-
-
-def _seen(pixels: Callable[[Rows], Tensor], rows: Rows, names: Sequence[str]) -> Tensor:
-    """The rows' pixels, degraded at random where "degrade" is asked for: on the CPU, seeded by the step."""
-    images = pixels(rows)
-    if "degrade" not in names:
-        return images
-    seeds = torch.randint(2**31, (len(rows),)).tolist()
-    return torch.from_numpy(degrade_batch(images.cpu().numpy(), seeds)).to(images.device)
 
 
 def stage_folder(run: Run, number: int, name: str) -> Path:
@@ -285,6 +303,7 @@ def _checkpoint(accelerator: Accelerator, state: _State) -> dict[str, Any]:
         "step": state.step,
         "best": state.best,
         "model": accelerator.unwrap_model(state.model).state_dict(),
+        "average": None if state.average is None else state.average.state_dict(),
         "optimizer": state.optimizer.state_dict(),
     }
 
@@ -296,7 +315,7 @@ def _check_finite(run: Run, losses: Tensor, step: int, plan: Plan, images: Image
         return
     at = step - len(losses) + int(bad[0])
     number, epoch, within = plan.at(at)
-    order = epoch_order(images.manifest, plan.stages[number].rows, train.balance, (train.seed, number, epoch))
+    order = stage_order(images.manifest, plan.stages[number], train, epoch, number)
     files = [images.manifest.rows[i].path for i in order[within * train.batch : (within + 1) * train.batch]]
     if main:
         run.log("not_finite", step=at, loss=str(losses[bad[0]].item()), files=files)

@@ -20,14 +20,14 @@ from fauxlab.config import GanRecipe, value_at
 from fauxlab.data.augment import augment_some, flip
 from fauxlab.data.cache import ImageArray
 from fauxlab.evaluation.detection import to_input
+from fauxlab.training.average import update_average
 from fauxlab.training.balance import Limits, Steps, adapt
-from fauxlab.training.detector import pixel_source
+from fauxlab.training.batches import pixel_source
 from fauxlab.training.guard import Guard
 from fauxlab.training.losses import discriminator_loss, generator_loss, squared_gradients
 from fauxlab.training.run import seed_step
 from fauxlab.training.stages import Rows
 
-EMA_IMAGES = 500_000  # longest half-life of the averaged generator
 # What a rollback does, each time, to the learning rates, the penalties, and the share of augmented images.
 GENTLER, FIRMER, MORE = 0.5, 2.0, 0.3
 RESCUE_AUGMENTATIONS = ("translation", "colour", "cutout")
@@ -233,19 +233,6 @@ class Game:
         real, fake = (float(np.mean(state.window[key])) for key in ("real_accuracy", "fake_accuracy"))
         state.window = {}
         state.steps, state.decision = adapt(state.steps, self.limits, real, fake)
-
-
-@torch.no_grad()
-def update_average(average: nn.Module, network: nn.Module, share: float, images: int, shown: int) -> None:
-    """Move the averaged generator towards the current one; buffers are copied.
-
-    The half-life is `share` of the `images` seen so far, at most EMA_IMAGES; `shown` of them came since the last call.
-    """
-    decay = 0.5 ** (shown / min(EMA_IMAGES, share * images))
-    for slow, fast in zip(average.parameters(), network.parameters(), strict=True):
-        slow.lerp_(fast, 1 - decay)
-    for held, new in zip(average.buffers(), network.buffers(), strict=True):
-        held.copy_(new)
 
 
 def average_gradients(accelerator: Accelerator, network: nn.Module) -> None:

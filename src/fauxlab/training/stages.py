@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fauxlab.config import Recipe
+from fauxlab.config import Recipe, TrainConfig
 from fauxlab.data.manifest import Manifest
 from fauxlab.errors import LabError
 from fauxlab.models import create_detector
@@ -23,6 +23,7 @@ class Stage:
     rows: Rows
     epochs: int
     steps_per_epoch: int
+    earlier: Rows = field(default_factory=lambda: np.zeros(0, dtype=np.int64))  # to be replayed
 
     @property
     def steps(self) -> int:
@@ -72,9 +73,9 @@ def plan_training(manifest: Manifest, recipe: Recipe) -> Plan:
             f"with one of {', '.join(manifest.generators)}"
         )
     parts = [generators] if train.schedule == "joint" else [[name] for name in generators]
-    stages = []
+    stages: list[Stage] = []
     for part in parts:
-        rows = _rows(manifest, part, "train")
+        rows = _rows(manifest, part, "train", recipe.data.reals)
         classes = {manifest.rows[i].label for i in rows}
         if classes != {0, 1}:
             lacking = "real" if 1 in classes or not classes else "fake"
@@ -83,8 +84,9 @@ def plan_training(manifest: Manifest, recipe: Recipe) -> Plan:
                 "a detector needs both real and fake ones"
             )
         name = part[0] if len(part) == 1 else "joint"
-        stages.append(Stage(name, rows, train.epochs, max(1, len(rows) // train.batch)))
-    return Plan(tuple(stages), _rows(manifest, generators, "val"), tuple(generators))
+        earlier = np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *(stage.rows for stage in stages)]))
+        stages.append(Stage(name, rows, train.epochs, max(1, len(rows) // train.batch), earlier))
+    return Plan(tuple(stages), _rows(manifest, generators, "val", recipe.data.reals), tuple(generators))
 
 
 def describe_plan(manifest: Manifest, recipe: Recipe) -> str:
@@ -100,7 +102,21 @@ def describe_plan(manifest: Manifest, recipe: Recipe) -> str:
     return "\n".join(lines)
 
 
-def epoch_order(manifest: Manifest, rows: Rows, balance: str, key: tuple[int, int, int]) -> Rows:
+def stage_order(manifest: Manifest, stage: Stage, train: TrainConfig, epoch: int, number: int) -> Rows:
+    """The rows of one epoch of a stage; with train.replay its last share is drawn from the stages before."""
+    key = (train.seed, number, epoch)
+    order = epoch_order(manifest, stage.rows, train.balance, key)
+    pairs = int(len(order) * train.replay) // 2
+    if not pairs or not len(stage.earlier):
+        return order
+    old = epoch_order(manifest, stage.earlier, train.balance, (*key, 1))
+    order[: 2 * pairs] = np.resize(old, 2 * pairs)
+    whole = len(order) // 2 * 2
+    mixed = np.random.default_rng((*key, 2)).permutation(order[:whole].reshape(-1, 2))  # pairs stay real, fake
+    return np.concatenate([mixed.ravel(), order[whole:]])
+
+
+def epoch_order(manifest: Manifest, rows: Rows, balance: str, key: tuple[int, ...]) -> Rows:
     """The rows of one epoch in the order they are seen; as many as `rows` holds, a pure function of its arguments.
 
     Balanced epochs alternate real and fake, so that every even batch is half and half; a small set is repeated, each
@@ -109,27 +125,55 @@ def epoch_order(manifest: Manifest, rows: Rows, balance: str, key: tuple[int, in
     rng = np.random.default_rng(key)
     if balance == "none":
         return rng.permutation(rows)
-    label = np.array([manifest.rows[i].label for i in rows])
-    generator = np.array([manifest.rows[i].generator for i in rows])
-    pools = [rows[label == 1]]
-    if balance == "generator":
-        pools = [rows[(label == 1) & (generator == name)] for name in dict.fromkeys(generator[label == 1])]
+    kept = [manifest.rows[i] for i in rows]
+    label = np.array([row.label for row in kept])
+    reals, fakes = [rows[label == 0]], [rows[label == 1]]
+    if balance in ("generator", "group"):
+        fakes = _parts(rows, [row.generator if row.label else None for row in kept])
+    if balance == "group":
+        reals = _parts(rows, [None if row.label else row.source for row in kept])
+    groups = {int(i): row.group for i, row in zip(rows, kept, strict=True)} if balance == "group" else None
     n_fake = len(rows) // 2
-    shares = [n_fake // len(pools) + (k < n_fake % len(pools)) for k in range(len(pools))]
     order = np.empty(len(rows), dtype=np.int64)
-    order[::2] = _repeat(rows[label == 0], len(rows) - n_fake, rng)
-    order[1::2] = rng.permutation(np.concatenate([_repeat(p, n, rng) for p, n in zip(pools, shares, strict=True)]))
+    order[::2] = _draw(reals, len(rows) - n_fake, groups, rng)
+    order[1::2] = _draw(fakes, n_fake, groups, rng)
     return order
 
 
-def _repeat(pool: Rows, count: int, rng: np.random.Generator) -> Rows:
-    rounds = [rng.permutation(pool) for _ in range(-(-count // len(pool)))]
-    return np.concatenate([pool[:0], *rounds])[:count]
+def _parts(rows: Rows, names: list[str | None]) -> list[Rows]:
+    """The rows of each name, in the order in which names come; those without one are left out."""
+    found: dict[str, list[int]] = {}
+    for i, name in zip(rows.tolist(), names, strict=True):
+        if name is not None:
+            found.setdefault(name, []).append(i)
+    return [np.array(part, dtype=np.int64) for part in found.values()]
 
 
-def _rows(manifest: Manifest, generators: list[str], split: str) -> Rows:
-    """Rows of the generators' fakes and of the reals matched with any of them."""
-    reals = {source for name in generators for source in manifest.matched_reals(name)} or set(manifest.sources)
+def _draw(pools: list[Rows], count: int, groups: dict[int, str] | None, rng: np.random.Generator) -> Rows:
+    """`count` rows, evenly from the pools, mixed; with `groups` each pool's come evenly from its groups."""
+    shares = [count // len(pools) + (k < count % len(pools)) for k in range(len(pools))]
+    drawn = [_repeat(pool, n, groups, rng) for pool, n in zip(pools, shares, strict=True)]
+    return drawn[0] if len(drawn) == 1 else rng.permutation(np.concatenate(drawn))
+
+
+def _repeat(pool: Rows, count: int, groups: dict[int, str] | None, rng: np.random.Generator) -> Rows:
+    if groups is None:
+        rounds = [rng.permutation(pool) for _ in range(-(-count // len(pool)))]
+        return np.concatenate([pool[:0], *rounds])[:count]
+    # A round takes one row of each group, another one the next time.
+    members: dict[str, list[int]] = {}
+    for i in rng.permutation(pool).tolist():
+        members.setdefault(groups[i], []).append(i)
+    names, found = list(members), [np.zeros(0, dtype=np.int64)]
+    for number in range(-(-count // len(names))):
+        found.append(rng.permutation([members[name][number % len(members[name])] for name in names]))
+    return np.concatenate(found)[:count]
+
+
+def _rows(manifest: Manifest, generators: list[str], split: str, reals_of: str) -> Rows:
+    """Rows of the generators' fakes and of the reals matched with any of them, or of all."""
+    matched = {source for name in generators for source in manifest.matched_reals(name)}
+    reals = matched if matched and reals_of == "matched" else set(manifest.sources)
     return np.array(
         [
             i
