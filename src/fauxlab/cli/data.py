@@ -1,4 +1,4 @@
-"""`fauxlab data`: index image folders, audit them, draw the embedded data set."""
+"""`fauxlab data`: index image folders, audit them, draw the embedded data set, fetch public ones."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fauxlab.cli.common import FINDING, AsJson, ManifestPath, Pairs, index_folde
 from fauxlab.errors import LabError
 from fauxlab.progress import count_images
 
-app = typer.Typer(no_args_is_help=True, help="Index image folders, audit them, draw the embedded data set.")
+app = typer.Typer(no_args_is_help=True, help="Index image folders, audit them, draw or fetch data sets.")
 
 
 class Fault(StrEnum):
@@ -20,6 +20,13 @@ class Fault(StrEnum):
 
     shortcut = "shortcut"
     leak = "leak"
+
+
+class Fetchable(StrEnum):
+    """What `data fetch` takes."""
+
+    deepfakeface = "deepfakeface"
+    celeba = "celeba"
 
 
 @app.command("index")
@@ -78,3 +85,39 @@ def toyfaces(
     from fauxlab.data.toyfaces import write_toyfaces
 
     say(f"wrote {write_toyfaces(folder, n=n, size=size, seed=seed)}")
+
+
+@app.command("fetch")
+def fetch(
+    name: Annotated[Fetchable, typer.Argument(metavar="deepfakeface|celeba")],
+    accept_license: Annotated[bool, typer.Option("--accept-license", help="you have read the terms and agree")] = False,
+    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="[default: data/NAME]")] = None,
+    only: Annotated[str, typer.Option(metavar="PART,…", help="as wiki,text2img or valid [default: all]")] = "",
+    delete_shards: Annotated[
+        bool, typer.Option("--delete-shards", help="celeba: drop each parquet shard once its zip is written")
+    ] = False,
+) -> None:
+    """Fetch a public data set from the Hugging Face hub, once you accept its licence.
+
+    Without --accept-license it shows the terms and fetches nothing. Every file is checked against the SHA-256 that the
+    hub states; the same command continues an interrupted fetch. HF_ENDPOINT names another hub.
+    """
+    from fauxlab.data.fetch import describe_terms, fetch
+
+    if not accept_license:
+        say(describe_terms(name.value))
+    folder = out or Path("data") / name.value
+    try:
+        fetch(
+            name.value,
+            folder,
+            accept_license=accept_license,
+            only=only.split(",") if only else (),
+            delete_shards=delete_shards,
+            tell=say,
+            bar=count_images,
+        )
+    except KeyboardInterrupt:
+        say(f"what has come stays in {folder}; the same command continues")
+        raise
+    say(f"fetched {name.value} to {folder}; next: fauxlab data index {folder}")
