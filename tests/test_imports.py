@@ -68,6 +68,18 @@ def test_help_and_package_import_nothing_heavy() -> None:
     assert out.stdout.strip() == "[]"
 
 
+@pytest.mark.parametrize(
+    "name", ["config", "data.files", "data.images", "models", "models.card", "models.onnx", "records", "scan"]
+)
+def test_what_scanning_takes_is_light(name: str) -> None:
+    code = (
+        f"import sys, fauxlab.{name}\n"
+        "print([m for m in ('torch', 'accelerate', 'matplotlib', 'torchmetrics', 'safetensors') if m in sys.modules])"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
+
+
 def test_public_names_resolve() -> None:
     for name in fauxlab.__all__:
         assert getattr(fauxlab, name) is not None

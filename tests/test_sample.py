@@ -26,7 +26,8 @@ from fauxlab.data.manifest import Manifest
 from fauxlab.data.marking import Mark, grid, read_mark
 from fauxlab.errors import LabError
 from fauxlab.models import create_detector, create_generator
-from fauxlab.models.bundle import Detector, DetectorConfig, Generator, GeneratorConfig, Preprocessing
+from fauxlab.models.bundle import Detector, Generator
+from fauxlab.models.card import DetectorConfig, GeneratorConfig, Preprocessing
 from fauxlab.models.gans import draw_latents
 from fauxlab.sample import interpolate, sample_images, write_dataset, write_samples
 

@@ -21,7 +21,8 @@ from PIL import Image
 from fauxlab.data.images import PIPELINE_VERSION
 from fauxlab.errors import LabError
 from fauxlab.models import create_detector
-from fauxlab.models.bundle import Calibration, Detector, DetectorConfig, Preprocessing
+from fauxlab.models.bundle import Detector
+from fauxlab.models.card import Calibration, DetectorConfig, Preprocessing
 from fauxlab.records import Verdict
 from fauxlab.report.verdicts import write_verdicts
 from fauxlab.scan import Scanner, expand_paths

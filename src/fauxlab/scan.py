@@ -12,17 +12,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from fauxlab.data.files import SEPARATOR, FileReader, show, walk_images, zip_images
 from fauxlab.data.images import ImageError, decode, to_square
 from fauxlab.errors import LabError
-from fauxlab.evaluation.detection import check_pipeline, to_input
-from fauxlab.models.bundle import Detector
+from fauxlab.evaluation.detection import check_pipeline
+from fauxlab.models import open_detector
 from fauxlab.records import Verdict
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from fauxlab.models.card import AnyDetector
 
     Decoded = tuple[NDArray[np.uint8], int, int]
 
@@ -37,14 +38,14 @@ class Scanner:
     'fake'
     """
 
-    def __init__(self, detector: Detector) -> None:
+    def __init__(self, detector: AnyDetector) -> None:
         check_pipeline(detector)
         self.detector = detector
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path) -> Scanner:
-        """A scanner for a model bundle. Raises LabError on one that is damaged or of another image pipeline."""
-        return cls(Detector.from_pretrained(folder))
+    def from_pretrained(cls, model: str | Path) -> Scanner:
+        """A scanner for a model, as `open_detector` finds it. Raises LabError as it does, and on another pipeline's."""
+        return cls(open_detector(model))
 
     def __call__(self, path: str | Path) -> Verdict:
         """The verdict on one picture; one that cannot be read gets status "error"."""
@@ -89,10 +90,7 @@ class Scanner:
             )
 
     def _scores(self, pixels: NDArray[np.uint8]) -> list[float]:
-        device = next(self.detector.model.parameters()).device
-        with torch.inference_mode():
-            logits = self.detector.model(to_input(torch.from_numpy(pixels).to(device)))
-            scores: list[float] = self.detector.scores(logits.float()).double().tolist()
+        scores: list[float] = self.detector.scores(self.detector.judge(pixels).logits).tolist()
         return scores
 
 

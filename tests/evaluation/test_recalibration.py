@@ -17,7 +17,8 @@ from fauxlab.evaluation.calibration import fit_calibration
 from fauxlab.evaluation.detection import evaluate
 from fauxlab.evaluation.recalibration import calibrate
 from fauxlab.models import create_detector
-from fauxlab.models.bundle import Detector, DetectorConfig, Preprocessing
+from fauxlab.models.bundle import Detector
+from fauxlab.models.card import DetectorConfig, Preprocessing
 
 
 @pytest.fixture

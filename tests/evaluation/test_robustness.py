@@ -23,7 +23,8 @@ from fauxlab.evaluation import robustness
 from fauxlab.evaluation.detection import detection_report, predict_scores
 from fauxlab.evaluation.robustness import robustness_report
 from fauxlab.models import create_detector
-from fauxlab.models.bundle import Detector, DetectorConfig, Preprocessing
+from fauxlab.models.bundle import Detector
+from fauxlab.models.card import DetectorConfig, Preprocessing
 from fauxlab.records import RobustnessReport
 
 

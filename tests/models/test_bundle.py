@@ -10,13 +10,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 from fauxlab.errors import LabError
 from fauxlab.models import create_detector
-from fauxlab.models.bundle import CONFIG, WEIGHTS, Calibration, Detector, DetectorConfig, Preprocessing
+from fauxlab.models.bundle import Detector
+from fauxlab.models.card import CONFIG, WEIGHTS, Calibration, DetectorConfig, Preprocessing
 
 
 def make(seed: int = 0, **changes: object) -> Detector:
@@ -54,10 +56,12 @@ def test_hash_sees_threshold_and_calibration() -> None:
 
 
 def test_scores_are_the_sigmoid_until_calibrated() -> None:
-    logits = torch.tensor([-2.0, 0.0, 2.0])
-    torch.testing.assert_close(make().scores(logits), torch.sigmoid(logits))
+    logits = np.array([-2.0, 0.0, 2.0], dtype=np.float32)
     fitted = make(calibration=Calibration(temperature=2.0, bias=1.0))
-    torch.testing.assert_close(fitted.scores(logits), torch.sigmoid(torch.tensor([0.0, 1.0, 2.0])))
+    for scores in (Detector.scores, lambda detector, logits: detector.config.scores(logits)):
+        np.testing.assert_allclose(scores(make(), logits), [0.11920292, 0.5, 0.88079708], rtol=1e-6)
+        np.testing.assert_allclose(scores(fitted, logits), [0.5, 0.73105858, 0.88079708], rtol=1e-6)
+    assert make().config.scores(np.array([-1e9, 1e9], dtype=np.float32)).tolist() == [0, 1]
 
 
 FITTED: dict[str, Any] = {
@@ -93,7 +97,7 @@ def test_bundles_of_the_first_schema_are_read(tmp_path: Path, calibration: dict[
     edit_config(schema_version=1, calibration=calibration)(tmp_path / "m")
     loaded = Detector.from_pretrained(tmp_path / "m")
     score = 0.5 if calibration is None else 1 / (1 + math.exp(-1))
-    assert loaded.scores(torch.zeros(1)).item() == pytest.approx(score)
+    assert loaded.scores(np.zeros(1, dtype=np.float32)).item() == pytest.approx(score)
     assert loaded.decide(0.5) == ("fake", False)
 
 

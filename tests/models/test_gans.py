@@ -9,7 +9,8 @@ from torch.nn.utils.parametrize import is_parametrized
 
 from fauxlab.errors import LabError
 from fauxlab.models import GANS, create_discriminator, create_generator
-from fauxlab.models.bundle import Detector, Generator, GeneratorConfig
+from fauxlab.models.bundle import Detector, Generator
+from fauxlab.models.card import GeneratorConfig
 from fauxlab.models.gans import R3Discriminator, R3Generator, ResidualBlock, draw_latents, to_pixels
 
 SMALL = {32: [8, 8, 8, 8], 64: [8, 8, 8, 8, 8], 128: [8] * 6, 256: [8] * 7}

@@ -35,7 +35,8 @@ def calibrate(
     """Fit scores, threshold and uncertain band on the calibration split; print them before and after."""
     from fauxlab.data.manifest import Manifest
     from fauxlab.evaluation.recalibration import calibrate
-    from fauxlab.models.bundle import CONFIG, Detector
+    from fauxlab.models.bundle import Detector
+    from fauxlab.models.card import CONFIG
 
     beside = model if model.name not in ("", "..") else model.resolve()
     folder = beside.with_name(f"{beside.name}-calibrated") if out is None else out

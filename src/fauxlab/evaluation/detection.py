@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from fauxlab.data.cache import ImageArray
     from fauxlab.models.bundle import Detector
+    from fauxlab.models.card import AnyDetector
 
     Floats = NDArray[np.float64]
 
@@ -226,7 +227,7 @@ def evaluate(detector: Detector, manifest: Manifest, bootstrap: int = 1000, seed
     )
 
 
-def check_pipeline(detector: Detector) -> None:
+def check_pipeline(detector: AnyDetector) -> None:
     """Raise LabError when the detector learned from pictures that were prepared otherwise than they are now."""
     version = detector.config.preprocessing.pipeline_version
     if version != PIPELINE_VERSION:
@@ -238,11 +239,8 @@ def check_pipeline(detector: Detector) -> None:
 
 def predict_scores(detector: Detector, images: ImageArray) -> Floats:
     """P(fake) float64 [N] for all images."""
-    import torch
-
     check_pipeline(detector)
-    logits = predict_logits(detector.model, images, np.arange(len(images)))
-    return detector.scores(torch.from_numpy(logits)).double().numpy()
+    return detector.scores(predict_logits(detector.model, images, np.arange(len(images))))
 
 
 def predict_logits(

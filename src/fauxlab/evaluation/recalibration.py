@@ -20,7 +20,8 @@ from fauxlab.evaluation.calibration import (
     threshold_at_fpr,
 )
 from fauxlab.evaluation.detection import check_pipeline, expected_calibration_error, predict_logits
-from fauxlab.models.bundle import Calibration, Detector, DetectorConfig
+from fauxlab.models.bundle import Detector
+from fauxlab.models.card import Calibration, DetectorConfig
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -140,9 +141,7 @@ class _Judged:
 
     def scores(self, detector: Detector) -> Floats:
         """As the detector gives them, in its own precision: what the threshold will be compared with."""
-        import torch
-
-        return detector.scores(torch.from_numpy(self.logits.astype(np.float32))).double().numpy()
+        return detector.scores(self.logits.astype(np.float32))
 
     def figures(self, detector: Detector) -> Figures:
         scores, config = self.scores(detector), detector.config

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import difflib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fauxlab.errors import LabError
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from fauxlab.models.card import AnyDetector
+
+DEFAULT_MODEL = "fauxlab"  # stands for the detector inside the package
+PACKAGED = Path(__file__).parents[1] / "weights" / "detector"
 
 # Name → class in `detectors` or `gans`.
 DETECTORS = {"inception": "InceptionDetector", "report-cnn": "ReportCNN", "trace": "TraceNet"}
@@ -24,6 +30,36 @@ GANS = {
 def list_models() -> list[str]:
     """Names that `create_detector` and `create_gan` take."""
     return sorted([*DETECTORS, *GANS])
+
+
+def open_detector(model: str | Path) -> AnyDetector:
+    """The detector in a bundle's folder, or DEFAULT_MODEL, the one that comes with the package.
+
+    A `model.onnx` is run by onnxruntime, without torch; where there is none, torch runs `model.safetensors`. Raises
+    LabError when the model is missing or damaged, or needs torch where that is not installed.
+    """
+    from fauxlab.models.card import GRAPH, DetectorConfig, read_config
+
+    folder = Path(model)
+    if str(model) == DEFAULT_MODEL:
+        folder = PACKAGED
+        if not folder.is_dir():
+            raise LabError("this fauxlab came without a detector; train one and name it, as --model runs/<name>/best")
+    if (folder / GRAPH).is_file():
+        from fauxlab.models.onnx import OnnxDetector
+
+        return OnnxDetector.from_pretrained(folder)
+    try:
+        from fauxlab.models.bundle import Detector
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("fauxlab"):
+            raise
+        read_config(folder, DetectorConfig, "detector")  # a folder that is no model comes first
+        raise LabError(
+            f"the model in {folder} needs the package {error.name}: pip install 'fauxlab[train]'; or run "
+            "`fauxlab export` on it where that is installed, and use what it writes"
+        ) from None
+    return Detector.from_pretrained(folder)
 
 
 def create_detector(name: str, size: int, /, **options: Any) -> nn.Module:

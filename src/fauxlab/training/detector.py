@@ -25,7 +25,8 @@ from fauxlab.errors import LabError
 from fauxlab.evaluation.detection import Counts, auc, predict_logits
 from fauxlab.evaluation.features import load_pretrained
 from fauxlab.models import create_detector
-from fauxlab.models.bundle import Detector, DetectorConfig, Preprocessing
+from fauxlab.models.bundle import Detector
+from fauxlab.models.card import DetectorConfig, Preprocessing
 from fauxlab.models.detectors import InceptionDetector
 from fauxlab.training.average import update_average
 from fauxlab.training.batches import draw_batch, pixel_source

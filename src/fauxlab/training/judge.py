@@ -16,7 +16,8 @@ from fauxlab.data.marking import Mark, grid, save_png
 from fauxlab.evaluation.detection import predict_logits, to_input
 from fauxlab.evaluation.features import extract, load_features
 from fauxlab.evaluation.generation import evaluate_generator, load_reference, measure
-from fauxlab.models.bundle import Generator, GeneratorConfig
+from fauxlab.models.bundle import Generator
+from fauxlab.models.card import GeneratorConfig
 from fauxlab.training.guard import Signals
 
 if TYPE_CHECKING:

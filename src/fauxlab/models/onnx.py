@@ -1,0 +1,133 @@
+"""Detectors as ONNX graphs: `fauxlab scan` runs them with onnxruntime, without torch."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fauxlab.errors import LabError
+from fauxlab.models.card import (
+    GRAPH,
+    DetectorConfig,
+    Judged,
+    Label,
+    first_line,
+    hash_bundle,
+    read_config,
+    to_floats,
+)
+
+if TYPE_CHECKING:
+    import onnxruntime
+    from numpy.typing import NDArray
+
+INPUT, OUTPUTS = "images", Judged._fields
+MAX_BYTES = 2**30
+# The key that every reference to a file beside the graph has; before it stands its length, 8, in one or more bytes.
+_OUTSIDE = re.compile(rb"[\x00\x08]location")
+
+
+@dataclass(frozen=True)
+class OnnxDetector:
+    """A detector's graph with all that is needed to use it, on the CPU. `hash` covers graph and config."""
+
+    session: onnxruntime.InferenceSession
+    config: DetectorConfig
+    hash: str = ""
+
+    @property
+    def size(self) -> int:
+        """Side of the input images in pixels."""
+        return self.config.preprocessing.size
+
+    def judge(self, pixels: NDArray[np.uint8]) -> Judged:
+        """Judge pictures uint8 [N, 3, size, size] RGB."""
+        return Judged(*self.session.run(OUTPUTS, {INPUT: to_floats(pixels)}))
+
+    def scores(self, logits: NDArray[np.float32]) -> NDArray[np.float64]:
+        """As of `DetectorConfig`."""
+        return self.config.scores(logits)
+
+    def decide(self, score: float) -> tuple[Label, bool]:
+        """As of `DetectorConfig`."""
+        return self.config.decide(score)
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path) -> OnnxDetector:
+        """Read a bundle with a `model.onnx`.
+
+        Raises LabError when a part is missing, damaged, needs other files, belongs to another config, or gives a grey
+        picture no finite logit, evidence and distance.
+        """
+        folder = Path(folder)
+        config = read_config(folder, DetectorConfig, "detector", GRAPH)
+        detector = cls(_open(folder / GRAPH), config, hash_bundle(folder, GRAPH))
+        try:
+            _check_constants(detector)
+            _check_outputs(detector)
+        except Exception as error:  # onnxruntime's own kinds derive from nothing narrower
+            raise _unusable(folder / GRAPH, first_line(error)) from None
+        return detector
+
+
+def _open(path: Path) -> onnxruntime.InferenceSession:
+    import onnxruntime
+
+    if path.stat().st_size > MAX_BYTES:
+        raise _unusable(path, f"above the limit of {MAX_BYTES:,} bytes")
+    content = path.read_bytes()
+    if _OUTSIDE.search(content):
+        raise _unusable(path, "it refers to other files")
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # what is wrong is raised; lines of the library's own would stand between ours
+    try:
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise _unusable(path, first_line(error)) from None
+
+
+def _check_constants(detector: OnnxDetector) -> None:
+    found = detector.session.get_modelmeta().custom_metadata_map
+    for key, value in constants(detector.config).items():
+        if found.get(key, value) != value:
+            raise ValueError(f"made for {key} {found[key]!r}, its config says {value!r}")
+
+
+def _check_outputs(detector: OnnxDetector) -> None:
+    inputs = {item.name: (item.type, item.shape[1:]) for item in detector.session.get_inputs()}
+    if inputs != {INPUT: ("tensor(float)", [3, detector.size, detector.size])}:
+        raise ValueError(f"its inputs are {inputs}, expected {INPUT}: float [N, 3, {detector.size}, {detector.size}]")
+    found = detector.judge(np.full((2, 3, detector.size, detector.size), 128, dtype=np.uint8))
+    forms = [part.ndim for part in found]
+    if forms != [1, 3, 1] or any(len(part) != 2 or part.dtype != np.float32 for part in found):
+        raise ValueError(f"its outputs have {forms} dimensions, expected logits [N], evidence [N, h, w], distance [N]")
+    if not all(np.isfinite(part).all() for part in found):
+        raise ValueError("a grey picture gets no finite score")
+
+
+def constants(config: DetectorConfig) -> dict[str, str]:
+    """What someone needs to use the graph without fauxlab, as its `metadata_props`."""
+    how, fit = config.preprocessing, config.calibration
+    return {
+        "architecture": config.architecture,
+        "size": str(how.size),
+        "crop": how.crop,
+        "resize": how.resize,
+        "input_range": f"{how.input_range[0]:g} {how.input_range[1]:g}",
+        "pipeline_version": str(how.pipeline_version),
+        "labels": " ".join(config.labels),
+        "threshold": repr(config.threshold),
+        "temperature": repr(1.0 if fit is None else fit.temperature),
+        "bias": repr(0.0 if fit is None else fit.bias),
+        "precision": config.precision,
+    }
+
+
+def _unusable(path: Path, reason: str) -> LabError:
+    # A graph's own names come back in reasons: nothing in them may reach the terminal as a control character.
+    shown = "".join(c if c.isprintable() else "?" for c in reason)
+    return LabError(f"{path} cannot be used ({shown}); fetch or export it again")
