@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from fauxlab.data.augment import AUGMENTATIONS, augment_some, colour, cutout, flip, translate
+from fauxlab.data.augment import AUGMENTATIONS, augment, augment_some, colour, cutout, flip, translate
 
 
 @pytest.fixture(autouse=True)
@@ -70,3 +70,15 @@ def test_share_of_augmented_images() -> None:
     assert touched == pytest.approx(0.3, abs=0.06)
     assert augment_some(images, ["colour"], 0.0) is images
     assert augment_some(images, [], 1.0) is images
+
+
+def test_tone_keeps_the_range_and_moves_grey_pictures_only_in_level() -> None:
+    torch.manual_seed(0)
+    grey = torch.full((64, 3, 4, 4), 0.1)
+    changed = augment(grey, ["tone"])
+    assert bool((changed.amax((1, 2, 3)) - changed.amin((1, 2, 3)) < 1e-6).all()), "no contrast, no colour to change"
+    level = changed[:, 0, 0, 0]
+    assert float(level.min()) >= 1.1 * 0.7 - 1 - 1e-6
+    assert float(level.max()) <= 1.1 * 1.3 - 1 + 1e-6
+    noise = torch.rand(64, 3, 8, 8) * 2 - 1
+    assert float(augment(noise, ["tone"]).abs().max()) <= 1

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from fauxlab.data.degrade import (
@@ -18,6 +19,7 @@ from fauxlab.data.degrade import (
     list_degradations,
     name_degradation,
     random_degradation,
+    random_squares,
 )
 from fauxlab.data.images import decode
 from fauxlab.errors import LabError
@@ -169,3 +171,18 @@ def test_random_degradation_encodes_most_pictures(picture: np.ndarray, monkeypat
 
 def test_an_empty_batch_stays_empty() -> None:
     assert degrade_batch(np.zeros((0, 3, 32, 32), dtype=np.uint8), []).shape == (0, 3, 32, 32)
+
+
+def test_random_squares_are_cut_out_or_resized() -> None:
+    images = torch.randint(256, (40, 3, 40, 48), dtype=torch.uint8)
+    cut = random_squares(images, 24, 0.0, np.arange(40))
+    windows = images.unfold(2, 24, 1).unfold(3, 24, 1)
+    assert all((windows[i] == cut[i][:, None, None]).all((0, 3, 4)).any() for i in range(40))
+    places = {tuple((windows[i] == cut[i][:, None, None]).all((0, 3, 4)).nonzero()[0].tolist()) for i in range(40)}
+    assert len(places) > 20
+    zoomed = random_squares(images, 24, 1.0, np.arange(40))
+    assert zoomed.shape == cut.shape
+    assert torch.equal(zoomed, random_squares(images, 24, 1.0, np.arange(40)))
+    # Noise loses contrast where it was shrunk.
+    assert float(zoomed.float().std()) < 0.95 * float(cut.float().std())
+    assert random_squares(images, 40, 1.0, np.arange(40)).shape == (40, 3, 40, 40), "at most what is there"

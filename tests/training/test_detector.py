@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +17,16 @@ import pytest
 import torch
 
 from fauxlab.config import Recipe, load_recipe
+from fauxlab.data.cache import load_images
 from fauxlab.data.manifest import Manifest
 from fauxlab.errors import LabError
+from fauxlab.evaluation.detection import to_input
 from fauxlab.models.bundle import Detector
+from fauxlab.training import batches
 from fauxlab.training import detector as training
 from fauxlab.training.detector import learning_rate, train_detector
 from fauxlab.training.run import Run
-from fauxlab.training.stages import epoch_order, plan_training, run_name
+from fauxlab.training.stages import epoch_order, plan_training, run_name, stage_order
 
 TINY = ["data.size=32", "model.options.widths=[8, 16]", "train.batch=8", "train.epochs=2"]
 
@@ -93,6 +97,89 @@ def test_balanced_epochs(small: Manifest) -> None:
         assert max(grain) - min(grain) <= 1, "each image once more only when all had their turn"
         np.testing.assert_array_equal(order, epoch_order(manifest, rows, balance, (0, 0, 0)))
         assert not np.array_equal(order, epoch_order(manifest, rows, balance, (0, 0, 1)))
+
+
+def test_balance_over_groups_takes_each_group_once_before_any_twice(small: Manifest) -> None:
+    # Two sources of reals, one of them three times as large; of one generator, a group that holds half of its images.
+    rows = []
+    for k, row in enumerate(small.rows):
+        if row.label == 0:
+            rows.append(replace(row, source="a" if k % 4 else "b", group=f"real-{k}"))
+        else:
+            rows.append(replace(row, group="big" if k % 2 else f"fake-{k}"))
+    manifest = replace(small, rows=tuple(rows))
+    order = epoch_order(manifest, np.arange(len(rows)), "group", (0, 0, 0))
+    labels = [manifest.rows[i].label for i in order]
+    assert labels == [i % 2 for i in range(len(order))]
+    sources = Counter(manifest.rows[i].source for i in order[::2])
+    assert abs(sources["a"] - sources["b"]) <= 1
+    for name in ("grain", "speckle"):
+        groups = Counter(manifest.rows[i].group for i in order if manifest.rows[i].generator == name)
+        assert max(groups.values()) - min(groups.values()) <= 1
+
+
+def test_replay_mixes_pairs_of_earlier_stages(small: Manifest) -> None:
+    sequential = recipe("report-unified", "train.balance=label", "train.replay=0.5")
+    first, second = plan_training(small, sequential).stages
+    assert not len(first.earlier)
+    assert set(second.earlier) == set(first.rows)
+    order = stage_order(small, second, sequential.train, 0, 1)
+    assert len(order) == len(second.rows)
+    assert [small.rows[i].label for i in order] == [k % 2 for k in range(len(order))]
+    old = sum(small.rows[i].generator == "grain" for i in order)
+    assert old == len(order) // 4, "half of the fakes"
+    np.testing.assert_array_equal(order, stage_order(small, second, sequential.train, 0, 1))
+
+
+def test_a_batch_is_cut_blended_and_degraded(small: Manifest) -> None:
+    images = load_images(small, 64)
+    pixels = batches.pixel_source(images, torch.device("cpu"))
+    labels = torch.from_numpy(images.manifest.labels).float()
+    rows = np.flatnonzero(images.manifest.labels == 1)[:16]
+    rows = np.concatenate([rows, np.flatnonzero(images.manifest.labels == 0)[:16]])
+
+    def draw(*overrides: str) -> tuple[torch.Tensor, torch.Tensor]:
+        torch.manual_seed(0)
+        return batches.draw_batch(pixels, labels, rows, recipe("unified-joint", "train.augment=[]", *overrides).train)
+
+    plain, targets = draw()
+    assert torch.equal(plain, to_input(pixels(rows)))
+    assert targets.tolist() == [1.0] * 16 + [0.0] * 16
+    cut, _ = draw("train.crop=48")
+    assert cut.shape == (32, 3, 48, 48)
+    windows = plain.unfold(2, 48, 1).unfold(3, 48, 1)  # [n, 3, 17, 17, 48, 48]
+    assert all((windows[i] == cut[i][:, None, None]).all((0, 3, 4)).any() for i in range(32)), "at their own resolution"
+    blended, same = draw("train.blend=1")
+    assert torch.equal(same, targets)
+    assert torch.equal(blended[16:], plain[16:]), "reals stay as they are"
+    near = (blended[:16, None] - plain[None, 16:]).abs().mean((2, 3, 4))
+    assert bool((near.min(1).values < 0.2).all()), "every fake is now a real, a little changed"
+    some, _ = draw("train.augment=degrade", "train.degrade_p=0.5")
+    changed = (some != plain).flatten(1).any(1).sum()
+    assert 8 <= changed <= 24
+
+
+@pytest.mark.parametrize(
+    ("name", "crop", "message"), [("trace", 65, "more than data.size"), ("report-cnn", 32, "only")]
+)
+def test_squares_that_cannot_be(small: Manifest, tmp_path: Path, name: str, crop: int, message: str) -> None:
+    asked = load_recipe("unified-joint", [f"model.name={name}", "data.size=64", f"train.crop={crop}"])
+    with pytest.raises(LabError, match=message):
+        train_detector(small, asked, tmp_path)
+
+
+def test_averaged_weights_are_what_is_released_and_resumed(small: Manifest, tmp_path: Path) -> None:
+    asked = recipe("unified-joint", "train.ema=0.1", "evaluate.select=last")
+    whole = train_detector(small, asked, tmp_path / "whole")
+    train_detector(small, asked, tmp_path / "cut", max_minutes=0)
+    cut = train_detector(small, asked, tmp_path / "cut", resume=True)
+    saved = whole.load_checkpoint()
+    assert saved is not None
+    released = whole.model.model.state_dict()
+    assert all(torch.equal(released[name], tensor) for name, tensor in cut.model.model.state_dict().items())
+    weights = next(name for name, tensor in released.items() if tensor.is_floating_point())
+    assert not torch.equal(saved["model"][weights], saved["average"][weights])
+    assert torch.equal(released[weights], saved["average"][weights])
 
 
 def test_cosine_falls_from_full_to_nothing() -> None:
@@ -216,7 +303,7 @@ def test_nan_loss_names_the_batch_and_keeps_the_checkpoint(
         calls += 1
         return images * float("nan") if calls == poisoned + 1 else images
 
-    monkeypatch.setattr(training, "augment", broken)
+    monkeypatch.setattr(batches, "augment", broken)
     with pytest.raises(LabError, match=f"nan at step {poisoned}") as caught:
         train_detector(small, recipe(), tmp_path)
     run = Run(tmp_path / "unified-joint")
@@ -235,7 +322,9 @@ def test_nan_loss_names_the_batch_and_keeps_the_checkpoint(
 SCRIPT = """
 import sys
 from fauxlab.config import load_recipe
+from fauxlab.data.cache import load_images
 from fauxlab.data.manifest import Manifest
+from fauxlab.training import batches
 from fauxlab.training import detector as training
 training.LOG_EVERY, training.CHECKPOINT_SECONDS = 1, 0
 manifest, out, name, *overrides = sys.argv[1:]
@@ -273,7 +362,9 @@ import numpy as np, torch
 from accelerate import Accelerator
 from fauxlab.config import load_recipe
 from fauxlab.data.cache import load_images
+from fauxlab.data.cache import load_images
 from fauxlab.data.manifest import Manifest
+from fauxlab.training import batches
 from fauxlab.training import detector as training
 training.LOG_EVERY = 1
 manifest, out, name, *overrides = sys.argv[1:]
