@@ -47,6 +47,8 @@ class Hub:
         self.cuts: dict[str, list[int]] = {}  # file → bytes after which a transfer ends, one after the other
         self.stall: dict[str, int] = {}  # file → bytes after which a transfer stands still
         self.sent: list[tuple[str, int, int]] = []  # file, from, bytes
+        self.cdn = url  # where files lie: on the real hub, another machine
+        self.tokens: list[tuple[str, str | None]] = []  # first folder of what was asked for, Authorization
 
     def describe(self) -> bytes:
         siblings = [
@@ -75,6 +77,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path = unquote(urlsplit(self.path).path)
+        self.hub.tokens.append((path.split("/")[1], self.headers.get("Authorization")))
         repo, place = self.hub.repo, f"/datasets/{self.hub.repo}/resolve/{REVISION}/"
         if path == f"/api/datasets/{repo}":
             if repo in self.hub.status:
@@ -85,7 +88,7 @@ class Handler(BaseHTTPRequestHandler):
             if name in self.hub.status:
                 self.answer(self.hub.status[name], b"")
             else:
-                self.answer(302, b"", Location=f"/cdn/{name}".replace("+", "%2B"))
+                self.answer(302, b"", Location=f"{self.hub.cdn}/cdn/{name}".replace("+", "%2B"))
         elif path.startswith("/cdn/"):
             self.send_file(path.removeprefix("/cdn/"))
         else:
@@ -128,6 +131,8 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
     monkeypatch.setattr(constants, "ENDPOINT", made.url)
     template = made.url + "/{repo_id}/resolve/{revision}/{filename}"
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    # Old versions hold a copy there.
+    monkeypatch.setattr("huggingface_hub.file_download.HUGGINGFACE_CO_URL_TEMPLATE", template, raising=False)
     monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 1000)
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_IMPLICIT_TOKEN", True)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
@@ -271,6 +276,21 @@ def test_a_wrong_checksum_leaves_nothing(deepfakeface: Hub, tmp_path: Path) -> N
     deepfakeface.stated.clear()
     accepted("deepfakeface", tmp_path, only=["wiki"])
     assert (tmp_path / "wiki.zip").is_file()
+
+
+def test_a_hash_that_is_none(deepfakeface: Hub, tmp_path: Path) -> None:
+    deepfakeface.stated["wiki.zip"] = "../../elsewhere"
+    assert "states no SHA-256 of wiki.zip" in refusal("deepfakeface", tmp_path)
+
+
+def test_a_login_stays_with_the_hub(deepfakeface: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_IMPLICIT_TOKEN", False)
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
+    deepfakeface.cdn = deepfakeface.url.replace("127.0.0.1", "localhost")
+    accepted("deepfakeface", tmp_path, only=["wiki"])
+    assert set(deepfakeface.tokens) >= {("datasets", "Bearer hf_secret"), ("cdn", None)}
+    assert ("cdn", "Bearer hf_secret") not in deepfakeface.tokens
 
 
 @pytest.mark.parametrize(

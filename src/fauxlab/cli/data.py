@@ -89,7 +89,7 @@ def toyfaces(
 
 @app.command("fetch")
 def fetch(
-    name: Annotated[Fetchable, typer.Argument(metavar="deepfakeface|celeba")],
+    name: Annotated[Fetchable, typer.Argument(metavar="NAME")],
     accept_license: Annotated[bool, typer.Option("--accept-license", help="you have read the terms and agree")] = False,
     out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="[default: data/NAME]")] = None,
     only: Annotated[str, typer.Option(metavar="PART,…", help="as wiki,text2img or valid [default: all]")] = "",

@@ -57,7 +57,7 @@ def list_files(repo: str, pattern: str, parts: Sequence[str]) -> list[HubFile]:
         match = re.fullmatch(pattern, sibling.rfilename)
         if not match or match[1] not in parts:
             continue
-        if sibling.lfs is None or info.sha is None:
+        if sibling.lfs is None or info.sha is None or not re.fullmatch("[0-9a-f]{64}", sibling.lfs.sha256):
             raise LabError(
                 f"the hub states no SHA-256 of {show(sibling.rfilename)}, so it could not be checked; "
                 f"see {data_page(repo)}"
