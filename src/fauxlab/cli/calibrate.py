@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,9 +12,6 @@ from fauxlab.errors import LabError
 from fauxlab.progress import count_images
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from fauxlab.evaluation.recalibration import Calibrated
 
 
@@ -32,9 +28,10 @@ def calibrate(
     ] = None,
     figure: Annotated[Path | None, typer.Option(metavar="FILE", help="write a reliability diagram (PNG)")] = None,
 ) -> None:
-    """Fit scores, threshold and uncertain band on the calibration split; print them before and after."""
+    """Fit scores, threshold, uncertain band and what is typical on the calibration split; print before and after."""
     from fauxlab.data.manifest import Manifest
     from fauxlab.evaluation.recalibration import calibrate
+    from fauxlab.evaluation.typicality import degrade_repeatably
     from fauxlab.models.bundle import Detector
     from fauxlab.models.card import CONFIG
 
@@ -45,21 +42,12 @@ def calibrate(
     data = Manifest.load(manifest)
     detector = Detector.from_pretrained(model)
     with count_images("judging") as advance:
-        found = calibrate(detector, data, fpr, alpha, _degrade if degraded else None, advance)
+        found = calibrate(detector, data, fpr, alpha, degrade_repeatably if degraded else None, advance)
     saved = found.detector.save_pretrained(folder)
     if figure:
         _save_figure(found, figure)
     print(found.table())
     say(f"wrote {folder}: model hash {saved.hash}")
-
-
-def _degrade(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A random degradation that is the same whenever the same picture comes."""
-    import numpy as np
-
-    from fauxlab.data.degrade import random_degradation
-
-    return random_degradation(pixels, np.random.default_rng(zlib.crc32(pixels.tobytes())))
 
 
 def _save_figure(found: Calibrated, path: Path) -> None:

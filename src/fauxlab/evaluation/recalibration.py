@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,12 +19,14 @@ from fauxlab.evaluation.calibration import (
     reliability,
     threshold_at_fpr,
 )
-from fauxlab.evaluation.detection import check_pipeline, expected_calibration_error, predict_logits
+from fauxlab.evaluation.detection import check_pipeline, expected_calibration_error
+from fauxlab.evaluation.typicality import fit_typicality, keeps_distances
 from fauxlab.models.bundle import Detector
 from fauxlab.models.card import Calibration, DetectorConfig
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from torch import nn
 
     from fauxlab.data.cache import ImageArray
     from fauxlab.data.manifest import Manifest
@@ -49,6 +51,7 @@ class Figures:
     called_real: dict[str, float]
     uncertain: tuple[float, float]  # of the reals, of the fakes
     wrong: tuple[float, float]  # certain and wrong: of the reals, of the fakes
+    refused: tuple[float, float] | None  # beyond the limit of what is typical: of the reals, of the fakes
 
 
 @dataclass(frozen=True)
@@ -78,14 +81,16 @@ def calibrate(
     """Fit all of it on the manifest's calibration split, and measure before and after there and on the test split.
 
     The band is widened to hold the threshold, so that no certain label contradicts it; a threshold below the band is
-    raised to it, which costs no more than `alpha` of the fakes and saves false alarms. `degrade` takes one picture,
-    uint8 [3, size, size], and gives it changed: fitted and measured are then the changed pictures. `progress` is called
-    with the number of images just judged. Raises LabError when the split has too few pictures of a class or source.
+    raised to it, which costs no more than `alpha` of the fakes and saves false alarms. Where the network keeps
+    distances, what is typical is fitted first (`fit_typicality`). `degrade` takes one picture, uint8 [3, size, size],
+    and gives it changed: fitted and measured are then the changed pictures. `progress` is called with the number of
+    images just judged. Raises LabError when the split has too few pictures of a class or source.
     """
     check_pipeline(detector)
     splits = {name: manifest.in_split(name) for name in ("calibration", "test")}
     if not len(splits["calibration"]):
         raise LabError("the manifest's calibration split is empty; split it again with `fauxlab data index`")
+    before, detector = detector, _with_typicality(detector, splits["calibration"], degrade, progress)
     judged = {name: _Judged.of(detector, part, degrade, progress) for name, part in splits.items() if len(part)}
     fitted = judged["calibration"]
     fit = fit_calibration(fitted.logits, fitted.labels, groups=fitted.groups.tolist())
@@ -103,7 +108,7 @@ def calibrate(
             "n_real": dict(Counter(fitted.names[real].tolist())),
             "n_fake": dict(Counter(fitted.names[~real].tolist())),
             "degraded": degrade is not None,
-            "ece_before": fitted.figures(detector).ece,
+            "ece_before": fitted.figures(before).ece,
             "ece_after": fitted.figures(_with(detector, fit, threshold)).ece,
             "data_hash": fitted.data_hash,
         }
@@ -111,16 +116,18 @@ def calibrate(
     found = _with(detector, fit, threshold)
     return Calibrated(
         found,
-        {name: (part.figures(detector), part.figures(found)) for name, part in judged.items()},
-        {name: (part.reliability(detector), part.reliability(found)) for name, part in judged.items()},
+        {name: (part.figures(before), part.figures(found)) for name, part in judged.items()},
+        {name: (part.reliability(before), part.reliability(found)) for name, part in judged.items()},
     )
 
 
 @dataclass(frozen=True)
 class _Judged:
-    """A split's logits float64 [N] beside what is known of its pictures."""
+    """A split's logits and distances, float64 [N], beside what is known of its pictures."""
 
     logits: Floats
+    distances: Floats
+    network: nn.Module  # that gave both
     labels: NDArray[np.int64]
     names: NDArray[np.str_]  # source of a real, generator of a fake
     groups: NDArray[np.str_]
@@ -134,10 +141,10 @@ class _Judged:
 
         images = load_images(part, detector.size)
         part = images.manifest
-        logits = _predict(detector, images, degrade, progress).astype(np.float64)
+        logits, distances = _predict(detector, images, degrade, progress)
         names = np.array([row.generator if row.label else row.source for row in part.rows])
         groups = np.array([row.group for row in part.rows])
-        return cls(logits, part.labels, names, groups, part.data_hash)
+        return cls(logits, distances, detector.model, part.labels, names, groups, part.data_hash)
 
     def scores(self, detector: Detector) -> Floats:
         """As the detector gives them, in its own precision: what the threshold will be compared with."""
@@ -148,6 +155,10 @@ class _Judged:
         decisions = [detector.decide(score) for score in scores.tolist()]
         called = np.array([label == "fake" for label, _ in decisions])
         unsure = np.array([uncertain for _, uncertain in decisions])
+        refused = None
+        if config.typicality and detector.model is self.network:  # an older fit would have given other distances
+            odd = np.array([not config.typical(distance) for distance in self.distances.tolist()])
+            refused = (_mean(odd[self.labels == 0]), _mean(odd[self.labels == 1]))
         weights = balanced(self.labels)
         fit = config.calibration or Calibration(temperature=1, bias=0)
         classes = [self.labels == 0, self.labels == 1]
@@ -164,26 +175,35 @@ class _Judged:
             called_real={name: _mean(~called[keep & classes[1]]) for name, keep in fakes.items()},
             uncertain=(_mean(unsure[classes[0]]), _mean(unsure[classes[1]])),
             wrong=(_mean(wrong[classes[0]]), _mean(wrong[classes[1]])),
+            refused=refused,
         )
 
     def reliability(self, detector: Detector) -> list[Bin]:
         return reliability(self.labels, self.scores(detector), weights=balanced(self.labels))
 
 
+def _with_typicality(
+    detector: Detector, part: Manifest, degrade: Degrade | None, progress: Callable[[int], None] | None
+) -> Detector:
+    from fauxlab.data.cache import load_images
+
+    if not keeps_distances(detector):
+        return detector
+    return fit_typicality(detector, load_images(part, detector.size), degrade, progress=progress)
+
+
 def _predict(
     detector: Detector, images: ImageArray, degrade: Degrade | None, progress: Callable[[int], None] | None
-) -> NDArray[np.float32]:
-    found = []
+) -> tuple[Floats, Floats]:
+    logits, distances = [], []
     for start in range(0, len(images), BATCH):
-        rows = np.arange(start, min(start + BATCH, len(images)))
-        pixels = images.take(rows)
-        if degrade:
-            pixels = np.stack([degrade(picture) for picture in pixels])
-        part = replace(images, pixels=pixels, slots=np.arange(len(rows)))
-        found.append(predict_logits(detector.model, part, part.slots))
+        pixels = images.take(np.arange(start, min(start + BATCH, len(images))))
+        found = detector.judge(np.stack([degrade(picture) for picture in pixels]) if degrade else pixels)
+        logits.append(found.logits.astype(np.float64))
+        distances.append(found.distance.astype(np.float64))
         if progress:
-            progress(len(rows))
-    return np.concatenate(found)
+            progress(len(pixels))
+    return np.concatenate(logits), np.concatenate(distances)
 
 
 def _with(detector: Detector, fit: Calibration, threshold: float) -> Detector:
@@ -210,6 +230,10 @@ def _block(split: str, before: Figures, after: Figures) -> str:
     for k, (kind, n) in enumerate((("reals", n_real), ("fakes", n_fake))):
         rows.append((f"{kind} uncertain", n, [f"{x.uncertain[k]:.1%}" for x in pair]))
         rows.append((f"{kind} certain and wrong", n, [f"{x.wrong[k]:.1%}" for x in pair]))
+        if after.refused:
+            rows.append(
+                (f"{kind} refused as odd", n, ["n/a" if x.refused is None else f"{x.refused[k]:.1%}" for x in pair])
+            )
     head = f"{split}: {n_real:,} real, {n_fake:,} fake"
     lines = [f"{head:<44}{'N':>7}{'before':>16}{'after':>16}"]
     return "\n".join([*lines, *(f"  {name:<42}{n:>7}{old:>16}{new:>16}" for name, n, (old, new) in rows)])

@@ -63,6 +63,10 @@ class Detector:
         """As of `DetectorConfig`."""
         return self.config.decide(score)
 
+    def typical(self, distance: float) -> bool:
+        """As of `DetectorConfig`."""
+        return self.config.typical(distance)
+
     def save_pretrained(self, folder: str | Path) -> Detector:
         """Write the bundle, whole or not at all, replacing an older one; returns the detector with its hash."""
         return Detector(self.model, self.config, _save(self.model, self.config, Path(folder)))

@@ -107,6 +107,18 @@ class Calibration(BaseModel):
         return self
 
 
+class Typicality(BaseModel):
+    """The distance up to which a picture is like those that the detector was made for; beyond, it cannot tell.
+
+    At most `rate` of new pictures like the `n` that it was fitted on, as they are or degraded, lie beyond.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    limit: float = Field(ge=0, allow_inf_nan=False)
+    rate: Rate
+    n: PositiveInt
+
+
 class Preprocessing(BaseModel):
     """How a picture becomes the network's input; training and use share it."""
 
@@ -131,6 +143,7 @@ class DetectorConfig(BaseModel):
     labels: tuple[Literal["real"], Literal["fake"]] = ("real", "fake")
     threshold: float = Field(0.5, ge=0, le=1)
     calibration: Calibration | None = None
+    typicality: Typicality | None = None
     training: dict[str, Any] = {}
     metrics: dict[str, Any] = {}
 
@@ -153,6 +166,10 @@ class DetectorConfig(BaseModel):
         band = None if self.calibration is None else self.calibration.band
         label: Label = "fake" if score >= self.threshold else "real"
         return label, band is not None and band[0] <= score < band[1]
+
+    def typical(self, distance: float) -> bool:
+        """Whether a picture at this distance is one that the detector can judge; True where no limit is known."""
+        return self.typicality is None or distance <= self.typicality.limit
 
 
 class GeneratorConfig(BaseModel):
@@ -235,6 +252,7 @@ def first_line(error: Exception) -> str:
 def _detector_card(config: DetectorConfig, found: str) -> str:
     calibrated = "calibrated" if config.calibration else "not calibrated: a raw sigmoid, no probability"
     told = "" if config.calibration is None else _describe_calibration(config.calibration, config.threshold)
+    told += "" if config.typicality is None else _describe_typicality(config.typicality)
     return f"""# {config.architecture}: is this face photo real or generated?
 
 Model hash `{found}`. Input: RGB, centre square, {config.preprocessing.size}×{config.preprocessing.size} pixels, in
@@ -270,6 +288,13 @@ def _describe_calibration(fit: Calibration, threshold: float) -> str:
         state = "degraded at random" if fit.degraded else "as they are"
         lines.append(f"Fitted on {', '.join(parts)}, {state}:\nthis holds for pictures like these and no others.")
     return "\n".join(lines) + "\n\n"
+
+
+def _describe_typicality(fit: Typicality) -> str:
+    return (
+        f"Of a picture whose distance is above {fit.limit:.4g} the model cannot tell: it is unlike those that it was\n"
+        f"made for. Of faces like the {fit.n} that this was fitted on, at most {fit.rate:.3g} lie beyond.\n\n"
+    )
 
 
 def _generator_card(config: GeneratorConfig, found: str) -> str:

@@ -1,0 +1,152 @@
+"""What is typical: the fit against sums done by hand, the limit's promise, and odd pictures told from those fitted."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from fauxlab import cli
+from fauxlab.data.cache import load_images
+from fauxlab.data.images import PIPELINE_VERSION
+from fauxlab.data.manifest import Manifest
+from fauxlab.data.oddities import odd_picture
+from fauxlab.errors import LabError
+from fauxlab.evaluation.recalibration import calibrate
+from fauxlab.evaluation.typicality import (
+    degrade_repeatably,
+    describe_images,
+    fit_gaussian,
+    fit_limit,
+    fit_typicality,
+)
+from fauxlab.models import create_detector
+from fauxlab.models.bundle import Detector
+from fauxlab.models.card import DetectorConfig, Preprocessing
+
+
+@pytest.fixture
+def detector() -> Detector:
+    """A small network of random weights: its features tell pages and flat colours from soft pictures all the same."""
+    torch.manual_seed(0)
+    options = {"widths": [8, 16], "blocks": [1, 1], "stem": 8}
+    preparation = Preprocessing(size=32, pipeline_version=PIPELINE_VERSION)
+    config = DetectorConfig(architecture="trace", options=options, preprocessing=preparation)
+    return Detector(create_detector("trace", 32, **options).eval(), config)
+
+
+@pytest.fixture
+def halves(small: Manifest) -> Manifest:
+    return small.split(0, (0, 0, 0.5, 0.5))
+
+
+def test_distances_are_those_of_the_shrunk_covariance() -> None:
+    rng = np.random.default_rng(0)
+    features = rng.standard_normal((400, 3)) * [1, 5, 0.2] + [5, 0, -1]
+    features[:, 1] += 3 * features[:, 0]
+    fit = fit_gaussian(features)
+    assert np.mean(fit.distances(features) ** 2) == pytest.approx(1)
+
+    from sklearn.covariance import LedoitWolf
+
+    reference = LedoitWolf().fit((features - features.mean(0)) / features.std(0))
+    squared = reference.mahalanobis((features - features.mean(0)) / features.std(0))
+    np.testing.assert_allclose(fit.distances(features) ** 2, squared / squared.mean(), rtol=1e-6)
+
+
+def test_few_and_constant_features_give_finite_distances() -> None:
+    rng = np.random.default_rng(0)
+    features = np.hstack([rng.standard_normal((5, 40)), np.zeros((5, 2))])
+    fit = fit_gaussian(features)
+    assert np.isfinite(fit.root).all()
+    odd = features[:1].copy()
+    odd[0, -1] = 1  # a channel that never fired
+    assert fit.distances(odd)[0] > 3 * fit.distances(features).max()
+    assert np.isfinite(fit_gaussian(np.ones((4, 3))).distances(np.ones((2, 3)))).all()
+
+
+def test_at_most_the_rate_of_new_groups_lies_beyond() -> None:
+    beyond = []
+    for seed in range(40):
+        features = np.random.default_rng(seed).standard_normal((500, 4))
+        limit, promised = fit_limit(features[:300], np.array([str(i) for i in range(300)]), 0.05)
+        assert promised == 0.05
+        beyond.append(np.mean(fit_gaussian(features[:300]).distances(features[300:]) > limit))
+    assert np.mean(beyond) == pytest.approx(0.05, abs=0.012)
+
+
+def test_limits_are_order_statistics_of_groups() -> None:
+    features = np.random.default_rng(0).standard_normal((60, 2))
+    groups = np.repeat([str(i) for i in range(20)], 3)
+    # Of 20 groups 1 % promises nothing: the limit is the largest distance, the promise 1 / 21.
+    assert fit_limit(features, groups, 0.01)[1] == pytest.approx(1 / 21)
+    # At .1, .1 · 21 - 1 = 1.1 votes may lie beyond: three pictures of one group are one vote.
+    highest, limit = fit_limit(features, groups, 0.01)[0], fit_limit(features, groups, 0.1)[0]
+    assert limit < highest
+    with pytest.raises(LabError, match="one group"):
+        fit_limit(features, np.repeat("a", 60))
+    with pytest.raises(LabError, match="rate 1"):
+        fit_limit(features, groups, 1)
+
+
+def test_odd_pictures_lie_beyond_and_the_fitted_within(detector: Detector, halves: Manifest) -> None:
+    images = load_images(halves.calibration, 32)
+    seen: list[int] = []
+    found = fit_typicality(detector, images, rate=0.05, progress=seen.append)
+    assert sum(seen) == len(images)
+    told = found.config.typicality
+    assert told is not None
+    assert (told.rate, told.n) == (0.05, 60)
+    assert detector.config.typicality is None
+    assert not detector.judge(images.take(np.arange(4))).distance.any(), "the network that was given is left alone"
+
+    test = load_images(halves.test, 32)
+    pixels = test.take(np.arange(len(test)))
+    changed = np.stack([degrade_repeatably(picture) for picture in pixels])
+    for pictures in (pixels, changed):
+        refused = [not found.typical(distance) for distance in found.judge(pictures).distance.tolist()]
+        assert np.mean(refused) <= 0.15
+    for kind in ("flat", "gradient", "drawing", "interface"):
+        odd = np.stack([odd_picture(kind, 32, seed) for seed in range(20)])
+        refused = [not found.typical(distance) for distance in found.judge(odd).distance.tolist()]
+        assert np.mean(refused) >= 0.8, kind
+    features = describe_images(detector, images, degrade_repeatably)
+    np.testing.assert_allclose(
+        fit_gaussian(features).distances(features[:60]), found.judge(images.take(np.arange(60))).distance, rtol=1e-3
+    )
+
+
+def test_a_detector_without_a_limit_finds_all_typical(detector: Detector, halves: Manifest) -> None:
+    assert detector.typical(1e9)
+    plain = Detector(create_detector("report-cnn", 32).eval(), detector.config.model_copy(update={"options": {}}))
+    with pytest.raises(LabError, match="keeps no distances"):
+        fit_typicality(plain, load_images(halves.calibration, 32))
+
+
+def test_calibration_fits_it_too_and_the_bundle_keeps_it(
+    detector: Detector, halves: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = calibrate(detector, halves, 0.1, 0.2)
+    assert found.figures["test"][0].refused is None
+    refused = found.figures["test"][1].refused
+    assert refused is not None
+    assert max(refused) <= 0.1
+    assert "reals refused as odd" in found.table()
+    again = calibrate(found.detector, halves, 0.1, 0.2)
+    assert again.detector.config.typicality == found.detector.config.typicality
+
+    detector.save_pretrained(tmp_path / "best")
+    halves.save(tmp_path / "manifest.csv")
+    command = ["fauxlab", "detector", "calibrate", str(tmp_path / "best"), str(tmp_path / "manifest.csv")]
+    monkeypatch.setattr(sys, "argv", [*command, "--fpr", "0.1", "--alpha", "0.2"])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert stop.value.code in (0, None)
+    loaded = Detector.from_pretrained(tmp_path / "best-calibrated")
+    assert loaded.config.typicality == found.detector.config.typicality
+    odd = np.stack([odd_picture("noise", 32, 0), odd_picture("checkerboard", 32, 0)])
+    np.testing.assert_allclose(loaded.judge(odd).distance, found.detector.judge(odd).distance, rtol=1e-5)
+    assert "the model cannot tell" in (tmp_path / "best-calibrated" / "README.md").read_text()
