@@ -14,7 +14,7 @@ import threading
 
 import typer
 
-from fauxlab.cli import data, detector, experiments, gan, lists, scan
+from fauxlab.cli import data, detector, experiments, export, gan, lists, scan
 from fauxlab.cli.common import INTERRUPTED, say
 from fauxlab.errors import LabError
 
@@ -46,7 +46,7 @@ def doctor() -> None:
     print(f"{'cache':<12}{folder} ({stored / 2**30:.2f} GiB used, {free / 2**30:.0f} GiB free)")
 
 
-for command in (experiments.demo, experiments.reproduce, scan.scan):
+for command in (experiments.demo, experiments.reproduce, scan.scan, export.export):
     app.command()(command)
 app.add_typer(data.app, name="data")
 app.add_typer(detector.app, name="detector")
@@ -71,7 +71,8 @@ def main() -> None:
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("fauxlab"):
             raise
-        say(f"error: this needs the package {error.name}; pip install 'fauxlab[train]'")
+        extra = "export" if error.name == "onnx" else "train"
+        say(f"error: this needs the package {error.name}; pip install 'fauxlab[{extra}]'")
         sys.exit(1)
     except Exception as error:
         if interrupted.is_set():  # Ctrl-C while a package was importing comes out as whatever that package makes of it

@@ -1,9 +1,9 @@
-"""Detectors as ONNX graphs: `fauxlab scan` runs them with onnxruntime, without torch."""
+"""Detectors as ONNX graphs: exported from torch, and run by onnxruntime without it."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,9 @@ import numpy as np
 
 from fauxlab.errors import LabError
 from fauxlab.models.card import (
+    CONFIG,
     GRAPH,
+    WEIGHTS,
     DetectorConfig,
     Judged,
     Label,
@@ -19,14 +21,18 @@ from fauxlab.models.card import (
     hash_bundle,
     read_config,
     to_floats,
+    write_bundle,
 )
 
 if TYPE_CHECKING:
     import onnxruntime
     from numpy.typing import NDArray
 
+    from fauxlab.models.bundle import Detector
+
 INPUT, OUTPUTS = "images", Judged._fields
 MAX_BYTES = 2**30
+TOLERANCE = 1e-4  # between torch and onnxruntime, of the largest number or of 1
 # The key that every reference to a file beside the graph has; before it stands its length, 8, in one or more bytes.
 _OUTSIDE = re.compile(rb"[\x00\x08]location")
 
@@ -63,31 +69,67 @@ class OnnxDetector:
         Raises LabError when a part is missing, damaged, needs other files, belongs to another config, or gives a grey
         picture no finite logit, evidence and distance.
         """
-        folder = Path(folder)
-        config = read_config(folder, DetectorConfig, "detector", GRAPH)
-        detector = cls(_open(folder / GRAPH), config, hash_bundle(folder, GRAPH))
+        path = Path(folder) / GRAPH
+        config = read_config(path.parent, DetectorConfig, "detector", GRAPH)
         try:
-            _check_constants(detector)
-            _check_outputs(detector)
+            if path.stat().st_size > MAX_BYTES:
+                raise ValueError(f"above the limit of {MAX_BYTES:,} bytes")
+            return replace(_start(path.read_bytes(), config), hash=hash_bundle(path.parent, GRAPH))
         except Exception as error:  # onnxruntime's own kinds derive from nothing narrower
-            raise _unusable(folder / GRAPH, first_line(error)) from None
-        return detector
+            # A graph's own names come back in reasons: nothing in them may reach the terminal as a control character.
+            reason = "".join(c if c.isprintable() else "?" for c in first_line(error))
+            raise LabError(f"{path} cannot be used ({reason}); fetch or export it again") from None
 
 
-def _open(path: Path) -> onnxruntime.InferenceSession:
+def export_onnx(detector: Detector, folder: str | Path, pictures: NDArray[np.uint8] | None = None) -> OnnxDetector:
+    """Write a bundle with a `model.onnx` in place of weights for torch, replacing an older one of that kind.
+
+    The graph takes `images`, float32 [N, 3, size, size] in [-1, 1], and gives logits [N], evidence [N, h, w] and
+    distance [N]; `constants` are its metadata. With `pictures`, uint8 [M, 3, size, size] like those that it will
+    judge, its convolutions count in 8-bit integers, scaled by what these pictures bring about. Raises LabError where
+    the folder holds something else, or where the graph does not give what torch gives, in single precision.
+    """
+    from fauxlab.models import export
+
+    folder = Path(folder)
+    if folder.exists() and not ((folder / CONFIG).is_file() and not (folder / WEIGHTS).exists()):
+        raise LabError(f"{folder} is there and is no exported model; name another folder")
+    training = {**detector.config.training, "exported_from": detector.hash}
+    config = detector.config.model_copy(update={"training": training})
+    content = export.trace_graph(detector.model, detector.size)
+    _compare(detector, _start(content, config))
+    if pictures is not None:
+        content = export.quantise(content, pictures)
+        config = config.model_copy(update={"precision": "int8"})
+    content = export.describe_graph(content, {**constants(config), "source": detector.hash})
+    return replace(_start(content, config), hash=write_bundle(folder, config, GRAPH, content))
+
+
+def _compare(detector: Detector, graph: OnnxDetector) -> None:
+    shape = (3, 3, detector.size, detector.size)
+    noise = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    for pixels in (noise, np.full(shape, 128, dtype=np.uint8)):
+        for name, here, there in zip(OUTPUTS, detector.judge(pixels), graph.judge(pixels), strict=True):
+            apart = float(np.abs(here - there).max())
+            if not apart <= TOLERANCE * max(1.0, float(np.abs(here).max())):
+                raise LabError(f"the exported graph's {name} lie {apart:.2g} from torch's; nothing was written")
+
+
+def _start(content: bytes, config: DetectorConfig) -> OnnxDetector:
+    """A detector that was tried. Raises whatever is wrong with it."""
     import onnxruntime
 
-    if path.stat().st_size > MAX_BYTES:
-        raise _unusable(path, f"above the limit of {MAX_BYTES:,} bytes")
-    content = path.read_bytes()
     if _OUTSIDE.search(content):
-        raise _unusable(path, "it refers to other files")
+        raise ValueError("it refers to other files")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # what is wrong is raised; lines of the library's own would stand between ours
-    try:
-        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    except Exception as error:
-        raise _unusable(path, first_line(error)) from None
+    # Threads that wait busily would take the cores from those that decode the next pictures.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    detector = OnnxDetector(session, config)
+    _check_constants(detector)
+    _check_outputs(detector)
+    return detector
 
 
 def _check_constants(detector: OnnxDetector) -> None:
@@ -125,9 +167,3 @@ def constants(config: DetectorConfig) -> dict[str, str]:
         "bias": repr(0.0 if fit is None else fit.bias),
         "precision": config.precision,
     }
-
-
-def _unusable(path: Path, reason: str) -> LabError:
-    # A graph's own names come back in reasons: nothing in them may reach the terminal as a control character.
-    shown = "".join(c if c.isprintable() else "?" for c in reason)
-    return LabError(f"{path} cannot be used ({shown}); fetch or export it again")
