@@ -74,15 +74,18 @@ class DetectionReport(Record):
     pooled: DetectionScores
     generators: list[DetectionScores]
     real_accuracy: dict[str, Interval] = Field(description="share of each real source called real")
+    file_auc: dict[str, Interval] = Field(
+        {}, description="AUC of each generator by what its files tell without their pixels: what a score has to beat"
+    )
 
     def table(self) -> str:
         """The report as a plain text table, one line a generator."""
         head = f"{'':<20}{'N':>7} {'accuracy':<23}{'macro F1':<23}{'AUC':<23}{'TPR@1%FPR':<23}{'ECE':<23}"
-        lines = [head.rstrip()]
+        lines = [head.rstrip() + (" AUC of file traits alone" if self.file_auc else "")]
         for s in [*self.generators, self.pooled]:
             cells = (s.accuracy, s.macro_f1, s.auc, s.tpr_at_1_fpr, s.ece)
             line = f"{s.name:<20}{s.n_real + s.n_fake:>7} " + "".join(f"{cell!s:<23}" for cell in cells)
-            lines.append(line.rstrip())
+            lines.append(f"{line} {self.file_auc.get(s.name, '')}".rstrip())
         for source, share in self.real_accuracy.items():
             lines.append(f"{source:<20}{'':>7} {share!s:<23}called real")
         return "\n".join(lines)
@@ -128,6 +131,35 @@ class RobustnessReport(Record):
             row(scores.name, scores.pooled, str(scores.auc_change), scores.generators)
         if self.worst:
             lines.append(f"worst: {self.worst}")
+        return "\n".join(lines)
+
+
+class LeftOut(Record):
+    """A detector trained without one generator, judged on it."""
+
+    scores: DetectionScores = Field(description="on the generator that it never saw, against its matched reals")
+    seen_auc: float | None = Field(description="mean AUC on the generators that it was trained on")
+    real_accuracy: dict[str, Interval] = Field(description="share of each of these reals' sources called real")
+    run: str = Field(description="run folder's name")
+    model_hash: str
+
+
+class LeaveOneOutReport(Record):
+    """One recipe trained without each generator in turn."""
+
+    schema_version: int = SCHEMA_VERSION
+    recipe: str
+    data_hash: str
+    code_version: str
+    generators: list[LeftOut]
+
+    def table(self) -> str:
+        """The report as a plain text table, one line a left-out generator."""
+        lines = [f"{'never seen':<20}{'N':>7} {'AUC':<23}{'TPR@1%FPR':<23}{'accuracy':<23}mean AUC on those seen"]
+        for found in self.generators:
+            s = found.scores
+            cells = "".join(f"{cell!s:<23}" for cell in (s.auc, s.tpr_at_1_fpr, s.accuracy))
+            lines.append(f"{s.name:<20}{s.n_real + s.n_fake:>7} {cells}{_rounded(found.seen_auc)}")
         return "\n".join(lines)
 
 

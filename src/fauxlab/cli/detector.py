@@ -26,10 +26,11 @@ from fauxlab.errors import LabError
 from fauxlab.progress import count_images
 
 if TYPE_CHECKING:
+    from fauxlab.config import Recipe
     from fauxlab.data.cache import ImageArray
     from fauxlab.data.manifest import Manifest
     from fauxlab.models.bundle import Detector
-    from fauxlab.records import RobustnessReport
+    from fauxlab.records import DetectionReport, RobustnessReport
 
 app = typer.Typer(no_args_is_help=True, help="Train and evaluate detectors.")
 app.command("calibrate")(calibrate)
@@ -45,6 +46,9 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="continue a run that was stopped")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="show the plan and stop")] = False,
     max_minutes: Annotated[float | None, typer.Option(help="stop, resumable, after this long", min=0)] = None,
+    leave_one_out: Annotated[
+        bool, typer.Option("--leave-one-out", help="train without each generator in turn, and judge it on that one")
+    ] = False,
 ) -> None:
     """Train a detector. Under `torchrun --nproc-per-node N -m` it trains on N processes."""
     from fauxlab.config import load_recipe
@@ -56,6 +60,9 @@ def train(
         from fauxlab.training.stages import describe_plan
 
         print(describe_plan(data, experiment))
+        return
+    if leave_one_out:
+        _train_without_each(data, experiment, out, max_minutes)
         return
     from fauxlab.data.cache import load_images
     from fauxlab.training.detector import check_training, train_detector
@@ -75,6 +82,22 @@ def train(
 
         save_training_figure(run.read_log(), run.folder / "figures")
         say(f"{'finished' if run.finished else 'stopped, continue with --resume'}: {run.folder}")
+
+
+def _train_without_each(data: Manifest, experiment: Recipe, out: Path, max_minutes: float | None) -> None:
+    """Print what the recipe makes of generators that it never saw, and write it beside the runs."""
+    from fauxlab.data.files import replace_file
+    from fauxlab.reproduce.unseen import leave_one_out
+    from fauxlab.training.stages import run_name
+
+    with ExitStack() as stack:
+        report = leave_one_out(
+            data, experiment, out, max_minutes=max_minutes, on_step=lambda title: step_bar(stack, title)
+        )
+    path = out / f"{run_name(experiment)}-leave-one-out.json"
+    replace_file(path, report.model_dump_json(indent=1) + "\n")
+    print(report.table())
+    say(f"wrote {path}")
 
 
 @app.command("eval")
@@ -98,15 +121,31 @@ def evaluate(
         raise LabError(f"--split {split!r}: one of {', '.join(SPLITS)}, all")
     data = Manifest.load(manifest).pair(parse_pairs(pair))
     detector = Detector.from_pretrained(model)
+    train = data.where(lambda row: row.split == "train")
     data = data if split == "all" else data.in_split(split)
     if robustness and len(data):
         found = _judge_degraded(detector, data)
+        found = found.model_copy(update={"clean": _beside_files(found.clean, train, data)})
         print(found.model_dump_json(indent=2) if json_ else f"{found.clean.table()}\n\n{found.table()}")
         return
     if len(data):
         _decode(detector, data)
     report = evaluate(detector, data)  # says what is wrong with an empty split
+    report = _beside_files(report, train, data)
     print(report.model_dump_json(indent=2) if json_ else report.table())
+
+
+def _beside_files(report: DetectionReport, train: Manifest, judged: Manifest) -> DetectionReport:
+    """The report with what a look at the files alone would have given, where that can be fitted and measured."""
+    from fauxlab.data.audit import metadata_baseline
+
+    if report.split in ("train", "unsplit") or "+" in report.split:  # what is fitted must not be judged
+        return report
+    try:
+        return report.model_copy(update={"file_auc": metadata_baseline(train, judged)})
+    except LabError as error:
+        say(f"no baseline of file traits: {error}")
+        return report
 
 
 def _decode(detector: Detector, data: Manifest) -> ImageArray:
