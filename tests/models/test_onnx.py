@@ -106,7 +106,7 @@ def test_what_is_written(trace: tuple[Path, Path]) -> None:
     assert {prop.key: prop.value for prop in graph.metadata_props} == {
         "architecture": "trace", "size": "32", "crop": "centre-square", "resize": "bicubic-antialiased",
         "input_range": "-1 1", "pipeline_version": str(PIPELINE_VERSION), "labels": "real fake", "threshold": "0.4",
-        "temperature": "1.5", "bias": "0.25", "precision": "float32", "source": source.hash,
+        "temperature": "1.5", "bias": "0.25", "most_distance": "inf", "precision": "float32", "source": source.hash,
     }  # fmt: skip
     assert "BatchNormalization" not in {node.op_type for node in graph.graph.node}
     config = OnnxDetector.from_pretrained(folder).config
@@ -182,10 +182,10 @@ def test_scanning_needs_no_torch(trace: tuple[Path, Path], tmp_path: Path, jpeg:
     photos = [tmp_path / f"{i}.jpg" for i in range(3)]
     for i, photo in enumerate(photos):
         photo.write_bytes(jpeg(i))
-    done = light("scan", *photos, "--model", trace[1], "--json")
+    done = light("scan", *photos, "--model", trace[1], "--crop", "none", "--json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    for verdict, expected in zip(found, Scanner.from_pretrained(trace[0]).scan(map(str, photos)), strict=True):
+    for verdict, expected in zip(found, Scanner.from_pretrained(trace[0], "none").scan(map(str, photos)), strict=True):
         assert verdict["label"] == expected.label
         assert verdict["score"] == pytest.approx(expected.score, abs=1e-4)
 
@@ -261,6 +261,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "size in the config": (edit_config(preprocessing={"size": 64, "pipeline_version": PIPELINE_VERSION}), "size '32'"),
     "threshold in the config": (edit_config(threshold=0.5), "made for threshold '0.4', its config says '0.5'"),
     "calibration in the config": (edit_config(calibration=None), "made for temperature '1.5'"),
+    "typicality in the config": (edit_config(typicality={"limit": 2, "rate": 0.01, "n": 9}), "made for most_distance"),
     "precision in the config": (edit_config(precision="int8"), "made for precision"),
     "unknown precision": (edit_config(precision="int4"), "precision"),
 }

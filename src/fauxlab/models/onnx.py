@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -61,6 +62,10 @@ class OnnxDetector:
     def decide(self, score: float) -> tuple[Label, bool]:
         """As of `DetectorConfig`."""
         return self.config.decide(score)
+
+    def typical(self, distance: float) -> bool:
+        """As of `DetectorConfig`."""
+        return self.config.typical(distance)
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> OnnxDetector:
@@ -165,5 +170,6 @@ def constants(config: DetectorConfig) -> dict[str, str]:
         "threshold": repr(config.threshold),
         "temperature": repr(1.0 if fit is None else fit.temperature),
         "bias": repr(0.0 if fit is None else fit.bias),
+        "most_distance": repr(math.inf if config.typicality is None else config.typicality.limit),
         "precision": config.precision,
     }
