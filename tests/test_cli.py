@@ -65,19 +65,19 @@ def test_from_a_folder_to_verdicts(fauxlab, small: Manifest, model: Path, tmp_pa
 
     pictures = small.root / "real" / "photos"
     (pictures / "broken.png").write_bytes(b"no picture")
-    code, out, err = fauxlab("scan", pictures, "--model", model)
+    code, out, err = fauxlab("scan", pictures, "--crop", "none", "--model", model)
     assert code == 0
     assert len(out.splitlines()) == 42
     assert "1 of 41 could not be judged" in err
-    code, out, _ = fauxlab("scan", pictures, "--model", model, "--json")
+    code, out, _ = fauxlab("scan", pictures, "--crop", "none", "--model", model, "--json")
     verdicts = json.loads(out)
     assert len(verdicts) == 41
     assert {v["model_hash"] for v in verdicts} == {verdicts[0]["model_hash"]}
-    code, out, _ = fauxlab("scan", pictures, "--model", model, "--csv")
+    code, out, _ = fauxlab("scan", pictures, "--crop", "none", "--model", model, "--csv")
     assert [row["status"] for row in csv.DictReader(io.StringIO(out))].count("error") == 1
     labels = {v["label"] for v in verdicts} - {None}
     for label in ("real", "fake"):
-        code, _, _ = fauxlab("scan", pictures, "--model", model, "--fail-on", label)
+        code, _, _ = fauxlab("scan", pictures, "--crop", "none", "--model", model, "--fail-on", label)
         assert code == (3 if label in labels else 0)
 
 
@@ -125,7 +125,7 @@ def test_faults_are_one_line_and_an_exit_code(fauxlab, arguments: list[str], cod
 
 def test_all_pictures_bad_is_a_failure(fauxlab, model: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     (tmp_path / "a.jpg").write_bytes(b"")
-    code, out, err = fauxlab("scan", tmp_path / "a.jpg", "--model", model, "--json")
+    code, out, err = fauxlab("scan", tmp_path / "a.jpg", "--crop", "none", "--model", model, "--json")
     assert code == 1
     assert json.loads(out)[0]["status"] == "error"
     assert "no picture could be judged" in err

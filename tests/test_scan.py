@@ -18,11 +18,12 @@ import pytest
 import torch
 from PIL import Image
 
-from fauxlab.data.images import PIPELINE_VERSION
+from fauxlab.data.faces import Face, crop_face
+from fauxlab.data.images import PIPELINE_VERSION, decode, to_square
 from fauxlab.errors import LabError
 from fauxlab.models import create_detector
 from fauxlab.models.bundle import Detector
-from fauxlab.models.card import Calibration, DetectorConfig, Preprocessing
+from fauxlab.models.card import Calibration, DetectorConfig, Preprocessing, Typicality
 from fauxlab.records import Verdict
 from fauxlab.report.verdicts import write_verdicts
 from fauxlab.scan import Scanner, expand_paths
@@ -36,7 +37,7 @@ def scanner() -> Scanner:
     config = DetectorConfig(
         architecture="report-cnn", preprocessing=Preprocessing(size=32, pipeline_version=PIPELINE_VERSION)
     )
-    return Scanner(Detector(create_detector("report-cnn", 32).eval(), config, "abc"))
+    return Scanner(Detector(create_detector("report-cnn", 32).eval(), config, "abc"), crop="none")
 
 
 def bomb_png(side: int) -> bytes:
@@ -197,7 +198,7 @@ def test_calibrated_scores_and_uncertain_verdicts(scanner: Scanner, tmp_path: Pa
     low, threshold, high = ((order[k - 1] + order[k]) / 2 for k in (2, 5, 7))
     fit = Calibration(temperature=0.5, bias=1.5, alpha=0.1, low=low, high=high)
     config = scanner.detector.config.model_copy(update={"calibration": fit, "threshold": threshold})
-    calibrated = Scanner(Detector(scanner.detector.model, config, "abc"))
+    calibrated = Scanner(Detector(scanner.detector.model, config, "abc"), crop="none")
     verdicts = list(calibrated.scan(expand_paths([str(tmp_path)])))
     assert [v.score for v in verdicts] == pytest.approx(by_hand, abs=1e-5)
     assert all(v.calibrated and v.threshold == threshold for v in verdicts)
@@ -223,3 +224,61 @@ def test_verdicts_of_the_first_schema_are_read() -> None:
     )
     assert Verdict.model_validate_json(old).decision == "fake"
     assert Verdict(path="a.jpg", status="error", model_hash="abc", message="empty file").decision == "error"
+
+
+# Two rows of a drawn face would not be found: what finds faces has its own tests. Here it is told where they are.
+def faces_at(monkeypatch: pytest.MonkeyPatch, *faces: Face) -> None:
+    monkeypatch.setattr("fauxlab.scan.find_faces", lambda image: list(faces))
+
+
+def test_every_face_gets_a_verdict_and_a_picture_without_one_says_so(
+    scanner: Scanner, tmp_path: Path, jpeg: Jpeg, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo = tmp_path / "a.jpg"
+    photo.write_bytes(jpeg(1))
+    finder = Scanner(scanner.detector)
+    faces_at(monkeypatch, Face(0, 0, 24, 50), Face(30, 10, 16, 20))
+    big, small = finder.scan([str(photo)])
+    assert (big.face, small.face) == ((0, 0, 24, 24), (30, 10, 46, 26))
+    assert big.status == small.status == "ok"
+    assert finder(photo) == big
+    image = decode(photo.read_bytes())
+    square = to_square(crop_face(image, Face(30, 10, 16, 20)), 32)
+    logits = scanner.detector.judge(square[None]).logits
+    assert small.score == pytest.approx(float(scanner.detector.scores(logits)[0]), abs=1e-6)
+    faces_at(monkeypatch)
+    (none,) = finder.scan([str(photo)])
+    assert (none.status, none.decision, none.label, none.score) == ("no face", "no face", None, None)
+    assert (none.width, none.height) == image.size
+
+
+def test_what_is_examined_comes_with_its_square_and_evidence(scanner: Scanner, tmp_path: Path, jpeg: Jpeg) -> None:
+    photo, broken = tmp_path / "a.jpg", tmp_path / "b.jpg"
+    photo.write_bytes(jpeg(1))
+    broken.write_bytes(b"no picture")
+    shown, hidden = scanner.examine([str(photo), str(broken)])
+    assert shown.picture is not None
+    assert shown.evidence is not None
+    np.testing.assert_array_equal(shown.picture, to_square(decode(photo.read_bytes()), 32))
+    logit = float(shown.evidence.sum())
+    assert shown.verdict.score == pytest.approx(1 / (1 + math.exp(-logit)), abs=1e-5)
+    assert hidden.picture is hidden.evidence is None
+    assert hidden.verdict.decision == "error"
+
+
+def test_pictures_unlike_all_faces_are_not_told(scanner: Scanner, tmp_path: Path, jpeg: Jpeg) -> None:
+    photo = tmp_path / "a.jpg"
+    photo.write_bytes(jpeg(1))
+    torch.manual_seed(0)
+    network = create_detector("trace", 32).eval()
+    network.typicality.root.copy_(torch.eye(len(network.typicality.mean)))
+    config = scanner.detector.config
+    distance = float(Detector(network, config, "").judge(to_square(decode(photo.read_bytes()), 32)[None]).distance[0])
+    for limit, decision in ((2 * distance, {"real", "fake"}), (distance / 2, {"cannot tell"})):
+        config = config.model_copy(
+            update={"architecture": "trace", "typicality": Typicality(limit=limit, rate=0.01, n=100)}
+        )
+        verdict = Scanner(Detector(network, config, "abc"), crop="none")(photo)
+        assert verdict.decision in decision
+        assert verdict.status == "ok"
+        assert verdict.score is not None

@@ -6,7 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-SCHEMA_VERSION = 2  # 2: verdicts can be uncertain
+SCHEMA_VERSION = 3  # 2: verdicts can be uncertain; 3: they are on faces, and can be "cannot tell"
+Box = tuple[int, int, int, int]  # left, top, right, bottom, in pixels
 
 
 class Record(BaseModel):
@@ -358,29 +359,38 @@ def _short(value: float) -> str:
     return f"{value:.2f}".removeprefix("0")
 
 
+Decision = Literal["real", "fake", "uncertain", "cannot tell", "no face", "error"]
+
+
 class Verdict(Record):
-    """What a detector says of one picture.
+    """What a detector says of one face in a picture, or of one picture that is a face.
 
     `score` is P(fake) after calibration, or the raw sigmoid where the model carries no calibration
     (`calibrated` tells which). `label` compares the score with the model's threshold; it is `uncertain` where the
-    score lies in the calibration's band, in which the stated error allows neither answer. A picture that could not be
-    judged has status "error", the reason in `message`, and neither label nor score.
+    score lies in the calibration's band, in which the stated error allows neither answer, and `atypical` where the
+    picture is unlike all that the model was made for, so that its score means nothing. `face` is the square in which a
+    face was found, in pixels of the upright picture. A picture without a face has status "no face", one that could not
+    be judged "error" and the reason in `message`; neither has a label or a score.
     """
 
     schema_version: int = SCHEMA_VERSION
     path: str
-    status: Literal["ok", "error"]
+    status: Literal["ok", "no face", "error"]
     label: Literal["real", "fake"] | None = None
     uncertain: bool = False
+    atypical: bool = False
     score: float | None = None
     calibrated: bool = False
     threshold: float | None = None
     width: int | None = None
     height: int | None = None
+    face: Box | None = None
     model_hash: str
     message: str | None = None
 
     @property
-    def decision(self) -> Literal["real", "fake", "uncertain", "error"]:
+    def decision(self) -> Decision:
         """The verdict in a word: the label where it is certain."""
-        return "error" if self.label is None else "uncertain" if self.uncertain else self.label
+        if self.label is None:
+            return "no face" if self.status == "no face" else "error"
+        return "cannot tell" if self.atypical else "uncertain" if self.uncertain else self.label

@@ -6,92 +6,146 @@ import glob
 import math
 import os
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from fauxlab.data.faces import crop_face, find_faces
 from fauxlab.data.files import SEPARATOR, FileReader, show, walk_images, zip_images
 from fauxlab.data.images import ImageError, decode, to_square
 from fauxlab.errors import LabError
 from fauxlab.evaluation.detection import check_pipeline
-from fauxlab.models import open_detector
-from fauxlab.records import Verdict
+from fauxlab.models import DEFAULT_MODEL, open_detector
+from fauxlab.records import Box, Verdict
+from fauxlab.report.explain import Exhibit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fauxlab.models.card import AnyDetector
 
-    Decoded = tuple[NDArray[np.uint8], int, int]
+    Pixels = NDArray[np.uint8]
 
-BATCH = 32  # pictures in memory at once; large ones are decoded one a worker
+BATCH = 32  # pictures in memory at once, twice; large ones are decoded one a worker
+Crop = Literal["face", "none"]
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """A picture's upright size, and what of it is to be judged: squares uint8 [3, size, size], and where they stand."""
+
+    width: int
+    height: int
+    squares: list[Pixels]
+    boxes: list[Box | None]
 
 
 class Scanner:
-    """Judges pictures with one detector.
+    """Judges the faces in pictures with one detector.
 
-    >>> scanner = Scanner.from_pretrained("runs/latest/best")  # doctest: +SKIP
+    With `crop="face"` every face that is found in a picture is judged, framed as the detector's training pictures are;
+    with "none" pictures are taken as faces that are cropped already.
+
+    >>> scanner = Scanner.from_pretrained()  # doctest: +SKIP
     >>> scanner("photo.jpg").label  # doctest: +SKIP
     'fake'
     """
 
-    def __init__(self, detector: AnyDetector) -> None:
+    def __init__(self, detector: AnyDetector, crop: Crop = "face") -> None:
+        if crop not in ("face", "none"):
+            raise LabError(f"crop {crop!r}: one of face, none")
         check_pipeline(detector)
         self.detector = detector
+        self.crop = crop
 
     @classmethod
-    def from_pretrained(cls, model: str | Path) -> Scanner:
+    def from_pretrained(cls, model: str | Path = DEFAULT_MODEL, crop: Crop = "face") -> Scanner:
         """A scanner for a model, as `open_detector` finds it. Raises LabError as it does, and on another pipeline's."""
-        return cls(open_detector(model))
+        return cls(open_detector(model), crop)
 
     def __call__(self, path: str | Path) -> Verdict:
-        """The verdict on one picture; one that cannot be read gets status "error"."""
+        """The verdict on one picture's largest face; `scan` tells of all."""
         return next(self.scan([str(path)]))
 
     def scan(self, paths: Iterable[str]) -> Iterator[Verdict]:
-        """One verdict a path, in order, in constant memory."""
+        """The verdicts on the pictures, in order, in constant memory: one a face, the largest first, or one a picture.
+
+        A picture in which no face is found gets one verdict of status "no face", one that cannot be read "error".
+        """
+        return (exhibit.verdict for exhibit in self.examine(paths))
+
+    def examine(self, paths: Iterable[str]) -> Iterator[Exhibit]:
+        """As `scan`, each verdict with the square that was judged, and the evidence for it."""
         stream = iter(paths)
         with FileReader() as reader, ThreadPoolExecutor(os.cpu_count()) as pool:
 
-            def load(path: str) -> Decoded | ImageError:
+            def load(path: str) -> _Loaded | ImageError:
                 try:
                     image = decode(reader.read(path))
-                    return to_square(image, self.detector.size), image.width, image.height
                 except ImageError as error:
                     return error
+                size = self.detector.size
+                if self.crop == "none":
+                    return _Loaded(image.width, image.height, [to_square(image, size)], [None])
+                faces = find_faces(image)
+                squares = [to_square(crop_face(image, face), size) for face in faces]
+                boxes: list[Box | None] = [(f.left, f.top, f.left + f.side, f.top + f.side) for f in faces]
+                return _Loaded(image.width, image.height, squares, boxes)
 
-            while batch := list(islice(stream, BATCH)):
-                yield from self._judge(batch, list(pool.map(load, batch)))
+            def start() -> list[tuple[str, Future[_Loaded | ImageError]]]:
+                return [(path, pool.submit(load, path)) for path in islice(stream, BATCH)]
 
-    def _judge(self, paths: list[str], loaded: list[Decoded | ImageError]) -> Iterator[Verdict]:
-        good = [item[0] for item in loaded if not isinstance(item, ImageError)]
-        scores = iter(self._scores(np.stack(good)) if good else [])
-        for path, item in zip(paths, loaded, strict=True):
-            score = math.nan if isinstance(item, ImageError) else next(scores)
-            if isinstance(item, ImageError) or not math.isfinite(score):
-                message = str(item) if isinstance(item, ImageError) else "the model gives no finite score for it"
-                yield Verdict(path=show(path), status="error", message=message, model_hash=self.detector.hash)
+            batch = start()
+            while batch:
+                ahead = start()  # read and decoded while this batch is judged
+                yield from self._judge([(path, future.result()) for path, future in batch])
+                batch = ahead
+
+    def _judge(self, batch: list[tuple[str, _Loaded | ImageError]]) -> Iterator[Exhibit]:
+        squares = [square for _, item in batch if isinstance(item, _Loaded) for square in item.squares]
+        judged = self._exhibits(squares)
+        for path, item in batch:
+            base = Verdict(path=show(path), status="error", model_hash=self.detector.hash)
+            if isinstance(item, ImageError):
+                yield Exhibit(base.model_copy(update={"message": str(item)}))
                 continue
-            label, uncertain = self.detector.decide(score)
-            yield Verdict(
-                path=show(path),
-                status="ok",
-                label=label,
-                uncertain=uncertain,
-                score=score,
-                calibrated=self.detector.config.calibration is not None,
-                threshold=self.detector.config.threshold,
-                width=item[1],
-                height=item[2],
-                model_hash=self.detector.hash,
-            )
+            base = base.model_copy(update={"width": item.width, "height": item.height})
+            if not item.squares:
+                yield Exhibit(base.model_copy(update={"status": "no face"}))
+            for box in item.boxes:
+                fields, square, evidence = next(judged)
+                verdict = Verdict.model_validate({**base.model_dump(), "face": box, **fields})
+                yield Exhibit(verdict, square, evidence)
 
-    def _scores(self, pixels: NDArray[np.uint8]) -> list[float]:
-        scores: list[float] = self.detector.scores(self.detector.judge(pixels).logits).tolist()
-        return scores
+    def _exhibits(self, squares: list[Pixels]) -> Iterator[tuple[dict[str, object], Pixels, NDArray[np.float32]]]:
+        """What each square's verdict says, the square, and the evidence."""
+        config = self.detector.config
+        for start in range(0, len(squares), BATCH):
+            part = squares[start : start + BATCH]
+            found = self.detector.judge(np.stack(part))
+            scores = self.detector.scores(found.logits).tolist()
+            for square, score, evidence, distance in zip(part, scores, found.evidence, found.distance, strict=True):
+                if not math.isfinite(score):
+                    yield {"message": "the model gives no finite score for it"}, square, evidence
+                    continue
+                label, uncertain = config.decide(score)
+                yield (
+                    {
+                        "status": "ok",
+                        "label": label,
+                        "uncertain": uncertain,
+                        "atypical": not config.typical(float(distance)),
+                        "score": score,
+                        "calibrated": config.calibration is not None,
+                        "threshold": config.threshold,
+                    },
+                    square,
+                    evidence,
+                )
 
 
 def expand_paths(arguments: Iterable[str]) -> Iterator[str]:

@@ -56,7 +56,8 @@ def write(exhibits: list[Exhibit], path: Path, **options: object) -> Tags:
 
 def test_a_row_says_all_that_is_known(tmp_path: Path) -> None:
     picture = np.zeros((3, 200, 100), np.uint8)
-    shown = Exhibit(verdict("holiday/a.jpg"), picture, np.array([[0.75, -0.25]]), (100, 50, 300, 250))
+    given = verdict("holiday/a.jpg").model_copy(update={"face": (100, 50, 300, 250)})
+    shown = Exhibit(given, picture, np.array([[0.75, -0.25]]))
     page = write([shown, Exhibit(error())], tmp_path / "verdicts.html", band=(0.4, 0.7), model="abc")
     assert [row["data-kind"] for row in page.all("article")] == ["fake", "error"]
     for text in ("looks generated", "holiday/a.jpg", "score 0.900, fake from 0.600", "logit +0.50", "±0.75 a cell"):

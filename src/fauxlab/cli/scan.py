@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fauxlab.cli.common import FINDING, AsJson, say
 from fauxlab.errors import LabError
 from fauxlab.progress import count_images
+
+if TYPE_CHECKING:
+    from fauxlab.report.explain import Exhibit
 
 
 class Label(StrEnum):
@@ -21,37 +26,86 @@ class Label(StrEnum):
     fake = "fake"
 
 
+class Crop(StrEnum):
+    """What --crop takes."""
+
+    face = "face"
+    none = "none"
+
+
 def scan(
     paths: Annotated[list[str], typer.Argument(metavar="PATH…", help="images, folders, zips, glob patterns")],
-    model: Annotated[Path, typer.Option("--model", help="a bundle")] = Path("runs/latest/best"),
+    model: Annotated[str, typer.Option("--model", help="a bundle; by default the one that comes along")] = "fauxlab",
+    crop: Annotated[
+        Crop, typer.Option(help="face: find the faces and judge each; none: the pictures are cropped faces")
+    ] = Crop.face,
     json_: AsJson = False,
     csv_: Annotated[bool, typer.Option("--csv", help="CSV on stdout")] = False,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="write a page with all verdicts")] = None,
+    explain: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="write a picture of the evidence for each verdict")
+    ] = None,
     fail_on: Annotated[
         Label | None,
         typer.Option(help="exit with 3 when a picture certainly gets this label; uncertain ones do not count"),
     ] = None,
 ) -> None:
-    """Say of each picture whether it looks real or generated."""
+    """Say of each face in the pictures whether it looks real or generated."""
     from fauxlab.scan import Scanner, expand_paths
 
     if json_ and csv_:
         raise LabError("--json and --csv exclude each other")
-    scanner = Scanner.from_pretrained(model)
+    scanner = Scanner.from_pretrained(model, crop.value)
     form = "json" if json_ else "csv" if csv_ else "table"
-    judged = failed = found = 0
+    counts: Counter[str] = Counter()
     with count_images("scanning") as advance:
         from fauxlab.report.verdicts import write_verdicts
 
-        for verdict in write_verdicts(scanner.scan(expand_paths(paths)), form, sys.stdout):
-            judged += verdict.status == "ok"
-            failed += verdict.status == "error"
-            found += fail_on is not None and verdict.decision == fail_on.value
+        exhibits: Iterable[Exhibit] = scanner.examine(expand_paths(paths))
+        if html:
+            from fauxlab.report.verdict_page import write_page
+
+            fit = scanner.detector.config.calibration
+            exhibits = write_page(
+                exhibits, html, None if fit is None else fit.band, f"{model}, {scanner.detector.hash}"
+            )
+        if explain:
+            exhibits = _explained(exhibits, explain)
+        for verdict in write_verdicts((exhibit.verdict for exhibit in exhibits), form, sys.stdout):
+            counts[verdict.decision] += 1
             if verdict.status == "error" and form != "table":
                 say(f"{verdict.path}: {verdict.message}")
             advance(1)
-    if failed:
-        say(f"{failed} of {judged + failed} could not be judged")
-    if not judged:
-        raise LabError("no picture could be judged" if failed else f"no pictures found in {', '.join(paths)}")
-    if found:
+    total = sum(counts.values())
+    if counts["error"]:
+        say(f"{counts['error']} of {total} could not be judged")
+    if counts["no face"]:
+        say(f"no face found in {counts['no face']} of {total}; --crop none takes pictures as faces already cropped")
+    if html:
+        say(f"wrote {html}")
+    if not total or counts["error"] == total:
+        raise LabError("no picture could be judged" if total else f"no pictures found in {', '.join(paths)}")
+    if fail_on is not None and counts[fail_on.value]:
         raise typer.Exit(FINDING)
+
+
+def _explained(exhibits: Iterable[Exhibit], folder: Path) -> Iterator[Exhibit]:
+    """Write the evidence for each verdict that has some, numbered in their order, and pass all on."""
+    from fauxlab.report.explain import save_evidence
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LabError(f"cannot write into {folder}: {error.strerror or error}; name another folder") from error
+    number = 0
+    for exhibit in exhibits:
+        if exhibit.evidence is not None:
+            number += 1
+            save_evidence(folder / f"{number:05}-{_stem(exhibit.verdict.path)}.png", exhibit)
+        yield exhibit
+
+
+def _stem(path: str) -> str:
+    """What of a path may stand in a new file's name."""
+    name = path.replace("\\", "/").rpartition("/")[2].rpartition(".")[0]
+    return "".join(c if c.isalnum() or c in "-_" else "_" for c in name)[:80] or "picture"

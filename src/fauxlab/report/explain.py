@@ -30,21 +30,27 @@ STRONGEST = 0.8  # opacity where the evidence is strongest; the face stays visib
 SIDE, MARGIN = 320, 16  # of the saved figure, in pixels
 INK, SOFT, PAPER = (27, 27, 31), (98, 98, 107), (255, 255, 255)
 
-WORDS = {"fake": "looks generated", "real": "looks real", "uncertain": "uncertain", "error": "could not be judged"}
+WORDS = {
+    "fake": "looks generated",
+    "real": "looks real",
+    "uncertain": "uncertain",
+    "cannot tell": "cannot tell: unlike the faces that the model was made for",
+    "no face": "no face found",
+    "error": "could not be judged",
+}
 
 
 @dataclass(frozen=True)
 class Exhibit:
     """A verdict with what it was given on.
 
-    `picture` is what the detector saw, uint8 [3, H, W] RGB; `evidence` [h, w] what it made of it; `box` the part of the
-    file that this is, (left, top, right, bottom) in its pixels. Each is None where there is none.
+    `picture` is what the detector saw, uint8 [3, H, W] RGB; `evidence` [h, w] what it made of it. Each is None where
+    there is none.
     """
 
     verdict: Verdict
     picture: Pixels | None = None
     evidence: Floats | None = None
-    box: tuple[int, int, int, int] | None = None
 
 
 def describe(verdict: Verdict) -> str:

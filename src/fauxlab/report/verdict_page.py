@@ -40,6 +40,8 @@ COUNTED = {
     "fake": ("looks generated", "look generated"),
     "real": ("looks real", "look real"),
     "uncertain": ("uncertain", "uncertain"),
+    "cannot tell": ("cannot be told", "cannot be told"),
+    "no face": ("without a face", "without a face"),
     "error": ("could not be judged", "could not be judged"),
 }
 
@@ -130,8 +132,8 @@ def _facts(exhibit: Exhibit) -> str:
         facts.append(describe_sum(exhibit.evidence))
     if verdict.width and verdict.height:
         facts.append(f"{verdict.width}×{verdict.height} pixels")
-    if exhibit.box:
-        left, top, right, bottom = exhibit.box
+    if verdict.face:
+        left, top, right, bottom = verdict.face
         facts.append(f"face of {right - left}×{bottom - top} at {left}, {top}")
     return " · ".join(facts)
 
@@ -172,7 +174,7 @@ def _figure(content: str, caption: str) -> str:
 
 def _place(exhibit: Exhibit) -> str:
     """Where in the file the face is: its outline in the file's, in the file's pixels."""
-    verdict, box = exhibit.verdict, exhibit.box
+    verdict, box = exhibit.verdict, exhibit.verdict.face
     if not box or not verdict.width or not verdict.height:
         return ""
     left, top, right, bottom = box

@@ -19,12 +19,12 @@ def write_verdicts(verdicts: Iterable[Verdict], form: str, stream: TextIO) -> It
     elif form == "json":
         stream.write("[")
     else:
-        stream.write(f"{'verdict':<10}{'score':>7}  path\n")
+        stream.write(f"{'verdict':<12}{'score':>7}  path\n")
     first = True
     try:
         for verdict in verdicts:
             if form == "csv":
-                writer.writerow(["" if v is None else v for v in verdict.model_dump().values()])
+                writer.writerow([_cell(value) for value in verdict.model_dump().values()])
             elif form == "json":
                 stream.write(("\n" if first else ",\n") + verdict.model_dump_json())
             else:
@@ -37,7 +37,15 @@ def write_verdicts(verdicts: Iterable[Verdict], form: str, stream: TextIO) -> It
         stream.flush()
 
 
+def _cell(value: object) -> object:
+    if isinstance(value, tuple):
+        return " ".join(map(str, value))
+    return "" if value is None else value
+
+
 def _line(verdict: Verdict) -> str:
     if verdict.score is None:
-        return f"{'error':<10}{'':>7}  {verdict.path}: {verdict.message}\n"
-    return f"{verdict.decision:<10}{verdict.score:>7.3f}  {verdict.path}\n"
+        reason = f": {verdict.message}" if verdict.message else ""
+        return f"{verdict.decision:<12}{'':>7}  {verdict.path}{reason}\n"
+    place = "" if verdict.face is None else " (face at {}, {} to {}, {})".format(*verdict.face)
+    return f"{verdict.decision:<12}{verdict.score:>7.3f}  {verdict.path}{place}\n"
