@@ -17,8 +17,8 @@ TRUNKS = {"Mixed_5d": 288, "Mixed_6a": 768, "Mixed_6b": 768, "Mixed_6c": 768}  #
 class Judgement(NamedTuple):
     """What a detector makes of N pictures.
 
-    `evidence` [N, h, w] says where it comes from: its sum over a picture is that picture's logit, which is what the
-    network computes and no estimate. `distance` [N] is how far a picture lies from those that the network was fitted
+    `evidence` [N, h, w] says where it comes from: its sum over a picture is that picture's logit, to rounding, which is
+    what the network computes and no estimate. `distance` [N] is how far a picture lies from those that the network was fitted
     to; 0 where it was not.
     """
 
@@ -82,7 +82,7 @@ class ReportCNN(nn.Module):
         maps = self.features(images)
         weights = self.head.weight.view(maps.shape[1:])
         evidence = (maps * weights).sum(1) + self.head.bias / weights[0].numel()
-        return Judgement(evidence.sum((1, 2)), evidence, torch.zeros_like(evidence[:, 0, 0]))
+        return Judgement(self.head(maps.flatten(1))[:, 0], evidence, torch.zeros_like(evidence[:, 0, 0]))
 
 
 class TraceNet(nn.Module):
@@ -132,8 +132,8 @@ class TraceNet(nn.Module):
     def judge(self, images: Tensor) -> Judgement:
         """As `forward`, with evidence at each position of the last map, and the distance from what is typical."""
         levels = self.levels(images)
-        evidence = self.head.evidence(levels[-1])
-        return Judgement(evidence.sum((1, 2)), evidence, self.typicality(_describe(levels)))
+        logits, evidence = self.head(levels[-1]), self.head.evidence(levels[-1])
+        return Judgement(logits, evidence, self.typicality(_describe(levels)))
 
 
 class InceptionDetector(nn.Module):
@@ -183,8 +183,8 @@ class InceptionDetector(nn.Module):
     def judge(self, images: Tensor) -> Judgement:
         """As of `TraceNet`."""
         levels = self.levels(images)
-        evidence = self.head.evidence(levels[-1])
-        return Judgement(evidence.sum((1, 2)), evidence, self.typicality(_describe(levels)))
+        logits, evidence = self.head(levels[-1]), self.head.evidence(levels[-1])
+        return Judgement(logits, evidence, self.typicality(_describe(levels)))
 
 
 class Residual(nn.Module):
