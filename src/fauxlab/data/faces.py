@@ -25,12 +25,17 @@ if TYPE_CHECKING:
     Grey = NDArray[np.uint8]  # [H, W]
     Squares = NDArray[np.float64]  # [N, 3], of one [3]: middle (right, down) and side, in pixels
 
-# Chosen on training images of FFHQ, CelebA, DFDC and of generators: benchmarks/face_finding.py, which see for figures.
-MARGIN = 1.5  # a picture's side per face's side: median 1.5 in FFHQ and its generators, 1.7 in CelebA, .9 in DFDC
-LIFT = 0.07  # how far below the middle a face stands, in face's sides: median .07 in FFHQ, .14 in CelebA, -.08 in DFDC
-SNUG = 1.25
-ENOUGH = 14  # windows; fewer agree on 99.5 % of pieces of photos without a face, and on a twentieth of faces
-ENOUGH_PROFILE = 10
+# Chosen on training images of FFHQ, CelebA, DFDC and four generators and on pieces of two photographs without a face;
+# benchmarks/face_finding.py measures what they are worth there.
+MARGIN = (
+    1.5  # picture's side per face's side: median 1.5 in FFHQ and StyleGAN, 1.7 in CelebA, 1.3 in SD 2.1, .9 in DFDC
+)
+LIFT = 0.07  # how far below the middle a face stands, in face's sides: median .07 in FFHQ, .15 in CelebA, -.09 in DFDC
+SNUG = 1.25  # leaves 95 to 100 % of those pictures, in which a face fills the frame, as they are
+ENOUGH = (
+    14  # agreeing windows: 1 of 600 pieces without a face has them; of faces 0 to 2.5 % lack them, in video 6 to 9 %
+)
+ENOUGH_PROFILE = 10  # finds about a third of the faces that the frontal cascades miss
 
 LONGEST = 1024  # the grey copy's longer side: bounds memory and time
 SMALLEST = 24  # of a face on the grey copy
@@ -133,7 +138,7 @@ def _propose_close_ups(grey: Grey, cascade: str) -> Squares:
     border = int(BORDER * min(size))
     padded = cv2.copyMakeBorder(small, border, border, border, border, cv2.BORDER_REPLICATE)
     squares = _windows(cascade, padded, int(CLOSE_UP * min(size)), min(padded.shape), 1.1)
-    return (squares - np.array([border, border, 0])) / scale
+    return np.asarray((squares - np.array([border, border, 0])) / scale)
 
 
 def _look_closer(grey: Grey, proposal: Squares, cascades: tuple[str, ...]) -> tuple[Squares, int]:
