@@ -24,8 +24,14 @@ from fauxlab.evaluation.detection import detection_report, predict_scores
 from fauxlab.evaluation.robustness import robustness_report
 from fauxlab.models import create_detector
 from fauxlab.models.bundle import Detector
+from fauxlab.models.detectors import Judgement
 from fauxlab.models.card import DetectorConfig, Preprocessing
 from fauxlab.records import RobustnessReport
+
+
+def judge(model: nn.Module, images: Tensor) -> Judgement:
+    logits = model(images)
+    return Judgement(logits, logits[:, None, None], torch.zeros_like(logits))
 
 
 class Brightness(nn.Module):
@@ -38,6 +44,9 @@ class Brightness(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         return self.scale * images.mean(dim=(1, 2, 3))
 
+    def judge(self, images: Tensor) -> Judgement:
+        return judge(self, images)
+
 
 class Roughness(nn.Module):
     """Logit = mean difference of neighbours: blind to all but fine detail."""
@@ -48,6 +57,9 @@ class Roughness(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         return self.scale * images.diff(dim=3).abs().mean(dim=(1, 2, 3))
+
+    def judge(self, images: Tensor) -> Judgement:
+        return judge(self, images)
 
 
 def detector(model: nn.Module, size: int = 16) -> Detector:

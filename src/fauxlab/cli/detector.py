@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from fauxlab.config import Recipe
     from fauxlab.data.cache import ImageArray
     from fauxlab.data.manifest import Manifest
-    from fauxlab.models.bundle import Detector
+    from fauxlab.models.card import AnyDetector
     from fauxlab.records import DetectionReport, RobustnessReport
 
 app = typer.Typer(no_args_is_help=True, help="Train and evaluate detectors.")
@@ -102,7 +102,7 @@ def _train_without_each(data: Manifest, experiment: Recipe, out: Path, max_minut
 
 @app.command("eval")
 def evaluate(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="a bundle, as runs/<name>/best")],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="a bundle, as runs/<name>/best; fauxlab: the packaged")],
     manifest: ManifestPath,
     split: Annotated[str, typer.Option(help="train, val, calibration, test, or all")] = "test",
     pair: Pairs = None,
@@ -115,12 +115,12 @@ def evaluate(
     from fauxlab.data.manifest import Manifest
     from fauxlab.data.split import SPLITS
     from fauxlab.evaluation.detection import evaluate
-    from fauxlab.models.bundle import Detector
+    from fauxlab.models import open_detector
 
     if split not in (*SPLITS, "all"):
         raise LabError(f"--split {split!r}: one of {', '.join(SPLITS)}, all")
     data = Manifest.load(manifest).pair(parse_pairs(pair))
-    detector = Detector.from_pretrained(model)
+    detector = open_detector(model)
     train = data.where(lambda row: row.split == "train")
     data = data if split == "all" else data.in_split(split)
     if robustness and len(data):
@@ -148,7 +148,7 @@ def _beside_files(report: DetectionReport, train: Manifest, judged: Manifest) ->
         return report
 
 
-def _decode(detector: Detector, data: Manifest) -> ImageArray:
+def _decode(detector: AnyDetector, data: Manifest) -> ImageArray:
     from fauxlab.data.cache import load_images
 
     with count_images("decoding") as advance:
@@ -157,7 +157,7 @@ def _decode(detector: Detector, data: Manifest) -> ImageArray:
     return images
 
 
-def _judge_degraded(detector: Detector, data: Manifest) -> RobustnessReport:
+def _judge_degraded(detector: AnyDetector, data: Manifest) -> RobustnessReport:
     from fauxlab.data.degrade import list_degradations
     from fauxlab.evaluation.robustness import robustness_report
 

@@ -48,6 +48,7 @@ _FRONTAL = ("haarcascade_frontalface_alt2.xml", "haarcascade_frontalface_alt.xml
 _PROFILE = ("haarcascade_profileface.xml",)
 _NOTHING = np.empty((0, 3))
 _local = threading.local()
+_importing = threading.Lock()  # OpenCV replaces its own module while it loads: a second thread would see it half made
 
 
 @dataclass(frozen=True)
@@ -221,7 +222,8 @@ def _load_cascade(name: str) -> Any:
 def _load_opencv() -> Any:
     advice = "pip install 'opencv-python-headless>=4.8,<5'"
     try:
-        import cv2
+        with _importing:
+            import cv2
     except ImportError:
         raise LabError(f"finding faces needs OpenCV, which is not installed: {advice}") from None
     folder = getattr(getattr(cv2, "data", None), "haarcascades", "")

@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fauxlab.data.cache import ImageArray
-    from fauxlab.models.bundle import Detector
     from fauxlab.models.card import AnyDetector
 
     Floats = NDArray[np.float64]
 
 ECE_BINS = 15
+BATCH = 128
 MIN_GROUPS = 10  # below this a bootstrap interval says nothing
 MAX_CELLS = 20_000_000  # weights held at once: 160 MB
 
@@ -208,7 +208,7 @@ def detection_report(
     )
 
 
-def evaluate(detector: Detector, manifest: Manifest, bootstrap: int = 1000, seed: int = 0) -> DetectionReport:
+def evaluate(detector: AnyDetector, manifest: Manifest, bootstrap: int = 1000, seed: int = 0) -> DetectionReport:
     """Judge a detector on every image of `manifest`; pass one split, as in `evaluate(detector, data.test)`."""
     from fauxlab.data.cache import load_images
 
@@ -237,14 +237,16 @@ def check_pipeline(detector: AnyDetector) -> None:
         )
 
 
-def predict_scores(detector: Detector, images: ImageArray) -> Floats:
+def predict_scores(detector: AnyDetector, images: ImageArray) -> Floats:
     """P(fake) float64 [N] for all images."""
     check_pipeline(detector)
-    return detector.scores(predict_logits(detector.model, images, np.arange(len(images))))
+    rows = [np.arange(start, min(start + BATCH, len(images))) for start in range(0, len(images), BATCH)]
+    logits = [detector.judge(images.take(part)).logits for part in rows]
+    return detector.scores(np.concatenate([np.zeros(0, dtype=np.float32), *logits]))
 
 
 def predict_logits(
-    model: torch.nn.Module, images: ImageArray, rows: NDArray[np.int64], batch: int = 128
+    model: torch.nn.Module, images: ImageArray, rows: NDArray[np.int64], batch: int = BATCH
 ) -> NDArray[np.float32]:
     """Logits [len(rows)] in evaluation mode, on the device that the model is on; its mode is restored."""
     import torch

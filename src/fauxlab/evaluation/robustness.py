@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from fauxlab.data.cache import ImageArray
     from fauxlab.data.manifest import Manifest
-    from fauxlab.models.bundle import Detector
+    from fauxlab.models.card import AnyDetector
 
     Floats = NDArray[np.float64]
     Pixels = NDArray[np.uint8]
@@ -35,7 +35,7 @@ BLOCK = 128  # pictures degraded and scored together: 6 MB at 128 px
 
 
 def robustness_report(
-    detector: Detector,
+    detector: AnyDetector,
     images: ImageArray,
     kinds: Sequence[str] | None = None,
     *,
@@ -82,7 +82,7 @@ def _degrade_block(pool: ThreadPoolExecutor, kind: str, level: float, block: Pix
 
 
 def _score(
-    detector: Detector,
+    detector: AnyDetector,
     images: ImageArray,
     change: Callable[[Pixels], Pixels],
     progress: Callable[[int], None] | None,

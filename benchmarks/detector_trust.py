@@ -1,0 +1,176 @@
+"""Can the recommended detector be trusted? The report's way of training against ours: one split, one table.
+
+    fauxlab data index FACES --out faces/manifest.csv --pair stylegan=ffhq --pair dfdc-swap=dfdc-real \
+        --pair sd21=ffhq,celeba --pair generated-photos=ffhq,celeba
+    fauxlab reproduce faces/manifest.csv --out runs/faces --only detector --no-extended
+    fauxlab detector train faces/manifest.csv --recipe detector
+    fauxlab detector train faces/manifest.csv --recipe detector --leave-one-out --set train.epochs=2
+    fauxlab detector calibrate runs/detector/best faces/manifest.csv --degraded
+    .venv/bin/python benchmarks/detector_trust.py faces/manifest.csv report=runs/faces/report-unified/best \
+        joint=runs/faces/unified-joint/best detector=runs/detector/best-calibrated \
+        --unseen detector=runs/detector-leave-one-out.json
+
+Each NAME=BUNDLE is judged on the test split: as it is, at its threshold, after every degradation (`--kinds` for some),
+and on odd pictures that are no faces. Writes benchmarks/results/detector_trust.json; models that it holds already
+stay, so that they can be measured one after the other.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fauxlab.data.audit import metadata_baseline
+from fauxlab.data.cache import load_images
+from fauxlab.data.manifest import Manifest
+from fauxlab.data.oddities import KINDS, odd_picture
+from fauxlab.evaluation.robustness import robustness_report
+from fauxlab.models.bundle import Detector
+from fauxlab.records import DetectionReport
+from fauxlab.training.run import describe_environment
+
+RESULTS = Path(__file__).parent / "results" / "detector_trust.json"
+ODD, FIRST_SEED = 50, 10_000  # a kind; seeds that no fit or choice has seen
+ASKED = ("jpeg q50", "resize ×0.5")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("manifest", type=Path)
+    parser.add_argument("models", nargs="+", metavar="NAME=BUNDLE")
+    parser.add_argument("--unseen", nargs="*", default=[], metavar="NAME=JSON", help="leave-one-out reports")
+    parser.add_argument("--kinds", help="degradations, separated by commas; all by default")
+    options = parser.parse_args()
+    manifest = Manifest.load(options.manifest)
+    held = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    if held.get("data_hash") != manifest.data_hash:
+        held = {"data_hash": manifest.data_hash, "models": {}}
+        held["file_traits_auc"] = {
+            name: auc.model_dump() for name, auc in metadata_baseline(manifest.train, manifest.test).items()
+        }
+    unseen = dict(item.split("=", 1) for item in options.unseen)
+    for item in options.models:
+        name, _, folder = item.partition("=")
+        found = measure(Path(folder), manifest, options.kinds.split(",") if options.kinds else None)
+        if name in unseen:
+            found["never_seen"] = describe_unseen(json.loads(Path(unseen[name]).read_text()))
+        held["models"][name] = found
+        held |= {"command": shlex.join(sys.argv), "environment": describe_environment(manifest.data_hash)}
+        RESULTS.write_text(json.dumps(held, indent=1) + "\n")
+    print(table(held["models"]))
+
+
+def measure(folder: Path, manifest: Manifest, kinds: list[str] | None) -> dict[str, Any]:
+    """All figures of one bundle."""
+    detector = Detector.from_pretrained(folder)
+    images = load_images(manifest.test, detector.size)
+    report = robustness_report(detector, images, kinds)
+    clean = report.clean
+    return {
+        "architecture": detector.config.architecture,
+        "hash": detector.hash,
+        "training": detector.config.training,
+        "threshold": clean.threshold,
+        "calibration": detector.config.calibration and detector.config.calibration.model_dump(),
+        "n": clean.n,
+        "generators": {
+            s.name: {
+                "reals": s.reals,
+                "n": s.n_real + s.n_fake,
+                "auc": s.auc.model_dump(),
+                "accuracy": s.accuracy.model_dump(),
+                "tpr_at_1_fpr": s.tpr_at_1_fpr.model_dump(),
+                "called_fake": s.confusion.fake_as_fake / s.n_fake,
+            }
+            for s in clean.generators
+        },
+        "pooled": {"auc": clean.pooled.auc.model_dump(), "ece": clean.pooled.ece.model_dump()},
+        "false_alarms": false_alarms(clean),
+        "degraded": {
+            row.name: {
+                "auc_change": row.auc_change.model_dump(),
+                "generators": {s.name: s.auc.value for s in row.generators},
+                "real_accuracy": {source: share.value for source, share in row.real_accuracy.items()},
+            }
+            for row in report.degraded
+        },
+        "worst": report.worst,
+        "odd_pictures_not_told": odd_shares(detector),
+    }
+
+
+def false_alarms(report: DetectionReport) -> dict[str, Any]:
+    """Share of each source of reals called fake at the model's threshold, with its interval."""
+
+    def rest(value: float | None) -> float | None:
+        return None if value is None else 1 - value
+
+    return {
+        source: {"value": rest(share.value), "low": rest(share.high), "high": rest(share.low)}
+        for source, share in report.real_accuracy.items()
+    }
+
+
+def odd_shares(detector: Detector) -> dict[str, float] | None:
+    """Share of each kind of odd picture that is answered with "cannot tell"; None where the model never does."""
+    if detector.config.typicality is None:
+        return None
+    found = {}
+    for kind in KINDS:
+        pictures = np.stack([odd_picture(kind, detector.size, FIRST_SEED + k) for k in range(ODD)])
+        found[kind] = float(np.mean([not detector.typical(float(d)) for d in detector.judge(pictures).distance]))
+    return found
+
+
+def describe_unseen(report: dict[str, Any]) -> dict[str, Any]:
+    """AUC on each generator by the model that never saw it."""
+    return {
+        row["scores"]["name"]: {"auc": row["scores"]["auc"], "tpr_at_1_fpr": row["scores"]["tpr_at_1_fpr"]}
+        for row in report["generators"]
+    }
+
+
+def table(models: dict[str, Any]) -> str:
+    """The models side by side."""
+    rows: list[tuple[str, list[str]]] = []
+
+    def add(title: str, value: Any) -> None:
+        rows.append((title, [value(model) for model in models.values()]))
+
+    for name in next(iter(models.values()))["generators"]:
+        add(f"{name}: AUC", lambda m, n=name: interval(m["generators"][n]["auc"]))
+        add("  accuracy at the threshold", lambda m, n=name: interval(m["generators"][n]["accuracy"]))
+        add("  TPR at 1 % FPR", lambda m, n=name: interval(m["generators"][n]["tpr_at_1_fpr"]))
+        add("  AUC, never seen", lambda m, n=name: interval(m.get("never_seen", {}).get(n, {}).get("auc")))
+    for source in next(iter(models.values()))["false_alarms"]:
+        add(f"false alarms on {source}", lambda m, s=source: interval(m["false_alarms"][s]))
+    add("threshold", lambda m: f"{m['threshold']:.3f}")
+    add("ECE", lambda m: interval(m["pooled"]["ece"]))
+    for change in ASKED:
+        add(f"AUC change, {change}", lambda m, c=change: interval(m["degraded"].get(c, {}).get("auc_change")))
+    add("worst degradation", lambda m: m["worst"] or "n/a")
+    add("  AUC change", lambda m: interval(m["degraded"].get(m["worst"], {}).get("auc_change")))
+    add("odd pictures not told", lambda m: "n/a" if not (o := m["odd_pictures_not_told"]) else f"{mean(o):.3f}")
+    head = f"{'':<32}" + "".join(f"{name:<26}" for name in models)
+    return "\n".join([head, *(f"{title:<32}" + "".join(f"{cell:<26}" for cell in cells) for title, cells in rows)])
+
+
+def interval(value: dict[str, float | None] | None) -> str:
+    if not value or value["value"] is None:
+        return "n/a"
+    bounds = "" if value["low"] is None else f" [{value['low']:.3f}, {value['high']:.3f}]"
+    return f"{value['value']:.3f}{bounds}"
+
+
+def mean(shares: dict[str, float]) -> float:
+    return sum(shares.values()) / len(shares)
+
+
+if __name__ == "__main__":
+    main()
