@@ -18,7 +18,7 @@ from fauxlab.cli import data, detector, experiments, export, gan, lists, scan
 from fauxlab.cli.common import INTERRUPTED, say
 from fauxlab.errors import LabError
 
-INTERRUPTED_LINE = "interrupted; trainings continue with --resume"
+INTERRUPTED_LINE = "interrupted; the same command continues a fetch, --resume a training"
 
 app = typer.Typer(
     name="fauxlab",

@@ -17,9 +17,9 @@ TRUNKS = {"Mixed_5d": 288, "Mixed_6a": 768, "Mixed_6b": 768, "Mixed_6c": 768}  #
 class Judgement(NamedTuple):
     """What a detector makes of N pictures.
 
-    `evidence` [N, h, w] says where it comes from: its sum over a picture is that picture's logit, up to
-    rounding, which is what the network computes and no estimate. `distance` [N] is how far a picture lies from those that the network was
-    fitted to; 0 where it was not.
+    `evidence` [N, h, w] says where it comes from: up to rounding it sums to a picture's logit, which is what the
+    network computes and no estimate. `distance` [N] is how far a picture lies from those that the network was fitted
+    to; 0 where it was not.
     """
 
     logits: Tensor

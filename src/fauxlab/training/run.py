@@ -29,7 +29,7 @@ from fauxlab.errors import LabError
 if TYPE_CHECKING:
     from fauxlab.models.bundle import Detector, Generator
 
-PACKAGES = ("torch", "accelerate", "numpy", "pillow", "safetensors")
+PACKAGES = ("torch", "accelerate", "numpy", "pillow", "safetensors", "onnxruntime", "opencv-python-headless")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,165 @@
+"""The detector that comes with the package, exported from a calibrated bundle, and the card that says what it is worth.
+
+    fauxlab data index FACES --out faces/manifest.csv --pair stylegan=ffhq --pair dfdc-swap=dfdc-real \
+        --pair sd21=ffhq,celeba --pair generated-photos=ffhq,celeba
+    FAUXLAB_INCEPTION=WEIGHTS fauxlab detector train faces/manifest.csv --recipe detector
+    fauxlab detector calibrate runs/detector/best faces/manifest.csv --degraded
+    .venv/bin/python benchmarks/detector_trust.py …       # as at its head, with detector=runs/detector/best-calibrated
+    .venv/bin/python benchmarks/release.py runs/detector/best-calibrated
+
+Writes src/fauxlab/weights/detector: `model.onnx`, `config.json`, and the card, whose tables are those of
+benchmarks/results/detector_trust.json. Refuses a bundle that this file does not hold the figures of.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from fauxlab.data.files import replace_file
+from fauxlab.models import PACKAGED
+from fauxlab.models.bundle import Detector
+from fauxlab.models.card import CARD
+from fauxlab.models.onnx import export_onnx
+
+RESULTS = Path(__file__).parent / "results" / "detector_trust.json"
+COMMANDS = (__doc__ or "").split("\n\n")[1]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("model", type=Path, help="a calibrated bundle")
+    options = parser.parse_args()
+    detector = Detector.from_pretrained(options.model, "cpu")
+    results = json.loads(RESULTS.read_text())
+    models = {name: model for name, model in results["models"].items() if model["hash"] == detector.hash}
+    if not models:
+        raise SystemExit(f"{RESULTS} does not hold the figures of {detector.hash}; run benchmarks/detector_trust.py")
+    (measured,) = models.values()
+    made = export_onnx(detector, PACKAGED)
+    text = card(made.hash, detector, measured, results["file_traits_auc"])
+    replace_file(PACKAGED / CARD, text)
+    size = sum(path.stat().st_size for path in PACKAGED.iterdir())
+    print(f"{PACKAGED}: {size / 2**20:.1f} MiB, model hash {made.hash}")
+
+
+def card(found: str, detector: Detector, measured: dict[str, Any], files: dict[str, Any]) -> str:
+    """The model card as Markdown."""
+    fit, odd = detector.config.calibration, detector.config.typicality
+    assert fit is not None
+    assert odd is not None
+    training = detector.config.training
+    return f"""# fauxlab's detector: does this face look generated?
+
+Model hash `{found}`. One face in (RGB, {detector.size}×{detector.size} pixels), P(fake) out, with the evidence at each
+place, which sums to the logit, and the distance from the faces that the model was made for. It comes with the package
+and is what `fauxlab scan photo.jpg` runs, on a CPU, without torch.
+
+**For research.** It learned from pictures that were given for non-commercial research (below); use it for no other.
+
+## What a score means
+
+- The score is P(fake) if half of all pictures were fake, for pictures like those in the tables. Where fakes are rare,
+  most alarms are false: see RESPONSIBLE_USE.md.
+- From {detector.config.threshold:.3f} on the label is "fake": set so that at most {fit.false_alarm_rate:.0%} of the
+  real photos of every source in the calibration split reach it, recompressed and rescaled as they may come.
+- From {fit.low:.3f} to below {fit.high:.3f} the verdict is "uncertain": of each class at most {fit.alpha:.0%} are
+  certain and wrong, for generators like those below.
+- Beyond a distance of {odd.limit:.3f} it is "cannot tell": at most {odd.rate:.1%} of faces like these are refused.
+- A score is evidence, not proof. It says nothing about who made a picture, or why.
+
+## What it learned from
+
+{training["images"]:,} pictures drawn from the training split of 19,190 ({", ".join(training["generators"])} as fakes):
+
+| pictures | what | terms |
+|---|---|---|
+| 4,000 real: ffhq | portraits from Flickr | FFHQ: non-commercial |
+| 4,000 real: celeba | celebrities | CelebA: non-commercial research |
+| 2,500 real, 2,500 fake: dfdc | frames of video; faces swapped in them | DFDC's own agreement |
+| 3,993 fake: stylegan | StyleGAN trained on FFHQ | as of FFHQ |
+| 697 fake: sd21 | Stable Diffusion 2.1 | as of its licence |
+| 1,500 fake: generated-photos | portraits by a commercial GAN | its publisher's |
+
+160×160 JPEG of quality 92, all prepared alike; no picture of them is in the package. The trunk began with weights that
+Keras publishes for Inception-v3, learned from ImageNet. Trained, calibrated and measured by
+
+{COMMANDS}
+
+## What it is worth
+
+Test split, a tenth of the groups (people, videos) and none of them seen before; 95 % intervals over groups.
+
+{generators(measured, files)}
+
+"Never seen" is the AUC of the same recipe, trained for two epochs without that generator: what to expect of the next
+one. "Files alone" is what the files tell without their pixels: only what is above it is worth anything.
+
+| real photos of | called fake at the threshold |
+|---|---|
+{alarms(measured)}
+
+Expected calibration error {interval(measured["pooled"]["ece"])}.
+
+| after | change of the pooled AUC |
+|---|---|
+{degraded(measured)}
+
+| odd pictures | answered with "cannot tell" |
+|---|---|
+{odd_pictures(measured)}
+
+## Known failures
+
+- **Generators that it never saw** can pass as real, most of all face swaps: see the column above.
+- **Face swaps in video** are hard for it even where it has seen their kind: more pass than are caught.
+- Diffusion models of the day, hand-made edits, filters, and pictures of pictures were not tested.
+- Faces in profile, below about 60 pixels, or covered are often not found; then there is no verdict at all.
+- Error rates by skin tone, age or sex were not measured: the pictures carry no such labels.
+- Pictures made to deceive it will: it was not hardened against them.
+"""
+
+
+def generators(measured: dict[str, Any], files: dict[str, Any]) -> str:
+    head = "| fakes | against | N | AUC | caught at the threshold | TPR at 1 % FPR | AUC, never seen | files alone |"
+    lines = [head, "|---" * 8 + "|"]
+    for name, s in measured["generators"].items():
+        unseen = measured.get("never_seen", {}).get(name, {}).get("auc")
+        cells = [
+            name,
+            ", ".join(s["reals"]),
+            f"{s['n']:,}",
+            interval(s["auc"]),
+            f"{s['called_fake']:.0%}",
+            interval(s["tpr_at_1_fpr"]),
+            interval(unseen),
+            interval(files.get(name)),
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def alarms(measured: dict[str, Any]) -> str:
+    return "\n".join(f"| {source} | {interval(share)} |" for source, share in measured["false_alarms"].items())
+
+
+def degraded(measured: dict[str, Any]) -> str:
+    return "\n".join(f"| {name} | {interval(row['auc_change'])} |" for name, row in measured["degraded"].items())
+
+
+def odd_pictures(measured: dict[str, Any]) -> str:
+    return "\n".join(f"| {kind} | {share:.0%} |" for kind, share in measured["odd_pictures_not_told"].items())
+
+
+def interval(value: dict[str, float | None] | None) -> str:
+    """A figure and its interval, or n/a."""
+    if not value or value["value"] is None:
+        return "n/a"
+    bounds = "" if value["low"] is None else f" [{value['low']:.3f}, {value['high']:.3f}]"
+    return f"{value['value']:.3f}{bounds}"
+
+
+if __name__ == "__main__":
+    main()
