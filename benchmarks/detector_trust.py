@@ -30,10 +30,10 @@ from fauxlab.data.audit import metadata_baseline
 from fauxlab.data.cache import load_images
 from fauxlab.data.manifest import Manifest
 from fauxlab.data.oddities import KINDS, odd_picture
+from fauxlab.environment import describe_environment
 from fauxlab.evaluation.robustness import robustness_report
 from fauxlab.models.bundle import Detector
 from fauxlab.records import DetectionReport
-from fauxlab.training.run import describe_environment
 
 RESULTS = Path(__file__).parent / "results" / "detector_trust.json"
 ODD, FIRST_SEED = 50, 10_000  # a kind; seeds that no fit or choice has seen

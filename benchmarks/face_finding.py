@@ -32,7 +32,7 @@ from fauxlab.data.faces import Face, crop_face, find_faces
 from fauxlab.data.files import FileReader
 from fauxlab.data.images import decode
 from fauxlab.data.manifest import Manifest
-from fauxlab.training.run import describe_environment
+from fauxlab.environment import describe_environment
 
 RESULTS = Path(__file__).parent / "results" / "face_finding.json"
 

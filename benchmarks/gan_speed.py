@@ -32,11 +32,12 @@ from fauxlab.config import GanRecipe, load_gan_recipe
 from fauxlab.data.augment import augment_some, flip
 from fauxlab.data.cache import ImageArray, load_images
 from fauxlab.data.manifest import Manifest
+from fauxlab.environment import describe_environment
 from fauxlab.evaluation.features import extract, load_features
 from fauxlab.models import create_discriminator, create_generator
 from fauxlab.training.game import Game
 from fauxlab.training.gan import GanPlan, _start, plan_gan, train_gan
-from fauxlab.training.run import Run, describe_environment
+from fauxlab.training.run import Run
 
 RESULTS = Path(__file__).parent / "results" / "gan_speed.json"
 

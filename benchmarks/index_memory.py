@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from fauxlab.training.run import describe_environment
+from fauxlab.environment import describe_environment
 
 RESULTS = Path(__file__).parent / "results" / "index_memory.json"
 SIDE = 160

@@ -23,9 +23,9 @@ import numpy as np
 from PIL import Image
 
 from fauxlab.data.toyfaces import draw, plan
+from fauxlab.environment import describe_environment
 from fauxlab.models import DEFAULT_MODEL
 from fauxlab.scan import Scanner
-from fauxlab.training.run import describe_environment
 
 RESULTS = Path(__file__).parent / "results" / "mutated_images.json"
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP")

@@ -34,10 +34,10 @@ import torch
 from PIL import Image
 
 from fauxlab.data.files import walk_images, zip_images
+from fauxlab.environment import describe_environment
 from fauxlab.models import open_detector
 from fauxlab.models.bundle import Detector
 from fauxlab.scan import Scanner
-from fauxlab.training.run import describe_environment
 
 RESULTS = Path(__file__).parent / "results" / "scan_speed.json"
 BATCH = 32

@@ -32,10 +32,10 @@ from torch import nn
 from fauxlab.config import load_recipe
 from fauxlab.data.cache import load_images
 from fauxlab.data.manifest import Manifest, index
+from fauxlab.environment import describe_environment
 from fauxlab.models import create_detector
 from fauxlab.models.detectors import Dropout
 from fauxlab.training.detector import train_detector
-from fauxlab.training.run import describe_environment
 
 RESULTS = Path(__file__).parent / "results" / "train_speed.json"
 BATCH = 32

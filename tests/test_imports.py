@@ -17,11 +17,12 @@ ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "records": set(),
     "progress": set(),
+    "environment": set(),
     "config": {"errors"},
     "data": {"config", "records", "errors"},
     "models": {"config", "records", "errors"},
     "evaluation": {"data", "models", "config", "records", "errors"},
-    "training": {"evaluation", "data", "models", "config", "records", "errors"},
+    "training": {"evaluation", "data", "models", "environment", "config", "records", "errors"},
 }
 TOP = {"reproduce", "report", "sample", "scan"}
 for room in TOP:

@@ -35,7 +35,7 @@ def doctor() -> None:
     import shutil
 
     from fauxlab.data.cache import cache_folder
-    from fauxlab.training.run import describe_environment
+    from fauxlab.environment import describe_environment
 
     for key, value in describe_environment("").items():
         if key not in ("command", "data_hash", "started"):

@@ -23,12 +23,13 @@ from fauxlab.config import Recipe, load_recipe
 from fauxlab.data.cache import ImageArray, load_images
 from fauxlab.data.files import replace_file
 from fauxlab.data.manifest import Manifest
+from fauxlab.environment import describe_environment
 from fauxlab.errors import LabError
 from fauxlab.evaluation.detection import detection_report, predict_scores
 from fauxlab.models.bundle import Detector
 from fauxlab.records import SCHEMA_VERSION, DetectionReport
 from fauxlab.training.detector import OnStep, stage_folder, train_detector
-from fauxlab.training.run import Run, describe_environment
+from fauxlab.training.run import Run
 from fauxlab.training.stages import plan_training, run_name
 
 if TYPE_CHECKING:

@@ -19,13 +19,14 @@ from fauxlab.config import GanRecipe, load_gan_recipe, load_recipe
 from fauxlab.data.cache import load_images
 from fauxlab.data.files import replace_file
 from fauxlab.data.manifest import Manifest
+from fauxlab.environment import describe_environment
 from fauxlab.errors import LabError
 from fauxlab.records import SCHEMA_VERSION, DetectionReport
 from fauxlab.reproduce.detector import judge
 from fauxlab.sample import write_dataset
 from fauxlab.training.detector import OnStep, train_detector
 from fauxlab.training.gan import OnEvent, plan_gan, train_gan
-from fauxlab.training.run import Run, describe_environment
+from fauxlab.training.run import Run
 
 RESULTS = "gan_results.json"
 # What the report says of its two runs (section IV), to stand beside ours.

@@ -8,28 +8,22 @@ from __future__ import annotations
 
 import json
 import os
-import platform
-import sys
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from fauxlab import __version__
 from fauxlab.config import GanRecipe, Recipe, difference, parse_recipe
 from fauxlab.data.files import replace_file
+from fauxlab.environment import describe_environment
 from fauxlab.errors import LabError
 
 if TYPE_CHECKING:
     from fauxlab.models.bundle import Detector, Generator
-
-PACKAGES = ("torch", "accelerate", "numpy", "pillow", "safetensors", "onnxruntime", "opencv-python-headless")
 
 
 @dataclass(frozen=True)
@@ -177,23 +171,6 @@ def fits_checkpoint(run: Run) -> Iterator[None]:
         ) from error
 
 
-def describe_environment(data_hash: str) -> dict[str, Any]:
-    """What a reader needs to judge or repeat a run: versions, machine, command, data."""
-    return {
-        "fauxlab": __version__,
-        "python": platform.python_version(),
-        "packages": {name: _version(name) for name in PACKAGES},
-        "platform": platform.platform(),
-        "processor": _processor(),
-        "cpus": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-        "command": " ".join(["fauxlab", *sys.argv[1:]]),
-        "data_hash": data_hash,
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-
-
 def seed_step(seed: int, step: int, rank: int) -> None:
     """Seed torch for one step of one process; the same three numbers always give the same draws."""
     torch.manual_seed(((seed * 1_000_003 + step) * 1_009 + rank) % 2**63)
@@ -204,20 +181,3 @@ def _read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise LabError(f"{path} cannot be read: {error}") from error
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
-def _processor() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor()
