@@ -32,7 +32,8 @@ from fauxlab.data.manifest import Manifest
 from fauxlab.data.oddities import KINDS, odd_picture
 from fauxlab.environment import describe_environment
 from fauxlab.evaluation.robustness import robustness_report
-from fauxlab.models.bundle import Detector
+from fauxlab.models import open_detector
+from fauxlab.models.card import AnyDetector
 from fauxlab.records import DetectionReport
 
 RESULTS = Path(__file__).parent / "results" / "detector_trust.json"
@@ -68,13 +69,14 @@ def main() -> None:
 
 def measure(folder: Path, manifest: Manifest, kinds: list[str] | None) -> dict[str, Any]:
     """All figures of one bundle."""
-    detector = Detector.from_pretrained(folder)
+    detector = open_detector(folder)
     images = load_images(manifest.test, detector.size)
     report = robustness_report(detector, images, kinds)
     clean = report.clean
     return {
         "architecture": detector.config.architecture,
         "hash": detector.hash,
+        "precision": detector.config.precision,
         "training": detector.config.training,
         "threshold": clean.threshold,
         "calibration": detector.config.calibration and detector.config.calibration.model_dump(),
@@ -117,14 +119,14 @@ def false_alarms(report: DetectionReport) -> dict[str, Any]:
     }
 
 
-def odd_shares(detector: Detector) -> dict[str, float] | None:
+def odd_shares(detector: AnyDetector) -> dict[str, float] | None:
     """Share of each kind of odd picture that is answered with "cannot tell"; None where the model never does."""
     if detector.config.typicality is None:
         return None
     found = {}
     for kind in KINDS:
         pictures = np.stack([odd_picture(kind, detector.size, FIRST_SEED + k) for k in range(ODD)])
-        found[kind] = float(np.mean([not detector.typical(float(d)) for d in detector.judge(pictures).distance]))
+        found[kind] = float(np.mean([not detector.config.typical(float(d)) for d in detector.judge(pictures).distance]))
     return found
 
 
