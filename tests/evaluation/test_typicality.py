@@ -11,13 +11,13 @@ import torch
 
 from fauxlab import cli
 from fauxlab.data.cache import load_images
+from fauxlab.data.degrade import degrade_repeatably
 from fauxlab.data.images import PIPELINE_VERSION
 from fauxlab.data.manifest import Manifest
 from fauxlab.data.oddities import odd_picture
 from fauxlab.errors import LabError
 from fauxlab.evaluation.recalibration import calibrate
 from fauxlab.evaluation.typicality import (
-    degrade_repeatably,
     describe_images,
     fit_gaussian,
     fit_limit,

@@ -29,9 +29,9 @@ def calibrate(
     figure: Annotated[Path | None, typer.Option(metavar="FILE", help="write a reliability diagram (PNG)")] = None,
 ) -> None:
     """Fit scores, threshold, uncertain band and what is typical on the calibration split; print before and after."""
+    from fauxlab.data.degrade import degrade_repeatably
     from fauxlab.data.manifest import Manifest
     from fauxlab.evaluation.recalibration import calibrate
-    from fauxlab.evaluation.typicality import degrade_repeatably
     from fauxlab.models.bundle import Detector
     from fauxlab.models.card import CONFIG
 

@@ -107,6 +107,11 @@ def random_degradation(pixels: Pixels, rng: np.random.Generator) -> Pixels:
     return _to_pixels(image)
 
 
+def degrade_repeatably(pixels: Pixels) -> Pixels:
+    """A random degradation that is the same whenever the same picture comes: uint8 [3, H, W] to the same."""
+    return random_degradation(pixels, np.random.default_rng(zlib.crc32(pixels.tobytes())))
+
+
 def degrade_batch(pixels: Pixels, seeds: Sequence[int] | NDArray[np.int64], workers: int | None = None) -> Pixels:
     """Random degradations of uint8 [N, 3, H, W], each a pure function of its picture and its seed, in threads."""
     with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:

@@ -9,13 +9,12 @@ picture's group. It says that a picture is unlike those of the split, and not wh
 from __future__ import annotations
 
 import copy
-import zlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from fauxlab.data.degrade import random_degradation
+from fauxlab.data.degrade import degrade_repeatably
 from fauxlab.errors import LabError
 
 if TYPE_CHECKING:
@@ -73,11 +72,6 @@ def fit_typicality(
     typicality = {"limit": limit, "rate": promised, "n": len(images)}
     config = {**detector.config.model_dump(exclude={"schema_version"}), "typicality": typicality}
     return type(detector)(_with(detector, fit_gaussian(features)), DetectorConfig.model_validate(config))
-
-
-def degrade_repeatably(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A random degradation that is the same whenever the same picture comes: uint8 [3, H, W] to the same."""
-    return random_degradation(pixels, np.random.default_rng(zlib.crc32(pixels.tobytes())))
 
 
 def keeps_distances(detector: Detector) -> bool:

@@ -1,0 +1,71 @@
+"""The detector that comes with the package: whole, as its card says, and usable at once."""
+
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from fauxlab.data.files import SEPARATOR, zip_images
+from fauxlab.data.oddities import KINDS, odd_picture
+from fauxlab.data.toyfaces import draw, plan
+from fauxlab.models import DEFAULT_MODEL, PACKAGED, open_detector
+from fauxlab.models.card import CARD, CONFIG, GRAPH
+from fauxlab.scan import Scanner
+
+
+def test_the_bundle_is_small_and_its_card_is_its_own() -> None:
+    assert {path.name for path in PACKAGED.iterdir()} == {GRAPH, CONFIG, CARD}
+    assert sum(path.stat().st_size for path in PACKAGED.iterdir()) < 12 * 2**20
+    card = (PACKAGED / CARD).read_text(encoding="utf-8")
+    detector = open_detector(DEFAULT_MODEL)
+    assert re.findall(r"hash `(\w+)`", card) == [detector.hash]
+    assert f"{detector.config.threshold:.3f}" in card
+    assert "n/a" not in card, "every figure that the card has a place for was measured"
+
+
+def test_it_is_calibrated_knows_what_it_was_made_for_and_explains_itself() -> None:
+    detector = open_detector(DEFAULT_MODEL)
+    assert detector.config.calibration is not None
+    assert detector.config.calibration.band is not None
+    assert detector.config.typicality is not None
+    photos = plan(2)
+    pixels = np.stack([draw("wiki", photos, k, detector.size).transpose(2, 0, 1) for k in range(2)])
+    judged = detector.judge(pixels)
+    np.testing.assert_allclose(judged.evidence.sum((1, 2)), judged.logits, atol=1e-4)
+
+
+def test_most_odd_pictures_are_answered_with_cannot_tell(tmp_path: Path) -> None:
+    scanner = Scanner.from_pretrained(crop="none")
+    for kind in KINDS:
+        for seed in range(4):
+            picture = odd_picture(kind, 200, seed)
+            Image.fromarray(picture.transpose(1, 2, 0)).save(tmp_path / f"{kind}-{seed}.png")
+    verdicts = list(scanner.scan(sorted(map(str, tmp_path.iterdir()))))
+    told = [verdict for verdict in verdicts if verdict.decision != "cannot tell"]
+    assert len(told) < 0.3 * len(verdicts)
+
+
+def test_research_faces_are_told_apart(faces: Path) -> None:
+    scanner = Scanner.from_pretrained(crop="none")
+    scores = {}
+    for name in ("ffhq", "celeba", "sd21", "generated-photos"):
+        archive = faces / f"{name}.zip"
+        paths = [f"{archive}{SEPARATOR}{member}" for member in zip_images(archive)[:40]]
+        scores[name] = [verdict.score or 0.0 for verdict in scanner.scan(paths)]
+    reals, fakes = ([*scores[a], *scores[b]] for a, b in (("ffhq", "celeba"), ("sd21", "generated-photos")))
+    ordered = np.mean([fake > real for fake in fakes for real in reals])
+    assert ordered > 0.9, "the AUC"
+
+
+def test_a_picture_scanned_twice_gets_the_same_verdict() -> None:
+    photos = plan(1)
+    stream = io.BytesIO()
+    Image.fromarray(draw("wiki", photos, 0, 256)).save(stream, "PNG")
+    detector = open_detector(DEFAULT_MODEL)
+    pixels = np.asarray(Image.open(stream).convert("RGB").resize((detector.size,) * 2)).transpose(2, 0, 1)
+    first, again = (detector.judge(pixels[None]).logits for _ in range(2))
+    np.testing.assert_array_equal(first, again)
