@@ -107,3 +107,51 @@ def test_dropout_repeats_with_the_seed_and_takes_any_layout() -> None:
         torch.manual_seed(1)
         assert torch.equal(dropout(x), first)
         assert set(first.unique().tolist()) <= {0.0, 2.0}
+
+
+@pytest.mark.parametrize("name", sorted(DETECTORS))
+def test_evidence_sums_to_the_logit_of_forward(name: str) -> None:
+    torch.manual_seed(0)
+    network = create_detector(name, 64).eval()
+    images = torch.rand(3, 3, 64, 64) * 2 - 1
+    with torch.inference_mode():
+        judged = network.judge(images)
+        torch.testing.assert_close(judged.logits, network(images), rtol=0, atol=0)
+    torch.testing.assert_close(judged.evidence.sum((1, 2)), judged.logits, rtol=1e-4, atol=1e-5)
+    assert judged.distance.tolist() == [0, 0, 0], "nothing was fitted"
+
+
+@pytest.mark.parametrize(("name", "most"), [("trace", 2_000_000), ("inception", 1_000_000)])
+def test_heads_that_average_take_any_size_and_stay_small(name: str, most: int) -> None:
+    network = create_detector(name, 64).eval()
+    assert sum(p.numel() for p in network.parameters()) < most
+    with torch.inference_mode():
+        assert [network(torch.zeros(2, 3, side, side)).shape for side in (64, 96, 131)] == [(2,)] * 3
+
+
+def test_distance_is_mahalanobis(network: nn.Module) -> None:
+    torch.manual_seed(0)
+    tested = create_detector("trace", 32).eval()
+    images = torch.rand(4, 3, 32, 32) * 2 - 1
+    with torch.inference_mode():
+        features = tested.describe(images)
+        tested.typicality.mean.copy_(features[0])
+        tested.typicality.root.copy_(2 * torch.eye(features.shape[1]))
+        distance = tested.judge(images).distance
+    by_hand = 2 * (features - features[0]).square().mean(1).sqrt()
+    torch.testing.assert_close(distance, by_hand)
+    assert distance[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("trace", {"blocks": [1]}, "1 blocks for 4 widths"),
+        ("trace", {"dropout": 1.0}, "dropout"),
+        ("inception", {"depth": "Mixed_9z"}, "expected one of Mixed_5d"),
+        ("inception", {"depth": "Mixed_6b"}, "below the least for Mixed_6b, 75"),
+    ],
+)
+def test_options_that_cannot_be(name: str, options: dict[str, object], message: str) -> None:
+    with pytest.raises(LabError, match=message):
+        create_detector(name, 32, **options)

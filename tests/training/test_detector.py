@@ -22,6 +22,7 @@ from fauxlab.data.manifest import Manifest
 from fauxlab.errors import LabError
 from fauxlab.evaluation.detection import to_input
 from fauxlab.models.bundle import Detector
+from fauxlab.models.inception import Inception
 from fauxlab.training import batches
 from fauxlab.training import detector as training
 from fauxlab.training.detector import learning_rate, train_detector
@@ -428,3 +429,19 @@ def test_degraded_training_is_seeded_like_the_rest(small: Manifest, tmp_path: Pa
     assert_same_run(whole, parts)
     plain = train_detector(small, recipe("unified-joint", "train.epochs=1"), tmp_path, name="plain")
     assert (plain.folder / "log.jsonl").read_text() != (whole.folder / "log.jsonl").read_text()
+
+
+def test_a_trunk_starts_from_pretrained_weights(
+    small: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = {name: torch.tensor(0.01).expand(t.shape) for name, t in Inception(complete=False).state_dict().items()}
+    torch.save(state, tmp_path / "weights.pth")
+    monkeypatch.setenv("FAUXLAB_INCEPTION", str(tmp_path / "weights.pth"))
+    asked = ["data.size=32", "train.batch=8", "train.epochs=1", "model.pretrained=keras-inception-7a"]
+    network = training.build_network(load_recipe("unified-joint", [*asked, "model.name=inception"]))
+    trunk = [tensor for name, tensor in network.state_dict().items() if name.startswith("trunk.") and tensor.ndim == 4]
+    assert trunk
+    assert all(bool((tensor == 0.01).all()) for tensor in trunk)
+    for wrong, message in (("model.name=trace", "takes no pretrained"), ("model.pretrained=randconv", "no pretrained")):
+        with pytest.raises(LabError, match=message):
+            train_detector(small, load_recipe("unified-joint", [*asked, "model.name=inception", wrong]), tmp_path)
