@@ -165,7 +165,7 @@ def test_controller_moves_the_steps_and_says_so(small: Manifest, tmp_path: Path)
 
 def test_schedules_reach_both_ends(small: Manifest, tmp_path: Path) -> None:
     game, state = start(small, tmp_path, recipe("r3-32"))
-    for images, rate, beta2 in ((0, 2e-4, 0.9), (80, 1.25e-4, 0.945), (160, 5e-5, 0.99)):
+    for images, rate, beta2 in ((0, 5e-4, 0.9), (80, 3e-4, 0.945), (160, 1e-4, 0.99)):
         state.images = images
         game._set_rates(state)
         for optimizer in state.optimizers:
