@@ -1,4 +1,4 @@
-"""The detector that comes with the package, exported from a calibrated bundle, and the card that says what it is worth.
+r"""The detector that comes with the package, exported from a calibrated bundle, and the card that says what it is worth.
 
     fauxlab data index FACES --out faces/manifest.csv --pair stylegan=ffhq --pair dfdc-swap=dfdc-real \
         --pair sd21=ffhq,celeba --pair generated-photos=ffhq,celeba
@@ -75,7 +75,7 @@ def card(found: str, detector: Detector, measured: dict[str, Any], files: dict[s
     fit, odd = detector.config.calibration, detector.config.typicality
     assert fit is not None
     assert odd is not None
-    training = detector.config.training
+    training, threshold = detector.config.training, detector.config.threshold
     return f"""# fauxlab's detector: does this face look generated?
 
 Model hash `{found}`. One face in (RGB, {detector.size}×{detector.size} pixels), P(fake) out, with the evidence at each
@@ -88,10 +88,10 @@ and is what `fauxlab scan photo.jpg` runs, on a CPU, without torch.
 
 - The score is P(fake) if half of all pictures were fake, for pictures like those in the tables. Where fakes are rare,
   most alarms are false: see RESPONSIBLE_USE.md.
-- From {detector.config.threshold:.3f} on the label is "fake": set so that at most {fit.false_alarm_rate:.0%} of the
-  real photos of every source in the calibration split reach it, recompressed and rescaled as they may come.
-- From {fit.low:.3f} to below {fit.high:.3f} the verdict is "uncertain": of each class at most {fit.alpha:.0%} are
-  certain and wrong, for generators like those below.
+- From {threshold:.3f} on the label is "fake": set so that at most {fit.false_alarm_rate:.0%} of the real
+  photos of every source in the calibration split reach it, recompressed and rescaled as they may come.
+- From {fit.low:.3f} to below {fit.high:.3f} the verdict is "uncertain": of each class at most {fit.alpha:.0%} are certain
+  and wrong, for generators like those below.
 - Beyond a distance of {odd.limit:.3f} it is "cannot tell": at most {odd.rate:.1%} of faces like these are refused.
 - A score is evidence, not proof. It says nothing about who made a picture, or why.
 
@@ -139,7 +139,8 @@ degraded at random, logits, evidence and distances differ by at most {apart:.1g}
 
 ## Known failures
 
-- **Generators that it never saw** can pass as real, most of all face swaps: see the column above.
+- **Generators that it never saw pass as real** unless they resemble one that it did: see the column "never seen",
+  where .5 is chance. The verdict "real" means "like no fake that it knows", and no more.
 - **Face swaps in video** are hard for it even where it has seen their kind: more pass than are caught.
 - Diffusion models of the day, hand-made edits, filters, and pictures of pictures were not tested.
 - Faces in profile, below about 60 pixels, or covered are often not found; then there is no verdict at all.
