@@ -1,4 +1,4 @@
-r"""The detector that comes with the package, exported from a calibrated bundle, and the card that says what it is worth.
+r"""The detector that comes with the package, exported from a calibrated bundle, with a card of what it is worth.
 
     fauxlab data index FACES --out faces/manifest.csv --pair stylegan=ffhq --pair dfdc-swap=dfdc-real \
         --pair sd21=ffhq,celeba --pair generated-photos=ffhq,celeba
@@ -90,8 +90,8 @@ and is what `fauxlab scan photo.jpg` runs, on a CPU, without torch.
   most alarms are false: see RESPONSIBLE_USE.md.
 - From {threshold:.3f} on the label is "fake": set so that at most {fit.false_alarm_rate:.0%} of the real
   photos of every source in the calibration split reach it, recompressed and rescaled as they may come.
-- From {fit.low:.3f} to below {fit.high:.3f} the verdict is "uncertain": of each class at most {fit.alpha:.0%} are certain
-  and wrong, for generators like those below.
+- From {fit.low:.3f} to below {fit.high:.3f} the verdict is "uncertain": of each class at most {fit.alpha:.0%} are
+  certain and wrong, for generators like those below.
 - Beyond a distance of {odd.limit:.3f} it is "cannot tell": at most {odd.rate:.1%} of faces like these are refused.
 - A score is evidence, not proof. It says nothing about who made a picture, or why.
 
@@ -132,6 +132,8 @@ degraded at random, logits, evidence and distances differ by at most {apart:.1g}
 | after | change of the pooled AUC |
 |---|---|
 {degraded(measured)}
+
+Odd pictures, drawn by `fauxlab.data.oddities` (what the distance goes by was chosen on such, from other seeds):
 
 | odd pictures | answered with "cannot tell" |
 |---|---|
