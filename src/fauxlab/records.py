@@ -82,7 +82,7 @@ class DetectionReport(Record):
     def table(self) -> str:
         """The report as a plain text table, one line a generator."""
         head = f"{'':<20}{'N':>7} {'accuracy':<23}{'macro F1':<23}{'AUC':<23}{'TPR@1%FPR':<23}{'ECE':<23}"
-        lines = [head.rstrip() + (" AUC of file traits alone" if self.file_auc else "")]
+        lines = [f"{head} AUC of file traits alone" if self.file_auc else head.rstrip()]
         for s in [*self.generators, self.pooled]:
             cells = (s.accuracy, s.macro_f1, s.auc, s.tpr_at_1_fpr, s.ece)
             line = f"{s.name:<20}{s.n_real + s.n_fake:>7} " + "".join(f"{cell!s:<23}" for cell in cells)
