@@ -110,7 +110,7 @@ def stage_order(manifest: Manifest, stage: Stage, train: TrainConfig, epoch: int
     if not pairs or not len(stage.earlier):
         return order
     old = epoch_order(manifest, stage.earlier, train.balance, (*key, 1))
-    order[: 2 * pairs] = np.resize(old, 2 * pairs)
+    order[: 2 * pairs] = np.resize(old[: len(old) // 2 * 2], 2 * pairs)  # in whole pairs, however often repeated
     whole = len(order) // 2 * 2
     mixed = np.random.default_rng((*key, 2)).permutation(order[:whole].reshape(-1, 2))  # pairs stay real, fake
     return np.concatenate([mixed.ravel(), order[whole:]])
@@ -136,7 +136,9 @@ def epoch_order(manifest: Manifest, rows: Rows, balance: str, key: tuple[int, ..
     n_fake = len(rows) // 2
     order = np.empty(len(rows), dtype=np.int64)
     order[::2] = _draw(reals, len(rows) - n_fake, groups, rng)
-    order[1::2] = _draw(fakes, n_fake, groups, rng)
+    if len(reals) > 1:  # a single pool comes mixed
+        order[::2] = rng.permutation(order[::2])
+    order[1::2] = rng.permutation(_draw(fakes, n_fake, groups, rng))
     return order
 
 
@@ -150,10 +152,9 @@ def _parts(rows: Rows, names: list[str | None]) -> list[Rows]:
 
 
 def _draw(pools: list[Rows], count: int, groups: dict[int, str] | None, rng: np.random.Generator) -> Rows:
-    """`count` rows, evenly from the pools, mixed; with `groups` each pool's come evenly from its groups."""
+    """`count` rows, evenly from the pools, one after the other; with `groups` each pool's evenly from its groups."""
     shares = [count // len(pools) + (k < count % len(pools)) for k in range(len(pools))]
-    drawn = [_repeat(pool, n, groups, rng) for pool, n in zip(pools, shares, strict=True)]
-    return drawn[0] if len(drawn) == 1 else rng.permutation(np.concatenate(drawn))
+    return np.concatenate([_repeat(pool, n, groups, rng) for pool, n in zip(pools, shares, strict=True)])
 
 
 def _repeat(pool: Rows, count: int, groups: dict[int, str] | None, rng: np.random.Generator) -> Rows:
