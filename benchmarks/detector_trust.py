@@ -63,8 +63,8 @@ def main() -> None:
             found["never_seen"] = describe_unseen(json.loads(Path(unseen[name]).read_text()))
         if RESULTS.exists():  # another model may have been measured beside this one
             held["models"] |= json.loads(RESULTS.read_text())["models"]
+        found |= {"command": shlex.join(sys.argv), "environment": describe_environment(manifest.data_hash)}
         held["models"][name] = found
-        held |= {"command": shlex.join(sys.argv), "environment": describe_environment(manifest.data_hash)}
         RESULTS.write_text(json.dumps(held, indent=1) + "\n")
     print(table(held["models"]))
 
