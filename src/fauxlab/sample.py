@@ -20,10 +20,10 @@ import numpy as np
 import torch
 
 from fauxlab.data.cache import load_images
-from fauxlab.data.files import replace_file, show
-from fauxlab.data.images import MAX_PIXELS, fingerprint
+from fauxlab.data.files import hash_file, replace_file, show
+from fauxlab.data.images import MAX_PIXELS, fingerprint, to_picture
 from fauxlab.data.manifest import Manifest, Progress, Row
-from fauxlab.data.marking import Mark, grid, grid_shape, save_gif, save_jpeg, save_png, to_picture
+from fauxlab.data.marking import Mark, grid, grid_shape, save_gif, save_jpeg, save_png
 from fauxlab.data.split import connected_components, near_duplicates
 from fauxlab.errors import LabError
 from fauxlab.models.bundle import Generator
@@ -277,7 +277,7 @@ def _write_reals(
     for i, row in enumerate(images.manifest.rows):
         path = f"real/{names[row.source]}/{i:06}.jpg"
         save_jpeg(folder / path, images.take(np.array([i]))[0], None, quality)
-        rows.append(replace(row, path=path, source=names[row.source], sha256=_sha256(folder / path)))
+        rows.append(replace(row, path=path, source=names[row.source], sha256=hash_file(folder / path)))
         if progress:
             progress(1)
     return rows, images.skipped
@@ -305,7 +305,7 @@ def _write_fakes(
             if bits is not None:
                 prints[len(rows)] = bits
             keys.append([("pixels", hashlib.sha256(image.tobytes()).digest())])
-            rows.append(Row(path, 1, name, source, f"{name} seed {seed}", "", _sha256(folder / path)))
+            rows.append(Row(path, 1, name, source, f"{name} seed {seed}", "", hash_file(folder / path)))
         if progress:
             progress(len(seeds))
     told = list(prints)
@@ -313,10 +313,6 @@ def _write_fakes(
         keys[told[a]].append(("near", a, b))
         keys[told[b]].append(("near", a, b))
     return [replace(row, group=rows[first].group) for row, first in zip(rows, connected_components(keys), strict=True)]
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _claim(folder: Path, what: dict[str, Any], names: Sequence[str]) -> None:

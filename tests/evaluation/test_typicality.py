@@ -107,11 +107,11 @@ def test_odd_pictures_lie_beyond_and_the_fitted_within(detector: Detector, halve
     pixels = test.take(np.arange(len(test)))
     changed = np.stack([degrade_repeatably(picture) for picture in pixels])
     for pictures in (pixels, changed):
-        refused = [not found.typical(distance) for distance in found.judge(pictures).distance.tolist()]
+        refused = [not found.config.typical(distance) for distance in found.judge(pictures).distance.tolist()]
         assert np.mean(refused) <= 0.15
     for kind in ("flat", "gradient", "drawing", "interface"):
         odd = np.stack([odd_picture(kind, 32, seed) for seed in range(20)])
-        refused = [not found.typical(distance) for distance in found.judge(odd).distance.tolist()]
+        refused = [not found.config.typical(distance) for distance in found.judge(odd).distance.tolist()]
         assert np.mean(refused) >= 0.8, kind
     features = describe_images(detector, images, degrade_repeatably)
     np.testing.assert_allclose(
@@ -120,7 +120,7 @@ def test_odd_pictures_lie_beyond_and_the_fitted_within(detector: Detector, halve
 
 
 def test_a_detector_without_a_limit_finds_all_typical(detector: Detector, halves: Manifest) -> None:
-    assert detector.typical(1e9)
+    assert detector.config.typical(1e9)
     plain = Detector(create_detector("report-cnn", 32).eval(), detector.config.model_copy(update={"options": {}}))
     with pytest.raises(LabError, match="keeps no distances"):
         fit_typicality(plain, load_images(halves.calibration, 32))

@@ -86,9 +86,9 @@ def test_labels_follow_the_threshold_and_the_band_is_uncertain() -> None:
     fitted = make(calibration=Calibration(**FITTED), threshold=0.7)
     scores = [0.0, 0.29, 0.3, 0.69, 0.7, 0.74, 0.75, 1.0]
     expected = ["real", "real", "real?", "real?", "fake?", "fake?", "fake", "fake"]
-    assert [label + "?" * uncertain for label, uncertain in map(fitted.decide, scores)] == expected
-    assert make(threshold=0.7).decide(0.69) == ("real", False)
-    assert make(threshold=0.7).decide(0.7) == ("fake", False)
+    assert [label + "?" * uncertain for label, uncertain in map(fitted.config.decide, scores)] == expected
+    assert make(threshold=0.7).config.decide(0.69) == ("real", False)
+    assert make(threshold=0.7).config.decide(0.7) == ("fake", False)
 
 
 @pytest.mark.parametrize("calibration", [None, {"temperature": 2.0, "bias": 1.0}])
@@ -98,7 +98,7 @@ def test_bundles_of_the_first_schema_are_read(tmp_path: Path, calibration: dict[
     loaded = Detector.from_pretrained(tmp_path / "m")
     score = 0.5 if calibration is None else 1 / (1 + math.exp(-1))
     assert loaded.scores(np.zeros(1, dtype=np.float32)).item() == pytest.approx(score)
-    assert loaded.decide(0.5) == ("fake", False)
+    assert loaded.config.decide(0.5) == ("fake", False)
 
 
 def edit_config(**changes: object) -> Callable[[Path], None]:

@@ -88,7 +88,7 @@ def test_a_graph_gives_what_torch_gives(tmp_path: Path, name: str, size: int) ->
         np.testing.assert_allclose(found.evidence.sum((1, 2)), found.logits, rtol=1e-5, atol=1e-4)
     assert (expected.distance > 0).all() == (name != "report-cnn")
     np.testing.assert_allclose(graph.scores(expected.logits), detector.scores(expected.logits), atol=1e-6)
-    assert graph.decide(0.4) == detector.decide(0.4) == ("fake", False)
+    assert graph.config.decide(0.4) == detector.config.decide(0.4) == ("fake", False)
 
 
 def test_logits_of_judging_are_the_networks_own() -> None:

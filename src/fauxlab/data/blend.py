@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from fauxlab.data.degrade import blur
+from fauxlab.data.images import to_picture, to_pixels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -64,10 +65,10 @@ def _vary(pixels: Pixels, rng: np.random.Generator) -> Pixels:
         soft = blur(changed, 1.0).astype(np.float32)
         sharp = changed + np.float32(rng.uniform(0.3, 1.0)) * (changed - soft)
         return np.asarray(np.clip(np.rint(sharp), 0, 255), dtype=np.uint8)
-    picture = _to_image(changed)
+    picture = to_picture(changed)
     scale = rng.uniform(0.4, 0.9)
     small = picture.resize([max(8, round(side * scale)) for side in picture.size], Image.Resampling.BILINEAR)
-    return _to_pixels(small.resize(picture.size, Image.Resampling.BICUBIC))
+    return to_pixels(small.resize(picture.size, Image.Resampling.BICUBIC))
 
 
 def _move(pixels: Pixels, rng: np.random.Generator) -> Pixels:
@@ -76,13 +77,13 @@ def _move(pixels: Pixels, rng: np.random.Generator) -> Pixels:
     scale = rng.uniform(1 - SHIFT, 1 + SHIFT, 2)
     across, down = rng.uniform(-SHIFT, SHIFT, 2) * (width, height)
     margin = -(-max(height, width) // 16)
-    padded = _to_image(np.pad(pixels, ((0, 0), (margin, margin), (margin, margin)), mode="edge"))
+    padded = to_picture(np.pad(pixels, ((0, 0), (margin, margin), (margin, margin)), mode="edge"))
     place = (
         scale[0], 0, margin + across + width / 2 * (1 - scale[0]),
         0, scale[1], margin + down + height / 2 * (1 - scale[1]),
     )  # fmt: skip
     moved = padded.transform((width, height), Image.Transform.AFFINE, place, Image.Resampling.BILINEAR)
-    return _to_pixels(moved)
+    return to_pixels(moved)
 
 
 def _mask(height: int, width: int, rng: np.random.Generator) -> Floats:
@@ -100,11 +101,3 @@ def _mask(height: int, width: int, rng: np.random.Generator) -> Floats:
     edge = np.float32(rng.uniform(*SOFT) * np.sqrt(height * width) / np.mean(axes) / 1.7)
     mask: Floats = 1 / (1 + np.exp(np.clip((np.hypot(x, y) - outline) / edge, -30, 30)))
     return mask
-
-
-def _to_image(pixels: Pixels) -> Image.Image:
-    return Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)))
-
-
-def _to_pixels(image: Image.Image) -> Pixels:
-    return np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1))

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from fauxlab.data.images import MIN_SIDE, decode
+from fauxlab.data.images import MIN_SIDE, decode, to_picture, to_pixels
 from fauxlab.errors import LabError
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def random_degradation(pixels: Pixels, rng: np.random.Generator) -> Pixels:
     Where it is encoded twice, the first time is at the rescaled size, as by a site that others take pictures from. The
     way back is bicubic, as in `to_square`: in use, that is what brings a rescaled picture to the model's size.
     """
-    image = _to_image(pixels)
+    image = to_picture(pixels)
     width, height = size = image.size
     encodings = int(rng.random() < ENCODED)
     encodings += encodings * int(rng.random() < ENCODED_TWICE)
@@ -101,10 +101,10 @@ def random_degradation(pixels: Pixels, rng: np.random.Generator) -> Pixels:
     if image.size != size:
         image = image.resize(size, Resampling.BICUBIC)
     if rng.random() < BLURRED:
-        image = _to_image(blur(_to_pixels(image), rng.uniform(*SIGMAS)))
+        image = to_picture(blur(to_pixels(image), rng.uniform(*SIGMAS)))
     if encodings:
         image = _encode_randomly(image, rng)
-    return _to_pixels(image)
+    return to_pixels(image)
 
 
 def degrade_repeatably(pixels: Pixels) -> Pixels:
@@ -135,23 +135,23 @@ def random_squares(images: Tensor, side: int, zoomed: float, seeds: Sequence[int
         taken = min(taken, height, width)
         top, left = (int(rng.integers(room - taken + 1)) for room in (height, width))
         square = picture[:, top : top + taken, left : left + taken]
-        found[k] = square if taken == side else _to_pixels(_to_image(square).resize((side, side), Resampling.BICUBIC))
+        found[k] = square if taken == side else to_pixels(to_picture(square).resize((side, side), Resampling.BICUBIC))
     return torch.from_numpy(found).to(images.device)
 
 
 def jpeg(pixels: Pixels, quality: float) -> Pixels:
     """Through a JPEG file of a quality of 1 to 100, with the usual halved colour resolution (4:2:0)."""
-    return _to_pixels(_encode(_to_image(pixels), "JPEG", int(quality)))
+    return to_pixels(_encode(to_picture(pixels), "JPEG", int(quality)))
 
 
 def webp(pixels: Pixels, quality: float) -> Pixels:
     """Through a lossy WebP file of a quality of 1 to 100."""
-    return _to_pixels(_encode(_to_image(pixels), "WEBP", int(quality)))
+    return to_pixels(_encode(to_picture(pixels), "WEBP", int(quality)))
 
 
 def resize(pixels: Pixels, scale: float) -> Pixels:
     """To `scale` times the size and back, both bicubic and antialiased."""
-    return _to_pixels(_there_and_back(_to_image(pixels), scale, Resampling.BICUBIC))
+    return to_pixels(_there_and_back(to_picture(pixels), scale, Resampling.BICUBIC))
 
 
 def blur(pixels: Pixels, sigma: float) -> Pixels:
@@ -180,22 +180,22 @@ def noise(pixels: Pixels, sigma: float) -> Pixels:
 
 def crop(pixels: Pixels, keep: float) -> Pixels:
     """The middle `keep` of each side, in whole pixels, brought back to the full size (bicubic)."""
-    image = _to_image(pixels)
+    image = to_picture(pixels)
     width, height = (_scaled(side, keep) for side in image.size)
     left, top = (image.width - width) // 2, (image.height - height) // 2
     # Not resize(box=…), whose filter would still see what was cut off.
     kept = image.crop((left, top, left + width, top + height))
-    return _to_pixels(kept.resize(image.size, Resampling.BICUBIC))
+    return to_pixels(kept.resize(image.size, Resampling.BICUBIC))
 
 
 def screenshot(pixels: Pixels, times: float) -> Pixels:
     """Shown at 0.8 of the size (bilinear), kept as JPEG q80, brought back and sent on as JPEG q70; `times` times."""
-    image = _to_image(pixels)
+    image = to_picture(pixels)
     for _ in range(int(times)):
         size = image.size
         shown = image.resize((_scaled(size[0], 0.8, MIN_SIDE), _scaled(size[1], 0.8, MIN_SIDE)), Resampling.BILINEAR)
         image = _encode(_encode(shown, "JPEG", 80).resize(size, Resampling.BILINEAR), "JPEG", 70)
-    return _to_pixels(image)
+    return to_pixels(image)
 
 
 def brightness(pixels: Pixels, factor: float) -> Pixels:
@@ -236,14 +236,6 @@ def _there_and_back(image: Image.Image, scale: float, how: Resampling) -> Image.
 
 def _scaled(side: int, scale: float, least: int = 1) -> int:
     return max(least, round(side * scale))
-
-
-def _to_image(pixels: Pixels) -> Image.Image:
-    return Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)))
-
-
-def _to_pixels(image: Image.Image) -> Pixels:
-    return np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1))
 
 
 def _to_bytes(values: NDArray[np.floating]) -> Pixels:

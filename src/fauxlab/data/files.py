@@ -5,6 +5,7 @@ A zip member is written `archive.zip!/member/name.jpg`. Archives are read in pla
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import stat
@@ -51,6 +52,15 @@ def replace_file(path: Path, content: bytes | str) -> None:
         raise LabError(
             f"cannot write {show(path)}: {error.strerror or error}; choose a place that can be written and has room"
         ) from error
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal digits. Raises LabError where it cannot be read."""
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise LabError(f"cannot read {show(path)}: {error.strerror}; make it readable, or name another") from error
 
 
 def walk_images(folder: Path) -> Iterator[Path]:

@@ -6,7 +6,6 @@ that hash, so that an interrupted transfer goes on where it stopped and two vers
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import re
@@ -15,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from fauxlab.data.files import show
+from fauxlab.data.files import hash_file, show
 from fauxlab.errors import LabError
 
 AGAIN = "run the same command again, it goes on where it stopped"
@@ -75,7 +74,7 @@ def obtain(file: HubFile, path: Path, *, ours: bool) -> None:
     Raises LabError where that fails, or where another file is there that is not `ours` to replace.
     """
     if path.exists():
-        if _sha256(path) == file.sha256:
+        if hash_file(path) == file.sha256:
             return
         if not ours:
             raise LabError(f"{show(path)} is not the file of the hub; move it away or choose another folder with --out")
@@ -86,7 +85,7 @@ def obtain(file: HubFile, path: Path, *, ours: bool) -> None:
         have = 0
     if have < file.size:
         _transfer(file, part, have)
-    if (found := _sha256(part)) != file.sha256:
+    if (found := hash_file(part)) != file.sha256:
         part.unlink()
         raise LabError(
             f"{file.name} came with SHA-256 {found[:12]}…, the hub states {file.sha256[:12]}…; what came was deleted, "
@@ -159,11 +158,3 @@ def _explain(error: Exception, repo: str, what: str) -> str:
 
 def _size(path: Path) -> int:
     return path.stat().st_size if path.is_file() else 0
-
-
-def _sha256(path: Path) -> str:
-    try:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        raise LabError(f"cannot read {show(path)}: {error.strerror}; make it readable or delete it") from error

@@ -127,7 +127,17 @@ def to_square(image: Image.Image, size: int) -> NDArray[np.uint8]:
     left, top = (width - side) // 2, (height - side) // 2
     box = (left, top, left + side, top + side)
     resized = image.resize((size, size), Image.Resampling.BICUBIC, box=box)
-    return np.ascontiguousarray(np.asarray(resized).transpose(2, 0, 1))
+    return to_pixels(resized)
+
+
+def to_pixels(picture: Image.Image) -> NDArray[np.uint8]:
+    """An RGB picture as uint8 [3, H, W]."""
+    return np.ascontiguousarray(np.asarray(picture).transpose(2, 0, 1))
+
+
+def to_picture(pixels: NDArray[np.uint8]) -> Image.Image:
+    """Pixels uint8 [3, H, W] as an RGB picture."""
+    return Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)))
 
 
 def fingerprint(image: Image.Image) -> NDArray[np.bool_] | None:

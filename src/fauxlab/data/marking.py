@@ -18,11 +18,11 @@ from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
 import numpy as np
-from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from fauxlab import __version__
 from fauxlab.data.files import replace_file
+from fauxlab.data.images import to_picture
 from fauxlab.errors import LabError
 
 if TYPE_CHECKING:
@@ -135,11 +135,6 @@ def grid_shape(n: int, columns: int | None = None) -> tuple[int, int]:
         raise LabError(f"a grid of {n} images in {columns} columns: both must be at least 1")
     columns = min(columns or math.isqrt(n - 1) + 1, n)
     return -(-n // columns), columns
-
-
-def to_picture(pixels: NDArray[np.uint8]) -> Image.Image:
-    """Pixels uint8 [3, H, W] as an RGB picture."""
-    return Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)))
 
 
 def _entries(mark: Mark) -> dict[str, str]:

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from fauxlab.data.cache import cache_folder
-from fauxlab.data.files import show
+from fauxlab.data.files import hash_file, show
 from fauxlab.data.images import PIPELINE_VERSION
 from fauxlab.errors import LabError
 from fauxlab.models import inception
@@ -309,7 +309,7 @@ def _random() -> FeatureNetwork:
 def _inception_fid(weights: str | Path | None) -> FeatureNetwork:
     path = _fid_file(weights)
     module = Resized(_load_inception(path, complete=True).fold(), inception.SIZE, 128, 128)
-    return FeatureNetwork(FID, _sha256(path), 2048, inception.SIZE, "(x - 128) / 128", RESIZE, module)
+    return FeatureNetwork(FID, hash_file(path), 2048, inception.SIZE, "(x - 128) / 128", RESIZE, module)
 
 
 def _fid_file(weights: str | Path | None) -> Path:
@@ -317,9 +317,9 @@ def _fid_file(weights: str | Path | None) -> Path:
     prefix = name.removesuffix(".pth").rpartition("-")[2]
     if weights is None:
         path = _weights_folder() / name
-        if not path.is_file() or not _sha256(path).startswith(prefix):
+        if not path.is_file() or not hash_file(path).startswith(prefix):
             _download(FID_URL, path, prefix)
-    elif not (found := _sha256(path := Path(weights))).startswith(prefix):
+    elif not (found := hash_file(path := Path(weights))).startswith(prefix):
         raise LabError(
             f"{show(path)} has SHA-256 {found[:8]}…, the FID network's file {prefix}…; only that one gives a FID: "
             f"fetch {FID_URL}"
@@ -330,7 +330,7 @@ def _fid_file(weights: str | Path | None) -> Path:
 def _keras_inception(weights: str | Path | None) -> FeatureNetwork:
     path = _keras_file(weights)
     module = Resized(_load_inception(path, complete=False).fold(), inception.SIZE, 127.5, 127.5)
-    return FeatureNetwork(KERAS, _sha256(path), 1280, inception.SIZE, "x / 127.5 - 1", RESIZE, module)
+    return FeatureNetwork(KERAS, hash_file(path), 1280, inception.SIZE, "x / 127.5 - 1", RESIZE, module)
 
 
 def _keras_file(weights: str | Path | None) -> Path:
@@ -390,14 +390,6 @@ def _download(url: str, path: Path, prefix: str) -> None:
 
 def _weights_folder() -> Path:
     return cache_folder() / "weights"
-
-
-def _sha256(path: Path) -> str:
-    try:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        raise LabError(f"cannot read weights {show(path)}: {error.strerror}; give the path of their file") from error
 
 
 def _others() -> str:

@@ -152,7 +152,7 @@ class _Judged:
 
     def figures(self, detector: Detector) -> Figures:
         scores, config = self.scores(detector), detector.config
-        decisions = [detector.decide(score) for score in scores.tolist()]
+        decisions = [config.decide(score) for score in scores.tolist()]
         called = np.array([label == "fake" for label, _ in decisions])
         unsure = np.array([uncertain for _, uncertain in decisions])
         refused = None

@@ -22,7 +22,6 @@ from fauxlab.models.card import (
     DetectorConfig,
     GeneratorConfig,
     Judged,
-    Label,
     first_line,
     hash_bundle,
     read_config,
@@ -58,14 +57,6 @@ class Detector:
         fit, evidence = self.config.calibration, torch.as_tensor(logits)
         scores = torch.sigmoid(evidence if fit is None else evidence / fit.temperature + fit.bias)
         return scores.numpy().astype(np.float64)
-
-    def decide(self, score: float) -> tuple[Label, bool]:
-        """As of `DetectorConfig`."""
-        return self.config.decide(score)
-
-    def typical(self, distance: float) -> bool:
-        """As of `DetectorConfig`."""
-        return self.config.typical(distance)
 
     def save_pretrained(self, folder: str | Path) -> Detector:
         """Write the bundle, whole or not at all, replacing an older one; returns the detector with its hash."""

@@ -66,12 +66,6 @@ class AnyDetector(Protocol):
     def scores(self, logits: NDArray[np.float32]) -> NDArray[np.float64]:
         """P(fake) [N] from logits [N]."""
 
-    def decide(self, score: float) -> tuple[Label, bool]:
-        """The label of a score, and whether it is uncertain."""
-
-    def typical(self, distance: float) -> bool:
-        """Whether a picture at this distance is one that the detector can judge."""
-
 
 class Calibration(BaseModel):
     """P(fake) = sigmoid(logit / temperature + bias) where half of the pictures are fake, and what that is worth.

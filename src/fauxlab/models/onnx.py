@@ -17,7 +17,6 @@ from fauxlab.models.card import (
     WEIGHTS,
     DetectorConfig,
     Judged,
-    Label,
     first_line,
     hash_bundle,
     read_config,
@@ -58,14 +57,6 @@ class OnnxDetector:
     def scores(self, logits: NDArray[np.float32]) -> NDArray[np.float64]:
         """As of `DetectorConfig`."""
         return self.config.scores(logits)
-
-    def decide(self, score: float) -> tuple[Label, bool]:
-        """As of `DetectorConfig`."""
-        return self.config.decide(score)
-
-    def typical(self, distance: float) -> bool:
-        """As of `DetectorConfig`."""
-        return self.config.typical(distance)
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> OnnxDetector:

@@ -276,10 +276,8 @@ def _matrix(
 
 def _pictures(worst: Sequence[Mapping[str, Any]], manifest: Manifest) -> list[str | None]:
     """The worst errors' pictures as JPEG data URIs; None for one that is not in the manifest or cannot be read."""
-    from PIL import Image
-
     from fauxlab.data.files import FileReader
-    from fauxlab.data.images import ImageError, decode, to_square
+    from fauxlab.data.images import ImageError, decode, to_picture, to_square
 
     where = {row.path: manifest.resolve(row) for row in manifest.rows}
     pictures: list[str | None] = []
@@ -291,7 +289,7 @@ def _pictures(worst: Sequence[Mapping[str, Any]], manifest: Manifest) -> list[st
                 pictures.append(None)
                 continue
             stream = io.BytesIO()
-            Image.fromarray(pixels.transpose(1, 2, 0)).save(stream, "JPEG", quality=85)
+            to_picture(pixels).save(stream, "JPEG", quality=85)
             pictures.append(data_uri(stream.getvalue(), "jpeg"))
     return pictures
 

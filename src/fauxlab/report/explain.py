@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from fauxlab.data.files import replace_file
+from fauxlab.data.images import to_picture, to_pixels
 from fauxlab.records import Verdict
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def overlay(picture: Pixels, evidence: Floats, scale: float | None = None) -> Pi
     smooth = np.asarray(Image.fromarray(cells.astype(np.float32)).resize((width, height), Image.Resampling.BICUBIC))
     strength = np.clip(smooth, -1, 1)[..., None]
     colour = np.where(strength > 0, FAKE, REAL)
-    grey = np.asarray(_to_image(picture).convert("L"), np.float64)[..., None]
+    grey = np.asarray(to_picture(picture).convert("L"), np.float64)[..., None]
     ground = 48 + grey * (255 - 48) / 255  # dark parts lifted, or else the colour would vanish in hair
     mixed = ground + STRONGEST * np.abs(strength) * (colour - ground)
     return np.asarray(np.rint(mixed), np.uint8).transpose(2, 0, 1)
@@ -91,7 +92,7 @@ def draw_evidence(exhibit: Exhibit) -> Image.Image:
     """
     if exhibit.picture is None or exhibit.evidence is None:
         raise ValueError("an exhibit without picture or evidence cannot be drawn")
-    panes = [_to_image(exhibit.picture), _to_image(overlay(_enlarge(exhibit.picture), exhibit.evidence))]
+    panes = [to_picture(exhibit.picture), to_picture(overlay(_enlarge(exhibit.picture), exhibit.evidence))]
     panes = [pane.resize((SIDE, SIDE), Image.Resampling.BICUBIC) for pane in panes]
     page = Image.new("RGB", (2 * SIDE + 3 * MARGIN, SIDE + MARGIN + 92), PAPER)
     for k, pane in enumerate(panes):
@@ -142,7 +143,7 @@ def _draw_scale(page: Image.Image, left: int, top: int, evidence: Floats) -> Non
     """The colours from strongest real to strongest fake as they look on mid grey, and what they stand for."""
     ramp = np.linspace(-1, 1, SIDE)[None]
     bar = overlay(np.full((3, 14, SIDE), 150, np.uint8), ramp, 1.0)
-    page.paste(_to_image(bar), (left, top))
+    page.paste(to_picture(bar), (left, top))
     pen, font, small = ImageDraw.Draw(page), _font(14), _font(12)
     for share, anchor, text in ((0, "la", "speaks for real"), (1, "ra", "for generated")):
         pen.text((left + share * SIDE, top + 18), text, fill=SOFT, font=font, anchor=_anchor(font, anchor))
@@ -154,11 +155,7 @@ def _draw_scale(page: Image.Image, left: int, top: int, evidence: Floats) -> Non
 
 def _enlarge(picture: Pixels) -> Pixels:
     """At the figure's size, so that the colours are interpolated once and not twice."""
-    return np.asarray(_to_image(picture).resize((SIDE, SIDE), Image.Resampling.BICUBIC)).transpose(2, 0, 1)
-
-
-def _to_image(pixels: Pixels) -> Image.Image:
-    return Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)))
+    return to_pixels(to_picture(picture).resize((SIDE, SIDE), Image.Resampling.BICUBIC))
 
 
 def _font(height: int) -> Font:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fauxlab.data.files import FileReader
-from fauxlab.data.images import ImageError, decode
+from fauxlab.data.images import ImageError, decode, to_pixels
 from fauxlab.data.marking import Mark, grid, read_mark, save_jpeg, save_png
 from fauxlab.report.figures import Line
 from fauxlab.report.gan_runs import GanRun
@@ -71,7 +71,7 @@ def load_grids(run: GanRun, runs: Path, stem: Path) -> list[Grid]:
 
 def cut_faces(data: bytes, size: int, most: int = ROWS * COLUMNS) -> NDArray[np.uint8]:
     """The first faces uint8 [N, 3, size, size] of a grid's bytes, row by row. Raises ImageError where it holds none."""
-    pixels = np.asarray(decode(data), dtype=np.uint8).transpose(2, 0, 1)
+    pixels = to_pixels(decode(data))
     rows, columns = (side // size if size > 0 else 0 for side in pixels.shape[1:])
     if not rows or not columns:
         raise ImageError(f"{pixels.shape[2]}×{pixels.shape[1]} pixels hold no face of {size}")

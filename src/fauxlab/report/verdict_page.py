@@ -23,6 +23,7 @@ import numpy as np
 from PIL import Image
 
 from fauxlab.data.files import show
+from fauxlab.data.images import to_picture, to_pixels
 from fauxlab.errors import LabError
 from fauxlab.records import Verdict
 from fauxlab.report.explain import Exhibit, describe, describe_scale, describe_score, describe_sum, overlay
@@ -188,14 +189,14 @@ def _place(exhibit: Exhibit) -> str:
 
 
 def _shrink(pixels: Pixels) -> Pixels:
-    image = Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)))
+    image = to_picture(pixels)
     image.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.BICUBIC)
-    return np.asarray(image).transpose(2, 0, 1)
+    return to_pixels(image)
 
 
 def _image(pixels: Pixels, alt: str) -> str:
     stream = io.BytesIO()
-    image = Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)))
+    image = to_picture(pixels)
     # Colour at half the resolution would run over the overlay's edges.
     image.save(stream, "JPEG", quality=QUALITY, subsampling=0)
     data = base64.b64encode(stream.getvalue()).decode()
