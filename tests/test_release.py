@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from fauxlab.data.files import SEPARATOR, zip_images
+from fauxlab.data.images import decode, to_square
 from fauxlab.data.oddities import KINDS, odd_picture
 from fauxlab.data.toyfaces import draw, plan
 from fauxlab.models import DEFAULT_MODEL, PACKAGED, open_detector
@@ -61,11 +61,12 @@ def test_research_faces_are_told_apart(faces: Path) -> None:
     assert ordered > 0.9, "the AUC"
 
 
-def test_a_picture_scanned_twice_gets_the_same_verdict() -> None:
-    photos = plan(1)
-    stream = io.BytesIO()
-    Image.fromarray(draw("wiki", photos, 0, 256)).save(stream, "PNG")
+def test_a_scan_gives_what_the_detector_gives_by_hand(tmp_path: Path) -> None:
+    path = tmp_path / "face.png"
+    Image.fromarray(draw("wiki", plan(1), 0, 256)).save(path)
     detector = open_detector(DEFAULT_MODEL)
-    pixels = np.asarray(Image.open(stream).convert("RGB").resize((detector.size,) * 2)).transpose(2, 0, 1)
-    first, again = (detector.judge(pixels[None]).logits for _ in range(2))
-    np.testing.assert_array_equal(first, again)
+    judged = detector.judge(to_square(decode(path.read_bytes()), detector.size)[None])
+    verdict = Scanner.from_pretrained(crop="none")(path)
+    assert verdict.score == detector.scores(judged.logits)[0]
+    assert verdict.atypical == (not detector.config.typical(float(judged.distance[0])))
+    assert verdict.model_hash == detector.hash

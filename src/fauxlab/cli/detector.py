@@ -92,8 +92,14 @@ def _train_without_each(data: Manifest, experiment: Recipe, out: Path, max_minut
 
     with ExitStack() as stack:
         report = leave_one_out(
-            data, experiment, out, max_minutes=max_minutes, on_step=lambda title: step_bar(stack, title)
+            data,
+            experiment,
+            out,
+            max_minutes=max_minutes,
+            on_step=(lambda title: step_bar(stack, title)) if is_main() else None,
         )
+    if not is_main():
+        return
     path = out / f"{run_name(experiment)}-leave-one-out.json"
     replace_file(path, report.model_dump_json(indent=1) + "\n")
     print(report.table())

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from fauxlab.errors import LabError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import nn
 
     from fauxlab.models.card import AnyDetector
@@ -16,8 +18,8 @@ if TYPE_CHECKING:
 DEFAULT_MODEL = "fauxlab"  # stands for the detector inside the package
 PACKAGED = Path(__file__).parents[1] / "weights" / "detector"
 
-# Name → class in `detectors` or `gans`.
-DETECTORS = {"inception": "InceptionDetector", "report-cnn": "ReportCNN", "trace": "TraceNet"}
+# Name → what makes it, in `detectors`.
+DETECTORS = {"inception": "inception_detector", "report-cnn": "ReportCNN", "trace": "trace_net"}
 # Name → generator and discriminator. The report's discriminator is the network of its detector.
 GANS = {
     "report-gan-v1": ("ReportGenerator", "ReportCNN"),
@@ -88,17 +90,17 @@ def _known(name: str, table: dict[str, Any], kind: str) -> Any:
     return table[name]
 
 
-def _create(class_name: str, name: str, fixed: dict[str, Any], options: dict[str, Any]) -> nn.Module:
+def _create(maker: str, name: str, fixed: dict[str, Any], options: dict[str, Any]) -> nn.Module:
     from fauxlab.models import detectors, gans
 
-    network: type[nn.Module] = getattr(detectors, class_name, None) or getattr(gans, class_name)
+    build: Callable[..., nn.Module] = getattr(detectors, maker, None) or getattr(gans, maker)
     if taken := fixed.keys() & options.keys():
         raise LabError(f"model {name}: {', '.join(sorted(taken))} is no option; it follows from the recipe")
     widths = options.get("widths")
     if widths is not None and not (isinstance(widths, list | tuple) and all(type(w) is int and w > 0 for w in widths)):
         raise LabError(f"model {name}: widths {widths!r}, expected a list of whole numbers above 0")
     try:
-        return network(**fixed, **options)
+        return build(**fixed, **options)
     except (TypeError, ValueError, RuntimeError, ZeroDivisionError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise LabError(f"model {name}: {reason}") from None

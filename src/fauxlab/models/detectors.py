@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -85,24 +85,66 @@ class ReportCNN(nn.Module):
         return Judgement(self.head(maps.flatten(1))[:, 0], evidence, torch.zeros_like(evidence[:, 0, 0]))
 
 
-class TraceNet(nn.Module):
-    """A small residual network (He et al., 2016) for the traces that generators leave: 1.2 million parameters.
+class AveragedDetector(nn.Module):
+    """A trunk, a linear head on the average of its last map, and a distance from what is typical.
 
-    Each stage halves the side. There is no pooling before the head, the shortcut averages before it strides, and
-    little is lost of high frequencies before the first residual block. Takes pictures of any size from 32 pixels.
+    As the head averages over places, pictures of any size will do that the trunk takes. `trunk` gives a list of maps
+    [N, C, h, w]: the last has `channels`, those before it `described` in all.
     """
 
-    def __init__(
-        self,
-        size: int = 160,
-        widths: Sequence[int] = (32, 64, 128, 256),
-        blocks: Sequence[int] = (1, 1, 1, 1),
-        stem: int = 32,
-        dropout: float = 0.2,
-    ) -> None:
+    def __init__(self, trunk: nn.Module, channels: int, described: int, dropout: float) -> None:
         super().__init__()
-        if len(blocks) != len(widths):
-            raise ValueError(f"{len(blocks)} blocks for {len(widths)} widths, expected as many")
+        self.trunk = trunk
+        self.head = Head(channels, dropout)
+        self.typicality = Typicality(described)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Float [N, 3, H, W] in [-1, 1] to logits [N]."""
+        logits: Tensor = self.head(self.trunk(images)[-1])
+        return logits
+
+    def describe(self, images: Tensor) -> Tensor:
+        """Float [N, described]: what `typicality` goes by."""
+        return _describe(self.trunk(images))
+
+    def judge(self, images: Tensor) -> Judgement:
+        """As `forward`, with evidence at each position of the last map, and the distance from what is typical."""
+        levels = self.trunk(images)
+        logits, evidence = self.head(levels[-1]), self.head.evidence(levels[-1])
+        return Judgement(logits, evidence, self.typicality(_describe(levels)))
+
+
+def trace_net(
+    size: int = 160,
+    widths: Sequence[int] = (32, 64, 128, 256),
+    blocks: Sequence[int] = (1, 1, 1, 1),
+    stem: int = 32,
+    dropout: float = 0.2,
+) -> AveragedDetector:
+    """A small residual network (He et al., 2016) from scratch: 1.2 million parameters, any size from 32 pixels."""
+    if len(blocks) != len(widths):
+        raise ValueError(f"{len(blocks)} blocks for {len(widths)} widths, expected as many")
+    return AveragedDetector(TraceTrunk(widths, blocks, stem), widths[-1], sum(widths[:-1]) or widths[0], dropout)
+
+
+def inception_detector(size: int = 160, depth: str = "Mixed_5d", dropout: float = 0.2) -> AveragedDetector:
+    """The trunk of Inception-v3 up to `depth`, made for weights that come from ImageNet and are tuned further.
+
+    Any size from 32 pixels, beyond Mixed_5d from 75.
+    """
+    if depth not in TRUNKS:
+        raise ValueError(f"depth {depth!r}, expected one of {', '.join(TRUNKS)}")
+    least = 32 if depth == "Mixed_5d" else 75
+    if size < least:
+        raise ValueError(f"size {size} is below the least for {depth}, {least}")
+    return AveragedDetector(InceptionTrunk(depth), TRUNKS[depth], sum(InceptionTrunk.LEVELS.values()), dropout)
+
+
+class TraceTrunk(nn.Module):
+    """Stages of residual blocks, each of which halves the side; shortcuts average before they stride."""
+
+    def __init__(self, widths: Sequence[int], blocks: Sequence[int], stem: int) -> None:
+        super().__init__()
         self.stem = nn.Sequential(nn.Conv2d(3, stem, 3, 2, 1, bias=False), nn.BatchNorm2d(stem), nn.ReLU(inplace=True))
         self.stages = nn.ModuleList()
         channels = stem
@@ -110,81 +152,44 @@ class TraceNet(nn.Module):
             stage = [Residual(channels if i == 0 else width, width, 2 if i == 0 else 1) for i in range(count)]
             self.stages.append(nn.Sequential(*stage))
             channels = width
-        self.head = Head(channels, dropout)
-        self.typicality = Typicality(sum(widths[:-1]) or widths[0])
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Float [N, 3, H, W] in [-1, 1] to logits [N]."""
-        logits: Tensor = self.head(self.levels(images)[-1])
-        return logits
-
-    def levels(self, images: Tensor) -> list[Tensor]:
-        """The maps behind each stage."""
-        found = [self.stem(images)]
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Float [N, 3, H, W] to the map behind each stage."""
+        x, found = self.stem(images), []
         for stage in self.stages:
-            found.append(stage(found[-1]))
-        return found[1:]
-
-    def describe(self, images: Tensor) -> Tensor:
-        """Float [N, D]: what `typicality` goes by, of every stage but the last."""
-        return _describe(self.levels(images))
-
-    def judge(self, images: Tensor) -> Judgement:
-        """As `forward`, with evidence at each position of the last map, and the distance from what is typical."""
-        levels = self.levels(images)
-        logits, evidence = self.head(levels[-1]), self.head.evidence(levels[-1])
-        return Judgement(logits, evidence, self.typicality(_describe(levels)))
+            x = stage(x)
+            found.append(x)
+        return found
 
 
-class InceptionDetector(nn.Module):
-    """The trunk of Inception-v3 (Szegedy et al., 2015) up to `depth`, and a linear head on its averaged map.
+class InceptionTrunk(nn.Module):
+    """The first blocks of Inception-v3 (Szegedy et al., 2015), under the names that they have there."""
 
-    Made for weights that come from ImageNet, tuned further with everything else. Any size from 32 pixels (from 75
-    beyond Mixed_5d).
-    """
+    POOLED = ("Conv2d_2b_3x3", "Conv2d_4a_3x3")
+    LEVELS: ClassVar = {"Conv2d_2b_3x3": 64, "Conv2d_4a_3x3": 192, "Mixed_5b": 256}  # and their widths
 
-    def __init__(self, size: int = 160, depth: str = "Mixed_5d", dropout: float = 0.2) -> None:
+    def __init__(self, depth: str) -> None:
         super().__init__()
-        if depth not in TRUNKS:
-            raise ValueError(f"depth {depth!r}, expected one of {', '.join(TRUNKS)}")
-        least = 32 if depth == "Mixed_5d" else 75
-        if size < least:
-            raise ValueError(f"size {size} is below the least for {depth}, {least}")
-        whole = Inception(complete=False)
-        names = [name for name, _ in whole.named_children()]
-        self.trunk = nn.ModuleDict({name: whole.get_submodule(name) for name in names[: names.index(depth) + 1]})
-        self.head = Head(TRUNKS[depth], dropout)
-        self.typicality = Typicality(64 + 192 + 256)
+        for name, block in Inception(complete=False).named_children():
+            self.add_module(name, block)
+            if name == depth:
+                break
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Float [N, 3, H, W] in [-1, 1] to logits [N]."""
-        logits: Tensor = self.head(self.levels(images)[-1])
-        return logits
-
-    def levels(self, images: Tensor) -> list[Tensor]:
-        """The maps behind both pools and Mixed_5b, and the last."""
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Float [N, 3, H, W] to the maps behind LEVELS, and the last."""
         x, found = images, []
-        for name, block in self.trunk.items():
+        for name, block in self.named_children():
             x = block(x)
-            if name in ("Conv2d_2b_3x3", "Conv2d_4a_3x3"):
+            if name in self.POOLED:
                 x = nn.functional.max_pool2d(x, 3, 2)
-            if name in ("Conv2d_2b_3x3", "Conv2d_4a_3x3", "Mixed_5b"):
+            if name in self.LEVELS:
                 found.append(x)
         return [*found, x]
 
-    def load_trunk(self, state: Mapping[str, Tensor]) -> None:
-        """Take the trunk's part of the weights of an `Inception`, complete or not."""
-        self.trunk.load_state_dict({name: t for name, t in state.items() if name.split(".")[0] in self.trunk})
-
-    def describe(self, images: Tensor) -> Tensor:
-        """Float [N, 512]: what `typicality` goes by."""
-        return _describe(self.levels(images))
-
-    def judge(self, images: Tensor) -> Judgement:
-        """As of `TraceNet`."""
-        levels = self.levels(images)
-        logits, evidence = self.head(levels[-1]), self.head.evidence(levels[-1])
-        return Judgement(logits, evidence, self.typicality(_describe(levels)))
+    def load_weights(self, state: Mapping[str, Tensor]) -> None:
+        """Take these blocks' part of the weights of an `Inception`, complete or not."""
+        names = {name for name, _ in self.named_children()}
+        self.load_state_dict({name: tensor for name, tensor in state.items() if name.split(".")[0] in names})
 
 
 class Residual(nn.Module):

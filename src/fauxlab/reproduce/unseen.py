@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from fauxlab import __version__
 from fauxlab.config import Recipe
 from fauxlab.data.cache import load_images
 from fauxlab.data.manifest import Manifest
@@ -62,7 +63,7 @@ def leave_one_out(
             )
         )
     return LeaveOneOutReport(
-        recipe=recipe.name, data_hash=manifest.data_hash, code_version=report.code_version, generators=rows
+        recipe=recipe.name, data_hash=manifest.data_hash, code_version=__version__, generators=rows
     )
 
 

@@ -27,7 +27,7 @@ from fauxlab.evaluation.features import load_pretrained
 from fauxlab.models import create_detector
 from fauxlab.models.bundle import Detector
 from fauxlab.models.card import DetectorConfig, Preprocessing
-from fauxlab.models.detectors import InceptionDetector
+from fauxlab.models.detectors import InceptionTrunk
 from fauxlab.training.average import update_average
 from fauxlab.training.batches import draw_batch, pixel_source
 from fauxlab.training.run import Run, fits_checkpoint, open_run, refuse_taken, seed_step
@@ -205,9 +205,9 @@ def build_network(recipe: Recipe) -> nn.Module:
     network = create_detector(recipe.model.name, recipe.data.size, **recipe.model.options)
     if not recipe.model.pretrained:
         return network
-    if not isinstance(network, InceptionDetector):
+    if not isinstance(trunk := getattr(network, "trunk", None), InceptionTrunk):
         raise LabError(f"model {recipe.model.name} takes no pretrained weights; use model.name=inception")
-    network.load_trunk(load_pretrained(recipe.model.pretrained))
+    trunk.load_weights(load_pretrained(recipe.model.pretrained))
     return network
 
 
