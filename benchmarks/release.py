@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from detector_trust import interval
 
 from fauxlab.data.cache import load_images
 from fauxlab.data.degrade import degrade_batch
@@ -180,14 +181,6 @@ def degraded(measured: dict[str, Any]) -> str:
 
 def odd_pictures(measured: dict[str, Any]) -> str:
     return "\n".join(f"| {kind} | {share:.0%} |" for kind, share in measured["odd_pictures_not_told"].items())
-
-
-def interval(value: dict[str, float | None] | None) -> str:
-    """A figure and its interval, or n/a."""
-    if not value or value["value"] is None:
-        return "n/a"
-    bounds = "" if value["low"] is None else f" [{value['low']:.3f}, {value['high']:.3f}]"
-    return f"{value['value']:.3f}{bounds}"
 
 
 if __name__ == "__main__":
