@@ -51,9 +51,10 @@ class Planned:
         """The run folder's name."""
         return "-".join([self.recipe, *self.ablation.lower().split(), f"s{self.seed}"])
 
-    def overrides(self, sources: str, images: int, every: int, features: str) -> list[str]:
+    def overrides(self, sources: str, images: int, every: int, features: str, precision: str) -> list[str]:
         """The recipe's changes; the guard only watches, unless the run is there to show what it does."""
         common = [f"data.sources={sources}", f"train.seed={self.seed}", f"train.images={images}"]
+        common += [f"train.precision={precision}"]
         common += [f"evaluate.every={every}", f"evaluate.features={features}", "evaluate.n=2000"]
         return [*common, "guard.on_collapse=warn", *ABLATIONS[self.ablation]]
 
@@ -78,6 +79,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, help="300,000 on a CPU and 3,000,000 on a GPU by default")
     parser.add_argument("--evaluations", type=int, default=5, help="distances a run")
     parser.add_argument("--features", default="keras-inception-7a")
+    parser.add_argument("--precision", default="no", help="bf16 is 1.5 times as fast on a CPU that has it")
     parser.add_argument("--max-minutes", type=float, help="of each run; the same command goes on later")
     options = parser.parse_args()
     images = options.images or {"cpu": 300_000, "gpu": 3_000_000}[options.scale]
@@ -86,7 +88,8 @@ def main() -> None:
     for planned in plan(options.scale, [int(seed) for seed in options.seeds.split(",")]):
         if chosen and not chosen & {planned.name, planned.recipe if not planned.ablation else ""}:
             continue
-        overrides = planned.overrides(options.sources, images, images // options.evaluations, options.features)
+        every = images // options.evaluations
+        overrides = planned.overrides(options.sources, images, every, options.features, options.precision)
         run = train_gan(
             manifest,
             load_gan_recipe(planned.recipe, overrides),
