@@ -16,15 +16,17 @@ import argparse
 import json
 import shlex
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from fauxlab.config import load_gan_recipe
 from fauxlab.data.files import replace_file
 from fauxlab.data.manifest import Manifest
 from fauxlab.training.gan import train_gan
-from fauxlab.training.guard import WARM_UP
+from fauxlab.training.guard import WARM_UP, Guard, Signals
 from fauxlab.training.run import Run
 
 RESULTS = Path(__file__).parent / "results" / "gan_recipes.json"
@@ -129,6 +131,8 @@ def describe(planned: Planned, run: Run, line: str) -> dict[str, Any]:
     log = list(run.read_log())
     evals = [entry for entry in log if entry["event"] == "eval"]
     checks = [entry for entry in log if entry["event"] == "guard"]
+    if planned.ablation != "rollback":
+        judge_again(checks, load_gan_recipe(planned.recipe).guard.patience)
     best = min(evals, key=lambda entry: entry["distance"])
     alarms = [entry for entry in checks if entry["alarm"]]
     environment = run.environment
@@ -163,15 +167,30 @@ def describe(planned: Planned, run: Run, line: str) -> dict[str, Any]:
     }
 
 
+def judge_again(checks: list[dict[str, Any]], patience: int) -> None:
+    """Put the guard's present judgement of the logged signals into the checks of a run in which it only watched."""
+    guard = Guard(patience)
+    names = [field.name for field in fields(Signals)]
+    for check in checks:
+        assessment, check["alarm"] = guard.check(Signals(**{name: check[name] for name in names}))
+        check["state"] = assessment.state
+
+
 def collapse(checks: list[dict[str, Any]]) -> int | None:
-    """Images at which the distance stood, for two checks in a row, a quarter above its best; None when it never did."""
-    best, above = float("inf"), 0
-    for check in checks[WARM_UP:]:
-        best = min(best, check["distance"])
-        above = above + 1 if check["distance"] > ROSE * best else 0
-        if above == 2:
-            return int(check["images"])
-    return None
+    """Images from which on the distance stayed a quarter above its best to the end; None when it did not.
+
+    Told afterwards and from medians of three checks, so that a noisy distance that comes back is no collapse.
+    """
+    distances = [check["distance"] for check in checks[WARM_UP:]]
+    middle = [float(np.median(distances[max(0, i - 2) : i + 1])) for i in range(len(distances))]
+    at, best = None, float("inf")
+    for check, distance in zip(checks[WARM_UP:], middle, strict=True):
+        best = min(best, distance)
+        if distance <= ROSE * best:
+            at = None
+        elif at is None:
+            at = int(check["images"])
+    return at
 
 
 def confusion(entries: list[dict[str, Any]]) -> str:
