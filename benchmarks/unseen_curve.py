@@ -6,9 +6,9 @@
 A logistic model on the means and deviations of the maps at every depth of an Inception that was trained on photographs,
 fitted on the training split to all generators but one, and judged on the test split with that one against its matched
 reals. Then, at the depth that does best, with 10, 30, 100, 300 and all of its training images added, which together
-weigh as much as any other generator. `--runs` is where `detector train --leave-one-out` left its detectors: the same
-curve on what each of them sees of the generator that it was trained without. Writes unseen_curve.json and
-unseen-curve.png into benchmarks/results/.
+weigh as much as any other generator. With `--runs`, where `detector train --leave-one-out` left its detectors, instead
+the curve on what each of them sees of the generator that it was trained without. Writes unseen_curve.json and
+unseen-curve.png into benchmarks/results/, the second command into what the first has written.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ DEPTHS = ("Conv2d_2b_3x3", "Conv2d_4a_3x3", "Mixed_5b", "Mixed_5d", "Mixed_6a", 
 KNOWN = (0, 10, 30, 100, 300)
 DRAWS = 3  # of the known examples; the middle one of their AUC is reported
 STRENGTH = 0.1  # of the fit, as scikit-learn's C on standardised features
+TUNED = "trained without it"
 Features = NDArray[np.float64]
 
 
@@ -58,20 +59,27 @@ def main() -> None:
     options = parser.parse_args()
     manifest = Manifest.load(options.manifest)
     images = load_images(thin(manifest), SIZE)
-    names = images.manifest.generators
-    features = frozen(images)
-    depths = {}
+    found = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"by_known_examples": {}, "commands": []}
+    if options.runs:
+        found["by_known_examples"][TUNED] = curves(images, lambda name: tuned(options.runs, images, name))
+    else:
+        found |= never_seen(images, frozen(images))
+    found["n"] = len(images)
+    found["commands"] = sorted({*found["commands"], shlex.join(sys.argv)})
+    found["environment"] = describe_environment(manifest.data_hash)
+    RESULTS.write_text(json.dumps(found, indent=1) + "\n")
+    draw(found["by_known_examples"])
+
+
+def never_seen(images: ImageArray, features: dict[str, Features]) -> dict[str, Any]:
+    """AUC on each generator without an example of it, by depth; at the best depth the curves over examples."""
+    names, depths = images.manifest.generators, {}
     for depth, values in features.items():
         depths[depth] = {name: curve(values, images.manifest, name, [0])[0]["auc"] for name in names}
         print(depth, {name: round(auc["value"], 3) for name, auc in depths[depth].items()}, flush=True)
     best = max(depths, key=lambda depth: sum(auc["value"] for auc in depths[depth].values()))
     known = {f"frozen {best}": curves(images, lambda _: features[best])}
-    if options.runs:
-        known["trained without it"] = curves(images, lambda name: tuned(options.runs, images, name))
-    found = {"n": len(images), "never_seen_by_depth": depths, "by_known_examples": known}
-    found |= {"command": shlex.join(sys.argv), "environment": describe_environment(manifest.data_hash)}
-    RESULTS.write_text(json.dumps(found, indent=1) + "\n")
-    draw(known)
+    return {"never_seen_by_depth": depths, "by_known_examples": known}
 
 
 def thin(manifest: Manifest) -> Manifest:
@@ -104,7 +112,7 @@ def frozen(images: ImageArray) -> dict[str, Features]:
 def tuned(runs: Path, images: ImageArray, name: str) -> Features:
     """What the detector that was trained without a generator averages before its last layer, [N, channels]."""
     (folder,) = runs.glob(f"*-without-{name}")
-    trunk = Detector.from_pretrained(folder / "best").network.trunk.eval()
+    trunk = Detector.from_pretrained(folder / "best").model.trunk.eval()
     return torch.cat([trunk(x)[-1].mean((2, 3)) for x in batches(images)]).double().numpy()
 
 

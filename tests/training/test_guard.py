@@ -71,6 +71,13 @@ def test_each_failure_is_named_with_its_evidence(
     assert evidence.replace("1.06", "1.10") in found.evidence
 
 
+def test_an_unquiet_distance_is_no_turn_but_one_that_leaves_its_range_is() -> None:
+    unquiet = [0.42, 0.79, 0.7, 0.48, 0.38, 0.51, 0.33, 0.36, 0.58, 0.37, 0.4, 0.49, 0.32, 0.17, 0.14, 0.25, 0.24, 0.14]
+    for end in range(1, len(unquiet) + 1):
+        assert assess(history(unquiet[:end], separation=0.99)).state == HEALTHY, end
+    assert assess(history([*unquiet, 0.6, 0.8], separation=0.99)).state == WINNING
+
+
 def test_one_check_is_never_a_turn() -> None:
     assert assess(history([1.0], separation=1.0, overfit=1.0)).state == HEALTHY
 

@@ -13,6 +13,8 @@ So every alarm also needs the distance to have turned upwards, except where the 
 
 from __future__ import annotations
 
+import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -27,6 +29,9 @@ HEALTHY, WINNING, OVERFITTING, COLLAPSING = (
 # near: nothing that comes after may be held against it.
 WARM_UP = 5
 RISE = 1.08  # of the distance over its best, both taken over two checks, that counts as a turn
+# A turn must also stand out of the distance's own unrest, which is large where the generator is not averaged: the best
+# of many unquiet checks lies about one deviation low, and the last pair may lie one high.
+UNREST = 2.0
 SEPARATION = 0.97  # share of pairs (real, fake) that the discriminator puts in the right order
 OVERFIT = 0.5  # r_v: 0 when held-out images score as training images do, 1 when they score as fakes do
 LOST = 0.75  # of the greatest spread so far, or half of it in recall, when diversity counts as falling
@@ -64,17 +69,18 @@ def assess(history: Sequence[Signals]) -> Assessment:
     if len(history) <= WARM_UP:
         return Assessment(HEALTHY, f"warming up, check {len(history)} of {WARM_UP}")
     history = history[WARM_UP:]
-    now = history[-1]
-    best = min(_smooth([s.distance for s in history]))
-    rise = _smooth([s.distance for s in history])[-1] / max(best, 1e-12)
+    now, distances = history[-1], [s.distance for s in history]
+    best = min(_smooth(distances))
+    rise = _smooth(distances)[-1] / max(best, 1e-12)
     spread, top_spread = now.spread, max(s.spread for s in history)
     recall, top_recall = now.recall, max(_smooth([s.recall for s in history]))
-    turned = f"distance {rise:.2f}× its best"
+    turn = max(RISE, math.exp(UNREST * _unrest(distances)))
+    turned = f"distance {rise:.2f}× its best (a turn: {turn:.2f}×)"
     if now.near_duplicates > ALIKE:
         return Assessment(COLLAPSING, f"{now.near_duplicates:.0%} of the images are near-duplicates")
     if spread < 0.5 and spread < LOST * top_spread:
         return Assessment(COLLAPSING, f"images are {spread:.2f}× as spread as reals, from {top_spread:.2f}×")
-    if rise > RISE:
+    if rise > turn:
         if spread < LOST * top_spread:
             return Assessment(COLLAPSING, f"spread fell from {top_spread:.2f}× to {spread:.2f}× the reals'; {turned}")
         if now.near_duplicates > max(0.05, MULTIPLIED * min(_smooth([s.near_duplicates for s in history]))):
@@ -118,6 +124,16 @@ class Guard:
     def state(self) -> dict[str, Any]:
         """What `__init__` takes back."""
         return {"history": [asdict(s) for s in self.history], "ill": self.ill, "alarms": self.alarms}
+
+
+def _unrest(distances: Sequence[float]) -> float:
+    """Standard deviation of one check's log distance around its course.
+
+    From the median distance of a check to the mean of its two neighbours, in which a steady fall or rise cancels.
+    """
+    logs = [math.log(max(distance, 1e-12)) for distance in distances]
+    offsets = [abs(b - (a + c) / 2) for a, b, c in zip(logs, logs[1:], logs[2:], strict=False)]
+    return statistics.median(offsets) / (0.6745 * 1.5**0.5) if offsets else 0.0
 
 
 def _smooth(values: Sequence[float]) -> list[float]:
