@@ -129,11 +129,12 @@ class Guard:
 def _unrest(distances: Sequence[float]) -> float:
     """Standard deviation of one check's log distance around its course.
 
-    From the median distance of a check to the mean of its two neighbours, in which a steady fall or rise cancels.
+    From the median distance of a check to the mean of its two neighbours, in which a steady fall or rise cancels;
+    infinite, that is unknown, below three checks.
     """
     logs = [math.log(max(distance, 1e-12)) for distance in distances]
     offsets = [abs(b - (a + c) / 2) for a, b, c in zip(logs, logs[1:], logs[2:], strict=False)]
-    return statistics.median(offsets) / (0.6745 * 1.5**0.5) if offsets else 0.0
+    return statistics.median(offsets) / (0.6745 * 1.5**0.5) if offsets else math.inf
 
 
 def _smooth(values: Sequence[float]) -> list[float]:
