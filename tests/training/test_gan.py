@@ -164,11 +164,11 @@ def test_controller_moves_the_steps_and_says_so(small: Manifest, tmp_path: Path)
 
 
 def test_schedules_reach_both_ends(small: Manifest, tmp_path: Path) -> None:
-    game, state = start(small, tmp_path, recipe("r3-32"))
-    for images, rate, beta2 in ((0, 5e-4, 0.9), (80, 3e-4, 0.945), (160, 1e-4, 0.99)):
+    game, state = start(small, tmp_path, recipe("r3-32", "train.beta2={start=0.9,end=0.99}"))
+    for images, rates, beta2 in ((0, (5e-4, 15e-4), 0.9), (80, (3e-4, 8.5e-4), 0.945), (160, (1e-4, 2e-4), 0.99)):
         state.images = images
         game._set_rates(state)
-        for optimizer in state.optimizers:
+        for optimizer, rate in zip(state.optimizers, rates, strict=True):
             assert optimizer.param_groups[0]["lr"] == pytest.approx(rate)
             assert optimizer.param_groups[0]["betas"] == pytest.approx((0.0, beta2))
 

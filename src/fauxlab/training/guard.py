@@ -75,7 +75,7 @@ def assess(history: Sequence[Signals]) -> Assessment:
     spread, top_spread = now.spread, max(s.spread for s in history)
     recall, top_recall = now.recall, max(_smooth([s.recall for s in history]))
     turn = max(RISE, math.exp(UNREST * _unrest(distances)))
-    turned = f"distance {rise:.2f}× its best (a turn: {turn:.2f}×)"
+    turned = f"distance {rise:.2f}× its best" + (f" (a turn: {turn:.2f}×)" if turn < math.inf else "")
     if now.near_duplicates > ALIKE:
         return Assessment(COLLAPSING, f"{now.near_duplicates:.0%} of the images are near-duplicates")
     if spread < 0.5 and spread < LOST * top_spread:
