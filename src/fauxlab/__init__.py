@@ -21,9 +21,14 @@ if TYPE_CHECKING:
     from fauxlab.data.manifest import Manifest, index
     from fauxlab.errors import LabError
     from fauxlab.evaluation.detection import evaluate
+    from fauxlab.evaluation.recalibration import calibrate
+    from fauxlab.evaluation.robustness import robustness_report
     from fauxlab.models.bundle import Detector, Generator
     from fauxlab.records import DetectionReport, Verdict
     from fauxlab.reproduce.detector import reproduce_detector
+    from fauxlab.reproduce.gan import reproduce_gan
+    from fauxlab.reproduce.unseen import leave_one_out
+    from fauxlab.sample import sample_images
     from fauxlab.scan import Scanner
     from fauxlab.training.detector import train_detector
     from fauxlab.training.gan import train_gan
@@ -38,11 +43,16 @@ _PUBLIC = {
     "Scanner": "fauxlab.scan:Scanner",
     "Verdict": "fauxlab.records:Verdict",
     "audit": "fauxlab.data.audit:audit",
+    "calibrate": "fauxlab.evaluation.recalibration:calibrate",
     "evaluate": "fauxlab.evaluation.detection:evaluate",
     "gan_recipe": "fauxlab.config:load_gan_recipe",
     "index": "fauxlab.data.manifest:index",
+    "leave_one_out": "fauxlab.reproduce.unseen:leave_one_out",
     "recipe": "fauxlab.config:load_recipe",
     "reproduce_detector": "fauxlab.reproduce.detector:reproduce_detector",
+    "reproduce_gan": "fauxlab.reproduce.gan:reproduce_gan",
+    "robustness_report": "fauxlab.evaluation.robustness:robustness_report",
+    "sample_images": "fauxlab.sample:sample_images",
     "train_detector": "fauxlab.training.detector:train_detector",
     "train_gan": "fauxlab.training.gan:train_gan",
 }
@@ -56,11 +66,16 @@ __all__ = [
     "Scanner",
     "Verdict",
     "audit",
+    "calibrate",
     "evaluate",
     "gan_recipe",
     "index",
+    "leave_one_out",
     "recipe",
     "reproduce_detector",
+    "reproduce_gan",
+    "robustness_report",
+    "sample_images",
     "train_detector",
     "train_gan",
 ]
