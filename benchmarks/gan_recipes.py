@@ -7,7 +7,8 @@
 Trains every run below `runs/gan` (resuming what was cut short, skipping what is finished) and writes each into
 benchmarks/results/gan_recipes.json as soon as it ends: distance by the feature network with N and floor, best and last,
 recall, the guard's alarms. Prints the guard's confusion table over all runs in the file, and saves a grid of each run's
-best and last faces. `--only r3-32,report-v2-32` chooses runs, `--scale gpu` takes the recipes for a GPU.
+best and last faces, and the best of all recipes side by side. `--only r3-32,report-v2-32` chooses runs, `--scale gpu`
+takes the recipes for a GPU.
 """
 
 from __future__ import annotations
@@ -21,10 +22,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from fauxlab.config import load_gan_recipe
 from fauxlab.data.files import replace_file
 from fauxlab.data.manifest import Manifest
+from fauxlab.data.marking import Mark, save_png
 from fauxlab.training.gan import train_gan
 from fauxlab.training.guard import WARM_UP, Guard, Signals
 from fauxlab.training.run import Run
@@ -103,7 +106,9 @@ def main() -> None:
         )
         if run.finished:
             record(planned, run, command(options.manifest, options.runs, planned, overrides))
-    print(confusion(json.loads(RESULTS.read_text()) if RESULTS.exists() else []))
+    entries = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
+    show_faces(entries)
+    print(confusion(entries))
 
 
 def command(manifest: Path, runs: Path, planned: Planned, overrides: list[str]) -> str:
@@ -123,7 +128,20 @@ def record(planned: Planned, run: Run, line: str) -> None:
     for moment in ("best", "last"):
         grid = run.folder / "samples" / f"fakes{entry[f'{moment}_images']:09}.png"
         shutil.copyfile(grid, RESULTS.parent / f"faces-{planned.name}-{moment}.png")
-    print(json.dumps({k: v for k, v in entry.items() if k not in ("command", "machine", "trend")}, indent=1))
+    print(json.dumps({k: v for k, v in entry.items() if k not in ("command", "machine", "trend", "guard_trend")}, indent=1))
+
+
+def show_faces(entries: list[dict[str, Any]]) -> None:
+    """The best faces of the four recipes side by side, worst distance first."""
+    seed = min(entry["seed"] for entry in entries)
+    main = [entry for entry in entries if entry["seed"] == seed and not entry["ablation"]]
+    panels = []
+    for entry in sorted(main, key=lambda entry: -entry["best"]):
+        with Image.open(RESULTS.parent / f"faces-{entry['name']}-best.png") as grid:
+            faces = np.asarray(grid.convert("RGB"))[: 4 * entry["size"], : 6 * entry["size"]]
+        panels += [np.full((faces.shape[0], 8, 3), 255, np.uint8), faces]
+    pixels = np.concatenate(panels[1:], axis=1).repeat(2, 0).repeat(2, 1).transpose(2, 0, 1)
+    save_png(RESULTS.parent / "gan-faces.png", pixels, Mark(", ".join(entry["recipe"] for entry in main), ""))
 
 
 def describe(planned: Planned, run: Run, line: str) -> dict[str, Any]:
