@@ -128,7 +128,8 @@ def record(planned: Planned, run: Run, line: str) -> None:
     for moment in ("best", "last"):
         grid = run.folder / "samples" / f"fakes{entry[f'{moment}_images']:09}.png"
         shutil.copyfile(grid, RESULTS.parent / f"faces-{planned.name}-{moment}.png")
-    print(json.dumps({k: v for k, v in entry.items() if k not in ("command", "machine", "trend", "guard_trend")}, indent=1))
+    long = {"command", "machine", "trend", "guard_trend"}
+    print(json.dumps({key: value for key, value in entry.items() if key not in long}, indent=1))
 
 
 def show_faces(entries: list[dict[str, Any]]) -> None:
