@@ -43,8 +43,11 @@ def demo(
     manifest = index_folder(folder, seed=0)
     manifest.save(out / "manifest.csv")
     n = min(256, len(manifest.reals().train))
-    # About a minute on two cores; so short a training needs small steps fast.
-    small = ["train.images=12000", "train.batch=32", "train.lr={start = 1e-3, end = 2e-4}", "guard.on_collapse=warn"]
+    # Some two minutes of one core: narrow networks, and so short a training needs small steps fast.
+    small = ["train.images=12000", "train.batch=32", "gan.augment_p=0.8", "guard.on_collapse=warn"]
+    small += [f"train.{rate}={{start = 1e-3, end = 2e-4}}" for rate in ("lr", "discriminator_lr")]
+    small += [f"model.{side}={{blocks = 1, widths = [128, 96, 64, 16]}}" for side in ("generator", "discriminator")]
+    small += ["train.beta2={start = 0.9, end = 0.99}"]
     small += ["evaluate.every=4000", f"evaluate.n={n}", "guard.every=1000", f"guard.n={n}"]
     _reproduce_gan(manifest, out, "cpu", [], small, ["r3"], [], loop=False, weights=None)
     _reproduce_detector(manifest, out, ["data.size=64"], extended=False, show_images=True)
