@@ -176,8 +176,7 @@ def describe(planned: Planned, run: Run, line: str) -> dict[str, Any]:
         "guard_alarms": len(alarms),
         "guard_first_alarm_images": alarms[0]["images"] if alarms else None,
         "guard_first_alarm_state": alarms[0]["state"] if alarms else None,
-        # The guard's own distance is taken far more often, so the moment of a collapse is read from it.
-        "collapsed_at_images": collapse(checks),
+        "collapsed_at_images": collapse(checks, evals),
         "rollbacks": sum(entry["action"] == "rollback" for entry in checks),
         "trend": [{key: entry[key] for key in ("images", "distance", "recall")} for entry in evals],
         "guard_trend": [{key: entry[key] for key in ("images", "distance", "state")} for entry in checks],
@@ -195,21 +194,25 @@ def judge_again(checks: list[dict[str, Any]], patience: int) -> None:
         check["state"] = assessment.state
 
 
-def collapse(checks: list[dict[str, Any]]) -> int | None:
+def collapse(checks: list[dict[str, Any]], evals: list[dict[str, Any]]) -> int | None:
     """Images from which on the distance stayed a quarter above its best to the end; None when it did not.
 
-    Told afterwards and from medians of three checks, so that a noisy distance that comes back is no collapse.
+    Whether, the evaluated distance says; when, the guard's, which is taken far more often: told afterwards and from
+    medians of three checks, so that a noisy distance that comes back is no collapse.
     """
+    best = min(entry["distance"] for entry in evals)
+    if evals[-1]["distance"] <= ROSE * best:
+        return None
     distances = [check["distance"] for check in checks[WARM_UP:]]
     middle = [float(np.median(distances[max(0, i - 2) : i + 1])) for i in range(len(distances))]
-    at, best = None, float("inf")
+    at, nearest = int(evals[-1]["images"]), float("inf")
+    risen = False
     for check, distance in zip(checks[WARM_UP:], middle, strict=True):
-        best = min(best, distance)
-        if distance <= ROSE * best:
-            at = None
-        elif at is None:
+        nearest = min(nearest, distance)
+        if distance > ROSE * nearest and not risen:
             at = int(check["images"])
-    return at
+        risen = distance > ROSE * nearest
+    return at if risen else int(evals[-1]["images"])
 
 
 def confusion(entries: list[dict[str, Any]]) -> str:
