@@ -163,6 +163,12 @@ def test_controller_moves_the_steps_and_says_so(small: Manifest, tmp_path: Path)
         assert "accuracy on" in line["reason"]
 
 
+def test_one_process_trains_at_one_precision_and_then_at_another(small: Manifest, tmp_path: Path) -> None:
+    for precision in ("bf16", "no"):
+        experiment = recipe("r3-32", f"train.precision={precision}", "train.images=32")
+        assert train_gan(small, experiment, tmp_path, name=precision).finished
+
+
 def test_schedules_reach_both_ends(small: Manifest, tmp_path: Path) -> None:
     game, state = start(small, tmp_path, recipe("r3-32", "train.beta2={start=0.9,end=0.99}"))
     for images, rates, beta2 in ((0, (5e-4, 15e-4), 0.9), (80, (3e-4, 8.5e-4), 0.945), (160, (1e-4, 2e-4), 0.99)):

@@ -30,7 +30,7 @@ from fauxlab.models.card import DetectorConfig, Preprocessing
 from fauxlab.models.detectors import InceptionTrunk
 from fauxlab.training.average import update_average
 from fauxlab.training.batches import draw_batch, pixel_source
-from fauxlab.training.run import Run, fits_checkpoint, open_run, refuse_taken, seed_step
+from fauxlab.training.run import Run, fits_checkpoint, open_run, refuse_taken, seed_step, start_accelerator
 from fauxlab.training.stages import Plan, Rows, plan_training, run_name, stage_order
 
 LOG_EVERY = 10  # steps
@@ -56,7 +56,7 @@ def train_detector(
     bad input, and when the loss is no longer finite (the files of that batch are named and logged).
     """
     deadline = math.inf if max_minutes is None else time.monotonic() + 60 * max_minutes
-    accelerator = Accelerator(mixed_precision=recipe.train.precision, cpu=not torch.cuda.is_available())
+    accelerator = start_accelerator(recipe.train.precision)
     if recipe.train.batch % accelerator.num_processes:
         raise LabError(
             f"train.batch = {recipe.train.batch} cannot be shared evenly by {accelerator.num_processes} processes"

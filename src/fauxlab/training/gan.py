@@ -28,7 +28,7 @@ from fauxlab.training.balance import Steps
 from fauxlab.training.detector import CHECKPOINT_SECONDS, OnStep, any_process, point_latest
 from fauxlab.training.game import Game, State, mixes_images
 from fauxlab.training.guard import Guard
-from fauxlab.training.run import Run, fits_checkpoint, open_run, refuse_taken
+from fauxlab.training.run import Run, fits_checkpoint, open_run, refuse_taken, start_accelerator
 from fauxlab.training.stages import Rows
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def train_gan(
     in `run.stopped_by_guard`.
     """
     deadline = math.inf if max_minutes is None else time.monotonic() + 60 * max_minutes
-    accelerator = Accelerator(mixed_precision=recipe.train.precision, cpu=not torch.cuda.is_available())
+    accelerator = start_accelerator(recipe.train.precision)
     if recipe.train.batch % accelerator.num_processes:
         raise LabError(
             f"train.batch = {recipe.train.batch} cannot be shared evenly by {accelerator.num_processes} processes"

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 
 from fauxlab.config import GanRecipe, Recipe, difference, parse_recipe
 from fauxlab.data.files import replace_file
@@ -129,6 +131,13 @@ class Run:
             raise LabError(f"{path} has lost lines since the checkpoint; restore it, or start over in another folder")
         if held > length:
             os.truncate(path, length)
+
+
+def start_accelerator(precision: str) -> Accelerator:
+    """The engine of one training. A process may train at one precision and then at another."""
+    # Otherwise a second precision in one process is refused; the processes' ties to each other are kept.
+    AcceleratorState._reset_state()
+    return Accelerator(mixed_precision=precision, cpu=not torch.cuda.is_available())
 
 
 def open_run(folder: Path, recipe: Recipe | GanRecipe, data_hash: str, resume: bool) -> Run:
