@@ -2,7 +2,8 @@
 
     fauxlab data index FACES --out runs/faces/manifest.csv
     FAUXLAB_INCEPTION=keras_inception_v3_mixed7a.pth \
-        .venv/bin/python benchmarks/gan_recipes.py runs/faces/manifest.csv --sources celeba --seeds 0
+        .venv/bin/python benchmarks/gan_recipes.py runs/faces/manifest.csv --sources celeba --seeds 0 \
+        --evaluations 3 --precision bf16
 
 Trains every run below `runs/gan` (resuming what was cut short, skipping what is finished) and writes each into
 benchmarks/results/gan_recipes.json as soon as it ends: distance by the feature network with N and floor, best and last,
@@ -84,13 +85,14 @@ def main() -> None:
     parser.add_argument("--images", type=int, help="300,000 on a CPU and 3,000,000 on a GPU by default")
     parser.add_argument("--evaluations", type=int, default=5, help="distances a run")
     parser.add_argument("--features", default="keras-inception-7a")
-    parser.add_argument("--precision", default="no", help="bf16 is 1.5 times as fast on a CPU that has it")
+    parser.add_argument("--precision", default="no", help="bf16 where the machine has it")
     parser.add_argument("--max-minutes", type=float, help="of each run; the same command goes on later")
     options = parser.parse_args()
     images = options.images or {"cpu": 300_000, "gpu": 3_000_000}[options.scale]
     manifest = Manifest.load(options.manifest)
     chosen = set((options.only or "").split(",")) - {""}
-    for planned in plan(options.scale, [int(seed) for seed in options.seeds.split(",")]):
+    seeds = [int(seed) for seed in options.seeds.split(",")]
+    for planned in plan(options.scale, seeds):
         if chosen and not chosen & {planned.name, planned.recipe if not planned.ablation else ""}:
             continue
         every = images // options.evaluations
@@ -107,7 +109,7 @@ def main() -> None:
         if run.finished:
             record(planned, run, command(options.manifest, options.runs, planned, overrides))
     entries = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
-    show_faces(entries)
+    show_faces([entry for entry in entries if entry["name"] in {p.name for p in plan(options.scale, seeds[:1])}])
     print(confusion(entries))
 
 
@@ -133,9 +135,10 @@ def record(planned: Planned, run: Run, line: str) -> None:
 
 
 def show_faces(entries: list[dict[str, Any]]) -> None:
-    """The best faces of the four recipes side by side, worst distance first."""
-    seed = min(entry["seed"] for entry in entries)
-    main = [entry for entry in entries if entry["seed"] == seed and not entry["ablation"]]
+    """The best faces of the unchanged recipes side by side, worst distance first."""
+    main = [entry for entry in entries if not entry["ablation"]]
+    if not main:
+        return
     panels = []
     for entry in sorted(main, key=lambda entry: -entry["best"]):
         with Image.open(RESULTS.parent / f"faces-{entry['name']}-best.png") as grid:
@@ -172,6 +175,8 @@ def describe(planned: Planned, run: Run, line: str) -> dict[str, Any]:
         "last_images": evals[-1]["images"],
         "recall_best": best["recall"],
         "recall_last": evals[-1]["recall"],
+        "coverage_best": best["coverage"],
+        "coverage_last": evals[-1]["coverage"],
         "memorised_last": evals[-1]["memorised_share"],
         "guard_alarms": len(alarms),
         "guard_first_alarm_images": alarms[0]["images"] if alarms else None,
@@ -205,14 +210,14 @@ def collapse(checks: list[dict[str, Any]], evals: list[dict[str, Any]]) -> int |
         return None
     distances = [check["distance"] for check in checks[WARM_UP:]]
     middle = [float(np.median(distances[max(0, i - 2) : i + 1])) for i in range(len(distances))]
-    at, nearest = int(evals[-1]["images"]), float("inf")
-    risen = False
+    at, nearest = None, float("inf")
     for check, distance in zip(checks[WARM_UP:], middle, strict=True):
         nearest = min(nearest, distance)
-        if distance > ROSE * nearest and not risen:
+        if distance <= ROSE * nearest:
+            at = None
+        elif at is None:
             at = int(check["images"])
-        risen = distance > ROSE * nearest
-    return at if risen else int(evals[-1]["images"])
+    return at or int(evals[-1]["images"])
 
 
 def confusion(entries: list[dict[str, Any]]) -> str:

@@ -5,10 +5,10 @@
 
 A logistic model on the means and deviations of the maps at every depth of an Inception that was trained on photographs,
 fitted on the training split to all generators but one, and judged on the test split with that one against its matched
-reals. Then, at the depth that does best, with 10, 30, 100, 300 and all of its training images added, which together
-weigh as much as any other generator. With `--runs`, where `detector train --leave-one-out` left its detectors, instead
-the curve on what each of them sees of the generator that it was trained without. Writes unseen_curve.json and
-unseen-curve.png into benchmarks/results/, the second command into what the first has written.
+reals. Then, at the depth that does best on the validation split, with 10, 30, 100, 300 and all of its training images
+added, which together weigh as much as any other generator. With `--runs`, where `detector train --leave-one-out` left
+its detectors, instead the curve on what each of them sees of the generator that it was trained without. Writes
+unseen_curve.json and unseen-curve.png into benchmarks/results/, the second command into what the first has written.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ from matplotlib import pyplot as plt
 
 RESULTS = Path(__file__).parent / "results" / "unseen_curve.json"
 FIGURE = RESULTS.parent / "unseen-curve.png"
-SIZE, MOST = 160, 700  # pixels; training images of a source or generator, all test images
+SIZE, MOST = 160, 700  # pixels; training images of a source or generator
 DEPTHS = ("Conv2d_2b_3x3", "Conv2d_4a_3x3", "Mixed_5b", "Mixed_5d", "Mixed_6a", "Mixed_6c")
 KNOWN = (0, 10, 30, 100, 300)
 DRAWS = 3  # of the known examples; the middle one of their AUC is reported
-STRENGTH = 0.1  # of the fit, as scikit-learn's C on standardised features
+RIDGE = 0.1  # of standardised features' weights, beside the mean loss
 TUNED = "trained without it"
 Features = NDArray[np.float64]
 
@@ -73,23 +73,25 @@ def main() -> None:
 
 def never_seen(images: ImageArray, features: dict[str, Features]) -> dict[str, Any]:
     """AUC on each generator without an example of it, by depth; at the best depth the curves over examples."""
-    names, depths = images.manifest.generators, {}
+    names, depths, chosen_by = images.manifest.generators, {}, {}
     for depth, values in features.items():
-        depths[depth] = {name: curve(values, images.manifest, name, [0])[0]["auc"] for name in names}
+        on = {split: {name: curve(values, images.manifest, name, [0], split)[0]["auc"] for name in names}
+              for split in ("val", "test")}  # fmt: skip
+        depths[depth], chosen_by[depth] = on["test"], sum(auc["value"] for auc in on["val"].values())
         print(depth, {name: round(auc["value"], 3) for name, auc in depths[depth].items()}, flush=True)
-    best = max(depths, key=lambda depth: sum(auc["value"] for auc in depths[depth].values()))
+    best = max(chosen_by, key=lambda depth: chosen_by[depth])
     known = {f"frozen {best}": curves(images, lambda _: features[best])}
     return {"never_seen_by_depth": depths, "by_known_examples": known}
 
 
 def thin(manifest: Manifest) -> Manifest:
-    """All test images, and at most MOST training images of every source of reals and of every generator."""
+    """All validation and test images, and at most MOST training images of every source and of every generator."""
     taken: Counter[str] = Counter()
     order = np.random.default_rng(0).permutation(len(manifest))
     kept = set()
     for row in (manifest.rows[i] for i in order):
         taken[row.generator or row.source] += row.split == "train"
-        if row.split == "test" or (row.split == "train" and taken[row.generator or row.source] <= MOST):
+        if row.split in ("val", "test") or (row.split == "train" and taken[row.generator or row.source] <= MOST):
             kept.add(row)
     return manifest.where(lambda row: row in kept)
 
@@ -134,13 +136,16 @@ def curves(images: ImageArray, features: Callable[[str], Features]) -> dict[str,
     return found
 
 
-def curve(values: Features, manifest: Manifest, name: str, counts: list[int]) -> list[dict[str, Any]]:
-    """AUC on the test split of `name` against its matched reals, by how many of its training images were known."""
-    rows = manifest.rows
+def curve(
+    values: Features, manifest: Manifest, name: str, counts: list[int], split: str = "test"
+) -> list[dict[str, Any]]:
+    """AUC on a split of `name` against its matched reals, by how many of its training images were known."""
+    rows, reals = manifest.rows, manifest.matched_reals(name)
     train = np.array([row.split == "train" for row in rows])
     fakes = np.array([row.generator == name for row in rows])
-    matched = np.array([not row.label and row.source in manifest.matched_reals(name) for row in rows])
-    judged = np.flatnonzero(~train & (fakes | matched))
+    matched = np.array([not row.label and row.source in reals for row in rows])
+    held = np.array([row.split == split for row in rows])
+    judged = np.flatnonzero(held & (fakes | matched))
     labels, groups = fakes[judged], [rows[i].group for i in judged]
     found = []
     for count in counts:
@@ -160,7 +165,7 @@ def fit(values: Features, rows: tuple[Row, ...], at: NDArray[np.int64]) -> Calla
     kinds = [(rows[i].label, rows[i].generator or rows[i].source) for i in at]
     of_kind, of_label = Counter(kinds), Counter(label for label, _ in set(kinds))
     weights = [len(at) / 2 / of_kind[kind] / of_label[kind[0]] for kind in kinds]
-    model = LogisticRegression(C=STRENGTH / len(at) * 100, max_iter=300)
+    model = LogisticRegression(C=1 / (RIDGE * len(at)), max_iter=300)
     model.fit((values[at] - mean) / deviation, [label for label, _ in kinds], sample_weight=weights)
     return lambda wanted: np.asarray(model.decision_function((values[wanted] - mean) / deviation))
 
@@ -170,7 +175,7 @@ def draw(known: dict[str, dict[str, list[dict[str, Any]]]]) -> None:
     figure, panels = plt.subplots(1, len(known), figsize=(4.6 * len(known), 3.6), sharey=True, squeeze=False)
     for panel, (title, lines) in zip(panels[0], known.items(), strict=True):
         for name, points in lines.items():
-            where = [max(point["known"], 3) for point in points]
+            where = [max(point["known"], 3) for point in points]  # a logarithmic axis has no place for none
             auc = [point["auc"] for point in points]
             (line,) = panel.plot(where, [a["value"] for a in auc], marker="o", label=name)
             panel.fill_between(

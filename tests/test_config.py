@@ -51,6 +51,10 @@ def test_a_recipe_on_a_base_changes_what_it_names_and_nothing_else() -> None:
     tables = {line.split(":")[0] for line in changed}
     assert {"name", "data.size", "train.images", "gan.penalty_every"} <= tables
     assert variant.gan.loss == base.gan.loss == "relativistic"
+    written = tomllib.loads(recipe_text("r3-32"))
+    named = ["name", *(f"{table}.{key}" for table, keys in written.items() if isinstance(keys, dict) for key in keys)]
+    for line in tables:
+        assert line.startswith(tuple(named)), line
     assert not any(line.startswith(("train.beta1", "gan.augment:", "gan.ema")) for line in changed)
 
 
