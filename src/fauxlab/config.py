@@ -139,6 +139,7 @@ class GanDataConfig(Table):
 
     size: int = Field(64, ge=32, le=256, description="side of the square images, pixels; a power of two")
     sources: Names = Field([], description="collections of reals to learn from; empty means all")
+    limit: int = Field(0, ge=0, description="learn from so many images only, distances still to all; 0: no limit")
 
 
 class GanModelConfig(Table):

@@ -368,6 +368,18 @@ def test_what_cannot_work_is_refused(small: Manifest, tmp_path: Path, name: str,
         train_gan(small, recipe(name, override), tmp_path)
 
 
+def test_a_limit_binds_what_is_learned_from_and_not_what_is_compared_with(small: Manifest, tmp_path: Path) -> None:
+    every, few = plan_gan(small, recipe()), plan_gan(small, recipe("r3-32", "data.limit=10"))
+    assert len(few.train_rows) == 10
+    assert set(few.train_rows) < set(every.train_rows)
+    assert few.heldout_rows.tolist() == every.heldout_rows.tolist()
+    run = train_gan(small, recipe("r3-32", "data.limit=10", "train.images=64"), tmp_path)
+    (found,) = [entry for entry in run.read_log() if entry["event"] == "eval"]
+    assert found["n"] == 20, "of the reals, more are compared with than were learned from"
+    with pytest.raises(LabError, match="7 real images to learn from .* fewer than a batch of 8"):
+        plan_gan(small, recipe("r3-32", "data.limit=7"))
+
+
 def test_taken_folder_and_changed_parameters_are_refused(small: Manifest, tmp_path: Path) -> None:
     train_gan(small, recipe(), tmp_path, max_minutes=1e-9)
     with pytest.raises(LabError, match="--resume"):

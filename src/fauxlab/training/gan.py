@@ -44,7 +44,7 @@ class GanPlan:
     """What a recipe means for a manifest, before any image is decoded."""
 
     manifest: Manifest  # the real images, all splits
-    train_rows: Rows
+    train_rows: Rows  # those learned from
     heldout_rows: Rows  # validation images: never trained on, the guard compares them with the others
     images: int
     evaluate_every: int
@@ -55,14 +55,16 @@ def plan_gan(manifest: Manifest, recipe: GanRecipe) -> GanPlan:
     manifest.in_split("train")  # says so where the manifest was never split
     reals = manifest.reals(*recipe.data.sources)
     splits = np.array([row.split for row in reals.rows])
-    train = np.flatnonzero(splits == "train")
+    train = measured = np.flatnonzero(splits == "train")
+    if recipe.data.limit:
+        train = np.sort(np.random.default_rng(recipe.train.seed).permutation(train)[: recipe.data.limit])
     if len(train) < recipe.train.batch:
         raise LabError(
             f"{len(train)} real images to learn from (source {', '.join(reals.sources) or 'none'}, split train), "
             f"fewer than a batch of {recipe.train.batch}; index more images or lower train.batch"
         )
-    if recipe.evaluate.n > len(train):
-        raise LabError(f"evaluate.n = {recipe.evaluate.n}, but there are {len(train)} real images to compare with")
+    if recipe.evaluate.n > len(measured):
+        raise LabError(f"evaluate.n = {recipe.evaluate.n}, but there are {len(measured)} real images to compare with")
     discriminator = create_discriminator(recipe.model.name, recipe.data.size, **recipe.model.discriminator)
     if (recipe.gan.r1, recipe.gan.r2) != (0.0, 0.0) and mixes_images(discriminator):
         raise LabError(

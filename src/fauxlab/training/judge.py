@@ -50,7 +50,7 @@ class Judge:
         self.say = on_event or (lambda _: None)
         network = load_features(recipe.evaluate.features, weights, device)
         self.reference = load_reference(images, network, recipe.evaluate.n, seed=recipe.train.seed)
-        n = min(recipe.guard.n, len(plan.train_rows))
+        n = min(recipe.guard.n, len(self.reference.training))
         self.guard_network = load_features(GUARD_FEATURES, device=device)
         self.guard_reference = load_reference(images, self.guard_network, n, seed=recipe.train.seed)
         self.guard_rows = np.random.default_rng(recipe.train.seed).permutation(plan.train_rows)[:n]
