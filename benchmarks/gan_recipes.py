@@ -18,18 +18,23 @@ import argparse
 import json
 import shlex
 import shutil
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from fauxlab.config import load_gan_recipe
+from fauxlab.config import GanRecipe, load_gan_recipe
+from fauxlab.data.cache import load_images
 from fauxlab.data.files import replace_file
 from fauxlab.data.manifest import Manifest
 from fauxlab.data.marking import Mark, save_png
-from fauxlab.training.gan import train_gan
+from fauxlab.evaluation.features import load_features
+from fauxlab.evaluation.generation import evaluate_generator, load_reference
+from fauxlab.models import create_generator
+from fauxlab.models.bundle import Generator
+from fauxlab.training.gan import plan_gan, train_gan
 from fauxlab.training.guard import WARM_UP, Guard, Signals
 from fauxlab.training.run import Run
 
@@ -38,7 +43,7 @@ ROSE = 1.25  # times its best: from here on a distance counts as collapsed
 ABLATIONS = {
     "": [],
     "no R2": ["gan.r2=0"],
-    "no EMA": ["gan.ema=0"],
+    "no EMA": [],  # the whole recipe's run, see `unaveraged`
     "no augmentation": ["gan.augment=[]"],
     "rollback": ["guard.on_collapse=rollback"],
 }
@@ -96,18 +101,22 @@ def main() -> None:
         if chosen and not chosen & {planned.name, planned.recipe if not planned.ablation else ""}:
             continue
         every = images // options.evaluations
+        whole = replace(planned, ablation="") if planned.ablation == "no EMA" else planned
         overrides = planned.overrides(options.sources, images, every, options.features, options.precision)
         run = train_gan(
             manifest,
             load_gan_recipe(planned.recipe, overrides),
             options.runs,
-            name=planned.name,
+            name=whole.name,
             resume=True,
             max_minutes=options.max_minutes,
-            on_event=lambda text, name=planned.name: print(f"{name}: {text}", flush=True),
+            on_event=lambda text, name=whole.name: print(f"{name}: {text}", flush=True),
         )
         if run.finished:
-            record(planned, run, command(options.manifest, options.runs, planned, overrides))
+            entry = describe(planned, run, command(options.manifest, options.runs, whole, overrides))
+            if whole != planned:
+                entry |= unaveraged(manifest, run, load_gan_recipe(planned.recipe, overrides))
+            record(entry, run)
     entries = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
     show_faces([entry for entry in entries if entry["name"] in {p.name for p in plan(options.scale, seeds[:1])}])
     print(confusion(entries))
@@ -120,16 +129,16 @@ def command(manifest: Path, runs: Path, planned: Planned, overrides: list[str]) 
     return shlex.join([*map(str, words), *sets])
 
 
-def record(planned: Planned, run: Run, line: str) -> None:
-    """Put the run into the results in place of an older one of the same name, and its faces beside them."""
-    entry = describe(planned, run, line)
+def record(entry: dict[str, Any], run: Run) -> None:
+    """Put a run into the results in place of an older one of the same name, and its faces beside them."""
     entries = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
-    entries = [other for other in entries if other["name"] != planned.name] + [entry]
+    entries = [other for other in entries if other["name"] != entry["name"]] + [entry]
     RESULTS.parent.mkdir(exist_ok=True)
     replace_file(RESULTS, json.dumps(sorted(entries, key=lambda e: e["name"]), indent=1) + "\n")
-    for moment in ("best", "last"):
-        grid = run.folder / "samples" / f"fakes{entry[f'{moment}_images']:09}.png"
-        shutil.copyfile(grid, RESULTS.parent / f"faces-{planned.name}-{moment}.png")
+    if entry["ablation"] != "no EMA":
+        for moment in ("best", "last"):
+            grid = run.folder / "samples" / f"fakes{entry[f'{moment}_images']:09}.png"
+            shutil.copyfile(grid, RESULTS.parent / f"faces-{entry['name']}-{moment}.png")
     long = {"command", "machine", "trend", "guard_trend"}
     print(json.dumps({key: value for key, value in entry.items() if key not in long}, indent=1))
 
@@ -190,6 +199,29 @@ def describe(planned: Planned, run: Run, line: str) -> dict[str, Any]:
     }
 
 
+def unaveraged(manifest: Manifest, run: Run, recipe: GanRecipe) -> dict[str, Any]:
+    """The figures of the weights that a run ended with before averaging, in place of those of the averaged ones.
+
+    Its course and best moment are unknown, and so is what the guard would have said of it.
+    """
+    checkpoint = run.load_checkpoint()
+    assert checkpoint is not None
+    network = create_generator(recipe.model.name, recipe.data.size, recipe.model.latent, **recipe.model.generator)
+    network.load_state_dict(checkpoint["model"][0])
+    generator = Generator(network.eval(), run.generator.config)
+    images = load_images(plan_gan(manifest, recipe).manifest, recipe.data.size)
+    reference = load_reference(
+        images, load_features(recipe.evaluate.features), recipe.evaluate.n, seed=recipe.train.seed
+    )
+    report = evaluate_generator(generator.sample, reference, model=recipe.model.name, model_hash="", seed=0)
+    figures: dict[str, Any] = {"best_images": checkpoint["images"], "memorised_last": report.memorised_share}
+    for moment in ("best", "last"):
+        figures |= {moment: report.distance}
+        figures |= {f"recall_{moment}": report.recall, f"coverage_{moment}": report.coverage}
+    guard = dict.fromkeys(("guard_alarms", "guard_first_alarm_images", "guard_first_alarm_state"))
+    return figures | guard | {"collapsed_at_images": None, "rollbacks": 0, "trend": [], "guard_trend": []}
+
+
 def judge_again(checks: list[dict[str, Any]], patience: int) -> None:
     """Put the guard's present judgement of the logged signals into the checks of a run in which it only watched."""
     guard = Guard(patience)
@@ -226,7 +258,7 @@ def confusion(entries: list[dict[str, Any]]) -> str:
     cells |= {"did not collapse, alarm": 0, "did not collapse, no alarm": 0}
     for entry in entries:
         at, alarm = entry["collapsed_at_images"], entry["guard_first_alarm_images"]
-        if entry["ablation"] == "rollback":
+        if entry["ablation"] in ("rollback", "no EMA"):
             continue
         if at is None:
             cells["did not collapse, no alarm" if alarm is None else "did not collapse, alarm"] += 1

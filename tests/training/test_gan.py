@@ -380,6 +380,17 @@ def test_a_limit_binds_what_is_learned_from_and_not_what_is_compared_with(small:
         plan_gan(small, recipe("r3-32", "data.limit=7"))
 
 
+def test_averaging_watches_and_does_not_steer(small: Manifest, tmp_path: Path) -> None:
+    ends = []
+    for ema in (0.05, 0.0):
+        run = train_gan(small, recipe("r3-32", f"gan.ema={ema}"), tmp_path, name=f"ema-{ema}")
+        checkpoint = run.load_checkpoint()
+        assert checkpoint is not None
+        ends.append(checkpoint["model"][0])
+    for name, tensor in ends[0].items():
+        assert torch.equal(tensor, ends[1][name]), name
+
+
 def test_taken_folder_and_changed_parameters_are_refused(small: Manifest, tmp_path: Path) -> None:
     train_gan(small, recipe(), tmp_path, max_minutes=1e-9)
     with pytest.raises(LabError, match="--resume"):
