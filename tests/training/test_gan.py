@@ -376,8 +376,17 @@ def test_a_limit_binds_what_is_learned_from_and_not_what_is_compared_with(small:
     run = train_gan(small, recipe("r3-32", "data.limit=10", "train.images=64"), tmp_path)
     (found,) = [entry for entry in run.read_log() if entry["event"] == "eval"]
     assert found["n"] == 20, "of the reals, more are compared with than were learned from"
-    with pytest.raises(LabError, match="7 real images to learn from .* fewer than a batch of 8"):
+    with pytest.raises(LabError, match=r"7 real images to learn from .* fewer than a batch of 8"):
         plan_gan(small, recipe("r3-32", "data.limit=7"))
+
+
+def test_a_run_from_before_a_parameter_existed_goes_on(small: Manifest, tmp_path: Path) -> None:
+    folder = train_gan(small, recipe(), tmp_path, max_minutes=1e-9).folder
+    config = folder / "config.toml"
+    config.write_text("".join(line for line in config.read_text().splitlines(True) if not line.startswith("limit")))
+    assert train_gan(small, recipe(), tmp_path, resume=True).finished
+    with pytest.raises(LabError, match=r"data\.limit: 0 → 10"):
+        train_gan(small, recipe("r3-32", "data.limit=10"), tmp_path, resume=True)
 
 
 def test_averaging_watches_and_does_not_steer(small: Manifest, tmp_path: Path) -> None:

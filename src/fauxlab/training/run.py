@@ -19,7 +19,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 
-from fauxlab.config import GanRecipe, Recipe, difference, parse_recipe
+from fauxlab.config import R, Recipe, difference, parse_recipe
 from fauxlab.data.files import replace_file
 from fauxlab.environment import describe_environment
 from fauxlab.errors import LabError
@@ -140,7 +140,7 @@ def start_accelerator(precision: str) -> Accelerator:
     return Accelerator(mixed_precision=precision, cpu=not torch.cuda.is_available())
 
 
-def open_run(folder: Path, recipe: Recipe | GanRecipe, data_hash: str, resume: bool) -> Run:
+def open_run(folder: Path, recipe: R, data_hash: str, resume: bool) -> Run:
     """Create a run folder, or reopen one for the same recipe and data.
 
     Raises LabError when the folder is taken and `resume` is off, or when it was made with other parameters (the
@@ -154,7 +154,9 @@ def open_run(folder: Path, recipe: Recipe | GanRecipe, data_hash: str, resume: b
         return run
     if not resume:
         refuse_taken(folder)
-    changes = difference(_read_toml(folder / "config.toml"), tomllib.loads(recipe.to_toml()))
+    # Read as a recipe, so that a key which is newer than the run counts as its default.
+    held = parse_recipe(_read_toml(folder / "config.toml"), str(folder / "config.toml"), type(recipe))
+    changes = difference(tomllib.loads(held.to_toml()), tomllib.loads(recipe.to_toml()))
     changes += difference({"data": run.environment.get("data_hash")}, {"data": data_hash})
     if changes:
         raise LabError(f"{folder} was started with other parameters, so it cannot be resumed: " + "; ".join(changes))
