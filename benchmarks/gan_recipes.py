@@ -163,7 +163,7 @@ def describe(planned: Planned, run: Run, line: str) -> dict[str, Any]:
     evals = [entry for entry in log if entry["event"] == "eval"]
     checks = [entry for entry in log if entry["event"] == "guard"]
     if planned.ablation != "rollback":
-        judge_again(checks, load_gan_recipe(planned.recipe).guard.patience)
+        judge_again(checks, evals, load_gan_recipe(planned.recipe).guard.patience)
     best = min(evals, key=lambda entry: entry["distance"])
     alarms = [entry for entry in checks if entry["alarm"]]
     environment = run.environment
@@ -222,11 +222,13 @@ def unaveraged(manifest: Manifest, run: Run, recipe: GanRecipe) -> dict[str, Any
     return figures | guard | {"collapsed_at_images": None, "rollbacks": 0, "trend": [], "guard_trend": []}
 
 
-def judge_again(checks: list[dict[str, Any]], patience: int) -> None:
+def judge_again(checks: list[dict[str, Any]], evals: list[dict[str, Any]], patience: int) -> None:
     """Put the guard's present judgement of the logged signals into the checks of a run in which it only watched."""
     guard = Guard(patience)
     names = [field.name for field in fields(Signals)]
     for check in checks:
+        past = [entry["distance"] for entry in evals if entry["images"] <= check["images"]]
+        check["evaluated"] = past[-1] / min(past) if past else 1.0
         assessment, check["alarm"] = guard.check(Signals(**{name: check[name] for name in names}))
         check["state"] = assessment.state
 

@@ -8,7 +8,8 @@ The three ways of failing that it tells apart:
 - *collapsing*: the generator's images become alike (their spread, recall or number of near-duplicates says so)
 
 A large discriminator margin alone is not a failure: a healthy relativistic pair with a small training set shows one.
-So every alarm also needs the distance to have turned upwards, except where the images are alike beyond doubt.
+So every alarm also needs a distance to have turned upwards, except where the images are alike beyond doubt: the guard's
+own, which is cheap and often taken, or the evaluated one, which may see what the guard's small network does not.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ RISE = 1.08  # of the distance over its best, both taken over two checks, that c
 # A turn must also stand out of the distance's own unrest, which is large where the generator is not averaged: the best
 # of many unquiet checks lies about one deviation low, and the last pair may lie one high.
 UNREST = 2.0
+EVALUATED = 1.15  # the same for the evaluated distance, which is seldom taken and steadier
 SEPARATION = 0.97  # share of pairs (real, fake) that the discriminator puts in the right order
 OVERFIT = 0.5  # r_v: 0 when held-out images score as training images do, 1 when they score as fakes do
 LOST = 0.75  # of the greatest spread so far, or half of it in recall, when diversity counts as falling
@@ -54,6 +56,7 @@ class Signals:
     overfit: float
     real_sign: float  # mean sign of the logits of training images, -1 to 1
     fake_sign: float
+    evaluated: float = 1.0  # the last evaluated distance over the best so far
 
 
 @dataclass(frozen=True)
@@ -76,11 +79,12 @@ def assess(history: Sequence[Signals]) -> Assessment:
     recall, top_recall = now.recall, max(_smooth([s.recall for s in history]))
     turn = max(RISE, math.exp(UNREST * _unrest(distances)))
     turned = f"distance {rise:.2f}× its best" + (f" (a turn: {turn:.2f}×)" if turn < math.inf else "")
+    turned += f", the evaluated one {now.evaluated:.2f}×" if now.evaluated > 1 else ""
     if now.near_duplicates > ALIKE:
         return Assessment(COLLAPSING, f"{now.near_duplicates:.0%} of the images are near-duplicates")
     if spread < 0.5 and spread < LOST * top_spread:
         return Assessment(COLLAPSING, f"images are {spread:.2f}× as spread as reals, from {top_spread:.2f}×")
-    if rise > turn:
+    if rise > turn or now.evaluated > EVALUATED:
         if spread < LOST * top_spread:
             return Assessment(COLLAPSING, f"spread fell from {top_spread:.2f}× to {spread:.2f}× the reals'; {turned}")
         if now.near_duplicates > max(0.05, MULTIPLIED * min(_smooth([s.near_duplicates for s in history]))):
