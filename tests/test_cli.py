@@ -108,6 +108,8 @@ def test_dry_run_trains_nothing(fauxlab, small: Manifest, tmp_path: Path) -> Non
         (["data", "index", "none"], 1, "is not a folder"),
         (["data", "index", ".", "--split", "a,b"], 1, "give four numbers"),
         (["data", "index", ".", "--pair", "a"], 1, "GENERATOR=SOURCE"),
+        (["data", "index", ".", "--out", "photo.JPG"], 1, "--out photo.JPG would write over a picture"),
+        (["scan", "--html", "a.jpg", "b.jpg"], 1, "--html a.jpg would write over a picture"),
         (["recipes", "show", "none"], 1, "no recipe 'none'"),
         (["nonsense"], 2, "No such command"),
         (["scan"], 2, "Missing argument"),

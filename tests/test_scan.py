@@ -148,6 +148,8 @@ def test_a_score_that_is_no_number_is_no_verdict(scanner: Scanner, tmp_path: Pat
     verdict = scanner(tmp_path / "a.jpg")
     assert (verdict.status, verdict.label, verdict.score) == ("error", None, None)
     assert "no finite score" in (verdict.message or "")
+    (exhibit,) = scanner.examine([str(tmp_path / "a.jpg")])
+    assert exhibit.evidence is None, "there is nothing to draw"
 
 
 def test_a_model_of_another_image_pipeline_is_refused(scanner: Scanner) -> None:

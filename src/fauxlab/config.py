@@ -302,7 +302,7 @@ def _tree(source: str | Path) -> dict[str, Any]:
     base = tree.pop("base", None)
     if base is None:
         return tree
-    if not isinstance(base, str) or base == path.stem:
+    if not isinstance(base, str) or base not in list_recipes() or base == str(source):
         raise LabError(f"recipe {source}: base = {base!r}, expected the name of another packaged recipe")
     return _merged(_tree(base), tree)
 
@@ -326,6 +326,11 @@ def check_run_name(name: str) -> str:
     if not re.match(RUN_NAME, name):
         raise LabError(f"run name {name!r:.120}: up to 100 letters, digits, spaces and .-_, beginning with no sign")
     return name
+
+
+def as_name(text: str) -> str:
+    """What a manifest calls a generator, as a part of a run's or folder's name: other characters become `_`."""
+    return re.sub(r"[^\w.\- ]", "_", text)
 
 
 def difference(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, computed_field, model_validator
 
 SCHEMA_VERSION = 3  # 2: verdicts can be uncertain; 3: they are on faces, and can be "cannot tell"
 Box = tuple[int, int, int, int]  # left, top, right, bottom, in pixels
@@ -388,6 +388,12 @@ class Verdict(Record):
     model_hash: str
     message: str | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _decide_again(cls, told: Any) -> Any:
+        return {key: value for key, value in told.items() if key != "decision"} if isinstance(told, dict) else told
+
+    @computed_field  # type: ignore[prop-decorator]  # as pydantic would have it
     @property
     def decision(self) -> Decision:
         """The verdict in a word: the label where it is certain."""

@@ -309,10 +309,9 @@ def _write_fakes(
         if progress:
             progress(len(seeds))
     told = list(prints)
-    for a, b in near_duplicates(np.stack(list(prints.values()))) if prints else ():
-        keys[told[a]].append(("near", a, b))
-        keys[told[b]].append(("near", a, b))
-    return [replace(row, group=rows[first].group) for row, first in zip(rows, connected_components(keys), strict=True)]
+    alike = near_duplicates(np.stack(list(prints.values()))) if prints else ()
+    firsts = connected_components(keys, ((told[a], told[b]) for a, b in alike))
+    return [replace(row, group=rows[first].group) for row, first in zip(rows, firsts, strict=True)]
 
 
 def _claim(folder: Path, what: dict[str, Any], names: Sequence[str]) -> None:

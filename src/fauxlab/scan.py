@@ -121,16 +121,18 @@ class Scanner:
                 verdict = Verdict.model_validate({**base.model_dump(), "face": box, **fields})
                 yield Exhibit(verdict, square, evidence)
 
-    def _exhibits(self, squares: list[Pixels]) -> Iterator[tuple[dict[str, object], Pixels, NDArray[np.float32]]]:
-        """What each square's verdict says, the square, and the evidence."""
+    def _exhibits(
+        self, squares: list[Pixels]
+    ) -> Iterator[tuple[dict[str, object], Pixels, NDArray[np.float32] | None]]:
+        """What each square's verdict says, the square, and the evidence where there is a score."""
         config = self.detector.config
         for start in range(0, len(squares), BATCH):
             part = squares[start : start + BATCH]
             found = self.detector.judge(np.stack(part))
             scores = self.detector.scores(found.logits).tolist()
             for square, score, evidence, distance in zip(part, scores, found.evidence, found.distance, strict=True):
-                if not math.isfinite(score):
-                    yield {"message": "the model gives no finite score for it"}, square, evidence
+                if not (math.isfinite(score) and np.isfinite(evidence).all()):
+                    yield {"message": "the model gives no finite score for it"}, square, None
                     continue
                 label, uncertain = config.decide(score)
                 yield (

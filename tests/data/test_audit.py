@@ -198,6 +198,12 @@ def test_metadata_baseline(tmp_path: Path) -> None:
     manifest = make_set(tmp_path, lambda i: draw(i, quality=92), lambda i: draw(1000 + i, quality=75))
     train, test = manifest.train, manifest.in_split("val", "calibration", "test")
     assert metadata_baseline(train, test)["gan"].low == 1
+    # A figure of other pictures than the detector's beside it is none.
+    lost = next(row for row in test.rows if not row.label)
+    held = (tmp_path / lost.path).read_bytes()
+    (tmp_path / lost.path).unlink()
+    assert metadata_baseline(train, test)["gan"].value is None
+    (tmp_path / lost.path).write_bytes(held)
     # A generator that the training part does not have is judged by what tells all of its fakes.
     other = replace(test, rows=tuple(replace(row, generator="new" if row.label else "") for row in test.rows))
     assert metadata_baseline(train, other)["new"].value == 1

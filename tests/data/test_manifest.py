@@ -172,6 +172,28 @@ def test_names_that_are_no_utf8_survive(tmp_path: Path, jpeg: Jpeg) -> None:
         assert reader.read(manifest.resolve(real)) == jpeg(1)
 
 
+@pytest.mark.parametrize("mark", ["\r", "\n", "\r\n", '"', ",", "; "])
+def test_a_name_of_any_characters_comes_back_from_the_file(tmp_path: Path, jpeg: Jpeg, mark: str) -> None:
+    put(tmp_path / f"set/real/od{mark}d.jpg", jpeg(1))
+    put(tmp_path / "set/FAKE.txt", b"")
+    put(tmp_path / "set/fake/gan/b.jpg", jpeg(2))
+    made = index(tmp_path / "set").split(seed=0)
+    made.save(tmp_path / "m.csv")
+    loaded = Manifest.load(tmp_path / "m.csv")
+    assert [loaded.resolve(row) for row in loaded.rows] == [made.resolve(row) for row in made.rows]
+
+
+def test_a_zip_may_shout(tmp_path: Path, jpeg: Jpeg) -> None:
+    put(tmp_path / "real/a.jfif", jpeg(1))
+    (tmp_path / "fake").mkdir()
+    with zipfile.ZipFile(tmp_path / "fake/STYLEGAN.ZIP", "w") as archive:
+        archive.writestr("x.jpg", jpeg(2))
+    assert summary(index(tmp_path)) == {
+        ("real/a.jfif", 0, "", "real"),
+        ("fake/STYLEGAN.ZIP!/x.jpg", 1, "STYLEGAN", ""),
+    }
+
+
 def test_hostile_zip_members_are_refused(tmp_path: Path, jpeg: Jpeg) -> None:
     path = tmp_path / "wiki.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:

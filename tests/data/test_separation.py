@@ -54,6 +54,13 @@ def test_what_all_share_tells_nothing() -> None:
     assert (found.value, found.low, found.high) == (0.5, 0.5, 0.5)
 
 
+def test_a_value_that_is_no_number_is_no_value_that_all_share() -> None:
+    values = np.column_stack([np.arange(8.0), np.zeros(8)])
+    values[3, 1] = np.nan
+    with pytest.raises(ValueError, match="not finite"):
+        held_out_auc(values, np.arange(8) % 2 == 1, np.arange(8) < 4, [str(i) for i in range(8)])
+
+
 def test_interval_needs_groups_and_both_classes() -> None:
     labels, scores = np.array([False, True] * 10), np.arange(20.0)
     assert auc_interval(labels, scores, ["a", "b"] * 10).low is None

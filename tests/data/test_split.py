@@ -61,6 +61,7 @@ def test_seed_changes_the_split_and_nothing_else_does() -> None:
 
 def test_components_chain() -> None:
     assert connected_components([["a"], ["b"], ["a", "b"], ["c"], ["c", "d"], ["e"]]) == [0, 0, 0, 3, 3, 5]
+    assert connected_components([["a"], ["b"], ["b"], ["c"]], iter([(0, 2), (3, 1)])) == [0, 0, 0, 0]
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(0, 20))

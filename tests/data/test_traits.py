@@ -76,6 +76,13 @@ def test_bytes_leave_out_the_metadata() -> None:
     assert measure_file(told).values["bytes"][0] == pytest.approx(measure_file(plain).values["bytes"][0], abs=0.02)
 
 
+def test_a_chunk_that_claims_more_than_the_file_holds_counts_as_what_is_there() -> None:
+    plain = encoded("PNG")
+    measured = measure_file(plain + b"\xff\xff\xff\x00tEXtjunk")
+    assert all(np.isfinite(values).all() for values in measured.values.values())
+    assert measured.values["bytes"][0] < measure_file(plain).values["bytes"][0] + 0.1
+
+
 def test_the_labs_own_mark_is_no_metadata(tmp_path: Path) -> None:
     pixels = np.full((3, 32, 32), 90, dtype=np.uint8)
     save_jpeg(tmp_path / "marked.jpg", pixels, Mark("gan", "0123"))

@@ -47,6 +47,30 @@ def test_saving_again_replaces_all(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["m"], "nothing is left lying beside it"
 
 
+@pytest.mark.parametrize("held", [("src/work.py",), ("model.safetensors", "notes.txt"), ()])
+def test_a_folder_that_is_no_bundle_is_never_replaced(tmp_path: Path, held: tuple[str, ...]) -> None:
+    project = tmp_path / "project"
+    for name in held:
+        (project / name).parent.mkdir(parents=True, exist_ok=True)
+        (project / name).write_text("precious")
+    project.mkdir(exist_ok=True)
+    (project / CONFIG).write_text('{"a": 1}')
+    before = sorted(project.rglob("*"))
+    with pytest.raises(LabError, match="is no model"):
+        make().save_pretrained(project)
+    assert sorted(project.rglob("*")) == before
+    assert [p.name for p in tmp_path.iterdir()] == ["project"]
+
+
+def test_a_link_to_a_bundle_stays_one(tmp_path: Path) -> None:
+    make(0).save_pretrained(tmp_path / "m")
+    (tmp_path / "link").symlink_to("m", target_is_directory=True)
+    saved = make(1).save_pretrained(tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    assert Detector.from_pretrained(tmp_path / "m").hash == saved.hash
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["link", "m"]
+
+
 def test_hash_sees_threshold_and_calibration() -> None:
     hashes = set()
     for i, changes in enumerate([{}, {"threshold": 0.4}, {"calibration": Calibration(temperature=2, bias=0)}]):

@@ -78,10 +78,10 @@ def test_counts_stand_at_the_head_and_filter(tmp_path: Path) -> None:
     page = write([Exhibit(kind) for kind in kinds], tmp_path / "v.html")
     buttons = [button["data-kind"] for button in page.all("button")]
     assert buttons == ["all", "fake", "real", "uncertain", "error"]
-    for text in ("5 pictures", "2 look generated", "1 looks real", "1 uncertain", "1 could not be judged"):
+    for text in ("5 verdicts", "2 look generated", "1 looks real", "1 uncertain", "1 could not be judged"):
         assert text in page.text
     empty = write([], tmp_path / "empty.html")
-    assert "0 pictures" in empty.text
+    assert "0 verdicts" in empty.text
     assert len(empty.all("button")) == 1
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,23 @@ def test_experiments_run_once_and_are_all_judged(small: Manifest, tmp_path: Path
     assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("model.safetensors")}
     page = write_report(results, tmp_path)
     assert page.stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("name", ["2.1", "a, b", "style (cut)", "x/../../../../escaped"])
+def test_a_generator_of_any_name_stays_inside(small: Manifest, tmp_path: Path, name: str) -> None:
+    rows = tuple(replace(row, generator=name) if row.generator == "grain" else row for row in small.rows)
+    results = reproduce_detector(replace(small, rows=rows), tmp_path / "deep/runs", overrides=TINY, extended=False)
+    assert results["runs"][0]["recipe"]["data"]["generators"] == [name]
+    assert [stage["name"] for stage in results["runs"][2]["stages"]] == [name, "speckle"]
+    made = {path.relative_to(tmp_path).parts[:2] for path in tmp_path.rglob("model.safetensors")}
+    assert made == {("deep", "runs")}
+
+
+def test_what_another_version_judged_is_judged_again(small: Manifest, tmp_path: Path) -> None:
+    first = reproduce_detector(small, tmp_path, overrides=TINY, extended=False)
+    held = tmp_path / "unified-joint/test/evaluation.json"
+    held.write_text(json.dumps(json.loads(held.read_text()) | {"of_tomorrow": 1}))
+    assert reproduce_detector(small, tmp_path, overrides=TINY, extended=False)["runs"] == first["runs"]
 
 
 def test_what_cannot_work_is_refused_before_training(small: Manifest, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from fauxlab.models.inception import Inception
 from fauxlab.training import batches
 from fauxlab.training import detector as training
 from fauxlab.training.detector import learning_rate, train_detector
-from fauxlab.training.run import Run
+from fauxlab.training.run import Run, train_alone
 from fauxlab.training.stages import epoch_order, plan_training, run_name, stage_order
 
 # Of the first epoch of seed 0 over the small data set; "none", "label" and "generator" as the code of the committed
@@ -252,6 +252,13 @@ def test_taken_folder_and_changed_parameters_are_refused(small: Manifest, tmp_pa
         train_detector(small, recipe("unified-joint", "train.lr=1e-3"), tmp_path, resume=True)
     with pytest.raises(LabError, match="data: "):
         train_detector(small.split(seed=9), recipe(), tmp_path, resume=True)
+
+
+def test_two_trainings_of_one_run_are_refused(small: Manifest, tmp_path: Path) -> None:
+    run = train_detector(small, recipe("unified-joint"), tmp_path, max_minutes=1e-9)
+    with train_alone(run, is_main=True), pytest.raises(LabError, match="is being trained by another process"):
+        train_detector(small, recipe("unified-joint"), tmp_path, resume=True)
+    assert train_detector(small, recipe("unified-joint"), tmp_path, resume=True).finished
 
 
 def test_a_checkpoint_with_code_is_refused_and_not_run(small: Manifest, tmp_path: Path) -> None:

@@ -91,9 +91,10 @@ def main() -> None:
 
 
 def _ready_streams() -> None:
-    """Streams that take any text: a closed stdout, or one of a narrow encoding, is no reason to fail."""
-    if sys.stdout is None:
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    """Streams that take any text: a closed one, or one of a narrow encoding, is no reason to fail."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
     for stream, errors in ((sys.stdout, "strict"), (sys.stderr, "backslashreplace")):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors=errors)

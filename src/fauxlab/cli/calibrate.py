@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fauxlab.cli.common import ManifestPath, say
-from fauxlab.errors import LabError
+from fauxlab.cli.common import ManifestPath, refuse_picture, say
 from fauxlab.progress import count_images
 
 if TYPE_CHECKING:
@@ -33,12 +32,12 @@ def calibrate(
     from fauxlab.data.manifest import Manifest
     from fauxlab.evaluation.recalibration import calibrate
     from fauxlab.models.bundle import Detector
-    from fauxlab.models.card import CONFIG
+    from fauxlab.models.card import check_place
 
     beside = model if model.name not in ("", "..") else model.resolve()
     folder = beside.with_name(f"{beside.name}-calibrated") if out is None else out
-    if folder.exists() and not (folder / CONFIG).is_file():
-        raise LabError(f"{folder} is there and is no model; name a new folder with --out")
+    check_place(folder)
+    refuse_picture(figure, "--figure", "reliability.png")
     data = Manifest.load(manifest)
     detector = Detector.from_pretrained(model)
     with count_images("judging") as advance:

@@ -80,6 +80,15 @@ def parse_pairs(items: list[str] | None) -> dict[str, list[str]]:
     return pairs
 
 
+def refuse_picture(path: Path | None, option: str, example: str) -> None:
+    """A shell that unfolds `--html *.jpg` names a photo as the place to write to: raise LabError rather than do so."""
+    from fauxlab.data.files import show
+    from fauxlab.data.images import SUFFIXES
+
+    if path is not None and path.suffix.lower() in SUFFIXES - {Path(example).suffix}:
+        raise LabError(f"{option} {show(path)} would write over a picture; name another file, as {example}")
+
+
 def report_skipped(skipped: tuple[tuple[str, str], ...], most: int = 20) -> None:
     """Name the files that had to be left out."""
     from fauxlab.data.files import show

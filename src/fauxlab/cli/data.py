@@ -8,7 +8,17 @@ from typing import Annotated
 
 import typer
 
-from fauxlab.cli.common import FINDING, AsJson, ManifestPath, Pairs, index_folder, parse_pairs, report_skipped, say
+from fauxlab.cli.common import (
+    FINDING,
+    AsJson,
+    ManifestPath,
+    Pairs,
+    index_folder,
+    parse_pairs,
+    refuse_picture,
+    report_skipped,
+    say,
+)
 from fauxlab.errors import LabError
 from fauxlab.progress import count_images
 
@@ -47,6 +57,7 @@ def index(
         shares = [float(part) for part in fractions.split(",")]
     except ValueError:
         raise LabError(f"--split {fractions!r}: give four numbers, as .7,.1,.1,.1") from None
+    refuse_picture(out, "--out", "manifest.csv")
     manifest = index_folder(folder, seed, shares, parse_pairs(pair))
     manifest.save(out)
     say(f"wrote {out}: {len(manifest):,} images, data hash {manifest.data_hash}")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fauxlab.cli.common import FINDING, AsJson, say
+from fauxlab.cli.common import FINDING, AsJson, refuse_picture, say
 from fauxlab.errors import LabError
 from fauxlab.progress import count_images
 
@@ -47,7 +47,7 @@ def scan(
     ] = None,
     fail_on: Annotated[
         Label | None,
-        typer.Option(help="exit with 3 when a picture certainly gets this label; uncertain ones do not count"),
+        typer.Option(help="exit with 3 when a picture certainly gets this label; not for uncertain or unreadable ones"),
     ] = None,
 ) -> None:
     """Say of each face in the pictures whether it looks real or generated."""
@@ -55,6 +55,7 @@ def scan(
 
     if json_ and csv_:
         raise LabError("--json and --csv exclude each other")
+    refuse_picture(html, "--html", "verdicts.html")
     scanner = Scanner.from_pretrained(model, crop.value)
     form = "json" if json_ else "csv" if csv_ else "table"
     counts: Counter[str] = Counter()
@@ -108,4 +109,5 @@ def _explained(exhibits: Iterable[Exhibit], folder: Path) -> Iterator[Exhibit]:
 def _stem(path: str) -> str:
     """What of a path may stand in a new file's name."""
     name = path.replace("\\", "/").rpartition("/")[2].rpartition(".")[0]
-    return "".join(c if c.isalnum() or c in "-_" else "_" for c in name)[:80] or "picture"
+    safe = "".join(c if c.isalnum() or c in "-_" else "_" for c in name)
+    return safe.encode("utf-8", "replace")[:150].decode("utf-8", "ignore") or "picture"  # names are bounded in bytes

@@ -108,15 +108,22 @@ def metadata_baseline(
 
     Size, aspect, bytes, encoding and metadata together, fitted on `train`: on the generator's fakes there, or on all
     where it has none, and its matched reals. A detector that is no better has proved nothing. Groups must not stand in
-    both. Raises LabError where `train` or `test` lacks reals or fakes.
+    both. Not available (None) for a generator of whose test files, or its reals', one cannot be measured: it would
+    stand beside a detector's figure and be of other pictures. Raises LabError where `train` or `test` lacks reals or
+    fakes.
     """
     for manifest, name in ((train, "the training part"), (test, "the test part")):
         _need_both(manifest, f"metadata baseline: {name} holds")
     fitted, held = (measure_files(sample_kinds(m, limit, seed), pixels=False, workers=workers) for m in (train, test))
     table = TraitTable(fitted.rows + held.rows, fitted.traits + held.traits, ())
+    gone = {path for path, _ in held.skipped}
+    lost = [row for row in test.rows if row.path in gone]
     found = {}
     for name in test.generators:
         reals = test.matched_reals(name)
+        if any(row.generator == name if row.label else row.source in reals for row in lost):
+            found[name] = Interval(value=None)
+            continue
         # What the training part has of the two, or else all that it has of their label.
         fakes = _matched(fitted.rows, name, ()) or [i for i, row in enumerate(fitted.rows) if row.label]
         others = _matched(fitted.rows, None, reals) or [i for i, row in enumerate(fitted.rows) if not row.label]

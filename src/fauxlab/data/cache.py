@@ -62,9 +62,9 @@ def load_images(
 ) -> ImageArray:
     """The manifest's images at `size` pixels, decoded now where the store lacks them.
 
-    An image that is gone, damaged or no longer what was indexed is left out of the returned manifest and listed in
-    `skipped`. `progress` is called with the number of images just decoded. Raises LabError when none is left or the
-    disk is full.
+    An image that is in the store needs its file no more. One that is not, and is gone, damaged or no longer what was
+    indexed, is left out of the returned manifest and listed in `skipped`. `progress` is called with the number of
+    images just decoded. Raises LabError when none is left or the disk is full.
     """
     store = cache_folder() / f"{size}px-v{PIPELINE_VERSION}"
     skipped: dict[str, str] = {}

@@ -45,12 +45,13 @@ def find_leaks(manifest: Manifest, table: TraitTable) -> Iterator[Finding]:
         return
     bits = np.stack([code for _, code in told])
     pairs = ((told[a][0], told[b][0]) for a, b in near_duplicates(bits))
-    near = [(a, b) for a, b in pairs if a.split != b.split]
-    if near:
-        a, b = near[0]
+    near = ((a, b) for a, b in pairs if a.split != b.split)
+    if closest := next(near, None):
+        a, b = closest
+        count = 1 + sum(1 for _ in near)  # N alike images make N²/2 pairs: counted, not kept
         yield Finding(
             kind="leak",
-            text=f"{len(near):,} pairs of near-duplicates stand in two splits, the first {show(a.path)} ({a.split}) "
+            text=f"{count:,} pairs of near-duplicates stand in two splits, the first {show(a.path)} ({a.split}) "
             f"and {show(b.path)} ({b.split}): {AGAIN}",
         )
 

@@ -5,13 +5,15 @@ A zip member is written `archive.zip!/member/name.jpg`. Archives are read in pla
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 import os
 import re
 import stat
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 from fauxlab.data.images import MAX_BYTES, SUFFIXES, ImageError
@@ -35,6 +37,8 @@ def replace_file(path: Path, content: bytes | str) -> None:
 
     Missing folders are made. Raises LabError, and leaves nothing lying about, where the file cannot be written.
     """
+    if not path.name:
+        raise LabError(f"{show(path)} is a folder; name a file in it")
     data = content if isinstance(content, bytes) else content.encode("utf-8", "surrogateescape")
     aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
@@ -52,6 +56,16 @@ def replace_file(path: Path, content: bytes | str) -> None:
         raise LabError(
             f"cannot write {show(path)}: {error.strerror or error}; choose a place that can be written and has room"
         ) from error
+
+
+def csv_line(fields: Iterable[object]) -> str:
+    r"""A row of CSV with \n at its end, which any reader takes back, whatever the fields hold."""
+    cells = [str(field) for field in fields]
+    # Python 3.11 quotes a field for a \n in it and not for a \r, which its own reader then takes for a line's end.
+    told = any("\r" in cell for cell in cells)
+    stream = io.StringIO()
+    csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_ALL if told else csv.QUOTE_MINIMAL).writerow(cells)
+    return stream.getvalue()
 
 
 def hash_file(path: Path) -> str:

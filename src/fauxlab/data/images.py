@@ -37,7 +37,7 @@ MAX_BYTES = 256 * 2**20
 MAX_PIXELS = 2**27  # 134 megapixels: above any phone's default mode, far below what exhausts memory
 LARGE_PIXELS = 2**25
 MIN_SIDE = 16
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
+SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 # Only formats that people keep photos in: other decoders (EPS, for one, starts a program) never see hostile bytes.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 
@@ -219,7 +219,8 @@ def _png_metadata(data: bytes) -> Iterator[tuple[str, int]]:
         length, kind = int.from_bytes(data[position : position + 4], "big"), data[position + 4 : position + 8]
         if kind in _PNG_METADATA:
             is_xmp = data.startswith(b"XML:com.adobe.xmp\0", position + 8)
-            yield "xmp" if is_xmp else _PNG_METADATA[kind], length
+            # A chunk may claim to be longer than the file is.
+            yield "xmp" if is_xmp else _PNG_METADATA[kind], min(length, len(data) - position - 8)
         position += length + 12
 
 
@@ -236,10 +237,11 @@ def _upright(image: Image.Image) -> Image.Image:
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode in ("I;16", "I;16B", "I;16L", "I", "F"):
         grey = np.asarray(image, dtype=np.float32)
-        scale = 255 / 65535 if image.mode != "F" or grey.max() > 255 else 1 if grey.max() > 1 else 255
+        most = grey.max(where=np.isfinite(grey), initial=0)  # a float picture may hold NaN
+        scale = 255 / 65535 if image.mode != "F" or most > 255 else 1 if most > 1 else 255
         # Mode I also carries 8-bit values that were widened by a converter.
-        scale = 1 if image.mode == "I" and grey.max() <= 255 else scale
-        with np.errstate(invalid="ignore"):  # a float picture may hold NaN
+        scale = 1 if image.mode == "I" and most <= 255 else scale
+        with np.errstate(invalid="ignore"):
             return Image.fromarray(np.clip(np.rint(grey * scale), 0, 255).astype(np.uint8)).convert("RGB")
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         rgba = image.convert("RGBA")

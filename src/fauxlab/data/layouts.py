@@ -81,9 +81,10 @@ def _real_fake(folder: Path) -> Iterator[Found]:
         source, rest = (show(first), rest) if slash else ("real", name)
         yield Found(path, 0, "", source, (_stem(rest),))
     for part in sorted((folder / "fake").iterdir()):
-        if part.is_dir() or part.suffix == ".zip":
+        packed = part.suffix.lower() == ".zip"
+        if part.is_dir() or packed:
             for path, name in _list(part):
-                yield Found(path, 1, show(part.stem if part.suffix == ".zip" else part.name), "", (_stem(name),))
+                yield Found(path, 1, show(part.stem if packed else part.name), "", (_stem(name),))
         elif part.suffix.lower() in SUFFIXES:
             yield Found(str(part), 1, "fake", "", (_stem(part.name),))
 

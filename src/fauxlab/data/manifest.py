@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import io
 import os
 import stat
 from collections import Counter
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fauxlab.data.files import FileReader, replace_file, show
+from fauxlab.data.files import FileReader, csv_line, replace_file, show
 from fauxlab.data.images import ImageError, decode, fingerprint
 from fauxlab.data.layouts import LABELS, Found, find_images, name_columns
 from fauxlab.data.split import FRACTIONS, SPLITS, assign_splits, connected_components, near_duplicates
@@ -167,14 +166,12 @@ class Manifest:
         base = path.absolute().parent
         inside = self.root.is_relative_to(base)
         prefix = "" if self.root == base else self.root.relative_to(base) if inside else self.root
-        stream = io.StringIO()
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(COLUMNS)
+        lines = [csv_line(COLUMNS)]
         for row in self.rows:
             label = ("real", "fake")[row.label]
             place = os.path.join(prefix, row.path)
-            writer.writerow((place, label, row.generator, row.source, row.group, row.split, row.sha256))
-        replace_file(path, stream.getvalue())
+            lines.append(csv_line((place, label, row.generator, row.source, row.group, row.split, row.sha256)))
+        replace_file(path, "".join(lines))
 
     @classmethod
     def load(cls, path: str | Path) -> Manifest:
@@ -270,11 +267,8 @@ def _groups(found: list[Found], hashes: list[str], prints: list[NDArray[np.bool_
     ]
     told = [i for i, bits in enumerate(prints) if bits is not None]
     codes = np.array([prints[i] for i in told], dtype=bool).reshape(len(told), -1)
-    if len(told) > 1:
-        for a, b in near_duplicates(codes):
-            keys[told[a]].append(("near", a, b))
-            keys[told[b]].append(("near", a, b))
-    return [found[i].groups[0] for i in connected_components(keys)]
+    near = ((told[a], told[b]) for a, b in (near_duplicates(codes) if len(told) > 1 else ()))
+    return [found[i].groups[0] for i in connected_components(keys, near)]
 
 
 def _splits_by_group(rows: Sequence[Row]) -> dict[str, set[str]]:

@@ -30,7 +30,10 @@ def held_out_auc(
     """AUC on the rows outside `train` of a logistic model fitted on those inside, with its 95 % interval over groups.
 
     Values are [N, K], the rest [N]; `labels` True is fake. Not available (None) where either side lacks a class.
+    Raises ValueError on values that are not finite: a column with one would be left out as if it told nothing.
     """
+    if not np.isfinite(values).all():
+        raise ValueError("values that are not finite")
     held = ~train
     if any(len(np.unique(labels[side])) < 2 for side in (train, held)):
         return Interval(value=None)

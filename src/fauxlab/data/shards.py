@@ -6,14 +6,12 @@ can be written from the zips alone.
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from fauxlab.data.files import replace_file, show, zip_images
+from fauxlab.data.files import csv_line, replace_file, show, zip_images
 from fauxlab.errors import LabError
 
 TABLE = "metadata.csv"
@@ -53,14 +51,14 @@ def pack_shard(shard: Path, archive: Path, progress: Callable[[int], None] | Non
 
 def write_table(folder: Path, archives: Iterable[str], source: str) -> None:
     """Write the metadata.csv of a folder's zips: all real, of one source, a person a group."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    lines = [csv_line(COLUMNS)]
     for archive in archives:
         for member in zip_images(folder / archive):
             person = member.partition("/")[0]
-            writer.writerow((f"{archive.removesuffix('.zip')}/{member}", "real", "", f"{source} {person}", source))
-    replace_file(folder / TABLE, stream.getvalue())
+            lines.append(
+                csv_line((f"{archive.removesuffix('.zip')}/{member}", "real", "", f"{source} {person}", source))
+            )
+    replace_file(folder / TABLE, "".join(lines))
 
 
 def _pictures(shard: Path) -> Iterator[tuple[int, bytes]]:

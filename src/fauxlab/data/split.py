@@ -6,7 +6,7 @@ Groups are the connected components over every tie between images: declared grou
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -38,8 +38,12 @@ def near_duplicates(
                 yield start + i, start + j
 
 
-def connected_components(keys: Sequence[Sequence[Hashable]]) -> list[int]:
-    """For each item the smallest index of an item that it is tied to, directly or through others, by a shared key."""
+def connected_components(keys: Sequence[Sequence[Hashable]], pairs: Iterable[tuple[int, int]] = ()) -> list[int]:
+    """For each item the smallest index of an item that it is tied to, directly or through others.
+
+    Items are tied by a shared key, or named as a pair; pairs are taken one by one and not kept, as N alike items make
+    N²/2 of them.
+    """
     parent = list(range(len(keys)))
 
     def root(i: int) -> int:
@@ -53,6 +57,9 @@ def connected_components(keys: Sequence[Sequence[Hashable]]) -> list[int]:
         for key in item:
             a, b = root(first.setdefault(key, i)), root(i)
             parent[max(a, b)] = min(a, b)
+    for i, j in pairs:
+        a, b = root(i), root(j)
+        parent[max(a, b)] = min(a, b)
     return [root(i) for i in range(len(keys))]
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fauxlab import __version__
+from fauxlab.data.files import show
 from fauxlab.data.images import PIPELINE_VERSION
 from fauxlab.data.manifest import Manifest
 from fauxlab.errors import LabError
@@ -238,11 +239,17 @@ def check_pipeline(detector: AnyDetector) -> None:
 
 
 def predict_scores(detector: AnyDetector, images: ImageArray) -> Floats:
-    """P(fake) float64 [N] for all images."""
+    """P(fake) float64 [N] for all images. Raises LabError where the model gives one no finite score."""
     check_pipeline(detector)
     rows = [np.arange(start, min(start + BATCH, len(images))) for start in range(0, len(images), BATCH)]
     logits = [detector.judge(images.take(part)).logits for part in rows]
-    return detector.scores(np.concatenate([np.zeros(0, dtype=np.float32), *logits]))
+    scores = detector.scores(np.concatenate([np.zeros(0, dtype=np.float32), *logits]))
+    if len(bad := np.flatnonzero(~np.isfinite(scores))):
+        raise LabError(
+            f"the model gives {len(bad)} of {len(scores)} pictures no finite score, the first "
+            f"{show(images.manifest.rows[bad[0]].path)}; train it again"
+        )
+    return scores
 
 
 def predict_logits(

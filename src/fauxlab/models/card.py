@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Protocol,
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
+from fauxlab.data.files import show
 from fauxlab.errors import LabError
 from fauxlab.records import SCHEMA_VERSION
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 # A bundle is a folder of CONFIG, CARD, and WEIGHTS for torch or GRAPH for onnxruntime.
 WEIGHTS, GRAPH, CONFIG, CARD = "model.safetensors", "model.onnx", "config.json", "README.md"
+BUNDLE = frozenset((WEIGHTS, GRAPH, CONFIG, CARD))
 TEMPERATURES = (0.01, 100.0)  # of a calibration: what lies outside says that the logits are no evidence
 MOST_BIAS = 1e6
 
@@ -209,8 +211,28 @@ def to_floats(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     return scaled
 
 
+def check_place(folder: Path) -> None:
+    """Raise LabError where a bundle would replace anything but a bundle: it replaces the whole folder."""
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else {folder.name} if folder.exists() else set()
+    if not names:
+        return
+    others = names - BUNDLE
+    try:
+        ours = not others and "architecture" in json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError, RecursionError):
+        ours = False
+    if not ours:
+        which = f" (it holds {show(min(others))})" if others else ""
+        raise LabError(f"{show(folder)} is there and is no model{which}; name a new folder")
+
+
 def write_bundle(folder: Path, config: DetectorConfig | GeneratorConfig, weights: str, content: bytes) -> str:
-    """Write a bundle, whole or not at all, replacing an older one; returns its hash. `weights`: WEIGHTS or GRAPH."""
+    """Write a bundle, whole or not at all, replacing an older one; returns its hash. `weights`: WEIGHTS or GRAPH.
+
+    Raises LabError where the folder holds anything that is no part of a bundle.
+    """
+    folder = folder.resolve()  # a link's target is replaced, not the link
+    check_place(folder)
     aside = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
@@ -249,6 +271,8 @@ def first_line(error: Exception) -> str:
 def _detector_card(config: DetectorConfig, found: str) -> str:
     calibrated = "calibrated" if config.calibration else "not calibrated: a raw sigmoid, no probability"
     told = "" if config.calibration is None else _describe_calibration(config.calibration, config.threshold)
+    if told and config.precision == "int8":
+        told = f"Measured before the weights were rounded to 8 bits, and not again:\n\n{told}"
     told += "" if config.typicality is None else _describe_typicality(config.typicality)
     return f"""# {config.architecture}: is this face photo real or generated?
 

@@ -12,11 +12,11 @@ import numpy as np
 
 from fauxlab.errors import LabError
 from fauxlab.models.card import (
-    CONFIG,
     GRAPH,
     WEIGHTS,
     DetectorConfig,
     Judged,
+    check_place,
     first_line,
     hash_bundle,
     read_config,
@@ -88,7 +88,8 @@ def export_onnx(detector: Detector, folder: str | Path, pictures: NDArray[np.uin
     from fauxlab.models import export
 
     folder = Path(folder)
-    if folder.exists() and not ((folder / CONFIG).is_file() and not (folder / WEIGHTS).exists()):
+    check_place(folder)
+    if (folder / WEIGHTS).exists():
         raise LabError(f"{folder} is there and is no exported model; name another folder")
     training = {**detector.config.training, "exported_from": detector.hash}
     config = detector.config.model_copy(update={"training": training})

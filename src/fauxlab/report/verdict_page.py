@@ -53,6 +53,8 @@ def write_page(exhibits: Iterable[Exhibit], path: Path, band: Band = None, model
     `band` are the uncertain scores, `model` is named at the head. What breaks off early leaves no page, nor harms one
     that was there. Raises LabError where it cannot be written.
     """
+    if not path.name:
+        raise LabError(f"{show(path)} is no file; give the page a name, as verdicts.html")
     rows, aside = (path.with_name(f".{path.name}.{os.getpid()}.{part}") for part in ("rows.tmp", "tmp"))
     counts: Counter[str] = Counter()
     try:
@@ -95,7 +97,7 @@ def _writing(path: Path) -> Iterator[None]:
 
 def _head(counts: Counter[str], band: Band, model: str) -> str:
     total = counts.total()
-    buttons = [_button("all", total, "picture" if total == 1 else "pictures")]
+    buttons = [_button("all", total, "verdict" if total == 1 else "verdicts")]
     for kind in [*COUNTED, *sorted(counts.keys() - COUNTED.keys())]:
         if counts[kind]:
             one, many = COUNTED.get(kind, (kind, kind))

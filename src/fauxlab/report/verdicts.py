@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Iterator
 from typing import TextIO
 
+from fauxlab.data.files import csv_line
 from fauxlab.records import Verdict
 
-FIELDS = tuple(Verdict.model_fields)
+FIELDS = (*Verdict.model_fields, *Verdict.model_computed_fields)
 
 
 def write_verdicts(verdicts: Iterable[Verdict], form: str, stream: TextIO) -> Iterator[Verdict]:
     """Write each verdict and pass it on. `form`: table, json (one array, closed whatever happens) or csv."""
     if form == "csv":
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(FIELDS)
+        stream.write(csv_line(FIELDS))
     elif form == "json":
         stream.write("[")
     else:
@@ -24,7 +23,7 @@ def write_verdicts(verdicts: Iterable[Verdict], form: str, stream: TextIO) -> It
     try:
         for verdict in verdicts:
             if form == "csv":
-                writer.writerow([_cell(value) for value in verdict.model_dump().values()])
+                stream.write(csv_line(_cell(value) for value in verdict.model_dump().values()))
             elif form == "json":
                 stream.write(("\n" if first else ",\n") + verdict.model_dump_json())
             else:

@@ -8,10 +8,10 @@ own below `out`; a run that is finished is not repeated, one that was cut short 
 from __future__ import annotations
 
 import csv
-import io
 import json
 import tomllib
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fauxlab import __version__
-from fauxlab.config import Recipe, load_recipe
+from fauxlab.config import Recipe, as_name, check_run_name, load_recipe
 from fauxlab.data.cache import ImageArray, load_images
-from fauxlab.data.files import replace_file
+from fauxlab.data.files import csv_line, replace_file
 from fauxlab.data.manifest import Manifest
 from fauxlab.environment import describe_environment
 from fauxlab.errors import LabError
@@ -61,10 +61,10 @@ def plan_experiments(manifest: Manifest, overrides: Sequence[str] = (), extended
     """Specialists, sequential, extended, joint, in this order; `overrides` apply to each recipe."""
     sets = list(overrides)
     generators = load_recipe("unified-joint", sets).data.generators or manifest.generators
-    plan = [
-        Experiment("specialist", load_recipe("report-specialist", [*sets, f"data.generators={name}"]))
-        for name in generators
-    ]
+    plan = []
+    for name in generators:
+        only = f"data.generators={json.dumps([name], ensure_ascii=False)}"  # a list: a name may hold a comma
+        plan.append(Experiment("specialist", load_recipe("report-specialist", [*sets, only])))
     plan.append(Experiment("sequential", load_recipe("report-unified", sets)))
     if extended:
         plan.append(Experiment("extended", load_recipe("report-unified-10", sets)))
@@ -89,6 +89,7 @@ def reproduce_detector(
     out = Path(out)
     experiments = plan_experiments(manifest, overrides, extended)
     for experiment in experiments:  # all that can be refused is refused before hours of training
+        check_run_name(run_name(experiment.recipe))
         plan_training(manifest, experiment.recipe)
     if not len(manifest.test):
         raise LabError("the manifest has no images in its test split; index more images")
@@ -121,9 +122,11 @@ def judge(detector: Detector, images: ImageArray, folder: Path) -> DetectionRepo
     """Judge a detector on `images`; `folder` keeps the scores (CSV) and the report, and saves doing it twice."""
     report_path = folder / "evaluation.json"
     if report_path.exists():
-        known = DetectionReport.model_validate_json(report_path.read_text(encoding="utf-8"))
-        if (known.model_hash, known.data_hash) == (detector.hash, images.manifest.data_hash):
-            return known
+        # What another version wrote is no obstacle: it is judged again.
+        with suppress(ValueError):
+            known = DetectionReport.model_validate_json(report_path.read_text(encoding="utf-8"))
+            if (known.model_hash, known.data_hash) == (detector.hash, images.manifest.data_hash):
+                return known
     scores = predict_scores(detector, images)
     report = detection_report(
         images.manifest,
@@ -153,7 +156,7 @@ def _describe_run(experiment: Experiment, run: Run, images: ImageArray) -> dict[
         names = list(dict.fromkeys(line["stage"] for line in log if line["event"] == "epoch"))
         for number, name in enumerate(names):
             detector = Detector.from_pretrained(stage_folder(run, number, name))
-            report = judge(detector, images, run.folder / "test" / f"stage-{number + 1}-{name}")
+            report = judge(detector, images, run.folder / "test" / f"stage-{number + 1}-{as_name(name)}")
             found["stages"].append({"name": name, "test": report.model_dump()})
     return found
 
@@ -192,13 +195,11 @@ def _worst(folder: Path, images: ImageArray) -> list[dict[str, Any]]:
 
 
 def _write_scores(path: Path, manifest: Manifest, scores: NDArray[np.float64]) -> None:
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(("path", "label", "generator", "source", "group", "score"))
+    lines = [csv_line(("path", "label", "generator", "source", "group", "score"))]
     for row, score in zip(manifest.rows, scores.tolist(), strict=True):
         truth = ("real", "fake")[row.label]
-        writer.writerow((row.path, truth, row.generator, row.source, row.group, f"{score:.6g}"))
-    replace_file(path, stream.getvalue())
+        lines.append(csv_line((row.path, truth, row.generator, row.source, row.group, f"{score:.6g}")))
+    replace_file(path, "".join(lines))
 
 
 def _pick(line: dict[str, Any], *keys: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fauxlab import __version__
-from fauxlab.config import Recipe
+from fauxlab.config import Recipe, as_name, check_run_name
 from fauxlab.data.cache import load_images
 from fauxlab.data.manifest import Manifest
 from fauxlab.errors import LabError
@@ -41,6 +41,7 @@ def leave_one_out(
         raise LabError("the manifest has no images in its test split; index more images")
     plans = {name: without(recipe, name, names) for name in only or names}
     for plan in plans.values():
+        check_run_name(plan.name)
         plan_training(manifest, plan)
     images = load_images(manifest.test, recipe.data.size)
     rows = []
@@ -71,4 +72,4 @@ def without(recipe: Recipe, name: str, names: list[str]) -> Recipe:
     """The recipe on all generators but one, and on all reals: those that only it is matched with stay."""
     kept = [other for other in names if other != name]
     data = recipe.data.model_copy(update={"generators": kept, "reals": "all"})
-    return recipe.model_copy(update={"name": f"{run_name(recipe)}-without-{name.replace('/', '_')}", "data": data})
+    return recipe.model_copy(update={"name": f"{run_name(recipe)}-without-{as_name(name)}", "data": data})

@@ -17,7 +17,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from fauxlab import __version__
-from fauxlab.config import Recipe, check_run_name
+from fauxlab.config import Recipe, as_name, check_run_name
 from fauxlab.data.cache import ImageArray, load_images
 from fauxlab.data.images import PIPELINE_VERSION
 from fauxlab.data.manifest import Manifest
@@ -30,7 +30,7 @@ from fauxlab.models.card import DetectorConfig, Preprocessing
 from fauxlab.models.detectors import InceptionTrunk
 from fauxlab.training.average import update_average
 from fauxlab.training.batches import draw_batch, pixel_source
-from fauxlab.training.run import Run, fits_checkpoint, open_run, refuse_taken, seed_step, start_accelerator
+from fauxlab.training.run import Run, fits_checkpoint, open_run, refuse_taken, seed_step, start_accelerator, train_alone
 from fauxlab.training.stages import Plan, Rows, plan_training, run_name, stage_order
 
 LOG_EVERY = 10  # steps
@@ -67,7 +67,8 @@ def train_detector(
     with accelerator.main_process_first():
         run = open_run(folder, recipe, images.manifest.data_hash, resume or not accelerator.is_main_process)
     if not run.finished:
-        _train(accelerator, run, recipe, plan, images, deadline, on_step)
+        with train_alone(run, accelerator.is_main_process):
+            _train(accelerator, run, recipe, plan, images, deadline, on_step)
     if accelerator.is_main_process:
         point_latest(Path(out), folder)
     accelerator.wait_for_everyone()
@@ -261,7 +262,7 @@ def _end_epoch(
 
 def stage_folder(run: Run, number: int, name: str) -> Path:
     """Where a sequential run keeps the detector as it was after a stage (counted from 0)."""
-    return run.folder / "checkpoints" / f"stage-{number + 1}-{name}"
+    return run.folder / "checkpoints" / f"stage-{number + 1}-{as_name(name)}"
 
 
 def _val_metrics(manifest: Manifest, rows: Rows, logits: Tensor) -> dict[str, Any]:

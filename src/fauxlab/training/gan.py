@@ -28,7 +28,7 @@ from fauxlab.training.balance import Steps
 from fauxlab.training.detector import CHECKPOINT_SECONDS, OnStep, any_process, point_latest
 from fauxlab.training.game import Game, State, mixes_images
 from fauxlab.training.guard import Guard
-from fauxlab.training.run import Run, fits_checkpoint, open_run, refuse_taken, start_accelerator
+from fauxlab.training.run import Run, fits_checkpoint, open_run, refuse_taken, start_accelerator, train_alone
 from fauxlab.training.stages import Rows
 
 if TYPE_CHECKING:
@@ -145,7 +145,8 @@ def train_gan(
         folder = Path(out) / (name or recipe.name)
         run = open_run(folder, recipe, images.manifest.data_hash, resume or not accelerator.is_main_process)
     if not run.finished:
-        _train(accelerator, run, recipe, plan, images, deadline, weights, on_step, on_event)
+        with train_alone(run, accelerator.is_main_process):
+            _train(accelerator, run, recipe, plan, images, deadline, weights, on_step, on_event)
     if accelerator.is_main_process:
         point_latest(Path(out), folder)
     accelerator.wait_for_everyone()

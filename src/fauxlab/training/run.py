@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from filelock import FileLock, Timeout
 
 from fauxlab.config import R, Recipe, difference, parse_recipe
 from fauxlab.data.files import replace_file
@@ -167,6 +168,28 @@ def refuse_taken(folder: Path) -> None:
     """Raise LabError where a run lies already."""
     if (folder / "config.toml").exists():
         raise LabError(f"{folder} holds a run already; continue it with --resume, or choose another --name or --out")
+
+
+@contextmanager
+def train_alone(run: Run, is_main: bool) -> Iterator[None]:
+    """Keep other processes than those of this training out of the run's folder; its main process holds the lock.
+
+    Raises LabError where another training holds it: two would write into each other's log and checkpoints.
+    """
+    if not is_main:
+        yield
+        return
+    lock = FileLock(run.folder / "lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise LabError(
+            f"{run.folder} is being trained by another process; wait for it, or choose another --name"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from fauxlab.config import Recipe, TrainConfig
+from fauxlab.config import Recipe, TrainConfig, as_name
 from fauxlab.data.manifest import Manifest
 from fauxlab.errors import LabError
 from fauxlab.models import create_detector
@@ -56,7 +56,7 @@ class Plan:
 def run_name(recipe: Recipe) -> str:
     """The run folder's default name: the recipe's, with the generator where it trains on a single one."""
     single = recipe.train.schedule == "single" and len(recipe.data.generators) == 1
-    return f"{recipe.name}-{recipe.data.generators[0].replace('/', '_')}" if single else recipe.name
+    return f"{recipe.name}-{as_name(recipe.data.generators[0])}" if single else recipe.name
 
 
 def plan_training(manifest: Manifest, recipe: Recipe) -> Plan:
