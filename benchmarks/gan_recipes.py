@@ -232,9 +232,10 @@ def judge_again(checks: list[dict[str, Any]], evals: list[dict[str, Any]], patie
     """Put the guard's present judgement of the logged signals into the checks of a run in which it only watched."""
     guard = Guard(patience)
     names = [field.name for field in fields(Signals)]
+    waiting = list(evals)
     for check in checks:
-        past = [entry["distance"] for entry in evals if entry["images"] <= check["images"]]
-        check["evaluated"] = past[-1] / min(past) if past else 1.0
+        while waiting and waiting[0]["images"] <= check["images"]:  # an evaluation comes before a check
+            guard.note_evaluation(waiting[0]["images"], waiting.pop(0)["distance"])
         assessment, check["alarm"] = guard.check(Signals(**{name: check[name] for name in names}))
         check["state"] = assessment.state
 

@@ -48,7 +48,6 @@ class State:
     updates: int = 0  # of the discriminator, since its penalty comes every few of them
     rollbacks: int = 0
     best: float = math.inf
-    evaluated: float = 1.0  # the last evaluated distance over the best so far
     window: dict[str, list[float]] = field(default_factory=dict)  # what the controller decides on
     decision: str = ""  # the controller's in this round, in words
 
@@ -69,7 +68,6 @@ class State:
             "updates": self.updates,
             "rollbacks": self.rollbacks,
             "best": self.best,
-            "evaluated": self.evaluated,
             "window": self.window,
         }
 
@@ -89,7 +87,6 @@ class State:
         self.round = saved["step"]
         self.images, self.updates, self.rollbacks = saved["images"], saved["updates"], saved["rollbacks"]
         self.best, self.window = saved["best"], saved["window"]
-        self.evaluated = saved.get("evaluated", 1.0)  # a checkpoint from before the guard looked at it has none
 
 
 class Game:

@@ -281,7 +281,6 @@ def _assess(
         state.load_networks(best)
         state.guard.forget_after(best["images"])
         state.rollbacks += 1
-        state.evaluated = 1.0
     return decision[0] == "stop"
 
 

@@ -33,7 +33,6 @@ RISE = 1.08  # of the distance over its best, both taken over two checks, that c
 # A turn must also stand out of the distance's own unrest, which is large where the generator is not averaged: the best
 # of many unquiet checks lies about one deviation low, and the last pair may lie one high.
 UNREST = 2.0
-EVALUATED = 1.15  # the same for the evaluated distance, which is seldom taken and steadier
 SEPARATION = 0.97  # share of pairs (real, fake) that the discriminator puts in the right order
 OVERFIT = 0.5  # r_v: 0 when held-out images score as training images do, 1 when they score as fakes do
 LOST = 0.75  # of the greatest spread so far, or half of it in recall, when diversity counts as falling
@@ -56,7 +55,6 @@ class Signals:
     overfit: float
     real_sign: float  # mean sign of the logits of training images, -1 to 1
     fake_sign: float
-    evaluated: float = 1.0  # the last evaluated distance over the best so far
 
 
 @dataclass(frozen=True)
@@ -67,24 +65,26 @@ class Assessment:
     evidence: str
 
 
-def assess(history: Sequence[Signals]) -> Assessment:
-    """Judge the last check against those before it, from the first after WARM_UP on."""
+def assess(history: Sequence[Signals], evaluations: Sequence[float] = ()) -> Assessment:
+    """Judge the last check against those before it, from the first after WARM_UP on.
+
+    `evaluations` are the evaluated distances since then.
+    """
     if len(history) <= WARM_UP:
         return Assessment(HEALTHY, f"warming up, check {len(history)} of {WARM_UP}")
     history = history[WARM_UP:]
-    now, distances = history[-1], [s.distance for s in history]
-    best = min(_smooth(distances))
-    rise = _smooth(distances)[-1] / max(best, 1e-12)
+    now = history[-1]
+    rise, turn = _turn([s.distance for s in history])
+    evaluated, its_turn = _turn(evaluations)
     spread, top_spread = now.spread, max(s.spread for s in history)
     recall, top_recall = now.recall, max(_smooth([s.recall for s in history]))
-    turn = max(RISE, math.exp(UNREST * _unrest(distances)))
     turned = f"distance {rise:.2f}× its best" + (f" (a turn: {turn:.2f}×)" if turn < math.inf else "")
-    turned += f", the evaluated one {now.evaluated:.2f}×" if now.evaluated > 1 else ""
+    turned += f", the evaluated one {evaluated:.2f}× (a turn: {its_turn:.2f}×)" if its_turn < math.inf else ""
     if now.near_duplicates > ALIKE:
         return Assessment(COLLAPSING, f"{now.near_duplicates:.0%} of the images are near-duplicates")
     if spread < 0.5 and spread < LOST * top_spread:
         return Assessment(COLLAPSING, f"images are {spread:.2f}× as spread as reals, from {top_spread:.2f}×")
-    if rise > turn or now.evaluated > EVALUATED:
+    if rise > turn or evaluated > its_turn:
         if spread < LOST * top_spread:
             return Assessment(COLLAPSING, f"spread fell from {top_spread:.2f}× to {spread:.2f}× the reals'; {turned}")
         if now.near_duplicates > max(0.05, MULTIPLIED * min(_smooth([s.near_duplicates for s in history]))):
@@ -104,6 +104,7 @@ class Guard:
     def __init__(self, patience: int, state: dict[str, Any] | None = None) -> None:
         self.patience = patience
         state = state or {"history": [], "ill": 0, "alarms": 0}
+        self.evaluations: list[tuple[int, float]] = [(n, d) for n, d in state.get("evaluations", [])]
         self.history = [Signals(**signals) for signals in state["history"]]
         self.ill: int = state["ill"]
         self.alarms: int = state["alarms"]
@@ -114,20 +115,35 @@ class Guard:
         It alarms once when `patience` checks in a row are not healthy, and again only after a healthy one.
         """
         self.history.append(signals)
-        assessment = assess(self.history)
+        assessment = assess(self.history, [distance for _, distance in self.evaluations])
         self.ill = 0 if assessment.state == HEALTHY else self.ill + 1
         alarm = self.ill == self.patience
         self.alarms += alarm
         return assessment, alarm
 
+    def note_evaluation(self, images: int, distance: float) -> None:
+        """Take an evaluated distance in for the checks to come; before WARM_UP checks it is passed over."""
+        if len(self.history) >= WARM_UP and math.isfinite(distance):
+            self.evaluations.append((images, distance))
+
     def forget_after(self, images: int) -> None:
         """Drop the checks after a state that training went back to."""
         self.history = [signals for signals in self.history if signals.images <= images]
+        self.evaluations = [(at, distance) for at, distance in self.evaluations if at <= images]
         self.ill = 0
 
     def state(self) -> dict[str, Any]:
         """What `__init__` takes back."""
-        return {"history": [asdict(s) for s in self.history], "ill": self.ill, "alarms": self.alarms}
+        history, evaluations = [asdict(s) for s in self.history], [list(pair) for pair in self.evaluations]
+        return {"history": history, "evaluations": evaluations, "ill": self.ill, "alarms": self.alarms}
+
+
+def _turn(distances: Sequence[float]) -> tuple[float, float]:
+    """How far the last two distances lie over the best two neighbours, and from where on that is a turn upwards."""
+    if not distances:
+        return 1.0, math.inf
+    means = _smooth(distances)
+    return means[-1] / max(min(means), 1e-12), max(RISE, math.exp(UNREST * _unrest(distances)))
 
 
 def _unrest(distances: Sequence[float]) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -70,9 +69,8 @@ class Judge:
         bundle = self._generator(state, figures)
         last = bundle.save_pretrained(self.run.folder / "last")
         self._save_grid(last, state.images)
-        # A distance that is no number (a generator of one image) is never the best, and no ratio comes of it.
-        ratio = report.distance / min(report.distance, state.best)
-        state.evaluated = ratio if math.isfinite(ratio) else 1.0
+        state.guard.note_evaluation(state.images, report.distance)
+        # A distance that is no number (a generator of one image) is never the best.
         if report.distance < state.best:
             state.best = report.distance
             bundle.save_pretrained(self.run.folder / "best")
@@ -122,7 +120,6 @@ class Judge:
             overfit=float((train.mean() - heldout.mean()) / gap) if len(heldout) and gap > 0 else 0.0,
             real_sign=float(np.sign(train).mean()),
             fake_sign=float(np.sign(fake).mean()),
-            evaluated=state.evaluated,
         )
 
     def _real_logits(self, discriminator: nn.Module, rows: np.ndarray[Any, np.dtype[np.int64]]) -> np.ndarray[Any, Any]:
