@@ -296,13 +296,13 @@ def _tree(source: str | Path) -> dict[str, Any]:
         text = recipe_text(str(source))
     try:
         tree: dict[str, Any] = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise LabError(f"recipe {source} is not TOML: {error}") from error
     tree.setdefault("name", path.stem)
     base = tree.pop("base", None)
     if base is None:
         return tree
-    if not isinstance(base, str) or base not in list_recipes() or base == str(source):
+    if not isinstance(base, str) or base.endswith(".toml") or base == str(source):
         raise LabError(f"recipe {source}: base = {base!r}, expected the name of another packaged recipe")
     return _merged(_tree(base), tree)
 

@@ -64,26 +64,29 @@ def sample_images(generator: Generator, seeds: Sequence[int], truncation: float 
     return pixels
 
 
-def interpolate(generator: Generator, seeds: Sequence[int], frames: int, truncation: float = 1.0) -> Pixels:
+def interpolate(
+    generator: Generator, seeds: Sequence[int], frames: int, truncation: float = 1.0, progress: Progress | None = None
+) -> Pixels:
     """A closed path through the seeds' latents, uint8 [frames, 3, size, size]; every seed's own image is a frame.
 
     Between two latents it turns at constant speed (spherical interpolation, Shoemake 1985), while the norm goes evenly
     from the one's to the other's: a straight line would cut through the middle, where a standard normal hardly ever
     lies. Seed k of K is frame ⌊k·frames/K⌋. Raises LabError with fewer than two seeds, and with fewer frames than seeds
-    or more than MAX_PIXELS hold.
+    or more than MAX_PIXELS hold. `progress` is called with the number of frames just drawn.
     """
-    if len(seeds) < 2 or frames < len(seeds):
-        raise LabError(
-            f"a path of {frames} frames through {len(seeds)} seeds: it takes two seeds, and a frame for each"
-        )
-    _check_area(f"an animation of {frames} frames", frames, generator)
+    _check_path(generator, seeds, frames)
     _check(seeds, truncation)
     latents = draw_latents(seeds, generator.config.latent) * truncation
     stops = [k * frames // len(seeds) for k in range(len(seeds) + 1)]
     legs = [_turn(latents[k - 1], latents[k], stops[k] - stops[k - 1]) for k in range(1, len(seeds))]
     legs.append(_turn(latents[-1], latents[0], frames - stops[-2]))  # home
     path, step = torch.cat(legs), _batch_size(generator)
-    return np.concatenate([generator(path[i : i + step]).numpy() for i in range(0, frames, step)])
+    drawn = []
+    for first in range(0, frames, step):
+        drawn.append(generator(path[first : first + step]).numpy())
+        if progress:
+            progress(len(drawn[-1]))
+    return np.concatenate(drawn)
 
 
 def write_samples(
@@ -109,7 +112,8 @@ def write_samples(
     if with_grid:
         rows, across = grid_shape(len(seeds), columns)
         _check_area(f"a grid of {rows} × {across} images", rows * across, generator)
-    animation = None if frames is None else interpolate(generator, seeds, frames, truncation)
+    if frames is not None:
+        _check_path(generator, seeds, frames)
     names = [f"seed{seed:04}.png" for seed in seeds]
     more = ["grid.png"] * with_grid + ["interpolation.gif"] * (frames is not None)
     what = {"kind": "samples", "model_hash": generator.hash, "truncation": truncation, "marked": mark}
@@ -125,7 +129,8 @@ def write_samples(
             progress(len(some))
     if with_grid:
         save_png(folder / "grid.png", grid(np.concatenate(cells), columns), several)
-    if animation is not None:
+    if frames is not None:
+        animation = interpolate(generator, seeds, frames, truncation, progress)
         save_gif(folder / "interpolation.gif", animation, several)
     return [folder / name for name in [*names, *more]]
 
@@ -162,7 +167,7 @@ def write_dataset(
     seeds = range(first_seed, first_seed + n)
     _check(seeds, truncation)
     _check_dataset(name, quality, beside)
-    reals = None if beside is None else _training_reals(generator, beside)
+    reals = None if beside is None else training_reals(generator, beside)
     what = {"kind": "data set", "model_hash": generator.hash, "truncation": truncation, "marked": mark, "name": name}
     what |= {"n": n, "first_seed": first_seed, "split_seed": split_seed, "quality": quality}
     what |= {"beside": None if beside is None else beside.data_hash}
@@ -229,6 +234,14 @@ def _check(seeds: Sequence[int], truncation: float) -> None:
         raise LabError("a seed is given more than once; name each only once")
 
 
+def _check_path(generator: Generator, seeds: Sequence[int], frames: int) -> None:
+    if len(seeds) < 2 or frames < len(seeds):
+        raise LabError(
+            f"a path of {frames} frames through {len(seeds)} seeds: it takes two seeds, and a frame for each"
+        )
+    _check_area(f"an animation of {frames} frames", frames, generator)
+
+
 def _check_area(what: str, images: int, generator: Generator) -> None:
     if (pixels := images * generator.config.size**2) > MAX_PIXELS:
         raise LabError(f"{what} has {pixels:,} pixels, above the limit of {MAX_PIXELS:,}; take fewer, or none")
@@ -247,15 +260,20 @@ def _check_dataset(name: str, quality: int, beside: Manifest | None) -> None:
         raise LabError("the manifest has no splits; assign them with Manifest.split or `fauxlab data index`")
 
 
-def _training_reals(generator: Generator, beside: Manifest) -> Manifest:
-    """The real images of the collections that the generator learned from, all splits."""
+def training_reals(generator: Generator, beside: Manifest, instead: str = "") -> Manifest:
+    """The real images of the collections that the generator learned from, all splits.
+
+    Raises LabError, which may name what to give `instead`, where one is missing: a distance to others, or a search for
+    copies among them, would mean something else.
+    """
     named = generator.config.training.get("sources")
     wanted = named if isinstance(named, list) and named else beside.sources
     missing = [str(source) for source in wanted if source not in beside.sources]
     if missing or not wanted:
         raise LabError(
-            f"the manifest lacks the real images that the generator learned from ({', '.join(missing) or 'any'}); "
-            f"it has {', '.join(beside.sources) or 'none'}; give the manifest of its training"
+            f"the manifest lacks the real images that the generator learned from ({', '.join(missing) or 'any'}); it "
+            f"has {', '.join(beside.sources) or 'none'}; give the manifest of its training"
+            + (instead and f", {instead}")
         )
     return beside.where(lambda row: not row.label and row.source in wanted)
 

@@ -299,9 +299,21 @@ def test_what_the_guard_does(
     assert log[-1]["reason"] == ("guard" if "stop" in expected else "budget")
     assert any("because the test says so" in line for line in said)
     rates = [line["lr"] for line in log if line["event"] == "step"]
+    assert (run.folder / "best").is_dir()
+    if expected == ["stop"] and policy == "rollback":
+        assert any("stop (no state to go back to)" in line for line in said)
     if expected[0] == "rollback":
         assert rates[-1] < 0.6 * rates[0], "the rate is halved"
         assert all(np.isfinite(line["distance"]) for line in log if line["event"] == "eval")
+
+
+def test_a_stop_before_the_first_evaluation_leaves_a_generator(
+    small: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Judge, "check", lambda self, state: "stop")
+    run = train_gan(small, recipe("r3-32", "evaluate.every=1000", "guard.every=48"), tmp_path)
+    assert run.stopped_by_guard
+    assert run.generator.config.training["images"] == 48
 
 
 def test_rollback_restores_the_best_weights(small: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -387,6 +399,51 @@ def test_a_run_from_before_a_parameter_existed_goes_on(small: Manifest, tmp_path
     assert train_gan(small, recipe(), tmp_path, resume=True).finished
     with pytest.raises(LabError, match=r"data\.limit: 0 → 10"):
         train_gan(small, recipe("r3-32", "data.limit=10"), tmp_path, resume=True)
+
+
+def test_a_wrong_feature_network_takes_no_folder(small: Manifest, tmp_path: Path) -> None:
+    with pytest.raises(LabError, match="no feature network 'rndconv', did you mean 'randconv'"):
+        train_gan(small, recipe("r3-32", "evaluate.features=rndconv"), tmp_path)
+    with pytest.raises(LabError, match=r"no weights none\.pth"):
+        train_gan(small, recipe("r3-32", "evaluate.features=keras-inception-7a"), tmp_path, weights="none.pth")
+    assert not list(tmp_path.glob("r3*"))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("environment.json", "[]", "cannot be read"),
+        ("log.jsonl", "5\n", "is damaged"),
+        ("log.jsonl", '{"x": 1}\n', "is damaged"),
+    ],
+)
+def test_damaged_files_of_a_run_are_one_line(
+    small: Manifest, tmp_path: Path, name: str, text: str, message: str
+) -> None:
+    folder = train_gan(small, recipe(), tmp_path, max_minutes=1e-9).folder
+    (folder / name).write_text(text)
+    with pytest.raises(LabError, match=message):
+        train_gan(small, recipe(), tmp_path, resume=True)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"images": "x"},
+        {"images": -5},
+        {"best": None},
+        {"steps": [0, 0]},
+        {"guard": {}},
+        {"window": 3},
+        {"rollbacks": 1.5},
+    ],
+)
+def test_a_checkpoint_with_odd_values_is_refused(small: Manifest, tmp_path: Path, change: dict[str, object]) -> None:
+    run = train_gan(small, recipe(), tmp_path, max_minutes=1e-9)
+    path = run.folder / "checkpoints" / "last.pt"
+    torch.save(torch.load(path, weights_only=True) | change, path)
+    with pytest.raises(LabError, match=r"does not fit its config\.toml"):
+        train_gan(small, recipe(), tmp_path, resume=True)
 
 
 def test_averaging_watches_and_does_not_steer(small: Manifest, tmp_path: Path) -> None:

@@ -80,11 +80,27 @@ def reproduce(
     from fauxlab.data.manifest import Manifest
 
     data = Manifest.load(manifest)
+    chosen = [name for name in sources.split(",") if name]
+    size = _scale(scale) if only != Half.detector else ""
+    if only is None:  # what the second half would refuse is refused before the first
+        from fauxlab.reproduce.gan import check_gan_half, plan_gan_experiments
+
+        experiments = plan_gan_experiments(size, chosen, gan_sets or [])
+        check_gan_half(data, experiments, detector_overrides=sets or [], weights=weights)
     if only != Half.gan:
         _reproduce_detector(data, out, sets or [], extended, show_images)
     if only != Half.detector:
-        chosen = [name for name in sources.split(",") if name]
-        _reproduce_gan(data, out, scale and scale.value, chosen, gan_sets or [], None, sets or [], True, weights)
+        _reproduce_gan(data, out, size, chosen, gan_sets or [], None, sets or [], True, weights)
+
+
+def _scale(asked: Scale | None) -> str:
+    import torch
+
+    if asked is not None:
+        return asked.value
+    found = "full" if torch.cuda.is_available() else "cpu"
+    say(f"GAN recipes: {found} (--scale)")
+    return found
 
 
 def _reproduce_detector(manifest: Manifest, out: Path, sets: list[str], extended: bool, show_images: bool) -> None:
@@ -113,7 +129,7 @@ def _reproduce_detector(manifest: Manifest, out: Path, sets: list[str], extended
 def _reproduce_gan(
     manifest: Manifest,
     out: Path,
-    scale: str | None,
+    scale: str,
     sources: list[str],
     sets: list[str],
     parts: list[str] | None,
@@ -121,13 +137,8 @@ def _reproduce_gan(
     loop: bool,
     weights: Path | None,
 ) -> None:
-    import torch
-
     from fauxlab.reproduce.gan import PARTS, RESULTS, reproduce_gan
 
-    if scale is None:
-        scale = "full" if torch.cuda.is_available() else "cpu"
-        say(f"GAN recipes: {scale} (--scale)")
     with ExitStack() as stack:
         results = reproduce_gan(
             manifest,

@@ -69,11 +69,11 @@ def train(
     if dry_run:
         from fauxlab.training.gan import describe_gan_plan
 
-        print(describe_gan_plan(data, experiment))
+        print(describe_gan_plan(data, experiment, weights))
         return
     from fauxlab.training.gan import check_gan, decode_reals, train_gan
 
-    check_gan(data, experiment, out, name, resume)
+    check_gan(data, experiment, out, name, resume, weights)
     with ExitStack() as stack:
         if is_main():
             with count_images("decoding") as advance:
@@ -94,7 +94,8 @@ def train(
         from fauxlab.report.gan_figures import save_gan_figures
 
         save_gan_figures(run.read_log(), run.folder / "figures")
-        say(f"{'finished' if run.finished else 'stopped, continue with --resume'}: {run.folder}")
+        ended = "stopped by the guard" if run.stopped_by_guard else "finished"
+        say(f"{ended if run.finished else 'stopped, continue with --resume'}: {run.folder}")
     if run.stopped_by_guard:
         raise typer.Exit(COLLAPSED)
 
@@ -118,12 +119,14 @@ def evaluate(
     from fauxlab.evaluation.features import load_features
     from fauxlab.evaluation.generation import evaluate_generator, load_reference
     from fauxlab.models.bundle import Generator
+    from fauxlab.sample import SEEDS, training_reals
 
     generator = Generator.from_pretrained(model)
+    if (seed + 1) * n > SEEDS:
+        raise LabError(f"--seed {seed} with --n {n}: its images would repeat those of others; give a smaller one")
     network = load_features(features, weights, next(generator.model.parameters()).device)
     data = Manifest.load(manifest)
-    wanted = sources.split(",") if sources else generator.config.training.get("sources", [])
-    data = data.reals(*(name for name in wanted if sources or name in data.sources))
+    data = data.reals(*sources.split(",")) if sources else training_reals(generator, data, "or --sources")
     with count_images("decoding") as advance:
         images = load_images(data, generator.config.size, advance)
     report_skipped(images.skipped)
@@ -220,7 +223,7 @@ def _write_samples(
     from fauxlab.sample import write_samples
 
     generator = Generator.from_pretrained(model)
-    with count_images("sampling", len(seeds)) as advance:
+    with count_images("sampling", len(seeds) + (frames or 0)) as advance:
         paths = write_samples(
             generator,
             out,

@@ -106,11 +106,17 @@ def load_features(name: str, weights: str | Path | None = None, device: str | to
     elif name == KERAS:
         network = _keras_inception(weights or os.environ.get(KERAS_VARIABLE))
     else:
-        close = difflib.get_close_matches(name, list_features(), 1, 0.4)
-        hint = f", did you mean {close[0]!r}?" if close else ""
-        raise LabError(f"no feature network {name!r}{hint}; there are {', '.join(list_features())}")
+        raise _unknown(name)
     network.module.requires_grad_(False).eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network
+
+
+def check_features(name: str, weights: str | Path | None = None) -> None:
+    """Raise LabError for what `load_features` would refuse for its name, or for a file that is not there."""
+    if name not in list_features():
+        raise _unknown(name)
+    if weights is not None or name == KERAS:
+        _present(_keras_file(weights or os.environ.get(KERAS_VARIABLE)))
 
 
 def load_pretrained(name: str) -> dict[str, Tensor]:
@@ -306,6 +312,12 @@ def _random() -> FeatureNetwork:
     return FeatureNetwork(RANDOM, digest.hexdigest(), module.dimension, None, "x / 127.5 - 1", "none", module)
 
 
+def _unknown(name: str) -> LabError:
+    close = difflib.get_close_matches(name, list_features(), 1, 0.4)
+    hint = f", did you mean {close[0]!r}?" if close else ""
+    return LabError(f"no feature network {name!r}{hint}; there are {', '.join(list_features())}")
+
+
 def _inception_fid(weights: str | Path | None) -> FeatureNetwork:
     path = _fid_file(weights)
     module = Resized(_load_inception(path, complete=True).fold(), inception.SIZE, 128, 128)
@@ -342,13 +354,17 @@ def _keras_file(weights: str | Path | None) -> Path:
     return Path(weights)
 
 
+def _present(path: Path) -> None:
+    if not path.is_file():
+        raise LabError(f"no weights {show(path)}; give the path of a file of Inception-v3 weights")
+
+
 def _load_inception(path: Path, complete: bool) -> inception.Inception:
     """Measured on one CPU thread, images/s: 6.7 plain, 9.2 channels last, 9.5 with normalisation folded in too.
 
     torch.jit's freezing gave nothing on top, its optimize_for_inference took some away.
     """
-    if not path.is_file():
-        raise LabError(f"no weights {show(path)}; give the path of a file of Inception-v3 weights")
+    _present(path)
     try:
         state: Any = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # what a damaged file raises depends on where the damage is

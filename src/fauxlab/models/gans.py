@@ -73,7 +73,7 @@ class R3Generator(nn.Module):
         self, size: int = 32, latent: int = 64, widths: Widths | None = None, blocks: int = 1, groups: int = 1
     ) -> None:
         super().__init__()
-        widths = _checked(size, widths or _r3_widths(size))
+        widths = _checked(size, widths or _r3_widths(size), blocks)
         self.basis = nn.Parameter(torch.randn(widths[0], START, START))
         self.scale = _scaled(nn.Linear(latent, widths[0], bias=False), 1.0)
         depth = blocks * len(widths)
@@ -97,7 +97,7 @@ class R3Discriminator(nn.Module):
 
     def __init__(self, size: int = 32, widths: Widths | None = None, blocks: int = 1, groups: int = 1) -> None:
         super().__init__()
-        widths = list(reversed(_checked(size, widths or _r3_widths(size))))
+        widths = list(reversed(_checked(size, widths or _r3_widths(size), blocks)))
         depth = blocks * len(widths)
         self.from_rgb = _scaled(nn.Conv2d(3, widths[0], 1), 1.0)
         stages: list[nn.Module] = []
@@ -245,7 +245,9 @@ def _doublings(size: int) -> int:
     return size.bit_length() - START.bit_length()
 
 
-def _checked(size: int, widths: Widths) -> Widths:
+def _checked(size: int, widths: Widths, blocks: int = 1) -> Widths:
+    if blocks < 1:
+        raise ValueError(f"blocks {blocks}, expected 1 or more")
     if len(widths) != _doublings(size) + 1:
         raise ValueError(f"{len(widths)} widths, expected {_doublings(size) + 1}: one a side from {START} to {size}")
     return widths

@@ -21,12 +21,14 @@ from fauxlab.data.files import replace_file
 from fauxlab.data.manifest import Manifest
 from fauxlab.environment import describe_environment
 from fauxlab.errors import LabError
+from fauxlab.evaluation.features import check_features
 from fauxlab.records import SCHEMA_VERSION, DetectionReport
 from fauxlab.reproduce.detector import judge
 from fauxlab.sample import write_dataset
 from fauxlab.training.detector import OnStep, train_detector
 from fauxlab.training.gan import OnEvent, plan_gan, train_gan
 from fauxlab.training.run import Run
+from fauxlab.training.stages import plan_training
 
 RESULTS = "gan_results.json"
 # What the report says of its two runs (section IV), to stand beside ours.
@@ -62,6 +64,34 @@ def plan_gan_experiments(
     return plan
 
 
+def check_gan_half(
+    manifest: Manifest,
+    experiments: Sequence[GanExperiment],
+    *,
+    detector_overrides: Sequence[str] = (),
+    loop: bool = True,
+    weights: str | Path | None = None,
+) -> None:
+    """Raise LabError for all that `reproduce_gan` can refuse before hours of training."""
+    for experiment in experiments:
+        plan_gan(manifest, experiment.recipe)
+        check_features(experiment.recipe.evaluate.features, weights)
+    if not loop:
+        return
+    plan_training(manifest, recipe := load_recipe("unified-joint", list(detector_overrides)))
+    if recipe.data.generators:
+        raise LabError("data.generators cannot be set for the loop: the detector must learn all generators")
+    if (name := own_name(experiments[-1])) in manifest.generators:
+        raise LabError(f"the manifest has a generator {name!r} already; give one without our own faces")
+    if not len(manifest.test):
+        raise LabError("the manifest has no images in its test split; index more images")
+
+
+def own_name(experiment: GanExperiment) -> str:
+    """What an experiment's faces are called as a generator."""
+    return "own-" + experiment.recipe.name
+
+
 def reproduce_gan(
     manifest: Manifest,
     out: str | Path,
@@ -85,8 +115,7 @@ def reproduce_gan(
     """
     out = Path(out)
     experiments = plan_gan_experiments(scale, sources, overrides, parts)
-    for experiment in experiments:  # all that can be refused is refused before hours of training
-        plan_gan(manifest, experiment.recipe)
+    check_gan_half(manifest, experiments, detector_overrides=detector_overrides, loop=loop, weights=weights)
     runs = []
     for experiment in experiments:
         name = experiment.recipe.name
@@ -94,7 +123,7 @@ def reproduce_gan(
         runs.append(
             train_gan(manifest, experiment.recipe, out, resume=True, weights=weights, on_step=steps, on_event=on_event)
         )
-    results = {
+    results: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "code_version": __version__,
         "environment": describe_environment(manifest.data_hash),
@@ -104,9 +133,13 @@ def reproduce_gan(
         },
         "account": REPORT_ACCOUNT,
         "runs": [_describe(e, run, manifest) for e, run in zip(experiments, runs, strict=True)],
-        "loop": _close_loop(manifest, runs[-1], out, own, detector_overrides, on_step) if loop else None,
+        "loop": None,
     }
     replace_file(out / RESULTS, json.dumps(results, indent=1) + "\n")
+    if loop:  # training once more, during which what is known so far can be read
+        name = own_name(experiments[-1])
+        results["loop"] = _close_loop(manifest, runs[-1], name, out, own, detector_overrides, on_step)
+        replace_file(out / RESULTS, json.dumps(results, indent=1) + "\n")
     return results
 
 
@@ -138,6 +171,7 @@ def _describe(experiment: GanExperiment, run: Run, manifest: Manifest) -> dict[s
 def _close_loop(
     manifest: Manifest,
     run: Run,
+    name: str,
     out: Path,
     own: int,
     overrides: Sequence[str],
@@ -148,15 +182,10 @@ def _close_loop(
     Before: `unified-joint` below `out` (trained now where the detector half has not yet). Both are judged on the own
     faces' test split against reals of the same size and encoding, and on the manifest's own test split.
     """
-    name = "own-" + run.folder.name
-    if name in manifest.generators:
-        raise LabError(f"the manifest has a generator {name!r} already; give one without our own faces")
     folder = out / "own-faces"
     own_faces = write_dataset(run.generator, folder, own, name, beside=manifest)
     joint = Manifest.load(folder / "joint.csv")
     recipe = load_recipe("unified-joint", list(overrides))
-    if recipe.data.generators:
-        raise LabError("data.generators cannot be set for the loop: the detector must learn all generators")
     judged: dict[str, Any] = {"generator": name, "model_hash": run.generator.hash}
     for key, data, run_name in (("before", manifest, "unified-joint"), ("after", joint, "unified-joint-own")):
         steps = on_step(run_name) if on_step else None

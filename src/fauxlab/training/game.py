@@ -81,7 +81,12 @@ class State:
         self.steps = Steps(*saved["steps"])
 
     def load(self, saved: dict[str, Any], patience: int) -> None:
-        """Everything from a checkpoint."""
+        """Everything from a checkpoint. Raises ValueError, or what torch makes of it, where it is damaged."""
+        counts = [saved[key] for key in ("images", "updates", "rollbacks")] + [n - 1 for n in saved["steps"]]
+        if not all(type(n) is int and n >= 0 for n in counts) or type(saved["best"]) is not float:
+            raise ValueError("its counts are no whole numbers, or its best distance is no number")
+        if not isinstance(saved["window"], dict):
+            raise ValueError("what the controller decides on is no table")
         self.load_networks(saved)
         self.guard = Guard(patience, saved["guard"])
         self.round = saved["step"]

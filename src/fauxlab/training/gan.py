@@ -23,6 +23,7 @@ from fauxlab.config import GanRecipe, check_run_name, value_at
 from fauxlab.data.cache import ImageArray, load_images
 from fauxlab.data.manifest import Manifest
 from fauxlab.errors import LabError
+from fauxlab.evaluation.features import check_features
 from fauxlab.models import create_discriminator, create_generator
 from fauxlab.training.balance import Steps
 from fauxlab.training.detector import CHECKPOINT_SECONDS, OnStep, any_process, point_latest
@@ -80,11 +81,19 @@ def plan_gan(manifest: Manifest, recipe: GanRecipe) -> GanPlan:
     )
 
 
-def check_gan(manifest: Manifest, recipe: GanRecipe, out: str | Path, name: str | None, resume: bool) -> GanPlan:
-    """The plan; raises LabError for whatever can be refused before images are decoded."""
+def check_gan(
+    manifest: Manifest,
+    recipe: GanRecipe,
+    out: str | Path,
+    name: str | None,
+    resume: bool,
+    weights: str | Path | None = None,
+) -> GanPlan:
+    """The plan; raises LabError for whatever can be refused before images are decoded and the folder is taken."""
     folder = Path(out) / check_run_name(name or recipe.name)
     plan = plan_gan(manifest, recipe)
     _create_networks(recipe)
+    check_features(recipe.evaluate.features, weights)
     if not resume:
         refuse_taken(folder)
     return plan
@@ -97,9 +106,10 @@ def decode_reals(
     return load_images(plan_gan(manifest, recipe).manifest, recipe.data.size, progress).skipped
 
 
-def describe_gan_plan(manifest: Manifest, recipe: GanRecipe) -> str:
-    """The recipe as TOML, and in comments what it comes to on this manifest."""
+def describe_gan_plan(manifest: Manifest, recipe: GanRecipe, weights: str | Path | None = None) -> str:
+    """The recipe as TOML, and in comments what it comes to on this manifest; errors as of `check_gan`."""
     plan = plan_gan(manifest, recipe)
+    check_features(recipe.evaluate.features, weights)
     sides = _create_networks(recipe)
     counts = [sum(p.numel() for p in side.parameters()) for side in sides]
     return "\n".join(
@@ -137,7 +147,7 @@ def train_gan(
         raise LabError(
             f"train.batch = {recipe.train.batch} cannot be shared evenly by {accelerator.num_processes} processes"
         )
-    plan = check_gan(manifest, recipe, out, name, resume)
+    plan = check_gan(manifest, recipe, out, name, resume, weights)
     images = load_images(plan.manifest, recipe.data.size)
     if images.skipped:
         plan = plan_gan(images.manifest, recipe)
@@ -272,14 +282,17 @@ def _assess(
             judge.evaluate(state)
         if due.check:
             decision = [judge.check(state)]
+            if decision == ["stop"] and not due.evaluation:
+                judge.evaluate(state)  # so that a run which is stopped early leaves a generator, too
         state.generator.train()
     if accelerator.num_processes > 1:
         broadcast_object_list(decision)
     if decision[0] == "rollback":
         best = run.load_checkpoint("best.pt")
         assert best is not None  # a rollback is decided only where there is one
-        state.load_networks(best)
-        state.guard.forget_after(best["images"])
+        with fits_checkpoint(run):
+            state.load_networks(best)
+            state.guard.forget_after(best["images"])
         state.rollbacks += 1
     return decision[0] == "stop"
 
@@ -298,6 +311,6 @@ def _check_finite(run: Run, means: dict[str, float], state: State, main: bool) -
     if main:
         run.log("not_finite", images=state.images, losses=bad)
     raise LabError(
-        f"{bad[0]} is no longer finite at {state.images:,} images; the last checkpoint is intact. "
-        "Lower train.lr, or raise gan.r1 and gan.r2 where the recipe has them"
+        f"{bad[0]} is no longer finite at {state.images:,} images. What was best until then is in {run.folder}; "
+        "start a new run (--name) with a lower train.lr, or higher gan.r1 and gan.r2 where the recipe has them"
     )

@@ -103,7 +103,7 @@ class Guard:
 
     def __init__(self, patience: int, state: dict[str, Any] | None = None) -> None:
         self.patience = patience
-        state = state or {"history": [], "ill": 0, "alarms": 0}
+        state = {"history": [], "ill": 0, "alarms": 0} if state is None else state
         self.evaluations: list[tuple[int, float]] = [(n, d) for n, d in state.get("evaluations", [])]
         self.history = [Signals(**signals) for signals in state["history"]]
         self.ill: int = state["ill"]

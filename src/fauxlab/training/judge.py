@@ -88,7 +88,10 @@ class Judge:
             can = can and (self.run.folder / "checkpoints" / "best.pt").exists()
             action = "rollback" if can else "stop"
         if alarm:
-            self.say(f"{state.images:,} images: {assessment.state}: {assessment.evidence}; {action or 'going on'}")
+            done = action or "going on"
+            if (guard.on_collapse, action) == ("rollback", "stop"):
+                done += f" (rolled back {state.rollbacks} times)" if state.rollbacks else " (no state to go back to)"
+            self.say(f"{state.images:,} images: {assessment.state}: {assessment.evidence}; {done}")
         self.run.log(
             "guard",
             **asdict(signals),

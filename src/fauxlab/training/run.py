@@ -45,7 +45,9 @@ class Run:
         """Machine, versions, command and data hash, as they were at the start."""
         path = self.folder / "environment.json"
         try:
-            data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            data = json.loads(path.read_text(encoding="utf-8"))
+            if not isinstance(data, dict):
+                raise ValueError("no table")
         except (OSError, ValueError) as error:
             raise LabError(f"{path} cannot be read ({error}); start over in another folder") from None
         return data
@@ -81,7 +83,10 @@ class Run:
             try:
                 for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
                     if line.endswith("\n"):
-                        yield json.loads(line)
+                        entry = json.loads(line)
+                        if not isinstance(entry, dict) or "event" not in entry:
+                            raise ValueError(f"no event in {line[:60].strip()!r}")
+                        yield entry
             except ValueError as error:
                 raise LabError(f"{path} is damaged ({error}); restore it, or start over in another folder") from None
 
