@@ -124,7 +124,7 @@ def main() -> None:
                 entry |= unaveraged(manifest, run, load_gan_recipe(planned.recipe, overrides))
             record(entry, run)
     entries = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
-    show_faces([entry for entry in entries if entry["name"] in {p.name for p in plan(options.scale, seeds[:1])}])
+    show_faces({entry["name"]: entry for entry in entries}, plan(options.scale, seeds[:1]))
     print(confusion(entries))
 
 
@@ -149,18 +149,30 @@ def record(entry: dict[str, Any], run: Run) -> None:
     print(json.dumps({key: value for key, value in entry.items() if key not in long}, indent=1))
 
 
-def show_faces(entries: list[dict[str, Any]]) -> None:
-    """The best faces of the unchanged recipes side by side, worst distance first."""
-    main = [entry for entry in entries if not entry["ablation"]]
-    if not main:
-        return
+def show_faces(entries: dict[str, dict[str, Any]], runs: list[Planned]) -> None:
+    """Two pictures: the best faces of the unchanged recipes, worst distance first; a collapse, and what rollback saved.
+
+    The second shows the best and the last faces without rollback and the last with it.
+    """
+    main = [entries[run.name] for run in runs if not run.ablation and run.name in entries]
+    main.sort(key=lambda entry: -entry["best"])
+    dead = [entries.get(run.name) for run in runs if run.ablation.startswith("dead")]
+    if main:
+        put_side_by_side("gan-faces.png", [(entry, "best") for entry in main])
+    if len(dead) == 2 and dead[0] and dead[1]:
+        put_side_by_side("gan-collapse.png", [(dead[0], "best"), (dead[0], "last"), (dead[1], "last")])
+
+
+def put_side_by_side(name: str, shown: list[tuple[dict[str, Any], str]]) -> None:
+    """Some faces of each run at its best or last moment, in a picture among the results."""
     panels = []
-    for entry in sorted(main, key=lambda entry: -entry["best"]):
-        with Image.open(RESULTS.parent / f"faces-{entry['name']}-best.png") as grid:
+    for entry, moment in shown:
+        with Image.open(RESULTS.parent / f"faces-{entry['name']}-{moment}.png") as grid:
             faces = np.asarray(grid.convert("RGB"))[: 4 * entry["size"], : 6 * entry["size"]]
         panels += [np.full((faces.shape[0], 8, 3), 255, np.uint8), faces]
     pixels = np.concatenate(panels[1:], axis=1).repeat(2, 0).repeat(2, 1).transpose(2, 0, 1)
-    save_png(RESULTS.parent / "gan-faces.png", pixels, Mark(", ".join(entry["recipe"] for entry in main), ""))
+    recipes = dict.fromkeys(entry["recipe"] for entry, _ in shown)
+    save_png(RESULTS.parent / name, pixels, Mark(", ".join(recipes), ""))
 
 
 def describe(planned: Planned, run: Run, line: str) -> dict[str, Any]:

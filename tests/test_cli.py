@@ -217,7 +217,7 @@ def test_a_run_that_the_guard_stops_has_an_exit_code(  # type: ignore[no-untyped
 ) -> None:
     from fauxlab.training import guard
 
-    monkeypatch.setattr(guard, "assess", lambda _history: guard.Assessment(guard.COLLAPSING, "for the test"))
+    monkeypatch.setattr(guard, "assess", lambda *_: guard.Assessment(guard.COLLAPSING, "for the test"))
     small.save(tmp_path / "manifest.csv")
     train = ("gan", "train", tmp_path / "manifest.csv", "--recipe", "r3-32", *TINY_GAN, "--out", tmp_path)
     code, _, err = fauxlab(*train, "--on-collapse", "stop")
