@@ -148,10 +148,13 @@ def _beside_files(report: DetectionReport, train: Manifest, judged: Manifest) ->
     if report.split in ("train", "unsplit") or "+" in report.split:  # what is fitted must not be judged
         return report
     try:
-        return report.model_copy(update={"file_auc": metadata_baseline(train, judged)})
+        found = metadata_baseline(train, judged)
     except LabError as error:
         say(f"no baseline of file traits: {error}")
         return report
+    if lacking := [name for name, interval in found.items() if interval.value is None]:
+        say(f"no AUC of file traits for {', '.join(lacking)}: files are gone or changed, or a class is missing")
+    return report.model_copy(update={"file_auc": found})
 
 
 def _decode(detector: AnyDetector, data: Manifest) -> ImageArray:
