@@ -66,8 +66,16 @@ def test_base_of_a_recipe_of_ones_own(tmp_path: Path) -> None:
     mine.write_text('base = "r33"\n[gan]\n')
     with pytest.raises(LabError, match="no recipe 'r33', did you mean 'r3"):
         load_gan_recipe(mine)
-    mine.write_text("base = 3\n[gan]\n")
-    with pytest.raises(LabError, match="expected the name of another packaged recipe"):
+    for base in ("3", '"mine.toml"'):
+        mine.write_text(f"base = {base}\n[gan]\n")
+        with pytest.raises(LabError, match="expected the name of another packaged recipe"):
+            load_gan_recipe(mine)
+    mine.write_text('[model]\nname = "r3"\n')
+    assert load_gan_recipe(mine).model.name == "r3", "its network says what it is for"
+    (tmp_path / "r3.toml").write_text('base = "r3"\n[gan]\nema = 0.5\n')
+    assert load_gan_recipe(tmp_path / "r3.toml").gan.ema == 0.5
+    mine.write_text("x = " + "[" * 3000 + "]" * 3000)
+    with pytest.raises(LabError, match="is not TOML"):
         load_gan_recipe(mine)
 
 
