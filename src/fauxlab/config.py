@@ -18,7 +18,6 @@ import tomli_w
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_serializer
 
 from fauxlab.errors import LabError
-from fauxlab.models import GANS
 
 
 def _split_names(value: object) -> object:
@@ -272,14 +271,18 @@ def load_gan_recipe(source: str | Path, overrides: list[str] | None = None) -> G
 
 def any_recipe(source: str | Path, overrides: list[str] | None = None) -> Recipe | GanRecipe:
     """A recipe of either kind."""
-    return (load_gan_recipe if _is_gan(_tree(source)) else load_recipe)(source, overrides)
+    return (load_gan_recipe if "gan" in _tree(source) else load_recipe)(source, overrides)
 
 
 def _load(kind: type[R], source: str | Path, overrides: list[str]) -> R:
     tree = _tree(source)
-    if _is_gan(tree) != (kind is GanRecipe):
-        found, command = ("a GAN", "gan") if _is_gan(tree) else ("a detector", "detector")
-        raise LabError(f"recipe {source} is for {found}; use it with `fauxlab {command} train`")
+    if "gan" in tree and kind is not GanRecipe:
+        raise LabError(f"recipe {source} is for a GAN; use it with `fauxlab gan train`")
+    if "gan" not in tree and kind is GanRecipe:
+        raise LabError(
+            f"recipe {source} has no [gan] table, so it is for a detector; use it with `fauxlab detector train`, or "
+            "add the table"
+        )
     for item in overrides:
         _override(tree, item)
     return parse_recipe(tree, str(source), kind)
@@ -306,12 +309,6 @@ def _tree(source: str | Path) -> dict[str, Any]:
     if not isinstance(base, str) or base.endswith(".toml") or base == str(source):
         raise LabError(f"recipe {source}: base = {base!r}, expected the name of another packaged recipe")
     return _merged(_tree(base), tree)
-
-
-def _is_gan(tree: dict[str, Any]) -> bool:
-    """A recipe for a GAN has a table of its game, or at least names one."""
-    model = tree.get("model")
-    return "gan" in tree or (isinstance(model, dict) and str(model.get("name")) in GANS)
 
 
 def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

@@ -134,7 +134,7 @@ def test_an_export_never_takes_the_place_of_other_things(trace: tuple[Path, Path
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes/thesis.tex").touch()
     shutil.copytree(trace[0], tmp_path / "best")
-    for name, message in (("notes", r"is no model \(it holds thesis.tex\)"), ("best", "no exported model")):
+    for name, message in (("notes", r"is no model \(it holds 'thesis.tex'\)"), ("best", "no exported model")):
         with pytest.raises(LabError, match=message):
             export_onnx(detector, tmp_path / name)
     assert (tmp_path / "best" / WEIGHTS).exists()

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Protocol,
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
-from fauxlab.data.files import show
 from fauxlab.errors import LabError
 from fauxlab.records import SCHEMA_VERSION
 
@@ -222,8 +221,8 @@ def check_place(folder: Path) -> None:
     except (OSError, ValueError, TypeError, RecursionError):
         ours = False
     if not ours:
-        which = f" (it holds {show(min(others))})" if others else ""
-        raise LabError(f"{show(folder)} is there and is no model{which}; name a new folder")
+        which = f" (it holds {min(others)!r})" if others else ""
+        raise LabError(f"{folder} is there and is no model{which}; name a new folder")
 
 
 def write_bundle(folder: Path, config: DetectorConfig | GeneratorConfig, weights: str, content: bytes) -> str:
