@@ -242,6 +242,7 @@ def test_two_processes_train_and_stay_equal(small: Manifest, tmp_path: Path) -> 
         "from accelerate import Accelerator\n"
         "assert Accelerator(cpu=True).num_processes == 2\n"
         "torch.distributed.destroy_process_group()\n"
+        "import os; os._exit(0)  # as the command line does: see its _leave_processes\n"
     )
     (tmp_path / "train.py").write_text(script)
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
