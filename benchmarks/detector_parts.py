@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -52,10 +51,18 @@ def main() -> None:
     for part in options.only.split(","):
         recipe = load_recipe("detector", [f"train.epochs={options.epochs}", *PARTS[part]])
         run = train_detector(manifest, recipe, options.runs, name=part, resume=True)
-        found = {"changed": PARTS[part], "images": run.model.config.training["images"], **judge(run.model, manifest)}
+        line = shlex.join(
+            ["benchmarks/detector_parts.py", str(options.manifest), "--epochs", str(options.epochs), "--only", part]
+        )
+        found = {
+            "changed": PARTS[part],
+            "command": line,
+            "images": run.model.config.training["images"],
+            **judge(run.model, manifest),
+        }
         held = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"parts": {}}
         held["parts"][part] = found
-        held |= {"command": shlex.join(sys.argv), "environment": describe_environment(manifest.data_hash)}
+        held["environment"] = describe_environment(manifest.data_hash)
         RESULTS.write_text(json.dumps(held, indent=1) + "\n")
         print(part, json.dumps(found), flush=True)
 

@@ -18,6 +18,7 @@ import argparse
 import json
 import shlex
 import shutil
+import sys
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -121,6 +122,8 @@ def main() -> None:
         if run.finished:
             entry = describe(planned, run, command(options.manifest, options.runs, whole, overrides))
             if whole != planned:
+                # The figure is this script's; `gan train` only makes the run.
+                entry["command"] = shlex.join(["benchmarks/gan_recipes.py", *sys.argv[1:]])
                 entry |= unaveraged(manifest, run, load_gan_recipe(planned.recipe, overrides))
             record(entry, run)
     entries = json.loads(RESULTS.read_text()) if RESULTS.exists() else []

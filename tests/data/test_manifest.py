@@ -175,7 +175,6 @@ def test_names_that_are_no_utf8_survive(tmp_path: Path, jpeg: Jpeg) -> None:
 @pytest.mark.parametrize("mark", ["\r", "\n", "\r\n", '"', ",", "; "])
 def test_a_name_of_any_characters_comes_back_from_the_file(tmp_path: Path, jpeg: Jpeg, mark: str) -> None:
     put(tmp_path / f"set/real/od{mark}d.jpg", jpeg(1))
-    put(tmp_path / "set/FAKE.txt", b"")
     put(tmp_path / "set/fake/gan/b.jpg", jpeg(2))
     made = index(tmp_path / "set").split(seed=0)
     made.save(tmp_path / "m.csv")

@@ -407,6 +407,8 @@ def test_a_wrong_feature_network_takes_no_folder(small: Manifest, tmp_path: Path
         train_gan(small, recipe("r3-32", "evaluate.features=rndconv"), tmp_path)
     with pytest.raises(LabError, match=r"no weights none\.pth"):
         train_gan(small, recipe("r3-32", "evaluate.features=keras-inception-7a"), tmp_path, weights="none.pth")
+    with pytest.raises(LabError, match="randconv has no weights to load"):
+        train_gan(small, recipe(), tmp_path, weights="none.pth")
     assert not list(tmp_path.glob("r3*"))
 
 

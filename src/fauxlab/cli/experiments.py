@@ -81,16 +81,16 @@ def reproduce(
 
     data = Manifest.load(manifest)
     chosen = [name for name in sources.split(",") if name]
-    size = _scale(scale) if only != Half.detector else ""
+    recipes = "" if only == Half.detector else _scale(scale)
     if only is None:  # what the second half would refuse is refused before the first
         from fauxlab.reproduce.gan import check_gan_half, plan_gan_experiments
 
-        experiments = plan_gan_experiments(size, chosen, gan_sets or [])
+        experiments = plan_gan_experiments(recipes, chosen, gan_sets or [])
         check_gan_half(data, experiments, detector_overrides=sets or [], weights=weights)
     if only != Half.gan:
         _reproduce_detector(data, out, sets or [], extended, show_images)
     if only != Half.detector:
-        _reproduce_gan(data, out, size, chosen, gan_sets or [], None, sets or [], True, weights)
+        _reproduce_gan(data, out, recipes, chosen, gan_sets or [], None, sets or [], True, weights)
 
 
 def _scale(asked: Scale | None) -> str:

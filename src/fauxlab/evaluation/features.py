@@ -97,25 +97,26 @@ def load_features(name: str, weights: str | Path | None = None, device: str | to
     Raises LabError on an unknown name, and on weights that are absent, damaged, of another network, or that fail to
     download.
     """
+    check_features(name, weights)
     if name == RANDOM:
-        if weights is not None:
-            raise LabError(f"{RANDOM} has no weights to load; leave out {show(weights)} or name one of {_others()}")
         network = _random()
     elif name == FID:
         network = _inception_fid(weights)
-    elif name == KERAS:
-        network = _keras_inception(weights or os.environ.get(KERAS_VARIABLE))
     else:
-        raise _unknown(name)
+        network = _keras_inception(weights or os.environ.get(KERAS_VARIABLE))
     network.module.requires_grad_(False).eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network
 
 
 def check_features(name: str, weights: str | Path | None = None) -> None:
-    """Raise LabError for what `load_features` would refuse for its name, or for a file that is not there."""
+    """Raise LabError for what `load_features` refuses before it reads a file: a name, or a file that is not there."""
     if name not in list_features():
-        raise _unknown(name)
-    if weights is not None or name == KERAS:
+        close = difflib.get_close_matches(name, list_features(), 1, 0.4)
+        hint = f", did you mean {close[0]!r}?" if close else ""
+        raise LabError(f"no feature network {name!r}{hint}; there are {', '.join(list_features())}")
+    if name == RANDOM and weights is not None:
+        raise LabError(f"{RANDOM} has no weights to load; leave out {show(weights)} or name one of {_others()}")
+    if name == KERAS or weights is not None:
         _present(_keras_file(weights or os.environ.get(KERAS_VARIABLE)))
 
 
@@ -310,12 +311,6 @@ def _random() -> FeatureNetwork:
     for layer in module.layers:
         digest.update(layer.weight.numpy().astype("<f4").tobytes())  # type: ignore[operator]
     return FeatureNetwork(RANDOM, digest.hexdigest(), module.dimension, None, "x / 127.5 - 1", "none", module)
-
-
-def _unknown(name: str) -> LabError:
-    close = difflib.get_close_matches(name, list_features(), 1, 0.4)
-    hint = f", did you mean {close[0]!r}?" if close else ""
-    return LabError(f"no feature network {name!r}{hint}; there are {', '.join(list_features())}")
 
 
 def _inception_fid(weights: str | Path | None) -> FeatureNetwork:
