@@ -127,6 +127,11 @@ def test_paths_are_expanded(tmp_path: Path, jpeg: Jpeg) -> None:
     assert names("") == [""], "not the folder that one stands in"
     (tmp_path / "no.zip").write_bytes(b"text")
     assert names(f"{root}/no.zip", f"{root}/a.jpg") == ["no.zip!/", "a.jpg"]
+    (tmp_path / "z.zip").rename(tmp_path / "d/e/z.zip")
+    (tmp_path / "no.zip").rename(tmp_path / "d/no.zip")
+    (tmp_path / "d/e/phone.HEIC").write_bytes(b"")
+    inside = ["d/c.jpg", "d/no.zip!/", "d/e/f.webp", "d/e/phone.HEIC", "d/e/z.zip!/in/side.jpg"]
+    assert sorted(names(f"{root}/d")) == sorted(inside), "zips in folders, and pictures that need a decoder"
 
 
 def test_what_cannot_be_opened_is_reported_in_its_place(scanner: Scanner, tmp_path: Path, jpeg: Jpeg) -> None:

@@ -151,7 +151,7 @@ class Scanner:
 
 
 def expand_paths(arguments: Iterable[str]) -> Iterator[str]:
-    """The pictures that the arguments name: files, `archive.zip!/member`, folders, zips, and glob patterns.
+    """The pictures that the arguments name: files, `archive.zip!/member`, folders, zips in them too, glob patterns.
 
     A path that leads nowhere, a pattern that matches nothing and a damaged zip are passed on, so that they are reported
     in their place.
@@ -159,13 +159,10 @@ def expand_paths(arguments: Iterable[str]) -> Iterator[str]:
     for argument in arguments:
         # os.path, not Path: it takes what cannot be asked (no permission, a name too long) for what is not there.
         if os.path.isdir(argument):
-            yield from map(str, walk_images(Path(argument)))
-        elif argument.lower().endswith(".zip") and os.path.isfile(argument):
-            try:
-                members = zip_images(Path(argument))
-            except LabError:
-                members = [""]  # opening it again will say why
-            yield from (f"{argument}{SEPARATOR}{member}" for member in members)
+            for path in map(str, walk_images(Path(argument), (".zip",))):
+                yield from _members(path) if _is_zip(path) else (path,)
+        elif _is_zip(argument):
+            yield from _members(argument)
         elif (
             glob.has_magic(argument)
             and not os.path.lexists(argument)
@@ -174,3 +171,15 @@ def expand_paths(arguments: Iterable[str]) -> Iterator[str]:
             yield from expand_paths(matches)
         else:
             yield argument
+
+
+def _is_zip(path: str) -> bool:
+    return path.lower().endswith(".zip") and os.path.isfile(path)
+
+
+def _members(archive: str) -> Iterator[str]:
+    try:
+        members = zip_images(Path(archive))
+    except LabError:
+        members = [""]  # opening it again will say why
+    return (f"{archive}{SEPARATOR}{member}" for member in members)

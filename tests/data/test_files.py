@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import zipfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from fauxlab.data.files import FileReader, replace_file, show, walk_images, zip_images
+from fauxlab.data.files import KEPT_OPEN, FileReader, replace_file, show, walk_images, zip_images
 from fauxlab.data.images import ImageError
 from fauxlab.errors import LabError
 
@@ -105,6 +106,17 @@ def test_a_folder_that_cannot_be_listed_is_reported(tmp_path: Path, monkeypatch:
     assert found == ["a/1.jpg", "b", "c/3.jpg"]
     assert refusal(tmp_path / "b") == "cannot be read: Permission denied"
     assert refusal(tmp_path / "c") == "is a folder"
+
+
+def test_more_archives_than_may_be_open(tmp_path: Path, jpeg: Jpeg) -> None:
+    picture = jpeg()
+    for k in range(KEPT_OPEN + 8):
+        with zipfile.ZipFile(tmp_path / f"{k}.zip", "w") as archive:
+            archive.writestr("a.jpg", picture)
+    with FileReader() as reader, ThreadPoolExecutor(4) as pool:
+        paths = [f"{tmp_path}/{k}.zip!/a.jpg" for k in range(KEPT_OPEN + 8)] * 3
+        assert all(data == picture for data in pool.map(reader.read, paths))
+        assert len(reader._archives) == KEPT_OPEN
 
 
 def test_paths_that_lead_nowhere(tmp_path: Path) -> None:

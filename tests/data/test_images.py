@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import sys
 import threading
 import time
 import warnings
@@ -16,7 +17,7 @@ import pytest
 from PIL import Image
 
 from fauxlab.data import images
-from fauxlab.data.images import MAX_BYTES, ImageError, decode, fingerprint, to_square
+from fauxlab.data.images import FORMATS, MAX_BYTES, ImageError, decode, describe_encoding, fingerprint, to_square
 
 
 def encoded(image: Image.Image, form: str, **options: object) -> bytes:
@@ -45,8 +46,10 @@ def png_of_size(width: int, height: int) -> bytes:
     )
 
 
-@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF"])
+@pytest.mark.parametrize("form", FORMATS)
 def test_formats(form: str) -> None:
+    if form == "HEIF":
+        pytest.importorskip("pillow_heif").register_heif_opener()
     image = decode(encoded(halves(), form))
     assert (image.mode, image.size) == ("RGB", (64, 32))
     red, blue = image.getpixel((8, 16)), image.getpixel((56, 16))
@@ -54,6 +57,17 @@ def test_formats(form: str) -> None:
     assert red[2] < 60
     assert blue[2] > 200
     assert blue[0] < 60
+
+
+def test_a_heic_picture_without_its_decoder_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    heic = b"\0\0\0\x1cftypheic\0\0\0\0mif1heicmiaf" + bytes(200)
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    monkeypatch.delitem(Image.OPEN, "HEIF", raising=False)
+    images._add_heif.cache_clear()
+    for read in (decode, describe_encoding):
+        with pytest.raises(ImageError, match=r"^a HEIC picture: pip install \"fauxlab\[heic\]\""):
+            read(heic)
+    images._add_heif.cache_clear()
 
 
 def test_exif_rotation_is_applied() -> None:

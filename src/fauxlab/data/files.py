@@ -22,6 +22,7 @@ from fauxlab.errors import LabError
 SEPARATOR = "!/"
 # Pictures are compressed already: a member that shrinks this much inside a zip was built to fill memory.
 MAX_RATIO = 200
+KEPT_OPEN = 32  # archives; a process may hold a thousand files or so
 # Bytes that would move a terminal's cursor, break a line, or turn the reading direction around.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
@@ -77,12 +78,13 @@ def hash_file(path: Path) -> str:
         raise LabError(f"cannot read {show(path)}: {error.strerror}; make it readable, or name another") from error
 
 
-def walk_images(folder: Path) -> Iterator[Path]:
-    """Files below `folder` with an image suffix, sorted; links are followed, loops are entered once.
+def walk_images(folder: Path, others: tuple[str, ...] = ()) -> Iterator[Path]:
+    """Files below `folder` with an image suffix or one of `others`, sorted; links are followed, loops entered once.
 
     A folder that cannot be listed is given itself, so that reading it says why and nothing is lost in silence.
     """
     seen = set()
+    wanted = SUFFIXES.union(others)
     waiting = [str(folder)]
     while waiting:  # a list, not recursion: folders can be nested deeper than Python's stack
         here = waiting.pop()
@@ -100,7 +102,7 @@ def walk_images(folder: Path) -> Iterator[Path]:
             path = os.path.join(here, name)
             if os.path.isdir(path):
                 folders.append(path)
-            elif not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES:
+            elif not name.startswith(".") and os.path.splitext(name)[1].lower() in wanted:
                 yield Path(path)
         waiting += reversed(folders)
 
@@ -116,7 +118,7 @@ def zip_images(archive: Path) -> list[str]:
 
 
 class FileReader:
-    """Reads images by path or `archive.zip!/member`; keeps archives open. Safe to share between threads."""
+    """Reads images by path or `archive.zip!/member`; keeps the last archives open. Safe to share between threads."""
 
     def __init__(self) -> None:
         self._archives: dict[str, zipfile.ZipFile] = {}
@@ -147,21 +149,15 @@ class FileReader:
     def _member(self, archive: str, member: str) -> bytes:
         if member.startswith("/") or ".." in PurePosixPath(member.replace("\\", "/")).parts:
             raise ImageError("refused: the name inside the zip points outside it")
-        with self._lock:
-            if archive not in self._archives:
-                self._archives[archive] = _open_zip(Path(archive))
-            opened = self._archives[archive]
         try:
-            info = opened.getinfo(member)
-            if info.flag_bits & 1:
-                raise ImageError("encrypted; unpack the zip with its password and give the folder")
-            if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # others unpack without a bound
-                raise ImageError("packed by a rare method; unpack the zip and give the folder")
-            if info.file_size > MAX_BYTES or info.file_size > MAX_RATIO * max(info.compress_size, 1):
-                raise ImageError(f"refused: {info.compress_size:,} bytes in the zip unpack to {info.file_size:,}")
-            with opened.open(info) as stream:
+            with self._lock:  # up to the member's own stream, which outlives its archive's closing
+                opened = self._archive(archive)
+                info = opened.getinfo(member)
+                _refuse(info)
+                stream = opened.open(info)
+            with stream:
                 return stream.read(MAX_BYTES + 1)
-        except ImageError:
+        except LabError:
             raise
         except KeyError:
             raise ImageError(f"no such member in {show(archive)}") from None
@@ -169,6 +165,24 @@ class FileReader:
             raise ImageError(f"cannot be read from the zip: {error}") from error
         except Exception as error:  # zlib.error, lzma.LZMAError: one class a codec, none of them public
             raise ImageError(f"damaged inside the zip: {error}") from error
+
+    def _archive(self, name: str) -> zipfile.ZipFile:
+        """The archive, open; the one that was asked for longest ago makes room."""
+        opened = self._archives.pop(name, None) or _open_zip(Path(name))
+        self._archives[name] = opened
+        if len(self._archives) > KEPT_OPEN:
+            self._archives.pop(next(iter(self._archives))).close()
+        return opened
+
+
+def _refuse(info: zipfile.ZipInfo) -> None:
+    """Raise ImageError for a member that is not to be unpacked."""
+    if info.flag_bits & 1:
+        raise ImageError("encrypted; unpack the zip with its password and give the folder")
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # others unpack without a bound
+        raise ImageError("packed by a rare method; unpack the zip and give the folder")
+    if info.file_size > MAX_BYTES or info.file_size > MAX_RATIO * max(info.compress_size, 1):
+        raise ImageError(f"refused: {info.compress_size:,} bytes in the zip unpack to {info.file_size:,}")
 
 
 def _divide(path: str) -> tuple[str, str]:

@@ -7,14 +7,17 @@ so that a detector sees in use exactly what it saw in training.
 from __future__ import annotations
 
 import io
+import logging
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import (  # the plugins register the decoders of FORMATS; without them Image.open may load all there are
+    AvifImagePlugin,
     BmpImagePlugin,  # noqa: F401
     GifImagePlugin,  # noqa: F401
     Image,
@@ -38,13 +41,17 @@ MAX_PIXELS = 2**27  # 134 megapixels: above any phone's default mode, far below 
 LARGE_PIXELS = 2**25
 MIN_SIDE = 16
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
+SUFFIXES |= {".avif", ".heic", ".heif"}  # listed even where their decoder is missing, so that none is passed over
 # Only formats that people keep photos in: other decoders (EPS, for one, starts a program) never see hostile bytes.
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "HEIF")
+# What ISO 23008-12 and its relatives say of themselves after "ftyp": HEIC by phones, and the containers of either.
+_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
 
 # Pillow's remarks on odd metadata and large pictures would stand between a command's lines. Set once and for all:
 # `warnings.catch_warnings` around each decoding leaves other modules' filters in disorder when threads overlap.
 warnings.filterwarnings("ignore", module=r"PIL\.")
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # reaches whoever set up logging, not a bare terminal
 # A picture of MAX_PIXELS with transparency takes 3 GB on its way to RGB. One thread of their own decodes the large ones
 # of all threads: a lock would not do, as the allocator keeps freed memory for the thread that took it.
 _large = ThreadPoolExecutor(1, thread_name_prefix="large-pictures")
@@ -101,7 +108,7 @@ def decode(data: bytes, at_least: int | None = None) -> Image.Image:
         raise ImageError(f"file of {len(data):,} bytes, above the limit of {MAX_BYTES:,}")
     # Decoders are written in C against trusted files and raise almost anything on hostile ones.
     try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        image = _open(data)
         width, height = image.size
         if width * height <= MAX_PIXELS and min(width, height) >= MIN_SIDE:
             if at_least:
@@ -110,7 +117,7 @@ def decode(data: bytes, at_least: int | None = None) -> Image.Image:
                 return _large.submit(_upright, image).result()
             return _upright(image)
     except UnidentifiedImageError:
-        raise ImageError("not an image in a known format (" + ", ".join(FORMATS) + ")") from None
+        raise _unknown(data) from None
     except Image.DecompressionBombError:
         raise ImageError(f"above the limit of {MAX_PIXELS:,} pixels") from None
     except Exception as error:
@@ -155,7 +162,7 @@ def fingerprint(image: Image.Image) -> NDArray[np.bool_] | None:
 def describe_encoding(data: bytes) -> Encoding:
     """What a file's header tells of its encoder, without decoding a pixel. Raises ImageError on what is no picture."""
     try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        image = _open(data)
         width, height = image.size
         # The base class's: the one of PNG decodes the picture to look for more behind it.
         if Image.Image.getexif(image).get(_ORIENTATION, 1) in (5, 6, 7, 8):
@@ -168,7 +175,7 @@ def describe_encoding(data: bytes) -> Encoding:
         entries = tuple(_png_metadata(data) if image.format == "PNG" else _other_metadata(image.info))
         return Encoding(image.format or "", width, height, None, None, (1, 1), False, entries)
     except UnidentifiedImageError:
-        raise ImageError("not an image in a known format (" + ", ".join(FORMATS) + ")") from None
+        raise _unknown(data) from None
     except Exception as error:
         raise ImageError(f"cannot be decoded: {str(error) or type(error).__name__}") from error
 
@@ -228,6 +235,33 @@ def _other_metadata(info: dict[str | tuple[int, int], object]) -> Iterator[tuple
     for key, kind in {"exif": "exif", "icc_profile": "icc", "xmp": "xmp", "comment": "text"}.items():
         if isinstance(value := info.get(key), bytes | str) and value:
             yield kind, len(value)
+
+
+def _open(data: bytes) -> Image.Image:
+    """The picture, its header read; a decoder that is not installed knows no picture."""
+    if data[4:8] == b"ftyp":
+        _add_heif()
+    return Image.open(io.BytesIO(data), formats=[form for form in FORMATS if form in Image.OPEN])
+
+
+@cache
+def _add_heif() -> bool:
+    """Give Pillow the decoder of the extra `heic`, where that is installed; imported only for such files."""
+    try:
+        import pillow_heif
+    except ImportError:
+        return False
+    pillow_heif.register_heif_opener(thumbnails=False)
+    return True
+
+
+def _unknown(data: bytes) -> ImageError:
+    brand = data[8:12] if data[4:8] == b"ftyp" else b""
+    if brand in _HEIF_BRANDS and not _add_heif():
+        return ImageError('a HEIC picture: pip install "fauxlab[heic]" to read it, or save it as JPEG')
+    if brand in (b"avif", b"avis") and not AvifImagePlugin.SUPPORTED:
+        return ImageError("an AVIF picture, which this build of Pillow does not read; save it as JPEG")
+    return ImageError("not an image in a known format (" + ", ".join(FORMATS) + ")")
 
 
 def _upright(image: Image.Image) -> Image.Image:
