@@ -191,3 +191,11 @@ def test_difference_lists_changed_leaves() -> None:
     old = {"a": {"b": 1, "c": 2}, "d": 3}
     assert difference(old, {"a": {"b": 1, "c": 5}}) == ["a.c: 2 → 5", "d: 3 → None"]
     assert difference(old, old) == []
+
+
+def test_an_override_of_text_stays_as_it_is_written() -> None:
+    recipe = load_recipe("detector", ["data.generators=2.10", "model.pretrained=1e3", "name=2024-01-01"])
+    assert (recipe.data.generators, recipe.model.pretrained, recipe.name) == (["2.10"], "1e3", "2024-01-01")
+    assert load_recipe("detector", ['data.generators=["2.10", "b"]']).data.generators == ["2.10", "b"]
+    assert load_gan_recipe("r3", ["data.sources=7,8"]).data.sources == ["7", "8"]
+    assert load_gan_recipe("r3", ["train.lr=1e-3"]).train.lr == 1e-3

@@ -1,0 +1,24 @@
+"""What the recipes' tables have in common."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+
+def split_names(value: object) -> object:
+    """`a,b` on the command line stands for the list ["a", "b"]."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+# What a run folder may be called: no path, nothing that a terminal acts on.
+RUN_NAME = r"^\w[\w.\- ]{0,99}$"
+RunName = Annotated[str, Field(pattern=RUN_NAME)]
+Names = Annotated[list[str], BeforeValidator(split_names)]
+
+
+class Table(BaseModel):
+    """Base of the recipe's tables: no unknown keys, no silent conversion between types."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
