@@ -31,8 +31,8 @@ from fauxlab.data.cache import load_images
 from fauxlab.data.files import replace_file
 from fauxlab.data.manifest import Manifest
 from fauxlab.data.marking import Mark, save_png
-from fauxlab.evaluation.features import load_features
 from fauxlab.evaluation.generation import evaluate_generator, load_reference
+from fauxlab.evaluation.networks import load_features
 from fauxlab.models import create_generator
 from fauxlab.models.bundle import Generator
 from fauxlab.training.gan import plan_gan, train_gan

@@ -33,7 +33,8 @@ from fauxlab.data.augment import augment_some, flip
 from fauxlab.data.cache import ImageArray, load_images
 from fauxlab.data.manifest import Manifest
 from fauxlab.environment import describe_environment
-from fauxlab.evaluation.features import extract, load_features
+from fauxlab.evaluation.features import extract
+from fauxlab.evaluation.networks import load_features
 from fauxlab.models import create_discriminator, create_generator
 from fauxlab.training.game import Game
 from fauxlab.training.gan import GanPlan, _start, plan_gan, train_gan

@@ -34,7 +34,7 @@ from fauxlab.data.manifest import Manifest, Row
 from fauxlab.data.separation import auc_interval
 from fauxlab.environment import describe_environment
 from fauxlab.evaluation.detection import to_input
-from fauxlab.evaluation.features import KERAS, load_pretrained
+from fauxlab.evaluation.networks import KERAS, load_pretrained
 from fauxlab.models.bundle import Detector
 from fauxlab.models.detectors import InceptionTrunk
 

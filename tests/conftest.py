@@ -6,12 +6,16 @@ import io
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from fauxlab.data.manifest import Manifest, index
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # The tests' networks are tiny: a second thread only waits, here and in the processes that tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -37,6 +41,18 @@ def jpeg() -> Callable[..., bytes]:
         stream = io.BytesIO()
         coarse.resize(size, Image.Resampling.BICUBIC).save(stream, "JPEG", **{"quality": 92, **options})
         return stream.getvalue()
+
+    return make
+
+
+@pytest.fixture
+def pictures() -> Callable[..., Tensor]:
+    """uint8 [n, 3, size, size] of noise; the same seed gives the same pictures."""
+
+    def make(n: int, size: int = 32, seed: int = 0) -> Tensor:
+        import torch
+
+        return torch.from_numpy(np.random.default_rng(seed).integers(0, 256, (n, 3, size, size), dtype=np.uint8))
 
     return make
 

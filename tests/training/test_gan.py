@@ -476,6 +476,29 @@ def test_losses_that_are_no_numbers_stop_the_run(
         train_gan(small, recipe(), tmp_path)
 
 
+def test_losses_that_are_no_numbers_are_rolled_back_where_the_recipe_says_so(
+    small: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    present = Game.present
+
+    def poisoned(self: Game, images: torch.Tensor, state: State) -> torch.Tensor:
+        scale = float("nan") if state.images >= 32 and not state.rollbacks else 1.0
+        return present(self, images, state) * scale
+
+    monkeypatch.setattr(Game, "present", poisoned)
+    said: list[str] = []
+    options = ["guard.on_collapse=rollback", "evaluate.every=16", "guard.every=1000"]
+    run = train_gan(small, recipe("r3-32", *options), tmp_path, on_event=said.append)
+    log = list(run.read_log())
+    (line,) = (line for line in log if line["event"] == "not_finite")
+    assert line["action"] == "rollback"
+    assert line["images"] > 32
+    assert any("is no longer finite; rollback" in text for text in said)
+    assert log[-1]["event"] == "end"
+    assert all(np.isfinite(entry["discriminator_loss"]) for entry in log if entry["event"] == "step")
+    assert all(np.isfinite(entry["distance"]) for entry in log if entry["event"] == "eval")
+
+
 def test_input_of_the_judge_is_the_trainings(small: Manifest) -> None:
     """Pixels that the generator is measured by and pixels that the discriminator sees are on one scale."""
     images = load_images(plan_gan(small, recipe()).manifest, 32)

@@ -116,8 +116,8 @@ def evaluate(
     """Judge a generator: distance to real images, quality, variety, copying, each with N and the reals' own floor."""
     from fauxlab.data.cache import load_images
     from fauxlab.data.manifest import Manifest
-    from fauxlab.evaluation.features import load_features
     from fauxlab.evaluation.generation import evaluate_generator, load_reference
+    from fauxlab.evaluation.networks import load_features
     from fauxlab.models.bundle import Generator
     from fauxlab.sample import SEEDS, training_reals
 

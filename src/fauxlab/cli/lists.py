@@ -50,7 +50,7 @@ def recipes_copy(
 @models_app.command("list")
 def models_list() -> None:
     """Names of the detectors, GANs and feature networks that recipes can use."""
-    from fauxlab.evaluation.features import list_features
+    from fauxlab.evaluation.networks import list_features
     from fauxlab.models import DETECTORS, GANS
 
     for kind, names in (("detector", DETECTORS), ("gan", GANS), ("features", list_features())):

@@ -21,7 +21,7 @@ from fauxlab.data.files import replace_file
 from fauxlab.data.manifest import Manifest
 from fauxlab.environment import describe_environment
 from fauxlab.errors import LabError
-from fauxlab.evaluation.features import check_features
+from fauxlab.evaluation.networks import check_features
 from fauxlab.records import SCHEMA_VERSION, DetectionReport
 from fauxlab.reproduce.detector import judge
 from fauxlab.sample import write_dataset

@@ -23,7 +23,7 @@ from fauxlab.data.images import PIPELINE_VERSION
 from fauxlab.data.manifest import Manifest
 from fauxlab.errors import LabError
 from fauxlab.evaluation.detection import Counts, auc, predict_logits
-from fauxlab.evaluation.features import load_pretrained
+from fauxlab.evaluation.networks import load_pretrained
 from fauxlab.models import create_detector
 from fauxlab.models.bundle import Detector
 from fauxlab.models.card import DetectorConfig, Preprocessing

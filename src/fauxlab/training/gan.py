@@ -23,7 +23,7 @@ from fauxlab.config import GanRecipe, check_run_name, value_at
 from fauxlab.data.cache import ImageArray, load_images
 from fauxlab.data.manifest import Manifest
 from fauxlab.errors import LabError
-from fauxlab.evaluation.features import check_features
+from fauxlab.evaluation.networks import check_features
 from fauxlab.models import create_discriminator, create_generator
 from fauxlab.training.balance import Steps
 from fauxlab.training.detector import CHECKPOINT_SECONDS, OnStep, any_process, point_latest
@@ -195,9 +195,9 @@ def _train(
         # Reading a loss waits for the device, so finiteness, log, clock and checkpoint share one reading.
         means = _mean_losses(accelerator, losses)
         losses.clear()
-        _check_finite(run, means, state, main)
+        mended = _mend_or_refuse(accelerator, run, recipe, state, means, on_event)
         clock = any_process(accelerator, time.monotonic() > deadline)
-        if main:
+        if main and not mended:
             run.log("step", images=state.images, round=state.round, **means, **game.values(state))
             if on_step:
                 on_step(min(state.images, plan.images), plan.images, means["discriminator_loss"])
@@ -288,13 +288,18 @@ def _assess(
     if accelerator.num_processes > 1:
         broadcast_object_list(decision)
     if decision[0] == "rollback":
-        best = run.load_checkpoint("best.pt")
-        assert best is not None  # a rollback is decided only where there is one
-        with fits_checkpoint(run):
-            state.load_networks(best)
-            state.guard.forget_after(best["images"])
-        state.rollbacks += 1
+        _go_back(run, state)
     return decision[0] == "stop"
+
+
+def _go_back(run: Run, state: State) -> None:
+    """To the best state's networks; what follows is gentler, see `fauxlab.training.game`."""
+    best = run.load_checkpoint("best.pt")
+    assert best is not None  # a rollback is decided only where there is one
+    with fits_checkpoint(run):
+        state.load_networks(best)
+        state.guard.forget_after(best["images"])
+    state.rollbacks += 1
 
 
 def _mean_losses(accelerator: Accelerator, losses: list[dict[str, Tensor]]) -> dict[str, float]:
@@ -304,13 +309,35 @@ def _mean_losses(accelerator: Accelerator, losses: list[dict[str, Tensor]]) -> d
     return dict(zip(names, accelerator.reduce(means, "mean").tolist(), strict=True))
 
 
-def _check_finite(run: Run, means: dict[str, float], state: State, main: bool) -> None:
+def _mend_or_refuse(
+    accelerator: Accelerator,
+    run: Run,
+    recipe: GanRecipe,
+    state: State,
+    means: dict[str, float],
+    on_event: OnEvent | None,
+) -> bool:
+    """Losses that are no numbers: back to the best state where the recipe allows it (True), else LabError."""
     bad = [name for name, value in means.items() if not math.isfinite(value)]
     if not bad:
-        return
-    if main:
-        run.log("not_finite", images=state.images, losses=bad)
-    raise LabError(
-        f"{bad[0]} is no longer finite at {state.images:,} images. What was best until then is in {run.folder}; "
-        "start a new run (--name) with a lower train.lr, or higher gan.r1 and gan.r2 where the recipe has them"
-    )
+        return False
+    back = any_process(accelerator, may_go_back(run, recipe, state))
+    if accelerator.is_main_process:
+        run.log("not_finite", images=state.images, losses=bad, action="rollback" if back else "")
+    if not back:
+        raise LabError(
+            f"{bad[0]} is no longer finite at {state.images:,} images. What was best until then is in {run.folder}; "
+            "start a new run (--name) with a lower train.lr, or higher gan.r1 and gan.r2 where the recipe has them"
+        )
+    if accelerator.is_main_process and on_event:
+        on_event(f"{state.images:,} images: {bad[0]} is no longer finite; rollback")
+    _go_back(run, state)
+    state.window.clear()  # the controller's accuracies are those of the networks that are gone
+    return True
+
+
+def may_go_back(run: Run, recipe: GanRecipe, state: State) -> bool:
+    """Whether a rollback is asked for, left, and has a state to go back to."""
+    guard = recipe.guard
+    left = guard.on_collapse == "rollback" and state.rollbacks < guard.rollbacks
+    return left and (run.folder / "checkpoints" / "best.pt").exists()

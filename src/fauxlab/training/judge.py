@@ -14,10 +14,12 @@ from torch import Tensor, nn
 from fauxlab import __version__
 from fauxlab.data.marking import Mark, grid, save_png
 from fauxlab.evaluation.detection import predict_logits, to_input
-from fauxlab.evaluation.features import extract, load_features
+from fauxlab.evaluation.features import extract
 from fauxlab.evaluation.generation import evaluate_generator, load_reference, measure
+from fauxlab.evaluation.networks import load_features
 from fauxlab.models.bundle import Generator
 from fauxlab.models.card import GeneratorConfig
+from fauxlab.training.gan import may_go_back
 from fauxlab.training.guard import Signals
 
 if TYPE_CHECKING:
@@ -84,9 +86,7 @@ class Judge:
         assessment, alarm = state.guard.check(signals)
         action = ""
         if alarm and guard.on_collapse != "warn":
-            can = guard.on_collapse == "rollback" and state.rollbacks < guard.rollbacks
-            can = can and (self.run.folder / "checkpoints" / "best.pt").exists()
-            action = "rollback" if can else "stop"
+            action = "rollback" if may_go_back(self.run, self.recipe, state) else "stop"
         if alarm:
             done = action or "going on"
             if (guard.on_collapse, action) == ("rollback", "stop"):

@@ -1,0 +1,40 @@
+"""What the lab hands out: verdicts and reports, as typed records with a versioned JSON form."""
+
+from __future__ import annotations
+
+from fauxlab.records.audit import AuditReport, Finding, GeneratorAudit, TraitScore
+from fauxlab.records.base import SCHEMA_VERSION, Box, Interval, Record
+from fauxlab.records.detection import (
+    Confusion,
+    DegradedScores,
+    DetectionReport,
+    DetectionScores,
+    LeaveOneOutReport,
+    LeftOut,
+    RobustnessReport,
+)
+from fauxlab.records.generation import FeatureSummary, GenerationFigures, GenerationReport
+from fauxlab.records.verdict import Decision, Verdict
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "AuditReport",
+    "Box",
+    "Confusion",
+    "Decision",
+    "DegradedScores",
+    "DetectionReport",
+    "DetectionScores",
+    "FeatureSummary",
+    "Finding",
+    "GenerationFigures",
+    "GenerationReport",
+    "GeneratorAudit",
+    "Interval",
+    "LeaveOneOutReport",
+    "LeftOut",
+    "Record",
+    "RobustnessReport",
+    "TraitScore",
+    "Verdict",
+]
