@@ -15,6 +15,7 @@ from fauxlab.evaluation.distances import (
     kernel_distance,
     mean_pairwise_distance,
     memorised_share,
+    near_duplicate_distance,
     near_duplicate_share,
     nearest,
     nearest_other,
@@ -187,10 +188,13 @@ def test_near_duplicates_by_hand() -> None:
     real = np.arange(200.0)[:, None] ** 2  # the nearest other lies at 1, 1, 3, 5, …: 0.5 % of 200 lie below 1
     fake = np.array([[0.0], [0.5], [10], [20], [30], [30]])
     assert nearest_other(fake).tolist() == [0.5, 0.5, 9.5, 10, 0, 0]
-    assert near_duplicate_share(fake, real) == pytest.approx(4 / 6)
-    assert near_duplicate_share(real, real) == pytest.approx(2 / 200)
+    within = near_duplicate_distance(real)
+    assert near_duplicate_share(fake, within) == pytest.approx(4 / 6)
+    assert near_duplicate_share(real, within) == pytest.approx(2 / 200)
     copies = np.repeat(real[:2], 3, 0)
-    assert near_duplicate_share(copies, np.repeat(real, 2, 0)) == 1  # even where reals are doubled
+    assert (
+        near_duplicate_share(copies, near_duplicate_distance(np.repeat(real, 2, 0))) == 1
+    )  # even where reals are doubled
 
 
 def test_memorised_share_by_hand() -> None:
@@ -199,4 +203,5 @@ def test_memorised_share_by_hand() -> None:
     fake = np.array([[0.5], [12], [17], [500]])
     assert nearest(fake, training)[0].tolist() == [0, 1, 2, 2]
     assert nearest(fake, training)[1].tolist() == [0.5, 2, 3, 480]
-    assert memorised_share(fake, training, heldout) == 0.5
+    usual = nearest(heldout, training)[1]
+    assert memorised_share(nearest(fake, training)[1], usual) == 0.5

@@ -98,3 +98,11 @@ def test_an_interrupted_extraction_leaves_nothing(
     with pytest.raises(KeyboardInterrupt):
         real_features(counting(), reals, interrupt, batch=16)
     assert list((cache / "features").iterdir()) == []
+
+
+def test_a_cache_that_cannot_be_written_is_said(
+    reals: ImageArray, counting: Callable[..., FeatureNetwork], cache: Path
+) -> None:
+    (cache / "features").write_text("a file where the folder belongs")
+    with pytest.raises(LabError, match=r"cannot keep features in .*FAUXLAB_CACHE"):
+        real_features(counting(), reals)

@@ -20,6 +20,7 @@ from fauxlab.data.cache import ImageArray, load_images
 from fauxlab.data.manifest import Manifest, Row
 from fauxlab.data.toyfaces import draw, plan
 from fauxlab.errors import LabError
+from fauxlab.evaluation import generation
 from fauxlab.evaluation.distances import frechet_distance
 from fauxlab.evaluation.features import extract
 from fauxlab.evaluation.generation import Reference, evaluate_generator, judge_features, load_reference, measure
@@ -172,6 +173,14 @@ def test_floor_is_between_strangers(network: FeatureNetwork, pixels: NDArray[np.
 @pytest.fixture
 def reference(network: FeatureNetwork, pixels: NDArray[np.uint8]) -> Reference:
     return load_reference(stored(pixels, train=200), network, 60)
+
+
+def test_few_reals_are_parted_by_groups_too() -> None:
+    groups = np.repeat(["a", "b", "c", "d", "e", "f"], 2)
+    for seed in range(20):
+        one, two = generation._strangers(groups, np.random.default_rng(seed))
+        assert len(one) == len(two) == 6
+        assert not set(groups[one]) & set(groups[two])
 
 
 def test_report_of_reals_is_about_the_floor(reference: Reference, faces_32: NDArray[np.uint8]) -> None:

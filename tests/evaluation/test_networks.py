@@ -16,7 +16,7 @@ from torch import Tensor
 
 from fauxlab.errors import LabError
 from fauxlab.evaluation import networks
-from fauxlab.evaluation.networks import FeatureNetwork, default_features, list_features, load_features, resize
+from fauxlab.evaluation.networks import FeatureNetwork, list_features, load_features, resize
 from fauxlab.models.inception import Inception
 
 FID_NAME = "weights-inception-2015-12-05-6726825d.pth"
@@ -96,16 +96,6 @@ def test_only_the_network_of_2015_is_called_fid(counting: Callable[..., FeatureN
     assert Path(networks.FID_URL).name == FID_NAME
 
 
-def test_default_is_the_best_network_at_hand(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
-    monkeypatch.delenv("FAUXLAB_INCEPTION", raising=False)
-    assert default_features() == "randconv"
-    monkeypatch.setenv("FAUXLAB_INCEPTION", "weights.pth")
-    assert default_features() == "keras-inception-7a"
-    (cache / "weights").mkdir()
-    (cache / "weights" / FID_NAME).touch()
-    assert default_features() == "inception-fid"
-
-
 def test_unknown_names_and_missing_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("FAUXLAB_INCEPTION", raising=False)
     with pytest.raises(LabError, match="did you mean 'inception-fid'"):
@@ -116,6 +106,9 @@ def test_unknown_names_and_missing_weights(monkeypatch: pytest.MonkeyPatch, tmp_
         load_features("keras-inception-7a", tmp_path / "nothing.pth")
     with pytest.raises(LabError, match=r"nothing\.pth"):
         load_features("inception-fid", tmp_path / "nothing.pth")
+    monkeypatch.setenv("FAUXLAB_INCEPTION", __file__)
+    with pytest.raises(LabError, match=r"no weights \."):
+        load_features("inception-fid", "")  # which is no request for another network's file
     with pytest.raises(LabError, match="has no weights to load"):
         load_features("randconv", tmp_path / "nothing.pth")
 

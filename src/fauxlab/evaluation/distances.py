@@ -150,22 +150,30 @@ def nearest_other(points: Features) -> Floats:
     return _distances(points, points, np.concatenate(index))
 
 
-def near_duplicate_share(fake: Features, real: Features) -> float:
-    """Share of fakes [M, D] whose nearest other fake is as close as only 0.5 % of reals [N, D] have another real.
+def near_duplicate_distance(real: Features) -> float:
+    """What only 0.5 % of the reals [N, D] have another real within: fakes as close to one another are near-duplicates.
 
-    About 0.005 where fakes vary as reals do and M = N. A distance to the nearest falls with the number of pictures:
-    compare equal numbers.
+    A distance to the nearest falls with the number of pictures: compare equal numbers.
     """
-    return float((nearest_other(fake) <= np.quantile(nearest_other(real), NEAR_DUPLICATE)).mean())
+    return float(np.quantile(nearest_other(real), NEAR_DUPLICATE))
 
 
-def memorised_share(fake: Features, training: Features, heldout: Features) -> float:
-    """Share of fakes [M, D] that lie as near to a training image as only 1 % of held-out reals [H, D] do.
+def near_duplicate_share(fake: Features, within: float) -> float:
+    """Share of fakes [M, D] that have another fake `within` that distance.
 
-    About 0.01 where fakes are new faces. Training images are [T, D]. Pictures with little detail lie near to anything,
-    so look at the pairs that `nearest` names before speaking of copies.
+    About 0.005 where fakes vary as reals do, the distance is `near_duplicate_distance` of theirs, and M = N.
     """
-    return float((nearest(fake, training)[1] <= np.quantile(nearest(heldout, training)[1], MEMORISED)).mean())
+    return float((nearest_other(fake) <= within).mean())
+
+
+def memorised_share(to_training: Floats, usual: Floats) -> float:
+    """Share of fakes that lie as near to a training image as only 1 % of held-out reals do.
+
+    From the distances to the nearest training image of the fakes [M] and of the held-out reals [H]. About 0.01 where
+    fakes are new faces. Pictures with little detail lie near to anything, so look at the pairs that `nearest` names
+    before speaking of copies.
+    """
+    return float((to_training <= np.quantile(usual, MEMORISED)).mean())
 
 
 def _passed_through(dimension: int) -> nn.Module:

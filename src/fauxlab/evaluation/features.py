@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,9 +58,9 @@ def real_features(
     def take(first: int, count: int) -> Tensor:
         return torch.from_numpy(images.take(np.arange(first, first + count)))
 
-    path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with aside.open("wb") as stream:
             header = {"descr": "<f4", "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_1_0(stream, header)
@@ -72,7 +73,8 @@ def real_features(
             "make room there or set FAUXLAB_CACHE to another folder"
         ) from error
     finally:
-        aside.unlink(missing_ok=True)
+        with suppress(OSError):  # of which unlink raises one, too, where the folder is a file
+            aside.unlink()
     found = _read(path, shape)
     assert found is not None
     return found

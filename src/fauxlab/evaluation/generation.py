@@ -19,13 +19,13 @@ from fauxlab import __version__
 from fauxlab.errors import LabError
 from fauxlab.evaluation.distances import (
     COVER_NEIGHBOURS,
-    MEMORISED,
-    NEAR_DUPLICATE,
     frechet_distance,
     kernel_distance,
     mean_pairwise_distance,
+    memorised_share,
+    near_duplicate_distance,
+    near_duplicate_share,
     nearest,
-    nearest_other,
     precision_recall,
 )
 from fauxlab.records import FeatureSummary, GenerationFigures, GenerationReport
@@ -47,7 +47,7 @@ class Reference:
 
     `reals` [n, D] are drawn with `seed` from `training` [T, D], all reals of the train split; `heldout` [H, D] are all
     other reals, possibly none. The floor lies between two sets of `floor_n` reals drawn from all splits, with no group
-    in both; `floor_n` is n, or less where there are not twice as many reals.
+    in both unless nearly all are of one; `floor_n` is n, or less where there are not twice as many reals.
     """
 
     network: FeatureNetwork
@@ -84,7 +84,7 @@ class Reference:
     @cached_property
     def duplicate_distance(self) -> float:
         """Fakes nearer to one another than this are near-duplicates."""
-        return float(np.quantile(nearest_other(self.reals), NEAR_DUPLICATE))
+        return near_duplicate_distance(self.reals)
 
     @cached_property
     def heldout_distances(self) -> Floats:
@@ -154,7 +154,7 @@ def measure(
     if spread is None:
         spread = mean_pairwise_distance(real)
     if duplicate_distance is None:
-        duplicate_distance = float(np.quantile(nearest_other(real), NEAR_DUPLICATE))
+        duplicate_distance = near_duplicate_distance(real)
     return GenerationFigures(
         distance=frechet_distance(real, fake),
         kid=kid,
@@ -164,7 +164,7 @@ def measure(
         density=overlap.density,
         coverage=overlap.coverage,
         pairwise_ratio=mean_pairwise_distance(fake) / spread if spread else None,
-        near_duplicate_share=float((nearest_other(fake) <= duplicate_distance).mean()),
+        near_duplicate_share=near_duplicate_share(fake, duplicate_distance),
     )
 
 
@@ -181,20 +181,18 @@ def judge_features(
         raise LabError(
             f"the fakes' features {problem}, expected finite {list(expected)}: distances of different N do not compare"
         )
-    network, figures = (
-        reference.network,
-        measure(
-            reference.reals,
-            fake,
-            reference.seed,
-            spread=reference.spread,
-            duplicate_distance=reference.duplicate_distance,
-        ),
+    network = reference.network
+    figures = measure(
+        reference.reals,
+        fake,
+        reference.seed,
+        spread=reference.spread,
+        duplicate_distance=reference.duplicate_distance,
     )
     memorised, ratio = None, None
     if len(reference.heldout):
         to_training, usual = nearest(fake, reference.training)[1], reference.heldout_distances
-        memorised = float((to_training <= np.quantile(usual, MEMORISED)).mean())
+        memorised = memorised_share(to_training, usual)
         ratio = float(np.median(to_training) / np.median(usual)) if np.median(usual) > 0 else None
     return GenerationReport(
         model=model,
@@ -260,6 +258,6 @@ def _strangers(groups: NDArray[np.str_], rng: np.random.Generator) -> tuple[Inte
     order = rng.permutation(len(sizes))
     cut = int(np.abs(np.cumsum(sizes[order]) - len(groups) / 2).argmin()) + 1
     first = np.isin(codes, order[:cut])
-    if min(first.sum(), (~first).sum()) < FEWEST:  # nearly all in one group: any halves share it
+    if min(first.sum(), (~first).sum()) < FEWEST // 2:  # nearly all in one group: any halves share it
         first = rng.permutation(len(groups)) < len(groups) // 2
     return np.flatnonzero(first), np.flatnonzero(~first)

@@ -12,6 +12,7 @@ import hashlib
 import os
 import urllib.request
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,13 +67,6 @@ def list_features() -> list[str]:
     return [FID, KERAS, RANDOM]
 
 
-def default_features() -> str:
-    """The best network that can be used now, without a download; `randconv` where no weights are at hand."""
-    if (_weights_folder() / Path(FID_URL).name).is_file():
-        return FID
-    return KERAS if os.environ.get(KERAS_VARIABLE) else RANDOM
-
-
 def load_features(name: str, weights: str | Path | None = None, device: str | torch.device = "cpu") -> FeatureNetwork:
     """A feature network in evaluation mode on `device`.
 
@@ -106,8 +100,10 @@ def check_features(name: str, weights: str | Path | None = None) -> None:
         raise LabError(f"no feature network {name!r}{hint}; there are {', '.join(list_features())}")
     if name == RANDOM and weights is not None:
         raise LabError(f"{RANDOM} has no weights to load; leave out {show(weights)} or name one of {_others()}")
-    if name == KERAS or weights is not None:
+    if name == KERAS:
         _present(_keras_file(weights or os.environ.get(KERAS_VARIABLE)))
+    elif weights is not None:
+        _present(Path(weights))
 
 
 def load_pretrained(name: str) -> dict[str, Tensor]:
@@ -221,10 +217,10 @@ def _load_inception(path: Path, complete: bool) -> inception.Inception:
 
 def _download(url: str, path: Path, prefix: str) -> None:
     """Fetch a file whose SHA-256 begins with `prefix`, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     digest = hashlib.sha256()
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with urllib.request.urlopen(url, timeout=30) as response, aside.open("wb") as stream:
             while chunk := response.read(CHUNK):
                 stream.write(chunk)
@@ -240,7 +236,8 @@ def _download(url: str, path: Path, prefix: str) -> None:
             f"cannot fetch {url}: {error}; fetch it by hand to {show(path)}, or use {RANDOM}, which needs no weights"
         ) from error
     finally:
-        aside.unlink(missing_ok=True)
+        with suppress(OSError):
+            aside.unlink()
 
 
 def _weights_folder() -> Path:
