@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 import sys
 from datetime import UTC, datetime
 from importlib import import_module
@@ -30,10 +31,18 @@ def describe_environment(data_hash: str) -> dict[str, Any]:
         "cpus": cpus,
         "threads": torch.get_num_threads() if torch else cpus,
         "gpu": torch.cuda.get_device_name() if torch and torch.cuda.is_available() else None,
-        "command": " ".join(["fauxlab", *sys.argv[1:]]),
+        "command": shlex.join([_program(), *sys.argv[1:]]),
         "data_hash": data_hash,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def _program() -> str:
+    """What was started, by a name that means something on another machine: a path only below the folder it ran in."""
+    name = Path(sys.argv[0])
+    if name.name in ("fauxlab", "__main__.py"):  # the entry point, or python -m
+        return "fauxlab"
+    return str(name) if not name.is_absolute() else name.name
 
 
 def _version(package: str) -> str | None:

@@ -34,7 +34,8 @@ def test_plan_follows_the_report() -> None:
 
 def test_experiments_run_once_and_close_the_loop(small: Manifest, tmp_path: Path) -> None:
     def run() -> dict[str, object]:
-        return reproduce_gan(small, tmp_path, overrides=TINY, detector_overrides=TINY_DETECTOR, own=60)
+        experiments = plan_gan_experiments("cpu", overrides=TINY)
+        return reproduce_gan(small, tmp_path, experiments, detector_overrides=TINY_DETECTOR, own=60)
 
     results = run()
     assert json.loads((tmp_path / "gan_results.json").read_text()) == json.loads(json.dumps(results))
@@ -61,19 +62,28 @@ def test_experiments_run_once_and_close_the_loop(small: Manifest, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    ("sources", "overrides", "detector_overrides", "message"),
     [
-        ({"sources": ["nobody"]}, "no real source 'nobody'"),
-        ({"overrides": [*TINY, "gan.r1=1.0"]}, "batch normalisation"),
-        ({"overrides": [*TINY, "trian.images=2"]}, "unknown key trian"),
-        ({"overrides": [*TINY, "evaluate.features=rndconv"]}, "no feature network 'rndconv'"),
-        ({"detector_overrides": ["trian.epochs=2"]}, "unknown key trian"),
-        ({"detector_overrides": ["data.generators=grain"]}, "data.generators cannot be set"),
+        (["nobody"], [], [], "no real source 'nobody'"),
+        ([], ["gan.r1=1.0"], [], "batch normalisation"),
+        ([], ["trian.images=2"], [], "unknown key trian"),
+        ([], ["evaluate.features=rndconv"], [], "no feature network 'rndconv'"),
+        ([], [], ["trian.epochs=2"], "unknown key trian"),
+        ([], [], ["data.generators=grain"], "data.generators cannot be set"),
     ],
 )
 def test_what_cannot_work_is_refused_before_training(
-    small: Manifest, tmp_path: Path, changes: dict[str, list[str]], message: str
+    small: Manifest,
+    tmp_path: Path,
+    sources: list[str],
+    overrides: list[str],
+    detector_overrides: list[str],
+    message: str,
 ) -> None:
+    def run() -> None:
+        experiments = plan_gan_experiments("cpu", sources, [*TINY, *overrides])
+        reproduce_gan(small, tmp_path, experiments, detector_overrides=detector_overrides)
+
     with pytest.raises(LabError, match=message):
-        reproduce_gan(small, tmp_path, **({"overrides": TINY} | changes))  # type: ignore[arg-type]
+        run()
     assert not list(tmp_path.glob("re*"))

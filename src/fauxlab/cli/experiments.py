@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from enum import StrEnum
 from pathlib import Path
@@ -14,6 +15,7 @@ from fauxlab.progress import count_images, show_progress
 
 if TYPE_CHECKING:
     from fauxlab.data.manifest import Manifest
+    from fauxlab.reproduce.gan import GanExperiment
 
 
 class Half(StrEnum):
@@ -36,6 +38,7 @@ def demo(
 ) -> None:
     """Draw the embedded data set and run both halves of the report on it, small; writes report.html and gan.html."""
     from fauxlab.data.toyfaces import write_toyfaces
+    from fauxlab.reproduce.gan import plan_gan_experiments
 
     with show_progress("drawing toyfaces") as show:
         show(0, None, "")
@@ -49,7 +52,7 @@ def demo(
     small += [f"model.{side}={{blocks = 1, widths = [128, 96, 64, 16]}}" for side in ("generator", "discriminator")]
     small += ["train.beta2={start = 0.9, end = 0.99}"]
     small += ["evaluate.every=4000", f"evaluate.n={n}", "guard.every=1000", f"guard.n={n}"]
-    _reproduce_gan(manifest, out, "cpu", [], small, ["r3"], [], loop=False, weights=None)
+    _reproduce_gan(manifest, out, plan_gan_experiments("cpu", overrides=small, parts=["r3"]), own=0)
     _reproduce_detector(manifest, out, ["data.size=64"], extended=False, show_images=True)
 
 
@@ -80,17 +83,17 @@ def reproduce(
     from fauxlab.data.manifest import Manifest
 
     data = Manifest.load(manifest)
-    chosen = [name for name in sources.split(",") if name]
-    recipes = "" if only == Half.detector else _scale(scale)
-    if only is None:  # what the second half would refuse is refused before the first
+    experiments: Sequence[GanExperiment] = []
+    if only != Half.detector:  # what the second half would refuse is refused before the first
         from fauxlab.reproduce.gan import check_gan_half, plan_gan_experiments
 
-        experiments = plan_gan_experiments(recipes, chosen, gan_sets or [])
+        chosen = [name for name in sources.split(",") if name]
+        experiments = plan_gan_experiments(_scale(scale), chosen, gan_sets or [])
         check_gan_half(data, experiments, detector_overrides=sets or [], weights=weights)
     if only != Half.gan:
         _reproduce_detector(data, out, sets or [], extended, show_images)
-    if only != Half.detector:
-        _reproduce_gan(data, out, recipes, chosen, gan_sets or [], None, sets or [], True, weights)
+    if experiments:
+        _reproduce_gan(data, out, experiments, detector_sets=sets or [], weights=weights)
 
 
 def _scale(asked: Scale | None) -> str:
@@ -129,26 +132,20 @@ def _reproduce_detector(manifest: Manifest, out: Path, sets: list[str], extended
 def _reproduce_gan(
     manifest: Manifest,
     out: Path,
-    scale: str,
-    sources: list[str],
-    sets: list[str],
-    parts: list[str] | None,
-    detector_sets: list[str],
-    loop: bool,
-    weights: Path | None,
+    experiments: Sequence[GanExperiment],
+    own: int | None = None,
+    detector_sets: Sequence[str] = (),
+    weights: Path | None = None,
 ) -> None:
-    from fauxlab.reproduce.gan import PARTS, RESULTS, reproduce_gan
+    from fauxlab.reproduce.gan import OWN, RESULTS, reproduce_gan
 
     with ExitStack() as stack:
         results = reproduce_gan(
             manifest,
             out,
-            scale=scale,
-            sources=sources,
-            overrides=sets,
+            experiments,
+            own=OWN if own is None else own,
             detector_overrides=detector_sets,
-            parts=parts or PARTS,
-            loop=loop,
             weights=weights,
             on_step=lambda name: step_bar(stack, name),
             on_event=say,

@@ -68,15 +68,15 @@ def check_gan_half(
     manifest: Manifest,
     experiments: Sequence[GanExperiment],
     *,
+    own: int = OWN,
     detector_overrides: Sequence[str] = (),
-    loop: bool = True,
     weights: str | Path | None = None,
 ) -> None:
     """Raise LabError for all that `reproduce_gan` can refuse before hours of training."""
     for experiment in experiments:
         plan_gan(manifest, experiment.recipe)
         check_features(experiment.recipe.evaluate.features, weights)
-    if not loop:
+    if not own:
         return
     plan_training(manifest, recipe := load_recipe("unified-joint", list(detector_overrides)))
     if recipe.data.generators:
@@ -95,27 +95,23 @@ def own_name(experiment: GanExperiment) -> str:
 def reproduce_gan(
     manifest: Manifest,
     out: str | Path,
+    experiments: Sequence[GanExperiment] | None = None,
     *,
-    scale: str = "cpu",
-    sources: Sequence[str] = (),
-    overrides: Sequence[str] = (),
-    detector_overrides: Sequence[str] = (),
-    parts: Sequence[str] = PARTS,
-    loop: bool = True,
     own: int = OWN,
+    detector_overrides: Sequence[str] = (),
     weights: str | Path | None = None,
     on_step: Callable[[str], OnStep] | None = None,
     on_event: OnEvent | None = None,
 ) -> dict[str, Any]:
     """Run the GAN experiments below `out` and write gan_results.json; called again it resumes where it stopped.
 
-    `weights` is the file of the feature network that the recipes name, where it needs one. `loop` adds the unified
-    detector's scores on `own` faces of the last generator, before and after it was trained with some of them. Returns
-    what gan_results.json holds.
+    By default all three, with the recipes for a CPU. The unified detector is judged on `own` faces of the last
+    generator, before and after it was trained with some of them; 0 leaves that out. `weights` is the file of the
+    feature network that the recipes name, where it needs one. Returns what gan_results.json holds.
     """
     out = Path(out)
-    experiments = plan_gan_experiments(scale, sources, overrides, parts)
-    check_gan_half(manifest, experiments, detector_overrides=detector_overrides, loop=loop, weights=weights)
+    experiments = experiments or plan_gan_experiments("cpu")
+    check_gan_half(manifest, experiments, own=own, detector_overrides=detector_overrides, weights=weights)
     runs = []
     for experiment in experiments:
         name = experiment.recipe.name
@@ -136,7 +132,7 @@ def reproduce_gan(
         "loop": None,
     }
     replace_file(out / RESULTS, json.dumps(results, indent=1) + "\n")
-    if loop:  # training once more, during which what is known so far can be read
+    if own:  # training once more, during which what is known so far can be read
         name = own_name(experiments[-1])
         results["loop"] = _close_loop(manifest, runs[-1], name, out, own, detector_overrides, on_step)
         replace_file(out / RESULTS, json.dumps(results, indent=1) + "\n")
