@@ -9,10 +9,13 @@
     .venv/bin/python benchmarks/detector_trust.py faces/manifest.csv report=runs/faces/report-unified/best \
         joint=runs/faces/unified-joint/best detector=runs/detector/best-calibrated \
         --unseen detector=runs/detector-leave-one-out.json
+    fauxlab detector train faces/manifest.csv --recipe report-unified --leave-one-out
+    .venv/bin/python benchmarks/detector_trust.py faces/manifest.csv \
+        --unseen report=runs/report-unified-leave-one-out.json
 
 Each NAME=BUNDLE is judged on the test split: as it is, at its threshold, after every degradation (`--kinds` for some),
 and on odd pictures that are no faces. Writes benchmarks/results/detector_trust.json; models that it holds already
-stay, so that they can be measured one after the other.
+stay, so that they can be measured one after the other, and given what they are worth on generators left out.
 """
 
 from __future__ import annotations
@@ -44,7 +47,7 @@ ASKED = ("jpeg q50", "resize ×0.5")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("manifest", type=Path)
-    parser.add_argument("models", nargs="+", metavar="NAME=BUNDLE")
+    parser.add_argument("models", nargs="*", metavar="NAME=BUNDLE")
     parser.add_argument("--unseen", nargs="*", default=[], metavar="NAME=JSON", help="leave-one-out reports")
     parser.add_argument("--kinds", help="degradations, separated by commas; all by default")
     options = parser.parse_args()
@@ -55,12 +58,18 @@ def main() -> None:
         held["file_traits_auc"] = {
             name: auc.model_dump() for name, auc in metadata_baseline(manifest.train, manifest.test).items()
         }
-    unseen = dict(item.split("=", 1) for item in options.unseen)
+    unseen = {
+        name: describe_unseen(json.loads(Path(path).read_text()))
+        for name, _, path in (item.partition("=") for item in options.unseen)
+    }
+    for name in unseen.keys() & held["models"].keys():
+        held["models"][name] |= {"never_seen": unseen[name], "never_seen_command": shlex.join(sys.argv)}
+        RESULTS.write_text(json.dumps(held, indent=1) + "\n")
     for item in options.models:
         name, _, folder = item.partition("=")
         found = measure(Path(folder), manifest, options.kinds.split(",") if options.kinds else None)
         if name in unseen:
-            found["never_seen"] = describe_unseen(json.loads(Path(unseen[name]).read_text()))
+            found["never_seen"] = unseen[name]
         if RESULTS.exists():  # another model may have been measured beside this one
             held["models"] |= json.loads(RESULTS.read_text())["models"]
         found |= {"command": shlex.join(sys.argv), "environment": describe_environment(manifest.data_hash)}
