@@ -16,7 +16,7 @@ from fauxlab.progress import count_images, show_progress
 
 if TYPE_CHECKING:
     from fauxlab.data.manifest import Manifest
-    from fauxlab.training.detector import OnStep
+    from fauxlab.training.run import OnStep
 
 FINDING, COLLAPSED, INTERRUPTED = 3, 4, 130  # exit codes
 

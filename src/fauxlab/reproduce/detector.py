@@ -28,8 +28,8 @@ from fauxlab.errors import LabError
 from fauxlab.evaluation.detection import detection_report, predict_scores
 from fauxlab.models.bundle import Detector
 from fauxlab.records import SCHEMA_VERSION, DetectionReport
-from fauxlab.training.detector import OnStep, stage_folder, train_detector
-from fauxlab.training.run import Run
+from fauxlab.training.detector import stage_folder, train_detector
+from fauxlab.training.run import OnStep, Run
 from fauxlab.training.stages import plan_training, run_name
 
 if TYPE_CHECKING:

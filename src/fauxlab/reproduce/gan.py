@@ -25,9 +25,9 @@ from fauxlab.evaluation.networks import check_features
 from fauxlab.records import SCHEMA_VERSION, DetectionReport
 from fauxlab.reproduce.detector import judge
 from fauxlab.sample import write_dataset
-from fauxlab.training.detector import OnStep, train_detector
+from fauxlab.training.detector import train_detector
 from fauxlab.training.gan import OnEvent, plan_gan, train_gan
-from fauxlab.training.run import Run
+from fauxlab.training.run import OnStep, Run
 from fauxlab.training.stages import plan_training
 
 RESULTS = "gan_results.json"

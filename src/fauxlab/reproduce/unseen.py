@@ -12,7 +12,8 @@ from fauxlab.data.manifest import Manifest
 from fauxlab.errors import LabError
 from fauxlab.records import LeaveOneOutReport, LeftOut
 from fauxlab.reproduce.detector import judge
-from fauxlab.training.detector import OnStep, train_detector
+from fauxlab.training.detector import train_detector
+from fauxlab.training.run import OnStep
 from fauxlab.training.stages import plan_training, run_name
 
 

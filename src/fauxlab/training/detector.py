@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-import os
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,13 +28,22 @@ from fauxlab.models.card import DetectorConfig, Preprocessing
 from fauxlab.models.detectors import InceptionTrunk
 from fauxlab.training.average import update_average
 from fauxlab.training.batches import draw_batch, pixel_source
-from fauxlab.training.run import Run, fits_checkpoint, open_run, refuse_taken, seed_step, start_accelerator, train_alone
+from fauxlab.training.run import (
+    CHECKPOINT_SECONDS,
+    OnStep,
+    Run,
+    any_process,
+    fits_checkpoint,
+    open_run,
+    point_latest,
+    refuse_taken,
+    seed_step,
+    start_accelerator,
+    train_alone,
+)
 from fauxlab.training.stages import Plan, Rows, plan_training, run_name, stage_order
 
 LOG_EVERY = 10  # steps
-CHECKPOINT_SECONDS = 60.0
-# Called after every logged step with (images seen, images in all, mean loss).
-OnStep = Callable[[int, int, float], None]
 
 
 def train_detector(
@@ -325,20 +332,3 @@ def _check_finite(run: Run, losses: Tensor, step: int, plan: Plan, images: Image
         f"the loss became {losses[bad[0]].item()} at step {at} (train.lr = {train.lr}); the last checkpoint is intact. "
         f"Lower train.lr, or look at this batch's files: {', '.join(files)}"
     )
-
-
-def any_process(accelerator: Accelerator, flag: bool) -> bool:
-    """Whether any process raises the flag; all get the same answer."""
-    if accelerator.num_processes == 1:
-        return flag
-    return bool(accelerator.gather(torch.tensor([flag], device=accelerator.device)).any())
-
-
-def point_latest(out: Path, folder: Path) -> None:
-    """`out/latest` leads to the run trained last; without links on the file system there is none."""
-    aside = out / f".latest.{os.getpid()}"
-    try:
-        aside.symlink_to(folder.name, target_is_directory=True)
-        os.replace(aside, out / "latest")
-    except OSError:
-        aside.unlink(missing_ok=True)

@@ -26,10 +26,20 @@ from fauxlab.errors import LabError
 from fauxlab.evaluation.networks import check_features
 from fauxlab.models import create_discriminator, create_generator
 from fauxlab.training.balance import Steps
-from fauxlab.training.detector import CHECKPOINT_SECONDS, OnStep, any_process, point_latest
 from fauxlab.training.game import Game, State, mixes_images
 from fauxlab.training.guard import Guard
-from fauxlab.training.run import Run, fits_checkpoint, open_run, refuse_taken, start_accelerator, train_alone
+from fauxlab.training.run import (
+    CHECKPOINT_SECONDS,
+    OnStep,
+    Run,
+    any_process,
+    fits_checkpoint,
+    open_run,
+    point_latest,
+    refuse_taken,
+    start_accelerator,
+    train_alone,
+)
 from fauxlab.training.stages import Rows
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,10 @@ from fauxlab.errors import LabError
 
 if TYPE_CHECKING:
     from fauxlab.models.bundle import Detector, Generator
+
+CHECKPOINT_SECONDS = 60.0
+# Called after every logged step with (images seen, images in all, mean loss).
+OnStep = Callable[[int, int, float], None]
 
 
 @dataclass(frozen=True)
@@ -146,6 +150,13 @@ def start_accelerator(precision: str) -> Accelerator:
     return Accelerator(mixed_precision=precision, cpu=not torch.cuda.is_available())
 
 
+def any_process(accelerator: Accelerator, flag: bool) -> bool:
+    """Whether any process raises the flag; all get the same answer."""
+    if accelerator.num_processes == 1:
+        return flag
+    return bool(accelerator.gather(torch.tensor([flag], device=accelerator.device)).any())
+
+
 def open_run(folder: Path, recipe: R, data_hash: str, resume: bool) -> Run:
     """Create a run folder, or reopen one for the same recipe and data.
 
@@ -167,6 +178,16 @@ def open_run(folder: Path, recipe: R, data_hash: str, resume: bool) -> Run:
     if changes:
         raise LabError(f"{folder} was started with other parameters, so it cannot be resumed: " + "; ".join(changes))
     return run
+
+
+def point_latest(out: Path, folder: Path) -> None:
+    """`out/latest` leads to the run trained last; without links on the file system there is none."""
+    aside = out / f".latest.{os.getpid()}"
+    try:
+        aside.symlink_to(folder.name, target_is_directory=True)
+        os.replace(aside, out / "latest")
+    except OSError:
+        aside.unlink(missing_ok=True)
 
 
 def refuse_taken(folder: Path) -> None:
