@@ -27,7 +27,7 @@ from fauxlab.training import batches
 from fauxlab.training import detector as training
 from fauxlab.training.detector import learning_rate, train_detector
 from fauxlab.training.run import Run, train_alone
-from fauxlab.training.stages import epoch_order, plan_training, run_name, stage_order
+from fauxlab.training.stages import deal, epoch_order, plan_training, run_name, stage_order
 
 # Of the first epoch of seed 0 over the small data set; "none", "label" and "generator" as the code of the committed
 # detector_report.json drew them, "group" as that of the released detector did.
@@ -436,7 +436,7 @@ def test_two_processes_train_as_one(small: Manifest, tmp_path: Path) -> None:
 
 def test_batch_must_divide_among_processes(small: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training.Accelerator, "num_processes", property(lambda _: 3))
-    with pytest.raises(LabError, match="cannot be shared evenly by 3 processes"):
+    with pytest.raises(LabError, match=r"cannot be shared by 3 processes in pairs .* a multiple of 6"):
         train_detector(small, recipe(), tmp_path)
 
 
@@ -467,3 +467,25 @@ def test_a_trunk_starts_from_pretrained_weights(
     for wrong, message in (("model.name=trace", "takes no pretrained"), ("model.pretrained=randconv", "no pretrained")):
         with pytest.raises(LabError, match=message):
             train_detector(small, load_recipe("unified-joint", [*asked, "model.name=inception", wrong]), tmp_path)
+
+
+@pytest.mark.parametrize("balance", ["label", "generator", "group"])
+@pytest.mark.parametrize("world", [1, 2, 4])
+def test_every_process_gets_both_classes(small: Manifest, balance: str, world: int) -> None:
+    order = epoch_order(small, np.arange(len(small)), balance, (0, 0, 0))
+    for batch in order[: len(order) // 16 * 16].reshape(-1, 16):
+        parts = [deal(batch, rank, world) for rank in range(world)]
+        assert sorted(np.concatenate(parts)) == sorted(batch)
+        for part in parts:
+            assert [small.rows[i].label for i in part] == [0, 1] * (8 // world)
+
+
+def test_the_folder_is_asked_for_by_the_first_process_only(
+    small: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bool] = []
+    check = training.check_training
+    monkeypatch.setattr(training, "check_training", lambda *given: (asked.append(given[-1]), check(*given))[1])
+    monkeypatch.setattr(training.Accelerator, "is_main_process", property(lambda _: False))
+    train_detector(small, recipe(), tmp_path, max_minutes=1e-9)
+    assert asked == [True], "as one that may be there already"

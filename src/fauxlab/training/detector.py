@@ -41,7 +41,7 @@ from fauxlab.training.run import (
     start_accelerator,
     train_alone,
 )
-from fauxlab.training.stages import Plan, Rows, plan_training, run_name, stage_order
+from fauxlab.training.stages import Plan, Rows, deal, plan_training, run_name, stage_order
 
 LOG_EVERY = 10  # steps
 
@@ -64,11 +64,14 @@ def train_detector(
     """
     deadline = math.inf if max_minutes is None else time.monotonic() + 60 * max_minutes
     accelerator = start_accelerator(recipe.train.precision)
-    if recipe.train.batch % accelerator.num_processes:
+    world = accelerator.num_processes
+    if world > 1 and recipe.train.batch % (2 * world):
         raise LabError(
-            f"train.batch = {recipe.train.batch} cannot be shared evenly by {accelerator.num_processes} processes"
+            f"train.batch = {recipe.train.batch} cannot be shared by {world} processes in pairs of real and fake; "
+            f"make it a multiple of {2 * world}"
         )
-    folder = check_training(manifest, recipe, out, name, resume)
+    # What the folder holds is asked by one process only: the first may have begun the run before another looks.
+    folder = check_training(manifest, recipe, out, name, resume or not accelerator.is_main_process)
     images = load_images(manifest, recipe.data.size)
     plan = plan_training(images.manifest, recipe)
     with accelerator.main_process_first():
@@ -141,7 +144,7 @@ def _train(
         if order is None or within == 0:
             order = stage_order(images.manifest, stage, train, epoch, number)
         batch = order[within * train.batch : (within + 1) * train.batch]
-        mine = batch[accelerator.process_index :: accelerator.num_processes]
+        mine = deal(batch, accelerator.process_index, accelerator.num_processes)
         seed_step(train.seed, state.step, accelerator.process_index)
         for group in state.optimizer.param_groups:
             group["lr"] = learning_rate(recipe, state.step, plan.steps)

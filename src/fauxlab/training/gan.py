@@ -157,7 +157,8 @@ def train_gan(
         raise LabError(
             f"train.batch = {recipe.train.batch} cannot be shared evenly by {accelerator.num_processes} processes"
         )
-    plan = check_gan(manifest, recipe, out, name, resume, weights)
+    # What the folder holds is asked by one process only: the first may have begun the run before another looks.
+    plan = check_gan(manifest, recipe, out, name, resume or not accelerator.is_main_process, weights)
     images = load_images(plan.manifest, recipe.data.size)
     if images.skipped:
         plan = plan_gan(images.manifest, recipe)

@@ -116,6 +116,14 @@ def stage_order(manifest: Manifest, stage: Stage, train: TrainConfig, epoch: int
     return np.concatenate([mixed.ravel(), order[whole:]])
 
 
+def deal(batch: Rows, rank: int, world: int) -> Rows:
+    """One process's rows of a batch, dealt in pairs, so that each gets both classes of a balanced batch.
+
+    Batch normalisation and self-blending look at what one process sees.
+    """
+    return batch if world == 1 else batch.reshape(-1, 2)[rank::world].ravel()
+
+
 def epoch_order(manifest: Manifest, rows: Rows, balance: str, key: tuple[int, ...]) -> Rows:
     """The rows of one epoch in the order they are seen; as many as `rows` holds, a pure function of its arguments.
 
