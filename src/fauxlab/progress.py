@@ -44,7 +44,9 @@ def _bar(title: str) -> Iterator[Show]:
         TextColumn("{task.completed:,.0f} images, {task.fields[rate]}{task.fields[remark]}"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    # Lines on stdout go above the bar where both are the terminal; a file or a pipe must get them as they are.
+    redirect = sys.stdout.isatty()
+    with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=redirect) as progress:
         task = progress.add_task(title, total=None, rate="", remark="")
         rate = _rate()
 
