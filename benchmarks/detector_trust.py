@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fauxlab.data.audit import metadata_baseline
 from fauxlab.data.cache import load_images
@@ -35,12 +36,14 @@ from fauxlab.data.manifest import Manifest
 from fauxlab.data.oddities import KINDS, odd_picture
 from fauxlab.environment import describe_environment
 from fauxlab.evaluation.robustness import robustness_report
+from fauxlab.evaluation.typicality import measure_detail
 from fauxlab.models import open_detector
-from fauxlab.models.card import AnyDetector
+from fauxlab.models.card import AnyDetector, Judged
 from fauxlab.records import DetectionReport
 
 RESULTS = Path(__file__).parent / "results" / "detector_trust.json"
 ODD, FIRST_SEED = 50, 10_000  # a kind; seeds that no fit or choice has seen
+DECISIONS = ("real", "fake", "uncertain", "cannot tell")
 ASKED = ("jpeg q50", "resize ×0.5")
 
 
@@ -80,10 +83,12 @@ def main() -> None:
 
 def measure(folder: Path, manifest: Manifest, kinds: list[str] | None) -> dict[str, Any]:
     """All figures of one bundle."""
-    detector = open_detector(folder)
+    detector = Recorder(open_detector(folder))
     images = load_images(manifest.test, detector.size)
     report = robustness_report(detector, images, kinds)
     clean = report.clean
+    rounds = ["clean", *(row.name for row in report.degraded)]
+    decisions = np.array(detector.decisions).reshape(len(rounds), len(images))
     return {
         "architecture": detector.config.architecture,
         "hash": detector.hash,
@@ -103,7 +108,11 @@ def measure(folder: Path, manifest: Manifest, kinds: list[str] | None) -> dict[s
             }
             for s in clean.generators
         },
-        "pooled": {"auc": clean.pooled.auc.model_dump(), "ece": clean.pooled.ece.model_dump()},
+        "pooled": {
+            "auc": clean.pooled.auc.model_dump(),
+            "ece": clean.pooled.ece.value,
+            "ece_expected": clean.pooled.ece_expected,
+        },
         "false_alarms": false_alarms(clean),
         "degraded": {
             row.name: {
@@ -114,7 +123,36 @@ def measure(folder: Path, manifest: Manifest, kinds: list[str] | None) -> dict[s
             for row in report.degraded
         },
         "worst": report.worst,
-        "odd_pictures_not_told": odd_shares(detector),
+        "decisions": {name: shares(row, images.manifest) for name, row in zip(rounds, decisions, strict=True)},
+        "odd_pictures_not_told": odd_shares(detector.detector),
+    }
+
+
+class Recorder:
+    """A detector that remembers what `scan` would have said of every picture that it judged."""
+
+    def __init__(self, detector: AnyDetector) -> None:
+        self.detector, self.config, self.hash, self.size = detector, detector.config, detector.hash, detector.size
+        self.scores = detector.scores
+        self.decisions: list[str] = []
+
+    def judge(self, pixels: NDArray[np.uint8]) -> Judged:
+        """As the detector does."""
+        found = self.detector.judge(pixels)
+        scores = self.scores(found.logits).tolist()
+        for picture, score, distance in zip(pixels, scores, found.distance.tolist(), strict=True):
+            label, uncertain = self.config.decide(score)
+            sure = self.config.typical(distance) and self.config.sharp(measure_detail(picture))
+            self.decisions.append("cannot tell" if not sure else "uncertain" if uncertain else label)
+        return found
+
+
+def shares(decisions: NDArray[np.str_], manifest: Manifest) -> dict[str, dict[str, float]]:
+    """Share of each decision among each generator's fakes and each source's reals."""
+    names = np.array([row.generator or row.source for row in manifest.rows])
+    return {
+        name: {what: float(np.mean(decisions[names == name] == what)) for what in DECISIONS}
+        for name in [*manifest.generators, *manifest.sources]
     }
 
 
@@ -164,7 +202,7 @@ def table(models: dict[str, Any]) -> str:
     for source in next(iter(models.values()))["false_alarms"]:
         add(f"false alarms on {source}", lambda m, s=source: interval(m["false_alarms"][s]))
     add("threshold", lambda m: f"{m['threshold']:.3f}")
-    add("ECE", lambda m: interval(m["pooled"]["ece"]))
+    add("ECE", lambda m: f"{m['pooled']['ece']:.3f}")
     for change in ASKED:
         add(f"AUC change, {change}", lambda m, c=change: interval(m["degraded"].get(c, {}).get("auc_change")))
     add("worst degradation", lambda m: m["worst"] or "n/a")

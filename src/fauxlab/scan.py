@@ -19,6 +19,7 @@ from fauxlab.data.files import SEPARATOR, FileReader, show, walk_images, zip_ima
 from fauxlab.data.images import ImageError, decode, to_square
 from fauxlab.errors import LabError
 from fauxlab.evaluation.detection import check_pipeline
+from fauxlab.evaluation.typicality import measure_detail
 from fauxlab.models import DEFAULT_MODEL, open_detector
 from fauxlab.records import Box, Verdict
 from fauxlab.report.explain import Exhibit
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     Pixels = NDArray[np.uint8]
 
+BLURRED = "too blurred, or too small, to be judged"
 BATCH = 32  # pictures in memory at once, twice; large ones are decoded one a worker
 Crop = Literal["face", "none"]
 
@@ -135,12 +137,14 @@ class Scanner:
                     yield {"message": "the model gives no finite score for it"}, square, None
                     continue
                 label, uncertain = config.decide(score)
+                sharp = config.sharp(measure_detail(square))
                 yield (
                     {
                         "status": "ok",
                         "label": label,
                         "uncertain": uncertain,
-                        "atypical": not config.typical(float(distance)),
+                        "atypical": not (sharp and config.typical(float(distance))),
+                        "message": None if sharp else BLURRED,
                         "score": score,
                         "calibrated": config.calibration is not None,
                         "threshold": config.threshold,

@@ -106,7 +106,8 @@ def test_what_is_written(trace: tuple[Path, Path]) -> None:
     assert {prop.key: prop.value for prop in graph.metadata_props} == {
         "architecture": "trace", "size": "32", "crop": "centre-square", "resize": "bicubic-antialiased",
         "input_range": "-1 1", "pipeline_version": str(PIPELINE_VERSION), "labels": "real fake", "threshold": "0.4",
-        "temperature": "1.5", "bias": "0.25", "most_distance": "inf", "precision": "float32", "source": source.hash,
+        "temperature": "1.5", "bias": "0.25", "most_distance": "inf", "least_detail": "0.0",
+            "precision": "float32", "source": source.hash,
     }  # fmt: skip
     assert "BatchNormalization" not in {node.op_type for node in graph.graph.node}
     config = OnnxDetector.from_pretrained(folder).config

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 ECE_BINS = 15
 BATCH = 128
+SHARES = {"accuracy", "share"}
 MIN_GROUPS = 10  # below this a bootstrap interval says nothing
 MAX_CELLS = 20_000_000  # weights held at once: 160 MB
 
@@ -94,13 +95,29 @@ def tpr_at_fpr(counts: Counts, most: float) -> Floats:
 
 
 def expected_calibration_error(labels: NDArray[np.int64], scores: Floats, weights: Floats) -> Floats:
-    """Mean gap between score and share of fakes over equal-width bins [R], weighted by bin (Guo et al., 2017)."""
+    """Mean gap between score and share of fakes over equal-width bins [R], weighted by bin (Guo et al., 2017).
+
+    Never 0 of so many pictures: see `expected_ece`. Of a score that means P(fake) where both classes are as frequent,
+    it is right only under weights that make them so.
+    """
     bins = np.minimum((scores * ECE_BINS).astype(int), ECE_BINS - 1)
     gaps = np.zeros(len(weights))
     for b in np.unique(bins):
         inside = bins == b
         gaps += np.abs(weights[:, inside] @ (labels[inside] - scores[inside]))
     return gaps / weights.sum(axis=1)
+
+
+def expected_ece(scores: Floats, seed: int = 0, draws: int = 200) -> float | None:
+    """What the error of these scores [N] would be if they were right: its mean over labels drawn by them."""
+    if not len(scores):
+        return None
+    drawn = np.random.default_rng(seed).random((draws, len(scores))) < scores
+    bins = np.minimum((scores * ECE_BINS).astype(int), ECE_BINS - 1)
+    gaps = sum(
+        np.abs((drawn[:, inside] - scores[inside]).sum(1)) for b in np.unique(bins) if (inside := bins == b).any()
+    )
+    return float(np.mean(gaps) / len(scores))
 
 
 def confusion_counts(labels: NDArray[np.int64], called_fake: NDArray[np.bool_], weights: Floats) -> Floats:
@@ -146,9 +163,9 @@ def score_set(
             "eer": eer(counts),
             "tpr_at_1_fpr": tpr_at_fpr(counts, 0.01),
             "tpr_at_5_fpr": tpr_at_fpr(counts, 0.05),
-            "ece": expected_calibration_error(labels, scores, weights),
         }
 
+    ece = float(expected_calibration_error(labels, scores, np.ones((1, len(labels))))[0])
     figures = with_intervals(measure, groups, bootstrap, seed)
     tn, fp, fn, tp = confusion_counts(labels, called, np.ones((1, len(labels))))[0].astype(int).tolist()
     return DetectionScores(
@@ -157,6 +174,9 @@ def score_set(
         n_real=tn + fp,
         n_fake=fn + tp,
         n_groups=len(set(groups)),
+        # Without an interval: it is biased upwards by chance, and drawn sets are more so.
+        ece=Interval(value=ece if np.isfinite(ece) else None),
+        ece_expected=expected_ece(scores, seed),
         confusion=Confusion(real_as_real=tn, real_as_fake=fp, fake_as_real=fn, fake_as_fake=tp),
         **figures,
     )
@@ -300,14 +320,22 @@ def with_intervals(
             with np.errstate(invalid="ignore", divide="ignore"):
                 for name, value in measure(drawn[:, codes].astype(np.float64)).items():
                     samples[name].append(value)
-    return {name: _interval(value, np.concatenate([np.zeros(0), *samples[name]])) for name, value in point.items()}
+    return {
+        name: _interval(value, np.concatenate([np.zeros(0), *samples[name]]), n_groups if name in SHARES else 0)
+        for name, value in point.items()
+    }
 
 
-def _interval(value: float, drawn: Floats) -> Interval:
+def _interval(value: float, drawn: Floats, n: int) -> Interval:
+    """`n` is the number of groups where the figure is a share of right calls, else 0."""
     if not np.isfinite(value):
         return Interval(value=None)
     drawn = drawn[np.isfinite(drawn)]  # a draw without one of the classes has no ranking
     if not len(drawn):
         return Interval(value=value)
     low, high = np.percentile(drawn, [2.5, 97.5]).tolist()
+    if n and low == high and value in (0.0, 1.0):
+        # Drawing again cannot show what was never seen: the exact bound instead (Clopper and Pearson, 1934).
+        least = 0.025 ** (1 / n)
+        low, high = (0.0, 1 - least) if value == 0 else (least, 1.0)
     return Interval(value=value, low=low, high=high)

@@ -106,15 +106,18 @@ class Calibration(BaseModel):
 
 
 class Typicality(BaseModel):
-    """The distance up to which a picture is like those that the detector was made for; beyond, it cannot tell.
+    """What a picture must be like for the detector to judge it: near what it was made for, and not too blurred.
 
-    At most `rate` of new pictures like the `n` that it was fitted on, as they are or degraded, lie beyond.
+    At most `rate` of new pictures like the `n` that it was fitted on, as they are or degraded, lie beyond the `limit`
+    of the distance. Below the least `detail` (`fauxlab.evaluation.typicality.measure_detail`) a face has lost what it
+    is judged by; None: blur is no reason.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     limit: float = Field(ge=0, allow_inf_nan=False)
     rate: Rate
     n: PositiveInt
+    detail: Share | None = None
 
 
 class Preprocessing(BaseModel):
@@ -168,6 +171,10 @@ class DetectorConfig(BaseModel):
     def typical(self, distance: float) -> bool:
         """Whether a picture at this distance is one that the detector can judge; True where no limit is known."""
         return self.typicality is None or distance <= self.typicality.limit
+
+    def sharp(self, detail: float) -> bool:
+        """Whether a picture of this detail is one that the detector can judge; True where no least is known."""
+        return self.typicality is None or self.typicality.detail is None or detail >= self.typicality.detail
 
 
 class GeneratorConfig(BaseModel):
@@ -311,10 +318,13 @@ def _describe_calibration(fit: Calibration, threshold: float) -> str:
 
 
 def _describe_typicality(fit: Typicality) -> str:
-    return (
+    words = (
         f"Of a picture whose distance is above {fit.limit:.4g} the model cannot tell: it is unlike those that it was\n"
-        f"made for. Of faces like the {fit.n} that this was fitted on, at most {fit.rate:.3g} lie beyond.\n\n"
+        f"made for. Of faces like the {fit.n} that this was fitted on, at most {fit.rate:.3g} lie beyond.\n"
     )
+    if fit.detail is not None:
+        words += f"Nor can it of a picture whose detail is below {fit.detail:.3g}: too blurred, or too small.\n"
+    return words + "\n"
 
 
 def _generator_card(config: GeneratorConfig, found: str) -> str:

@@ -163,5 +163,6 @@ def constants(config: DetectorConfig) -> dict[str, str]:
         "temperature": repr(1.0 if fit is None else fit.temperature),
         "bias": repr(0.0 if fit is None else fit.bias),
         "most_distance": repr(math.inf if config.typicality is None else config.typicality.limit),
+        "least_detail": repr((config.typicality and config.typicality.detail) or 0.0),
         "precision": config.precision,
     }

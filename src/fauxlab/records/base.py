@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
-SCHEMA_VERSION = 3  # 2: verdicts can be uncertain; 3: they are on faces, and can be "cannot tell"
+# 2: verdicts can be uncertain; 3: they are on faces, and can be "cannot tell"; 4: for blur, too, as `message` says
+SCHEMA_VERSION = 4
 Box = tuple[int, int, int, int]  # left, top, right, bottom, in pixels
 
 

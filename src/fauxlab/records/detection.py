@@ -31,8 +31,14 @@ class DetectionScores(Record):
     eer: Interval
     tpr_at_1_fpr: Interval
     tpr_at_5_fpr: Interval
-    ece: Interval
+    ece: Interval = Field(description="expected calibration error of the pictures as they come, not evenly weighted")
+    ece_expected: float | None = Field(None, description="what it would be of so many pictures were the scores right")
     confusion: Confusion
+
+    @property
+    def ece_words(self) -> str:
+        """The calibration error beside what chance alone would make of it."""
+        return str(self.ece) if self.ece_expected is None else f"{self.ece} ({self.ece_expected:.3f} if right)"
 
 
 class DetectionReport(Record):
@@ -60,7 +66,9 @@ class DetectionReport(Record):
         head = f"{'':<20}{'N':>7} {'accuracy':<23}{'macro F1':<23}{'AUC':<23}{'TPR@1%FPR':<23}{'ECE':<23}"
         lines = [f"{head} AUC of file traits alone" if self.file_auc else head.rstrip()]
         for s in [*self.generators, self.pooled]:
-            cells = (s.accuracy, s.macro_f1, s.auc, s.tpr_at_1_fpr, s.ece)
+            # Of one generator alone it would mostly tell how many more reals there are than fakes.
+            ece = s.ece_words if s is self.pooled else ""
+            cells = (s.accuracy, s.macro_f1, s.auc, s.tpr_at_1_fpr, ece)
             line = f"{s.name:<20}{s.n_real + s.n_fake:>7} " + "".join(f"{cell!s:<23}" for cell in cells)
             lines.append(f"{line} {self.file_auc.get(s.name, '')}".rstrip())
         for source, share in self.real_accuracy.items():

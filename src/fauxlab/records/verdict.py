@@ -17,9 +17,10 @@ class Verdict(Record):
     `score` is P(fake) after calibration, or the raw sigmoid where the model carries no calibration
     (`calibrated` tells which). `label` compares the score with the model's threshold; it is `uncertain` where the
     score lies in the calibration's band, in which the stated error allows neither answer, and `atypical` where the
-    picture is unlike all that the model was made for, so that its score means nothing. `face` is the square in which a
-    face was found, in pixels of the upright picture. A picture without a face has status "no face", one that could not
-    be judged "error" and the reason in `message`; neither has a label or a score.
+    picture is unlike all that the model was made for, or too blurred, so that its score means nothing: then `message`
+    says why, where that is known. `face` is the square in which a face was found, in pixels of the upright picture. A
+    picture without a face has status "no face", one that could not be judged "error" and the reason in `message`;
+    neither has a label or a score.
     """
 
     schema_version: int = SCHEMA_VERSION

@@ -57,6 +57,8 @@ class Exhibit:
 def describe(verdict: Verdict) -> str:
     """The verdict in words, as "uncertain, leans to generated"."""
     words = WORDS.get(verdict.decision, verdict.decision)
+    if verdict.decision == "cannot tell" and verdict.message:
+        return f"cannot tell: {verdict.message}"
     if verdict.decision == "uncertain":
         words += ", leans to " + ("generated" if verdict.label == "fake" else "real")
     return words

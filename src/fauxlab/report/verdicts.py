@@ -47,4 +47,5 @@ def _line(verdict: Verdict) -> str:
         reason = f": {verdict.message}" if verdict.message else ""
         return f"{verdict.decision:<12}{'':>7}  {verdict.path}{reason}\n"
     place = "" if verdict.face is None else " (face at {}, {} to {}, {})".format(*verdict.face)
-    return f"{verdict.decision:<12}{verdict.score:>7.3f}  {verdict.path}{place}\n"
+    reason = f": {verdict.message}" if verdict.message else ""
+    return f"{verdict.decision:<12}{verdict.score:>7.3f}  {verdict.path}{place}{reason}\n"
