@@ -261,6 +261,14 @@ def test_alarm_is_judged_by_when_the_distance_was_lost(checks: list[dict[str, An
     assert words in watch(GanRun.read({**turned(), "guard": checks}))
 
 
+def test_broken_losses_are_told_and_counted() -> None:
+    lines = [{"images": 3000, "losses": ["generator_loss"], "action": "rollback"} for _ in range(2)]
+    run = GanRun.read({**turned(), "broken": lines})
+    assert run.rollbacks == 2 + GanRun.read(turned()).rollbacks
+    assert watch(run).startswith("Losses were no longer finite twice, last at 3,000 images")
+    assert "and training went back to the best state." in watch(run)
+
+
 def test_distance_is_lost_a_quarter_over_the_best_after_it() -> None:
     lines = [{"images": n, "distance": d} for n, d in ((1, 9.0), (2, 4.0), (3, 4.9), (4, math.nan), (5, 5.0), (6, 8.0))]
     assert risen(lines) == 5

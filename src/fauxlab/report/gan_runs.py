@@ -14,7 +14,14 @@ from typing import Any
 from fauxlab.report.figures import Line
 
 RISEN = 1.25  # of the distance over its best: lost, whatever the guard says
-EVENTS = {"step": "steps", "eval": "evals", "guard": "guard", "controller": "controller", "end": "end"}
+EVENTS = {
+    "step": "steps",
+    "eval": "evals",
+    "guard": "guard",
+    "controller": "controller",
+    "not_finite": "broken",
+    "end": "end",
+}
 PARTS = {
     "v1": "Iteration 1: initial GAN training",
     "v2": "Iteration 2: enhanced GAN training",
@@ -36,6 +43,7 @@ class GanRun:
     guard: list[Line]
     controller: list[Line]
     samples: list[Line]
+    broken: list[Line]  # where losses were no longer finite
     end: Line | None
 
     @classmethod
@@ -52,14 +60,14 @@ class GanRun:
             recipe=run.get("recipe") or {},
             epoch=run.get("images_an_epoch") or None,
             budget=run.get("budget") or None,
-            **{key: lines(key) for key in ("steps", "evals", "guard", "controller", "samples")},
+            **{key: lines(key) for key in ("steps", "evals", "guard", "controller", "samples", "broken")},
             end=end if end and number(end, "images") is not None else None,
         )
 
     @classmethod
     def from_log(cls, log: Iterable[Line]) -> GanRun:
         """From the lines of log.jsonl alone, without recipe and epochs."""
-        found: dict[str, Any] = {"steps": [], "evals": [], "guard": [], "controller": [], "end": None}
+        found: dict[str, Any] = {"steps": [], "evals": [], "guard": [], "controller": [], "broken": [], "end": None}
         for line in log:
             key = EVENTS.get(line["event"])
             if key == "end":
@@ -106,8 +114,8 @@ class GanRun:
 
     @property
     def rollbacks(self) -> int:
-        """How often the guard went back to the best state."""
-        return sum(line.get("action") == "rollback" for line in self.guard)
+        """How often training went back to the best state: by the guard, or as losses were no longer finite."""
+        return sum(line.get("action") == "rollback" for line in (*self.guard, *self.broken))
 
     @property
     def lost(self) -> int | None:

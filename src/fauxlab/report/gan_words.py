@@ -44,7 +44,17 @@ def finding(run: GanRun) -> str:
 
 
 def watch(run: GanRun) -> str:
-    """Whether the guard alarmed, when, and whether that was before the distance was lost."""
+    """Whether the guard alarmed, when, and whether that was before the distance was lost; broken losses come first."""
+    broken = ""
+    if run.broken:
+        done = "went back to the best state" if run.broken[-1].get("action") == "rollback" else "ended"
+        broken = f"Losses were no longer finite {_times(len(run.broken))}, last at " + (
+            f"{run.when(run.broken[-1]['images'])}, and training {done}. "
+        )
+    return broken + _watch(run)
+
+
+def _watch(run: GanRun) -> str:
     if not run.guard:
         return "The guard made no check."
     checks = f"in {len(run.guard)} check{'s' * (len(run.guard) > 1)}"

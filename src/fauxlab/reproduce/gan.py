@@ -142,7 +142,9 @@ def reproduce_gan(
 def _describe(experiment: GanExperiment, run: Run, manifest: Manifest) -> dict[str, Any]:
     """A run's recipe and log, sorted by event; paths of sample grids are relative to the run's folder."""
     log = list(run.read_log())
-    events: dict[str, list[dict[str, Any]]] = {name: [] for name in ("step", "eval", "guard", "controller", "end")}
+    events: dict[str, list[dict[str, Any]]] = {
+        name: [] for name in ("step", "eval", "guard", "controller", "not_finite", "end")
+    }
     for line in log:
         if line["event"] in events:
             events[line["event"]].append({k: v for k, v in line.items() if k != "event"})
@@ -157,6 +159,7 @@ def _describe(experiment: GanExperiment, run: Run, manifest: Manifest) -> dict[s
         "evals": events["eval"],
         "guard": events["guard"],
         "controller": events["controller"],
+        "broken": events["not_finite"],
         "end": events["end"][-1] if events["end"] else None,
         "samples": [
             {"images": line["images"], "path": f"samples/fakes{line['images']:09}.png"} for line in events["eval"]
