@@ -30,7 +30,7 @@ RESULTS = Path(__file__).parent / "results" / "detector_parts.json"
 PARTS: dict[str, list[str]] = {
     "all": [],
     "no-pretrained": ["model.pretrained="],
-    "no-degradations": ["train.augment=flip"],
+    "no-degradations": ["train.augment=flip,tone"],
     "no-blend": ["train.blend=0"],
     "whole-pictures": ["train.crop=0"],
     "no-groups": ["train.balance=generator"],

@@ -34,6 +34,18 @@ PLAIN_SCRIPT = {
 PLAIN_REALS = {"ffhq": 0.51, "dfdc-real": 0.25}
 
 
+def forgetting(runs: list[dict[str, Any]], figure: str) -> dict[str, Any]:
+    """Run → stage → generator: a figure on the test images after each stage."""
+    return {
+        run["name"]: {
+            stage["name"]: {s["name"]: s[figure]["value"] for s in stage["test"]["generators"]}
+            for stage in run["stages"]
+        }
+        for run in runs
+        if run["stages"]
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("manifest", type=Path)
@@ -55,14 +67,7 @@ def main() -> None:
         "cross_matrix_auc": {
             run["name"]: {s["name"]: s["auc"]["value"] for s in run["test"]["generators"]} for run in runs
         },
-        "forgetting_accuracy": {
-            run["name"]: {
-                stage["name"]: {s["name"]: s["accuracy"]["value"] for s in stage["test"]["generators"]}
-                for stage in run["stages"]
-            }
-            for run in runs
-            if run["stages"]
-        },
+        **{f"forgetting_{figure}": forgetting(runs, figure) for figure in ("accuracy", "auc")},
         "report_table": results["report_table"],
         "joint_against_plain_script": compare(options.runs / "unified-joint" / "test" / "scores.csv", runs[-1]),
     }

@@ -5,7 +5,7 @@
 Side by side in one run, rounds alternating, all on recipe r3-32's networks and batch:
 
 - full, lazy: rounds of our game with the penalty on every update, and on every fourth
-- ours: `train_gan` with the lazy penalty, log, checkpoint, evaluation apart
+- ours: `train_gan` with the lazy penalty, its log included; evaluation, guard and checkpoints are not
 - bare: a plain loop with the same losses over an array in memory
 
 Writes benchmarks/results/gan_speed.json. Ratios above 1 mean that the first named is faster.

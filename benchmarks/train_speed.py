@@ -4,7 +4,8 @@
 
 Side by side in one run, rounds alternating, on the same images and batch:
 
-- ours: `train_detector` with recipe report-unified's network, log, checkpoints and all
+- ours: `train_detector` with recipe report-unified's network, its log included; validation and checkpoints, which come
+  once an epoch or a minute, are not
 - bare: a plain loop over an array in memory, the same network class
 - bare, stock layers: the same loop over the network with torch.nn.Dropout and default memory layout and optimiser
 
@@ -95,7 +96,7 @@ def some_of_both(data: Manifest, count: int) -> Manifest:
 
 
 def time_ours(subset: Manifest, size: int, folder: Path) -> float:
-    """Images/s of an epoch of `train_detector`, from its first log line to its last, checkpoint included."""
+    """Images/s of an epoch of `train_detector`, from its first log line to its last."""
     times: list[tuple[float, int]] = []
     recipe = load_recipe(
         "unified-joint", ["train.epochs=1", f"data.size={size}", f"train.batch={BATCH}", "train.augment=[]"]

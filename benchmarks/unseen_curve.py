@@ -1,14 +1,16 @@
 """Why a generator that was never seen is hard: what frozen features know of it, and what examples would change.
 
     FAUXLAB_INCEPTION=WEIGHTS .venv/bin/python benchmarks/unseen_curve.py faces/manifest.csv
-    FAUXLAB_INCEPTION=WEIGHTS .venv/bin/python benchmarks/unseen_curve.py faces/manifest.csv --runs runs
+    FAUXLAB_INCEPTION=WEIGHTS .venv/bin/python benchmarks/unseen_curve.py faces/manifest.csv --runs runs \
+        --recipe detector
 
 A logistic model on the means and deviations of the maps at every depth of an Inception that was trained on photographs,
 fitted on the training split to all generators but one, and judged on the test split with that one against its matched
-reals. Then, at the depth that does best on the validation split, with 10, 30, 100, 300 and all of its training images
-added, which together weigh as much as any other generator. With `--runs`, where `detector train --leave-one-out` left
-its detectors, instead the curve on what each of them sees of the generator that it was trained without. Writes
-unseen_curve.json and unseen-curve.png into benchmarks/results/, the second command into what the first has written.
+reals. Then, at the depth that does best on the validation split, with 10, 30, 100, 300 and 700 of its training images
+(all, where there are fewer) added, which together weigh as much as any other generator. With `--runs`, where `detector
+train --leave-one-out` left its detectors, instead the curve on what each of them sees of the generator that it was
+trained without. Writes unseen_curve.json and unseen-curve.png into benchmarks/results/, the second command into what
+the first has written.
 """
 
 from __future__ import annotations
@@ -56,12 +58,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("manifest", type=Path)
     parser.add_argument("--runs", type=Path, help="where the detectors trained without each generator are")
+    parser.add_argument("--recipe", default="detector", help="by which they were trained")
     options = parser.parse_args()
     manifest = Manifest.load(options.manifest)
     images = load_images(thin(manifest), SIZE)
     found = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"by_known_examples": {}, "commands": []}
     if options.runs:
-        found["by_known_examples"][TUNED] = curves(images, lambda name: tuned(options.runs, images, name))
+        found["by_known_examples"][TUNED] = curves(
+            images, lambda name: tuned(options.runs, options.recipe, images, name)
+        )
     else:
         found |= never_seen(images, frozen(images))
     found["n"] = len(images)
@@ -111,10 +116,9 @@ def frozen(images: ImageArray) -> dict[str, Features]:
     return {depth: torch.cat(parts).double().numpy() for depth, parts in found.items()}
 
 
-def tuned(runs: Path, images: ImageArray, name: str) -> Features:
+def tuned(runs: Path, recipe: str, images: ImageArray, name: str) -> Features:
     """What the detector that was trained without a generator averages before its last layer, [N, channels]."""
-    (folder,) = runs.glob(f"*-without-{name}")
-    trunk = Detector.from_pretrained(folder / "best").model.trunk.eval()
+    trunk = Detector.from_pretrained(runs / f"{recipe}-without-{name}" / "best").model.trunk.eval()
     return torch.cat([trunk(x)[-1].mean((2, 3)) for x in batches(images)]).double().numpy()
 
 
