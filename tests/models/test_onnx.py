@@ -258,6 +258,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "other size": (of_one_node("Identity", ALL, side=64), "its inputs are"),
     "other outputs": (of_one_node("Identity"), "cannot be used"),
     "other shapes": (of_one_node("Identity", ALL), r"outputs have \[4, 4, 4\] dimensions"),
+    "a loop": (of_one_node("Loop", ALL), "holds loops"),
     "unknown operation": (of_one_node("Summon\x1b[2J", ALL), r"cannot be used .*Summon\?\[2J"),
     "size in the config": (edit_config(preprocessing={"size": 64, "pipeline_version": PIPELINE_VERSION}), "size '32'"),
     "threshold in the config": (edit_config(threshold=0.5), "made for threshold '0.4', its config says '0.5'"),

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from fauxlab.models.card import AnyDetector
 
+MOST = 4096  # of any number in a network's options: what is above would take the memory before it could be refused
 DEFAULT_MODEL = "fauxlab"  # stands for the detector inside the package
 PACKAGED = Path(__file__).parents[1] / "weights" / "detector"
 
@@ -99,8 +100,19 @@ def _create(maker: str, name: str, fixed: dict[str, Any], options: dict[str, Any
     widths = options.get("widths")
     if widths is not None and not (isinstance(widths, list | tuple) and all(type(w) is int and w > 0 for w in widths)):
         raise LabError(f"model {name}: widths {widths!r}, expected a list of whole numbers above 0")
+    if _largest(options) > MOST:
+        raise LabError(f"model {name}: options up to {_largest(options):,}; none may be above {MOST:,}")
     try:
         return build(**fixed, **options)
     except (TypeError, ValueError, RuntimeError, ZeroDivisionError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise LabError(f"model {name}: {reason}") from None
+
+
+def _largest(option: Any) -> float:
+    """The largest number in an option, and the length of a list, however deep."""
+    if isinstance(option, dict):
+        return max(map(_largest, option.values()), default=0)
+    if isinstance(option, list | tuple):
+        return max(len(option), *map(_largest, option), 0)
+    return option if isinstance(option, int | float) else 0

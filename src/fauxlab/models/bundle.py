@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,8 +72,7 @@ class Detector:
         config = read_config(folder, DetectorConfig, "detector")
         size = config.preprocessing.size
         with _usable(folder):
-            model = create_detector(config.architecture, size, **config.options)
-            model = _load(model, folder, device)
+            model = _load(lambda: create_detector(config.architecture, size, **config.options), folder, device)
             with torch.inference_mode():
                 logit = model(torch.zeros(1, 3, size, size, device=next(model.parameters()).device))
             if logit.shape != (1,) or not bool(torch.isfinite(logit).all()):
@@ -109,8 +108,11 @@ class Generator:
         folder = Path(folder)
         config = read_config(folder, GeneratorConfig, "generator")
         with _usable(folder):
-            model = create_generator(config.architecture, config.size, config.latent, **config.options)
-            model = _load(model, folder, device)
+            model = _load(
+                lambda: create_generator(config.architecture, config.size, config.latent, **config.options),
+                folder,
+                device,
+            )
         return cls(model, config, hash_bundle(folder))
 
 
@@ -130,16 +132,19 @@ def _usable(folder: Path) -> Iterator[None]:
         raise LabError(f"the model in {folder} cannot be used ({first_line(error)}); fetch or train it again") from None
 
 
-def _load(model: nn.Module, folder: Path, device: str | None) -> nn.Module:
+def _load(make: Callable[[], nn.Module], folder: Path, device: str | None) -> nn.Module:
     try:
         state = load_file(folder / WEIGHTS)
     except (SafetensorError, OSError, ValueError) as error:
         raise LabError(f"{folder / WEIGHTS} is damaged or no safetensors file: {first_line(error)}") from None
-    _fit(model, state, folder)
+    with torch.device("meta"):  # no memory for a network that the file's weights do not fit
+        _compare(make(), state, folder)
+    model = make()
+    model.load_state_dict(state)
     return model.eval().to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
 
-def _fit(model: nn.Module, state: dict[str, torch.Tensor], folder: Path) -> None:
+def _compare(model: nn.Module, state: dict[str, torch.Tensor], folder: Path) -> None:
     expected = {name: _form(tensor) for name, tensor in model.state_dict().items()}
     found = {name: _form(tensor) for name, tensor in state.items()}
     wrong = [
@@ -152,7 +157,6 @@ def _fit(model: nn.Module, state: dict[str, torch.Tensor], folder: Path) -> None
         raise LabError(f"the weights in {folder} do not fit its {CONFIG}: {wrong[0]}{more}; fetch or train it again")
     if not all(bool(torch.isfinite(tensor).all()) for tensor in state.values() if tensor.is_floating_point()):
         raise LabError(f"the weights in {folder} hold NaN or infinity; fetch or train it again")
-    model.load_state_dict(state)
 
 
 def _form(tensor: torch.Tensor) -> str:

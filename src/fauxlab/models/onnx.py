@@ -35,6 +35,8 @@ MAX_BYTES = 2**30
 TOLERANCE = 1e-4  # between torch and onnxruntime, of the largest number or of 1
 # The key that every reference to a file beside the graph has; before it stands its length, 8, in one or more bytes.
 _OUTSIDE = re.compile(rb"[\x00\x08]location")
+# A node's operation, as the format writes it down. No detector has one of these, and they may turn for ever.
+_LOOPS = re.compile(rb"\x22\x04(Loop|Scan)")
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,8 @@ def _start(content: bytes, config: DetectorConfig) -> OnnxDetector:
 
     if _OUTSIDE.search(content):
         raise ValueError("it refers to other files")
+    if _LOOPS.search(content):
+        raise ValueError("it holds loops")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # what is wrong is raised; lines of the library's own would stand between ours
     # Threads that wait busily would take the cores from those that decode the next pictures.
