@@ -20,13 +20,14 @@ from PIL import Image
 
 from fauxlab.data.faces import Face, crop_face
 from fauxlab.data.images import PIPELINE_VERSION, decode, to_square
+from fauxlab.data.toyfaces import draw, plan
 from fauxlab.errors import LabError
 from fauxlab.models import create_detector
 from fauxlab.models.bundle import Detector
 from fauxlab.models.card import Calibration, DetectorConfig, Preprocessing, Typicality
 from fauxlab.records import Verdict
 from fauxlab.report.verdicts import write_verdicts
-from fauxlab.scan import Scanner, expand_paths
+from fauxlab.scan import BATCH, Scanner, expand_paths
 
 Jpeg = Callable[..., bytes]
 
@@ -132,6 +133,44 @@ def test_paths_are_expanded(tmp_path: Path, jpeg: Jpeg) -> None:
     (tmp_path / "d/e/phone.HEIC").write_bytes(b"")
     inside = ["d/c.jpg", "d/no.zip!/", "d/e/f.webp", "d/e/phone.HEIC", "d/e/z.zip!/in/side.jpg"]
     assert sorted(names(f"{root}/d")) == sorted(inside), "zips in folders, and pictures that need a decoder"
+
+
+def test_a_pattern_names_each_picture_once(tmp_path: Path, jpeg: Jpeg) -> None:
+    os.makedirs(tmp_path / "d/e")
+    for name in ("a.jpg", "d/c.jpg", "d/e/f.jpg", "d-1.jpg"):
+        (tmp_path / name).write_bytes(jpeg(0))
+    root = str(tmp_path)
+    found = [path.removeprefix(root + "/") for path in expand_paths([f"{root}/**"])]
+    assert sorted(found) == ["a.jpg", "d-1.jpg", "d/c.jpg", "d/e/f.jpg"]
+    found = [path.removeprefix(root + "/") for path in expand_paths([f"{root}/d*"])]
+    assert sorted(found) == ["d-1.jpg", "d/c.jpg", "d/e/f.jpg"]
+
+
+def test_leaving_a_scan_drops_what_was_to_come(scanner: Scanner, tmp_path: Path, jpeg: Jpeg) -> None:
+    (tmp_path / "a.jpg").write_bytes(jpeg(0))
+    asked: list[str] = []
+
+    def paths() -> Iterator[str]:
+        while True:
+            asked.append("a.jpg")
+            yield str(tmp_path / "a.jpg")
+
+    verdicts = scanner.scan(paths())
+    next(verdicts)
+    verdicts.close()  # type: ignore[attr-defined]
+    assert len(asked) <= 2 * BATCH
+
+
+def test_a_blurred_face_is_answered_with_cannot_tell_and_why(tmp_path: Path) -> None:
+    face = Image.fromarray(draw("wiki", plan(1), 0, 256))
+    face.save(tmp_path / "sharp.png")
+    face.resize((24, 24)).resize((256, 256)).save(tmp_path / "blurred.png")
+    packaged = Scanner.from_pretrained(crop="none")
+    assert "blurred" not in (packaged(tmp_path / "sharp.png").message or "")
+    verdict = packaged(tmp_path / "blurred.png")
+    assert (verdict.decision, verdict.atypical) == ("cannot tell", True)
+    assert verdict.message == "too blurred, or too small, to be judged"
+    assert verdict.score is not None
 
 
 def test_what_cannot_be_opened_is_reported_in_its_place(scanner: Scanner, tmp_path: Path, jpeg: Jpeg) -> None:

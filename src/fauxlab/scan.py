@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -83,7 +84,7 @@ class Scanner:
     def examine(self, paths: Iterable[str]) -> Iterator[Exhibit]:
         """As `scan`, each verdict with the square that was judged, and the evidence for it."""
         stream = iter(paths)
-        with FileReader() as reader, ThreadPoolExecutor(os.cpu_count()) as pool:
+        with FileReader() as reader, _workers() as pool:
 
             def load(path: str) -> _Loaded | ImageError:
                 try:
@@ -154,6 +155,16 @@ class Scanner:
                 )
 
 
+@contextmanager
+def _workers() -> Iterator[ThreadPoolExecutor]:
+    """A thread a core; whoever leaves early waits for what is being read, and not for what was to come."""
+    pool = ThreadPoolExecutor(os.cpu_count())
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
 def expand_paths(arguments: Iterable[str]) -> Iterator[str]:
     """The pictures that the arguments name: files, `archive.zip!/member`, folders, zips in them too, glob patterns.
 
@@ -172,9 +183,18 @@ def expand_paths(arguments: Iterable[str]) -> Iterator[str]:
             and not os.path.lexists(argument)
             and (matches := sorted(glob.iglob(argument, recursive=True)))
         ):
-            yield from expand_paths(matches)
+            yield from expand_paths(_outermost(matches))
         else:
             yield argument
+
+
+def _outermost(matches: Iterable[str]) -> Iterator[str]:
+    """Without what lies in a matched folder, which is gone through as a whole; sorted, as `**` may match both."""
+    folder = None
+    for match in matches:
+        if folder is None or not match.startswith(folder):
+            folder = os.path.join(match, "") if os.path.isdir(match) else None
+            yield match
 
 
 def _is_zip(path: str) -> bool:

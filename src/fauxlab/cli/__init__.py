@@ -18,7 +18,10 @@ from fauxlab.cli import data, detector, experiments, export, gan, lists, scan
 from fauxlab.cli.common import INTERRUPTED, say
 from fauxlab.errors import LabError
 
-INTERRUPTED_LINE = "interrupted; the same command continues a fetch, --resume a training"
+# How what was interrupted goes on, by a word of the command; others start over.
+GOES_ON = {"train": "the same command with --resume goes on"} | dict.fromkeys(
+    ("fetch", "reproduce", "demo"), "the same command goes on"
+)
 
 app = typer.Typer(
     name="fauxlab",
@@ -63,7 +66,7 @@ def main() -> None:
         app(standalone_mode=True)
     except SystemExit as stop:
         if stop.code == INTERRUPTED:  # what typer makes of Ctrl-C
-            say(INTERRUPTED_LINE)
+            say(_interrupted())
         raise
     except BrokenPipeError:  # the reader of our output has left, as in `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -76,7 +79,7 @@ def main() -> None:
         sys.exit(1)
     except Exception as error:
         if interrupted.is_set():  # Ctrl-C while a package was importing comes out as whatever that package makes of it
-            say(INTERRUPTED_LINE)
+            say(_interrupted())
             sys.exit(INTERRUPTED)
         if isinstance(error, OSError):
             place = f"{error.filename}: " if error.filename else ""
@@ -88,6 +91,11 @@ def main() -> None:
         sys.exit(1)
     finally:
         _leave_processes()
+
+
+def _interrupted() -> str:
+    how = next((GOES_ON[word] for word in sys.argv[1:3] if word in GOES_ON), "")
+    return f"interrupted; {how}" if how else "interrupted"
 
 
 def _ready_streams() -> None:

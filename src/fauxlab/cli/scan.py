@@ -57,8 +57,10 @@ def scan(
         raise LabError("--json and --csv exclude each other")
     refuse_picture(html, "--html", "verdicts.html")
     scanner = Scanner.from_pretrained(model, crop.value)
+    last = None
     form = "json" if json_ else "csv" if csv_ else "table"
     counts: Counter[str] = Counter()
+    pictures: Counter[str] = Counter()
     with count_images("scanning") as advance:
         from fauxlab.report.verdicts import write_verdicts
 
@@ -74,17 +76,21 @@ def scan(
             exhibits = _explained(exhibits, explain)
         for verdict in write_verdicts((exhibit.verdict for exhibit in exhibits), form, sys.stdout):
             counts[verdict.decision] += 1
+            if verdict.path != last:  # its faces come one after the other
+                pictures[verdict.status] += 1
+                advance(1)
+            last = verdict.path
             if verdict.status == "error" and form != "table":
                 say(f"{verdict.path}: {verdict.message}")
-            advance(1)
-    total = sum(counts.values())
-    if counts["error"]:
-        say(f"{counts['error']} of {total} could not be judged")
-    if counts["no face"]:
-        say(f"no face found in {counts['no face']} of {total}; --crop none takes pictures as faces already cropped")
+    total = pictures.total()
+    if pictures["error"]:
+        say(f"{pictures['error']} of {total} pictures could not be judged")
+    if pictures["no face"]:
+        found = f"no face found in {pictures['no face']} of {total} pictures"
+        say(f"{found}; --crop none takes pictures as faces already cropped")
     if html:
         say(f"wrote {html}")
-    if not total or counts["error"] == total:
+    if not total or pictures["error"] == total:
         raise LabError("no picture could be judged" if total else f"no pictures found in {', '.join(paths)}")
     if fail_on is not None and counts[fail_on.value]:
         raise typer.Exit(FINDING)
