@@ -5,16 +5,18 @@ r"""The detector that comes with the package, exported from a calibrated bundle,
     FAUXLAB_INCEPTION=WEIGHTS fauxlab detector train faces/manifest.csv --recipe detector
     fauxlab detector calibrate runs/detector/best faces/manifest.csv --degraded
     .venv/bin/python benchmarks/detector_trust.py …       # as at its head, with detector=runs/detector/best-calibrated
-    .venv/bin/python benchmarks/release.py runs/detector/best-calibrated faces/manifest.csv
+    .venv/bin/python benchmarks/release.py faces/manifest.csv runs/detector/best-calibrated
 
 Writes src/fauxlab/weights/detector: `model.onnx`, `config.json`, and the card, whose tables are those of
-benchmarks/results/detector_trust.json. Refuses a bundle that this file does not hold the figures of.
+benchmarks/results/detector_trust.json. Refuses a bundle that this file does not hold the figures of. Without a bundle
+only the card is written anew, for what is packaged, from figures measured on that.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +27,21 @@ from fauxlab.data.cache import load_images
 from fauxlab.data.degrade import degrade_batch
 from fauxlab.data.files import replace_file
 from fauxlab.data.manifest import Manifest
-from fauxlab.models import PACKAGED
+from fauxlab.models import DEFAULT_MODEL, PACKAGED, open_detector
 from fauxlab.models.bundle import Detector
-from fauxlab.models.card import CARD
+from fauxlab.models.card import CARD, AnyDetector
 from fauxlab.models.onnx import TOLERANCE, OnnxDetector, export_onnx
 
+# What a source's or generator's pictures are, and the terms that they come under.
+SOURCES = {
+    "ffhq": "portraits from Flickr | FFHQ: non-commercial",
+    "celeba": "celebrities | CelebA: non-commercial research",
+    "dfdc-real": "frames of video | DFDC's own agreement",
+    "dfdc-swap": "the same with swapped faces | DFDC's own agreement",
+    "stylegan": "StyleGAN trained on FFHQ | as of FFHQ",
+    "sd21": "Stable Diffusion 2.1 | as of its licence",
+    "generated-photos": "portraits by a commercial GAN | its publisher's",
+}
 RESULTS = Path(__file__).parent / "results" / "detector_trust.json"
 BATCH = 64
 COMMANDS = (__doc__ or "").split("\n\n")[1]
@@ -37,22 +49,22 @@ COMMANDS = (__doc__ or "").split("\n\n")[1]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("model", type=Path, help="a calibrated bundle")
-    parser.add_argument(
-        "manifest", type=Path, help="that it was trained with: graph and torch are compared on its test"
-    )
+    parser.add_argument("manifest", type=Path, help="that it was trained with; its test split compares graph and torch")
+    parser.add_argument("model", type=Path, nargs="?", help="a calibrated bundle; by default what is packaged")
     options = parser.parse_args()
-    detector = Detector.from_pretrained(options.model, "cpu")
+    manifest = Manifest.load(options.manifest)
+    detector = Detector.from_pretrained(options.model, "cpu") if options.model else open_detector(DEFAULT_MODEL)
     results = json.loads(RESULTS.read_text())
-    models = {name: model for name, model in results["models"].items() if model["hash"] == detector.hash}
+    models = [model for model in results["models"].values() if model["hash"] == detector.hash]
     if not models:
         raise SystemExit(f"{RESULTS} does not hold the figures of {detector.hash}; run benchmarks/detector_trust.py")
-    (measured,) = models.values()
-    made = export_onnx(detector, PACKAGED)
-    apart = compare(detector, made, Manifest.load(options.manifest))
-    print(f"graph and torch: largest difference {apart:.2g}")
-    text = card(made.hash, detector, measured, results["file_traits_auc"], apart)
-    replace_file(PACKAGED / CARD, text)
+    (measured,) = models
+    made = detector
+    if isinstance(detector, Detector):
+        made = export_onnx(detector, PACKAGED)
+        results["graph_from_torch"] = compare(detector, made, manifest)
+        RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+    replace_file(PACKAGED / CARD, card(made, manifest, measured, results))
     size = sum(path.stat().st_size for path in PACKAGED.iterdir())
     print(f"{PACKAGED}: {size / 2**20:.1f} MiB, model hash {made.hash}")
 
@@ -71,17 +83,17 @@ def compare(detector: Detector, made: OnnxDetector, manifest: Manifest) -> float
     return most
 
 
-def card(found: str, detector: Detector, measured: dict[str, Any], files: dict[str, Any], apart: float) -> str:
+def card(detector: AnyDetector, manifest: Manifest, measured: dict[str, Any], results: dict[str, Any]) -> str:
     """The model card as Markdown."""
     fit, odd = detector.config.calibration, detector.config.typicality
     assert fit is not None
     assert odd is not None
-    training, threshold = detector.config.training, detector.config.threshold
+    training, threshold, size = detector.config.training, detector.config.threshold, detector.size
     return f"""# fauxlab's detector: does this face look generated?
 
-Model hash `{found}`. One face in (RGB, {detector.size}×{detector.size} pixels), P(fake) out, with the evidence at each
-place, which sums to the logit, and the distance from the faces that the model was made for. It comes with the package
-and is what `fauxlab scan photo.jpg` runs, on a CPU, without torch.
+Model hash `{detector.hash}`. One face in (RGB, {size}×{size} pixels), P(fake) out, with the evidence at each place,
+which sums to the logit, and the distance from the faces that the model was made for. It comes with the package and is
+what `fauxlab scan photo.jpg` runs, on a CPU, without torch.
 
 **For research.** It learned from pictures that were given for non-commercial research (below); use it for no other.
 
@@ -93,21 +105,17 @@ and is what `fauxlab scan photo.jpg` runs, on a CPU, without torch.
   photos of every source in the calibration split reach it, recompressed and rescaled as they may come.
 - From {fit.low:.3f} to below {fit.high:.3f} the verdict is "uncertain": of each class at most {fit.alpha:.0%} are
   certain and wrong, for generators like those below.
-- Beyond a distance of {odd.limit:.3f} it is "cannot tell": at most {odd.rate:.1%} of faces like these are refused.
+- Beyond a distance of {odd.limit:.3f} it is "cannot tell": at most {odd.rate:.1%} of faces like these are refused. Also
+  below a detail of {odd.detail:.3f}, which nearly all faces lack at a quarter of their size, and few as they are.
 - A score is evidence, not proof. It says nothing about who made a picture, or why.
 
 ## What it learned from
 
-{training["images"]:,} pictures drawn from the training split of 19,190 ({", ".join(training["generators"])} as fakes):
+{training["images"]:,} pictures drawn, with repeats, from the {len(manifest.train):,} of the training split:
 
 | pictures | what | terms |
 |---|---|---|
-| 4,000 real: ffhq | portraits from Flickr | FFHQ: non-commercial |
-| 4,000 real: celeba | celebrities | CelebA: non-commercial research |
-| 2,500 real, 2,500 fake: dfdc | frames of video; faces swapped in them | DFDC's own agreement |
-| 3,993 fake: stylegan | StyleGAN trained on FFHQ | as of FFHQ |
-| 697 fake: sd21 | Stable Diffusion 2.1 | as of its licence |
-| 1,500 fake: generated-photos | portraits by a commercial GAN | its publisher's |
+{learned_from(manifest.train)}
 
 160×160 JPEG of quality 92, all prepared alike; no picture of them is in the package. The trunk began with weights that
 Keras publishes for Inception-v3, learned from ImageNet. Trained, calibrated and measured by
@@ -118,20 +126,21 @@ Keras publishes for Inception-v3, learned from ImageNet. Trained, calibrated and
 
 Test split, a tenth of the groups (people, videos) and none of them seen before; 95 % intervals over groups.
 
-{generators(measured, files)}
+{generators(measured, results["file_traits_auc"])}
 
 "Never seen" is the AUC of the same recipe, trained for two epochs without that generator: what to expect of the next
 one. "Files alone" is what the files tell without their pixels: only what is above it is worth anything.
 
-| real photos of | called fake at the threshold |
-|---|---|
+| real photos of | called fake at the threshold | verdict "fake" | "uncertain" | "cannot tell" |
+|---|---|---|---|---|
 {alarms(measured)}
 
-Expected calibration error {interval(measured["pooled"]["ece"])}. The graph gives what torch gives: over this split,
-degraded at random, logits, evidence and distances differ by at most {apart:.1g}.
+Expected calibration error {measured["pooled"]["ece"]:.3f}; were the scores right, so many pictures would show
+{measured["pooled"]["ece_expected"]:.3f}. The graph gives what torch gives: over this split, degraded at random, logits,
+evidence and distances differ by at most {results["graph_from_torch"]:.1g}.
 
-| after | change of the pooled AUC |
-|---|---|
+After recompression, rescaling and the like: what it costs, and how many **real** photos get which verdict:
+
 {degraded(measured)}
 
 Odd pictures, drawn by `fauxlab.data.oddities` (what the distance goes by was chosen on such, from other seeds):
@@ -144,6 +153,8 @@ Odd pictures, drawn by `fauxlab.data.oddities` (what the distance goes by was ch
 
 - **Generators that it never saw pass as real** unless they resemble one that it did: see the column "never seen",
   where .5 is chance. The verdict "real" means "like no fake that it knows", and no more.
+- **Real photos that were spoiled** are accused more often than the stated {fit.false_alarm_rate:.0%}: most after
+  {worst_alarms(measured)}.
 - **Face swaps in video** are hard for it even where it has seen their kind: more pass than are caught.
 - Diffusion models of the day, hand-made edits, filters, and pictures of pictures were not tested.
 - Faces in profile, below about 60 pixels, or covered are often not found; then there is no verdict at all.
@@ -171,12 +182,41 @@ def generators(measured: dict[str, Any], files: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def learned_from(train: Manifest) -> str:
+    counts = Counter((row.generator, "fake") if row.label else (row.source, "real") for row in train.rows)
+    return "\n".join(f"| {n:,} {kind}: {name} | {SOURCES[name]} |" for (name, kind), n in sorted(counts.items()))
+
+
 def alarms(measured: dict[str, Any]) -> str:
-    return "\n".join(f"| {source} | {interval(share)} |" for source, share in measured["false_alarms"].items())
+    said = measured["decisions"]["clean"]
+    return "\n".join(
+        f"| {source} | {interval(share)} | "
+        + " | ".join(f"{said[source][what]:.1%}" for what in ("fake", "uncertain", "cannot tell"))
+        + " |"
+        for source, share in measured["false_alarms"].items()
+    )
 
 
 def degraded(measured: dict[str, Any]) -> str:
-    return "\n".join(f"| {name} | {interval(row['auc_change'])} |" for name, row in measured["degraded"].items())
+    sources = list(measured["false_alarms"])
+    heads = ["after", "change of the pooled AUC", *(f"{source}: fake" for source in sources)]
+    heads += [f"{source}: cannot tell" for source in sources]
+    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
+    for name, row in measured["degraded"].items():
+        said = measured["decisions"][name]
+        shares = [f"{said[source][what]:.1%}" for what in ("fake", "cannot tell") for source in sources]
+        lines.append("| " + " | ".join([name, interval(row["auc_change"]), *shares]) + " |")
+    return "\n".join(lines)
+
+
+def worst_alarms(measured: dict[str, Any], most: int = 3) -> str:
+    """The degradations after which most reals of a source get the verdict "fake", in words."""
+    found = [
+        (said[source]["fake"], name, source)
+        for name, said in measured["decisions"].items()
+        for source in measured["false_alarms"]
+    ]
+    return ", ".join(f"{name} ({share:.0%} of {source})" for share, name, source in sorted(found, reverse=True)[:most])
 
 
 def odd_pictures(measured: dict[str, Any]) -> str:

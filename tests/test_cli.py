@@ -68,7 +68,7 @@ def test_from_a_folder_to_verdicts(fauxlab, small: Manifest, model: Path, tmp_pa
     code, out, err = fauxlab("scan", pictures, "--crop", "none", "--model", model)
     assert code == 0
     assert len(out.splitlines()) == 42
-    assert "1 of 41 could not be judged" in err
+    assert "1 of 41 pictures could not be judged" in err
     code, out, _ = fauxlab("scan", pictures, "--crop", "none", "--model", model, "--json")
     verdicts = json.loads(out)
     assert len(verdicts) == 41
@@ -108,8 +108,15 @@ def test_dry_run_trains_nothing(fauxlab, small: Manifest, tmp_path: Path) -> Non
         (["data", "index", "none"], 1, "is not a folder"),
         (["data", "index", ".", "--split", "a,b"], 1, "give four numbers"),
         (["data", "index", ".", "--pair", "a"], 1, "GENERATOR=SOURCE"),
-        (["data", "index", ".", "--out", "photo.JPG"], 1, "--out photo.JPG would write over a picture"),
-        (["scan", "--html", "a.jpg", "b.jpg"], 1, "--html a.jpg would write over a picture"),
+        (["data", "index", ".", "--out", "photo.JPG"], 1, "--out photo.JPG could write over another file"),
+        (["data", "index", ".", "--out", "."], 1, "--out . could write over another file"),
+        (["data", "index", ".", "--out", "/dev/null/m.csv"], 1, "/dev/null is no folder"),
+        (["data", "index", "none", "--split", ".5,.5,.5,.5"], 1, "give four that sum to 1"),
+        (["scan", "--html", "a.jpg", "b.jpg"], 1, "--html a.jpg could write over another file"),
+        (["scan", "--html", "a.zip", "b.zip"], 1, "name one that ends in .html or .htm, as verdicts.html"),
+        (["detector", "calibrate", "none", "none.csv", "--figure", "a.pdf"], 1, "name one that ends in .png"),
+        (["detector", "calibrate", "fauxlab", "none.csv"], 1, "fauxlab is an exported detector (model.onnx)"),
+        (["export", "fauxlab"], 1, "cannot be exported again; give one with model.safetensors"),
         (["recipes", "show", "none"], 1, "no recipe 'none'"),
         (["nonsense"], 2, "No such command"),
         (["scan"], 2, "Missing argument"),
@@ -123,6 +130,61 @@ def test_faults_are_one_line_and_an_exit_code(fauxlab, arguments: list[str], cod
     assert "Traceback" not in err
     if code == 1:
         assert len(err.strip().splitlines()) == 1
+
+
+def test_what_is_there_and_no_manifest_stays(fauxlab, small: Manifest) -> None:  # type: ignore[no-untyped-def]
+    for name, said in (("metadata.csv", "no manifest"), ("m-skipped.csv", "no list of skipped files")):
+        mine = small.root / name
+        mine.write_text("file_name,label\n")
+        out = mine if said == "no manifest" else small.root / "m.csv"
+        code, _, err = fauxlab("data", "index", small.root, "--out", out)
+        assert (code, mine.read_text()) == (1, "file_name,label\n")
+        assert err == f"error: --out: {mine} is there and is {said}; name another file\n"
+        mine.unlink()
+
+
+def test_what_was_skipped_is_listed_beside_the_manifest(fauxlab, small: Manifest, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    for i in range(30):
+        (small.root / "fake" / "grain" / f"bad{i:02}.png").write_bytes(b"no picture")
+    command = ("data", "index", small.root, "--out", tmp_path / "m.csv")
+    code, _, err = fauxlab(*command)
+    assert code == 0
+    assert f"wrote {tmp_path / 'm-skipped.csv'}: 30 skipped" in err
+    rows = list(csv.DictReader((tmp_path / "m-skipped.csv").open()))
+    assert [row["path"] for row in rows] == [f"set/fake/grain/bad{i:02}.png" for i in range(30)]
+    assert all(row["reason"] for row in rows)
+    for bad in small.root.rglob("bad*.png"):
+        bad.unlink()
+    assert fauxlab(*command)[0] == 0
+    assert not (tmp_path / "m-skipped.csv").exists(), "an older list"
+    assert fauxlab("data", "index", small.root, "--out", "/dev/null")[0] == 0
+
+
+def test_pairs_are_refused_before_files_are_read(  # type: ignore[no-untyped-def]
+    fauxlab, small: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fauxlab.data.manifest.FileReader", None)
+    for pair, said in (
+        ("grian=photos", "no generator 'grian' to pair; there are grain, speckle; did you mean 'grain'?"),
+        ("grain=Photos", "no source 'Photos' to pair; there are photos; did you mean 'photos'?"),
+    ):
+        code, _, err = fauxlab("data", "index", small.root, "--out", tmp_path / "m.csv", "--pair", pair)
+        assert (code, err) == (1, f"error: {said}\n")
+
+
+def test_reals_that_are_not_there_are_told(fauxlab, small: Manifest, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    lines = ["file_name,label,generator,source"]
+    for row in small.rows[:80]:
+        lines.append(f"{row.path},{row.label},{row.generator},{'ffhq' if row.label else 'FFHQ'}")
+    (small.root / "metadata.csv").write_text("\n".join(lines))
+    code, _, err = fauxlab("data", "index", small.root, "--out", tmp_path / "m.csv")
+    assert code == 0
+    told = [line for line in err.splitlines() if line.startswith("warning")]
+    assert len(told) == 1
+    assert "of ffhq, of which there is none (there are FFHQ; did you mean 'FFHQ'?): compared with none" in told[0]
+    code, out, _ = fauxlab("data", "audit", tmp_path / "m.csv")
+    assert code == 0
+    assert told[0].removeprefix("warning: ") in out
 
 
 def test_all_pictures_bad_is_a_failure(fauxlab, model: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

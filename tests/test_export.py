@@ -43,12 +43,19 @@ def model(tmp_path: Path) -> Path:
 def test_exported_models_scan_alike(fauxlab, small: Manifest, model: Path) -> None:  # type: ignore[no-untyped-def]
     manifest = model.parent / "manifest.csv"
     small.save(manifest)
+    bad = small.calibration.rows[0].path
+    (small.root / bad).write_bytes(b"")
     names = ("best", "best-onnx", "best-int8")
     assert fauxlab("export", model)[0] == 0
     code, out, err = fauxlab("export", model, "--int8", manifest)
     assert (code, out) == (0, "")
     assert "int8" in err.splitlines()[-1]
-    photo = next(iter(small.rows)).path
+    assert f"skipped set/{bad}: changed since it was indexed" in err
+    for again in ("export",), ("detector", "calibrate"):
+        code, _, err = fauxlab(*again, model.parent / "best-onnx", *([manifest] if len(again) > 1 else []))
+        assert (code, len(err.splitlines())) == (1, 1)
+        assert "best-onnx is an exported detector (model.onnx), which cannot be" in err
+    photo = small.train.rows[0].path
     found = []
     for name in names:
         code, out, err = fauxlab("scan", small.root / photo, "--model", model.parent / name, "--crop", "none", "--json")

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +65,44 @@ def test_changed_missing_and_damaged_files_are_left_out(small: Manifest) -> None
     assert "changed since it was indexed" in reasons[small.rows[0].path]
     assert "no such file" in reasons[small.rows[1].path]
     np.testing.assert_array_equal(images.take(np.array([0]))[0], expected(small, 2, 32))
+
+
+@pytest.mark.parametrize("left", [["a.png"], ["b.png"], []])
+def test_of_equal_copies_one_is_enough(small: Manifest, left: list[str]) -> None:
+    copies = [replace(small.rows[0], path=name) for name in ("a.png", "b.png")]
+    for name in left:
+        shutil.copy(small.resolve(small.rows[0]), small.root / name)
+    images = load_images(replace(small, rows=(*copies, small.rows[1])), 32)
+    if left:
+        assert (len(images), images.skipped) == (3, ())
+        np.testing.assert_array_equal(images.take(np.array([1]))[0], expected(small, 0, 32))
+    else:
+        assert (len(images), images.skipped) == (1, (("a.png", "no such file"), ("b.png", "no such file")))
+
+
+def test_an_empty_manifest_is_an_error(small: Manifest) -> None:
+    with pytest.raises(LabError, match="is empty; index more"):
+        load_images(small.where(lambda _: False), 32)
+
+
+def test_a_wait_for_another_process_is_told_once(
+    small: Manifest, cache: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("fauxlab.data.cache.PATIENCE", 0.1)
+    store = cache / f"32px-v{PIPELINE_VERSION}"
+    store.mkdir()
+    with (store / "lock").open("w") as held, ThreadPoolExecutor(1) as pool:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        waiting = pool.submit(load_images, small, 32)
+        for _ in range(200):
+            if caplog.records:
+                break
+            time.sleep(0.05)
+        assert [str(store) in record.getMessage() for record in caplog.records] == [True]
+        assert not waiting.done()
+        fcntl.flock(held, fcntl.LOCK_UN)
+        assert len(waiting.result(60)) == len(small)
+    assert len(caplog.records) == 1
 
 
 def test_nothing_left_is_an_error(small: Manifest) -> None:

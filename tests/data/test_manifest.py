@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import os
+import random
 import struct
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -182,6 +184,49 @@ def test_a_name_of_any_characters_comes_back_from_the_file(tmp_path: Path, jpeg:
     assert [loaded.resolve(row) for row in loaded.rows] == [made.resolve(row) for row in made.rows]
 
 
+def test_members_keep_the_names_that_open_them(tmp_path: Path, jpeg: Jpeg) -> None:
+    """As bsdtar and others pack: with "./" and "//", which no path of the system would keep."""
+    (tmp_path / "set/fake").mkdir(parents=True)
+    with zipfile.ZipFile(tmp_path / "set/real.zip", "w") as archive:
+        archive.writestr("./real/photos/a.jpg", jpeg(1))
+        archive.writestr("./b.jpg", jpeg(2))
+    with zipfile.ZipFile(tmp_path / "set/fake/gan.zip", "w") as archive:
+        archive.writestr(".//gan//photos//a.jpg", jpeg(3))
+    index(tmp_path / "set").split(seed=0).save(str(tmp_path / "m.csv"))
+    manifest = Manifest.load(tmp_path / "m.csv")
+    assert summary(manifest) == {
+        ("set/real.zip!/./real/photos/a.jpg", 0, "", "photos"),
+        ("set/real.zip!/./b.jpg", 0, "", "real"),
+        ("set/fake/gan.zip!/.//gan//photos//a.jpg", 1, "gan", ""),
+    }
+    with FileReader() as reader:
+        assert [reader.read(manifest.resolve(row)) for row in manifest.rows] == [jpeg(1), jpeg(2), jpeg(3)]
+
+
+def test_folders_may_look_like_members(tmp_path: Path, jpeg: Jpeg) -> None:
+    put(tmp_path / "a.zip!/real/!/a.jpg", jpeg(1))
+    put(tmp_path / "a.zip!/fake/x.zip!/b.jpg", jpeg(2))
+    manifest = index(tmp_path / "a.zip!")
+    assert [row.path for row in manifest.rows] == ["real/!/a.jpg", "fake/x.zip!/b.jpg"]
+
+
+def test_tables_may_name_files_from_here(tmp_path: Path, jpeg: Jpeg) -> None:
+    """As `find . -name …` writes them, beside folders and zips."""
+    put(tmp_path / "photos/a.jpg", jpeg(1))
+    put(tmp_path / "b.jpg", jpeg(2))
+    with zipfile.ZipFile(tmp_path / "gan.zip", "w") as archive:
+        archive.writestr("./0.jpg", jpeg(3))
+        archive.writestr("./gan/1.jpg", jpeg(4))
+    names = ["./photos/a.jpg,real", "./b.jpg,real", "./gan/0.jpg,fake", "gan//1.jpg,fake"]
+    (tmp_path / "metadata.csv").write_text("\n".join(["file_name,label", *names]))
+    assert summary(index(tmp_path)) == {
+        ("photos/a.jpg", 0, "", "photos"),
+        ("b.jpg", 0, "", "real"),
+        ("gan.zip!/./0.jpg", 1, "gan", ""),
+        ("gan.zip!/./gan/1.jpg", 1, "gan", ""),
+    }
+
+
 def test_a_zip_may_shout(tmp_path: Path, jpeg: Jpeg) -> None:
     put(tmp_path / "real/a.jfif", jpeg(1))
     (tmp_path / "fake").mkdir()
@@ -265,10 +310,25 @@ def test_data_hash_sees_content_labels_and_splits(small: Manifest) -> None:
 
 def test_matched_reals(small: Manifest) -> None:
     assert small.matched_reals("grain") == ["photos"]
+    assert small.missing_reals() == {}
+    elsewhere = small.where(lambda row: row.label == 1 or row.split == "train").test
+    assert elsewhere.matched_reals("grain") == []
     with pytest.raises(LabError, match="no source 'nothing'"):
         small.pair({"grain": ["nothing"]})
     with pytest.raises(LabError, match="no generator 'nothing'"):
         small.pair({"nothing": ["photos"]})
+
+
+def test_reals_that_are_not_there_are_no_reason_to_take_others(small: Manifest) -> None:
+    rows = [replace(row, source="ffhq;flickr" if row.generator == "grain" else row.source) for row in small.rows]
+    manifest = replace(small, rows=tuple(rows))
+    assert manifest.matched_reals("grain") == []
+    assert manifest.matched_reals("speckle") == ["photos"]
+    assert manifest.missing_reals() == {"grain": ["ffhq", "flickr"]}
+    rows = [replace(row, source="flickr" if not row.label else row.source) for row in rows]
+    manifest = replace(small, rows=tuple(rows))
+    assert manifest.matched_reals("grain") == ["flickr"]
+    assert manifest.missing_reals() == {"grain": ["ffhq"]}
 
 
 GOOD = {"path": "a.jpg", "label": "real", "generator": "", "group": "g", "split": "train", "sha256": "0" * 64}
@@ -308,7 +368,7 @@ def test_missing_columns_are_named(tmp_path: Path, missing: str) -> None:
     [
         (b"", "lacks the column"),
         (",".join(COLUMNS).encode(), "holds no images"),
-        (os.urandom(64).replace(b"\n", b"x"), "lacks the column|not CSV"),
+        (random.Random(0).randbytes(64).replace(b"\n", b"x"), "lacks the column|not CSV"),
         (b"\x1b[2J\x85\xff," * 500, "lacks the column"),
     ],
 )

@@ -105,6 +105,22 @@ def test_pictures_of_one_group_count_once(detector: Detector, halves: Manifest) 
     assert fit.n_fake == {"grain": 60, "speckle": 60}
 
 
+def test_pictures_that_are_gone_are_listed(detector: Detector, halves: Manifest) -> None:
+    gone = [halves.calibration.rows[0], halves.test.rows[0]]
+    for row in gone:
+        (halves.root / row.path).unlink()
+    found = calibrate(detector, halves, 0.1, 0.2)
+    assert found.skipped == tuple((row.path, "no such file") for row in gone)
+    assert sum(found.figures["test"][0].n_fake.values()) + sum(found.figures["test"][0].n_real.values()) == 59
+
+
+def test_the_packaged_detector_cannot_be_calibrated(small: Manifest) -> None:
+    from fauxlab.models import DEFAULT_MODEL, open_detector
+
+    with pytest.raises(LabError, match=r"exported detector .* give the one that was trained"):
+        calibrate(open_detector(DEFAULT_MODEL), small)  # type: ignore[arg-type]
+
+
 def test_what_cannot_be_calibrated_is_refused(detector: Detector, small: Manifest) -> None:
     with pytest.raises(LabError, match=r"rate of 0.05 cannot be promised from 4 group\(s\) of real source 'photos'"):
         calibrate(detector, small)
@@ -137,8 +153,10 @@ def test_command_writes_a_new_bundle_beside(
             code = int(stop.code or 0)
         return code, *capsys.readouterr()
 
+    (halves.root / halves.test.rows[0].path).unlink()
     code, out, err = run("--figure", str(tmp_path / "reliability.png"))
     assert code == 0, err
+    assert f"skipped set/{halves.test.rows[0].path}: no such file" in err
     assert "calibration: 20 real, 40 fake" in out
     assert "best-calibrated: model hash" in err
     assert (tmp_path / "reliability.png").stat().st_size > 5000

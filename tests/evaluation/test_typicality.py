@@ -134,7 +134,7 @@ def test_calibration_fits_it_too_and_the_bundle_keeps_it(
     refused = found.figures["test"][1].refused
     assert refused is not None
     assert max(refused) <= 0.1
-    assert "reals refused as odd" in found.table()
+    assert "reals refused (odd, blurred)" in found.table()
     again = calibrate(found.detector, halves, 0.1, 0.2)
     assert again.detector.config.typicality == found.detector.config.typicality
 

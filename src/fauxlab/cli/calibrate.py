@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fauxlab.cli.common import ManifestPath, refuse_picture, say
+from fauxlab.cli.common import (
+    ManifestPath,
+    refuse_exported,
+    refuse_picture,
+    refuse_unwritable,
+    report_skipped,
+    say,
+)
 from fauxlab.progress import count_images
 
 if TYPE_CHECKING:
@@ -28,18 +35,26 @@ def calibrate(
     figure: Annotated[Path | None, typer.Option(metavar="FILE", help="write a reliability diagram (PNG)")] = None,
 ) -> None:
     """Fit scores, threshold, uncertain band and what is typical on the calibration split; print before and after."""
+    from fauxlab.data.cache import load_images
     from fauxlab.data.degrade import degrade_repeatably
     from fauxlab.data.manifest import Manifest
-    from fauxlab.evaluation.recalibration import calibrate
-    from fauxlab.models.bundle import Detector
     from fauxlab.models.card import check_place
 
+    refuse_exported(model, "calibrated")
     beside = model if model.name not in ("", "..") else model.resolve()
     folder = beside.with_name(f"{beside.name}-calibrated") if out is None else out
     check_place(folder)
+    refuse_unwritable(folder, "--out")
     refuse_picture(figure, "--figure", "reliability.png")
     data = Manifest.load(manifest)
+    from fauxlab.evaluation.recalibration import calibrate
+    from fauxlab.models.bundle import Detector
+
     detector = Detector.from_pretrained(model)
+    if len(data.calibration):  # without, what is wrong is said below
+        with count_images("decoding") as advance:
+            images = load_images(data.in_split("calibration", "test"), detector.size, advance)
+        report_skipped(images.skipped)
     with count_images("judging") as advance:
         found = calibrate(detector, data, fpr, alpha, degrade_repeatably if degraded else None, advance)
     saved = found.detector.save_pretrained(folder)

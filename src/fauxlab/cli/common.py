@@ -38,10 +38,15 @@ Pairs = Annotated[
 def index_folder(
     folder: Path, seed: int, fractions: list[float] | None = None, pairs: dict[str, list[str]] | None = None
 ) -> Manifest:
-    """Index with a bar, split and pair, and tell what was found."""
-    from fauxlab.data.manifest import index
+    """Index with a bar, split and pair, and tell what was found; what can be is refused before files are read."""
+    from fauxlab.data.faults import describe_missing_reals
+    from fauxlab.data.layouts import list_collections
+    from fauxlab.data.manifest import check_fractions, check_pairs, index
     from fauxlab.data.split import FRACTIONS
 
+    check_fractions(fractions or FRACTIONS)
+    if pairs:
+        check_pairs(pairs, *list_collections(folder))
     with count_images("indexing") as advance:
         manifest = index(folder, advance)
     report_skipped(manifest.skipped)
@@ -51,6 +56,8 @@ def index_folder(
         totals[name] = totals.get(name, 0) + n
     for name, n in totals.items():
         say(f"  {name:<24}{n:>8,}")
+    for line in describe_missing_reals(manifest):
+        say(f"warning: {line}")
     return manifest
 
 
@@ -81,12 +88,53 @@ def parse_pairs(items: list[str] | None) -> dict[str, list[str]]:
 
 
 def refuse_picture(path: Path | None, option: str, example: str) -> None:
-    """A shell that unfolds `--html *.jpg` names a photo as the place to write to: raise LabError rather than do so."""
-    from fauxlab.data.files import show
-    from fauxlab.data.images import SUFFIXES
+    """Raise LabError where `path` has another suffix than `example`, or cannot be written.
 
-    if path is not None and path.suffix.lower() in SUFFIXES - {Path(example).suffix}:
-        raise LabError(f"{option} {show(path)} would write over a picture; name another file, as {example}")
+    A shell that unfolds `--html *.zip` names somebody's archive as the place to write to. Devices may have any name.
+    """
+    from fauxlab.data.files import show
+
+    if path is None:
+        return
+    suffix = Path(example).suffix
+    suffixes = (suffix, ".htm") if suffix == ".html" else (suffix,)
+    device = os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path))
+    if path.suffix.lower() not in suffixes and not device:
+        raise LabError(
+            f"{option} {show(path)} could write over another file; name one that ends in {' or '.join(suffixes)}, "
+            f"as {example}"
+        )
+    if os.path.isdir(path):
+        raise LabError(f"{option} {show(path)} is a folder; name a file in it, as {example}")
+    refuse_unwritable(path, option)
+
+
+def refuse_unwritable(path: Path, option: str) -> None:
+    """Raise LabError where neither `path` nor the nearest folder above it may be written."""
+    from fauxlab.data.files import show
+
+    place = os.path.abspath(path)
+    if not os.path.exists(place) or os.path.isfile(place):  # these are written aside and renamed
+        place = os.path.dirname(place)
+        while not os.path.lexists(place):
+            place = os.path.dirname(place)
+        if not os.path.isdir(place):
+            raise LabError(f"{option} {show(path)}: {show(place)} is no folder; choose another place")
+    if not os.access(place, os.W_OK):
+        raise LabError(f"{option} {show(path)}: {show(place)} cannot be written; choose another place")
+
+
+def refuse_exported(model: Path, done: str) -> None:
+    """Raise LabError for a model of a graph alone, as the packaged one: what is to be `done` takes torch's weights."""
+    from fauxlab.data.files import show
+    from fauxlab.models import DEFAULT_MODEL
+    from fauxlab.models.card import GRAPH, WEIGHTS
+
+    if (str(model) == DEFAULT_MODEL or (model / GRAPH).is_file()) and not (model / WEIGHTS).is_file():
+        raise LabError(
+            f"{show(model)} is an exported detector ({GRAPH}), which cannot be {done}; give one with {WEIGHTS}, as "
+            "runs/<name>/best of `fauxlab detector train`"
+        )
 
 
 def report_skipped(skipped: tuple[tuple[str, str], ...], most: int = 20) -> None:

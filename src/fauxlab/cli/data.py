@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,6 +21,9 @@ from fauxlab.cli.common import (
 )
 from fauxlab.errors import LabError
 from fauxlab.progress import count_images
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 app = typer.Typer(no_args_is_help=True, help="Index image folders, audit them, draw or fetch data sets.")
 
@@ -50,17 +53,40 @@ def index(
     """Read every image below DIR into a manifest with group-safe splits.
 
     DATA LAYOUTS: real/ and fake/<generator>/; DeepFakeFace's wiki/ inpainting/ insight/ text2img/ as folders or zips; a
-    metadata.csv (file_name, label, and optionally generator, group, source) beside images or beside zips.
+    metadata.csv (file_name, label, and optionally generator, group, source) beside images or beside zips. Files that
+    cannot be used are listed, with the reason, in a table beside the manifest: manifest-skipped.csv.
     """
+    from fauxlab.data.manifest import REQUIRED, SKIPPED_COLUMNS
 
     try:
         shares = [float(part) for part in fractions.split(",")]
     except ValueError:
         raise LabError(f"--split {fractions!r}: give four numbers, as .7,.1,.1,.1") from None
     refuse_picture(out, "--out", "manifest.csv")
+    rest = out.with_name(f"{out.stem}-skipped.csv")
+    _refuse_other_table(out, REQUIRED, "manifest")
+    _refuse_other_table(rest, SKIPPED_COLUMNS, "list of skipped files")
     manifest = index_folder(folder, seed, shares, parse_pairs(pair))
     manifest.save(out)
+    if out.is_file():  # beside a device there is no place for it
+        if manifest.skipped:
+            manifest.save_skipped(rest)
+            say(f"wrote {rest}: {len(manifest.skipped):,} skipped, with the reasons")
+        else:
+            rest.unlink(missing_ok=True)
     say(f"wrote {out}: {len(manifest):,} images, data hash {manifest.data_hash}")
+
+
+def _refuse_other_table(path: Path, columns: Collection[str], what: str) -> None:
+    """Raise LabError where another table is there, as a data set's own metadata.csv; an empty file may be replaced."""
+    from fauxlab.data.files import show
+
+    if not path.is_file() or not path.stat().st_size:
+        return
+    with path.open(encoding="utf-8-sig", errors="replace") as stream:
+        found = stream.readline(1000).replace('"', "").strip().split(",")
+    if not set(columns) <= set(found):
+        raise LabError(f"--out: {show(path)} is there and is no {what}; name another file")
 
 
 @app.command("audit")

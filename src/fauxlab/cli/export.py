@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fauxlab.cli.common import say
+from fauxlab.cli.common import refuse_exported, refuse_unwritable, report_skipped, say
 from fauxlab.errors import LabError
 from fauxlab.progress import count_images
 
@@ -32,11 +32,13 @@ def export(
     ] = None,
 ) -> None:
     """Write a detector as model.onnx, which `fauxlab scan` runs with onnxruntime, without torch."""
+    refuse_exported(model, "exported again")
     from fauxlab.models.bundle import Detector
     from fauxlab.models.onnx import export_onnx
 
     beside = model if model.name not in ("", "..") else model.resolve()
     folder = beside.with_name(f"{beside.name}-{'int8' if int8 else 'onnx'}") if out is None else out
+    refuse_unwritable(folder, "--out")
     detector = Detector.from_pretrained(model, "cpu")
     made = export_onnx(detector, folder, _pictures(int8, detector.size) if int8 else None)
     say(f"wrote {folder}: model hash {made.hash}, {made.config.precision}")
@@ -54,4 +56,5 @@ def _pictures(path: Path, size: int) -> NDArray[np.uint8]:
         raise LabError(f"the calibration split of {path} is empty; split it again with `fauxlab data index`")
     with count_images("decoding", len(part)) as advance:
         images = load_images(part, size, advance)
+    report_skipped(images.skipped)
     return images.take(np.unique(np.linspace(0, len(images) - 1, PICTURES).astype(int)))

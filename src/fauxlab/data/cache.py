@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import logging
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import numpy as np
 
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
 
 BLOCK = 256  # pictures decoded and committed together: 50 MB at 256 px
 HASH_BYTES = 32
+PATIENCE = 2.0  # seconds before a wait for another process is worth a word
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -62,19 +67,25 @@ def load_images(
 ) -> ImageArray:
     """The manifest's images at `size` pixels, decoded now where the store lacks them.
 
-    An image that is in the store needs its file no more. One that is not, and is gone, damaged or no longer what was
-    indexed, is left out of the returned manifest and listed in `skipped`. `progress` is called with the number of
-    images just decoded. Raises LabError when none is left or the disk is full.
+    An image that is in the store needs its file no more; of equal copies one is enough. One that is not, and is gone,
+    damaged or no longer what was indexed, is left out of the returned manifest and listed in `skipped`. `progress` is
+    called with the number of images just decoded, equal copies counted once. While another process decodes into the
+    store, this waits, and logs a warning. Raises LabError when the manifest is empty, none is left or the disk is full.
     """
+    if not len(manifest):
+        raise LabError("no image to load: this manifest, or this split of it, is empty; index more, or name another")
     store = cache_folder() / f"{size}px-v{PIPELINE_VERSION}"
     skipped: dict[str, str] = {}
     with _locked(store):
         known = _read_index(store, size)
-        missing = [row for row in manifest.rows if row.sha256 not in known]
-        missing = list({row.sha256: row for row in missing}.values())
+        missing: dict[str, dict[str, Row]] = {}
+        for row in manifest.rows:
+            if row.sha256 not in known:
+                missing.setdefault(row.sha256, {})[row.path] = row
         if missing:
             _check_space(store, len(missing) * 3 * size * size)
-            skipped = _decode_into(store, manifest, missing, size, progress, workers)
+            copies = [[*rows.values()] for rows in missing.values()]
+            skipped = _decode_into(store, manifest, copies, size, progress, workers)
             known = _read_index(store, size)
     kept = manifest.where(lambda row: row.sha256 in known)
     if not len(kept):
@@ -88,22 +99,25 @@ def load_images(
 def _decode_into(
     store: Path,
     manifest: Manifest,
-    rows: list[Row],
+    copies: list[list[Row]],
     size: int,
     progress: Callable[[int], None] | None,
     workers: int | None,
 ) -> dict[str, str]:
-    """Append the rows' images to the store; returns path → reason for those that could not be."""
-    skipped = {}
+    """Append an image for each list of equal copies; returns path → reason for those of which none could be read."""
+    skipped: dict[str, str] = {}
 
-    def square(row: Row) -> NDArray[np.uint8] | ImageError:
-        try:
-            data = reader.read(manifest.resolve(row))
-            if hashlib.sha256(data).hexdigest() != row.sha256:
-                raise ImageError("changed since it was indexed; index the folder again")
-            return to_square(decode(data), size)
-        except ImageError as error:
-            return error
+    def square(rows: list[Row]) -> NDArray[np.uint8] | dict[str, str]:
+        reasons = {}
+        for row in rows:
+            try:
+                data = reader.read(manifest.resolve(row))
+                if hashlib.sha256(data).hexdigest() != row.sha256:
+                    raise ImageError("changed since it was indexed; index the folder again")
+                return to_square(decode(data), size)
+            except ImageError as error:
+                reasons[row.path] = str(error)
+        return reasons
 
     with (
         FileReader() as reader,
@@ -113,15 +127,15 @@ def _decode_into(
         (store / "index.sha256").open("ab") as index,
     ):
         images.seek(0, os.SEEK_END)
-        for start in range(0, len(rows), BLOCK):
-            block = rows[start : start + BLOCK]
+        for start in range(0, len(copies), BLOCK):
+            block = copies[start : start + BLOCK]
             good = []
-            for row, result in zip(block, pool.map(square, block), strict=True):
-                if isinstance(result, ImageError):
-                    skipped[row.path] = str(result)
+            for rows, result in zip(block, pool.map(square, block), strict=True):
+                if isinstance(result, dict):
+                    skipped |= result
                 else:
                     images.write(result.data)
-                    good.append(bytes.fromhex(row.sha256))
+                    good.append(bytes.fromhex(rows[0].sha256))
             images.flush()
             os.fdatasync(images.fileno())
             index.write(b"".join(good))
@@ -160,10 +174,25 @@ def _locked(store: Path) -> Iterator[None]:
     try:
         store.mkdir(parents=True, exist_ok=True)
         with (store / "lock").open("w") as stream:
-            fcntl.flock(stream, fcntl.LOCK_EX)
+            _wait_for(stream, store)
             yield
     except OSError as error:
         raise LabError(
             f"cannot keep decoded images in {show(store)}: {error.strerror or error}; "
             "set FAUXLAB_CACHE to a folder that can be written and has room"
         ) from error
+
+
+def _wait_for(stream: TextIO, store: Path) -> None:
+    """Lock the open file, and say so where another process keeps it for longer than a look."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() >= until:
+                break
+            time.sleep(0.05)
+    _logger.warning("waiting for another fauxlab process, which is decoding images into %s", show(store))
+    fcntl.flock(stream, fcntl.LOCK_EX)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fauxlab.data.files import show
-from fauxlab.data.manifest import Manifest, Row
+from fauxlab.data.manifest import Manifest, Row, suggest
 from fauxlab.data.split import SPLITS, near_duplicates
 from fauxlab.records import Finding
 
@@ -81,6 +81,21 @@ def find_imbalance(manifest: Manifest) -> Iterator[Finding]:
         yield _note(
             f"no reals are named for {', '.join(map(show, unnamed))}: compared with all ({_list(manifest.sources)}), "
             "which may differ in more than being real; name fair ones with `fauxlab data index --pair GENERATOR=SOURCE`"
+        )
+    for line in describe_missing_reals(manifest):
+        yield _note(line)
+
+
+def describe_missing_reals(manifest: Manifest) -> Iterator[str]:
+    """A line for each generator whose fakes name reals that are not there."""
+    for name, missing in manifest.missing_reals().items():
+        there = f"there are {_list(manifest.sources)}" if manifest.sources else "there are no reals"
+        matched = manifest.matched_reals(name)
+        yield (
+            f"fakes of {show(name)} name reals of {_list(missing)}, of which there is none "
+            f"({there}{suggest(missing[0], manifest.sources)}): compared with "
+            f"{_list(matched) if matched else 'none, without an AUC'}; name others with "
+            "`fauxlab data index --pair GENERATOR=SOURCE`"
         )
 
 

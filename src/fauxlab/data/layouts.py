@@ -12,7 +12,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from fauxlab.data.files import SEPARATOR, show, walk_images, zip_images
 from fauxlab.data.images import SUFFIXES
@@ -33,12 +33,12 @@ class Found:
     groups: tuple[str, ...]
 
 
-def find_images(folder: Path) -> Iterator[Found]:
+def find_images(folder: str | Path) -> Iterator[Found]:
     """The images of `folder` in whichever layout it has; paths are absolute.
 
     Raises LabError when the layout is none of the known ones.
     """
-    folder = folder.absolute()
+    folder = Path(folder).absolute()
     if not folder.is_dir():
         raise LabError(f"{show(folder)} is not a folder; give the folder that holds the images")
     if (folder / "metadata.csv").is_file():
@@ -52,6 +52,21 @@ def find_images(folder: Path) -> Iterator[Found]:
         f"{show(folder)} has no known layout (it holds {inside}); expected real/ and fake/<generator>/, "
         "DeepFakeFace's wiki/ inpainting/ insight/ text2img/, or a metadata.csv with file_name and label"
     )
+
+
+def list_collections(folder: str | Path) -> tuple[list[str], list[str]]:
+    """Generators of the fakes and sources of the reals that the layout of `folder` names; no image is read.
+
+    Raises LabError as `find_images` does.
+    """
+    generators: dict[str, None] = {}
+    sources: dict[str, None] = {}
+    for item in find_images(folder):
+        if item.label:
+            generators[item.generator] = None
+        else:
+            sources[item.source] = None
+    return list(generators), list(sources)
 
 
 def _part(folder: Path, name: str) -> Path | None:
@@ -69,7 +84,7 @@ def _list(part: Path) -> Iterator[tuple[str, str]]:
             yield str(path), path.relative_to(part).as_posix()
     else:
         for member in zip_images(part):
-            yield f"{part}{SEPARATOR}{member}", member.removeprefix(f"{part.stem}/")
+            yield f"{part}{SEPARATOR}{member}", _plain(member).removeprefix(f"{part.stem}/")
 
 
 def _real_fake(folder: Path) -> Iterator[Found]:
@@ -98,7 +113,7 @@ def _deepfakeface(folder: Path) -> Iterator[Found]:
     scenes: dict[str, str] = {}
     pairs = folder / "insight_pairs.csv"
     if pairs.is_file():
-        scenes = {row["file_name"]: row["scene"] for row in _rows(pairs, ("file_name", "scene"))}
+        scenes = {_plain(row["file_name"]): _plain(row["scene"]) for row in _rows(pairs, ("file_name", "scene"))}
     for kind in ("wiki", *DEEPFAKEFACE_FAKES):
         part = _part(folder, kind)
         for path, name in _list(part) if part else ():
@@ -115,14 +130,14 @@ def _deepfakeface_groups(name: str) -> tuple[str, ...]:
 
 def _metadata(folder: Path) -> Iterator[Found]:
     """Columns file_name, label (real or fake, 0 or 1; 1 = fake), and optionally generator, source, group (`a;b`)."""
-    members: dict[Path, frozenset[str]] = {}
+    members: dict[Path, dict[str, str]] = {}
     for line, row in enumerate(_rows(folder / "metadata.csv", ("file_name", "label")), start=2):
         label = LABELS.get(row["label"].strip().lower())
         if label is None:
             raise LabError(
                 f"{show(folder / 'metadata.csv')}, line {line}: label {row['label']!r:.80}; write real or fake (0 or 1)"
             )
-        name = row["file_name"]
+        name = _plain(row["file_name"])
         top = name.partition("/")[0] if "/" in name else ("fake" if label else "real")
         groups = tuple(g for g in row.get("group", "").split(";") if g) or (name,)
         yield Found(
@@ -134,15 +149,19 @@ def _metadata(folder: Path) -> Iterator[Found]:
         )
 
 
-def _locate(folder: Path, name: str, members: dict[Path, frozenset[str]]) -> str:
-    """The image beside metadata.csv, or in the zip named like its first folder; a missing one is found on reading."""
+def _locate(folder: Path, name: str, members: dict[Path, dict[str, str]]) -> str:
+    """The image beside metadata.csv, or in the zip named like its first folder; a missing one is found on reading.
+
+    `members` keeps for each zip its members by their plain names.
+    """
     top, _, rest = name.partition("/")
     archive = folder / f"{top}.zip"
     if not rest or (folder / top).is_dir() or not archive.is_file():
         return str(folder / name)
     if archive not in members:
-        members[archive] = frozenset(zip_images(archive))
-    return f"{archive}{SEPARATOR}{rest if rest in members[archive] else name}"
+        names = zip_images(archive)
+        members[archive] = {_plain(member): member for member in names} | {member: member for member in names}
+    return f"{archive}{SEPARATOR}{members[archive].get(rest) or members[archive].get(name, name)}"
 
 
 def _rows(path: Path, required: tuple[str, ...]) -> Iterator[dict[str, str]]:
@@ -166,6 +185,11 @@ def name_columns(columns: Sequence[str] | None) -> str:
     """A table's first line for a message; what is no table can have a very long one."""
     line = show(", ".join(columns or ()))
     return line if 0 < len(line) <= 100 else f"{line[:100]}…" if line else "empty"
+
+
+def _plain(name: str) -> str:
+    """A name in a zip or table without the "./" and "//" that some packers write."""
+    return PurePosixPath(name).as_posix()
 
 
 def _stem(name: str) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import difflib
 import hashlib
 import os
+import re
 import stat
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -16,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fauxlab.data.files import FileReader, csv_line, replace_file, show
+from fauxlab.data.files import SEPARATOR, FileReader, csv_line, replace_file, show
 from fauxlab.data.images import ImageError, decode, fingerprint
 from fauxlab.data.layouts import LABELS, Found, find_images, name_columns
 from fauxlab.data.split import FRACTIONS, SPLITS, assign_splits, connected_components, near_duplicates
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
 COLUMNS = ("path", "label", "generator", "source", "group", "split", "sha256")
 REQUIRED = tuple(c for c in COLUMNS if c != "source")
+SKIPPED_COLUMNS = ("path", "reason")
+_ARCHIVE = re.compile(rf"\.zip(?={re.escape(SEPARATOR)})", re.IGNORECASE)
 Progress = Callable[[int], None]
 
 
@@ -87,9 +91,22 @@ class Manifest:
         return os.path.join(self.root, row.path)
 
     def matched_reals(self, generator: str) -> list[str]:
-        """Sources of the reals that a generator's fakes are compared with; all where the rows name none."""
-        named = {s for row in self.rows if row.label and row.generator == generator for s in row.source.split(";") if s}
-        return [s for s in self.sources if s in named] or self.sources
+        """Sources of the reals that a generator's fakes are compared with: all where its rows name none.
+
+        Empty where none of those that they name is in this manifest: others would differ in more than being real.
+        """
+        named = self._named_reals(generator)
+        return [s for s in self.sources if not named or s in named]
+
+    def missing_reals(self) -> dict[str, list[str]]:
+        """By generator, the sources that its fakes name and of which there is no real image here."""
+        known = set(self.sources)
+        missing = {name: [s for s in self._named_reals(name) if s not in known] for name in self.generators}
+        return {name: sources for name, sources in missing.items() if sources}
+
+    def _named_reals(self, generator: str) -> list[str]:
+        named = (s for row in self.rows if row.label and row.generator == generator for s in row.source.split(";"))
+        return [s for s in dict.fromkeys(named) if s]
 
     def where(self, keep: Callable[[Row], bool]) -> Manifest:
         """The rows for which `keep` holds."""
@@ -130,9 +147,7 @@ class Manifest:
 
     def split(self, seed: int = 0, fractions: Sequence[float] = FRACTIONS) -> Manifest:
         """Assign train, val, calibration and test by whole groups, stratified by generator and source."""
-        # Asked so that a NaN is refused: it compares with nothing.
-        if len(fractions) != len(SPLITS) or not (min(fractions) >= 0 and abs(sum(fractions) - 1) < 1e-6):
-            raise LabError(f"split fractions {list(fractions)}: give four that sum to 1, for {', '.join(SPLITS)}")
+        check_fractions(fractions)
         if seed < 0:
             raise LabError(f"split seed {seed}: give 0 or more")
         strata = [row.generator if row.label else f"real {row.source}" for row in self.rows]
@@ -141,14 +156,8 @@ class Manifest:
         return replace(self, rows=rows)
 
     def pair(self, reals: Mapping[str, Sequence[str]]) -> Manifest:
-        """Set which real sources each named generator's fakes are compared with."""
-        for name, sources in reals.items():
-            for word, known, kind in [
-                (name, self.generators, "generator"),
-                *((s, self.sources, "source") for s in sources),
-            ]:
-                if word not in known:
-                    raise LabError(f"no {kind} {word!r} in this manifest; it has {', '.join(known) or 'none'}")
+        """Set which real sources each named generator's fakes are compared with. Raises LabError on unknown names."""
+        check_pairs(reals, self.generators, self.sources)
         return replace(
             self,
             rows=tuple(
@@ -161,17 +170,29 @@ class Manifest:
         """Number of images by (generator, or `real <source>`; split)."""
         return Counter((row.generator if row.label else f"real {row.source}", row.split) for row in self.rows)
 
-    def save(self, path: Path) -> None:
+    def save(self, path: str | Path) -> None:
         """Write the table as CSV, whole or not at all; paths are relative where the data lies below it."""
-        base = path.absolute().parent
-        inside = self.root.is_relative_to(base)
-        prefix = "" if self.root == base else self.root.relative_to(base) if inside else self.root
+        path = Path(path)
+        prefix = self._prefix(path)
         lines = [csv_line(COLUMNS)]
         for row in self.rows:
             label = ("real", "fake")[row.label]
             place = os.path.join(prefix, row.path)
             lines.append(csv_line((place, label, row.generator, row.source, row.group, row.split, row.sha256)))
         replace_file(path, "".join(lines))
+
+    def save_skipped(self, path: str | Path) -> None:
+        """Write what indexing left out as CSV (path, reason), with paths as `save` writes them."""
+        path = Path(path)
+        prefix = self._prefix(path)
+        lines = [csv_line((os.path.join(prefix, place), reason)) for place, reason in self.skipped]
+        replace_file(path, "".join([csv_line(SKIPPED_COLUMNS), *lines]))
+
+    def _prefix(self, path: Path) -> str | Path:
+        """What leads from the folder of a table at `path` to the images' root."""
+        base = path.absolute().parent
+        inside = self.root.is_relative_to(base)
+        return "" if self.root == base else self.root.relative_to(base) if inside else self.root
 
     @classmethod
     def load(cls, path: str | Path) -> Manifest:
@@ -200,6 +221,29 @@ class Manifest:
         return cls(rows, path.absolute().parent)
 
 
+def check_fractions(fractions: Sequence[float]) -> None:
+    """Raise LabError where these are no shares of the four splits."""
+    # Asked so that a NaN is refused: it compares with nothing.
+    if len(fractions) != len(SPLITS) or not (min(fractions) >= 0 and abs(sum(fractions) - 1) < 1e-6):
+        raise LabError(f"split fractions {list(fractions)}: give four that sum to 1, for {', '.join(SPLITS)}")
+
+
+def check_pairs(reals: Mapping[str, Sequence[str]], generators: Sequence[str], sources: Sequence[str]) -> None:
+    """Raise LabError where a pair (generator, sources of reals) names what is not among these."""
+    for name, named in reals.items():
+        for word, known, kind in ((name, generators, "generator"), *((s, sources, "source") for s in named)):
+            if word not in known:
+                there = ", ".join(map(show, known)) or "none"
+                raise LabError(f"no {kind} {word!r} to pair; there are {there}{suggest(word, known)}")
+
+
+def suggest(word: str, known: Iterable[str]) -> str:
+    """What to put after an unknown name and the known ones: the nearest of these, whatever its case, or nothing."""
+    names = {name.casefold(): name for name in known}
+    close = difflib.get_close_matches(word.casefold(), names, 1, 0.6)
+    return f"; did you mean {names[close[0]]!r}?" if close else ""
+
+
 def index(folder: str | Path, progress: Progress | None = None, workers: int | None = None) -> Manifest:
     """Read every image below `folder` (layouts: see `fauxlab.data.layouts`) into a manifest without splits.
 
@@ -215,7 +259,7 @@ def index(folder: str | Path, progress: Progress | None = None, workers: int | N
     with FileReader() as reader, ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
         for item, result in _inspect_all(find_images(root), reader, pool):
             if isinstance(result, ImageError):
-                skipped.append((os.path.relpath(item.path, root), str(result)))
+                skipped.append((_below(root, item.path), str(result)))
             else:
                 found.append(item)
                 hashes.append(result[0])
@@ -223,7 +267,7 @@ def index(folder: str | Path, progress: Progress | None = None, workers: int | N
             if progress:
                 progress(1)
     ambiguous = _with_both_labels(found, hashes)
-    skipped += [(os.path.relpath(found[i].path, root), "the same bytes are labelled real and fake") for i in ambiguous]
+    skipped += [(_below(root, found[i].path), "the same bytes are labelled real and fake") for i in ambiguous]
     keep = [i for i in range(len(found)) if i not in ambiguous]
     if not keep:
         raise LabError(f"{show(root)}: no usable image ({len(skipped)} skipped" +
@@ -231,10 +275,18 @@ def index(folder: str | Path, progress: Progress | None = None, workers: int | N
     found, hashes, prints = ([x[i] for i in keep] for x in (found, hashes, prints))  # type: ignore[assignment]
     groups = _groups(found, hashes, prints)
     rows = tuple(
-        Row(os.path.relpath(item.path, root), item.label, item.generator, item.source, group, "", sha)
+        Row(_below(root, item.path), item.label, item.generator, item.source, group, "", sha)
         for item, group, sha in zip(found, groups, hashes, strict=True)
     )
     return Manifest(rows, root, tuple(skipped))
+
+
+def _below(root: Path, path: str) -> str:
+    """A path from `root` on. A zip's member keeps its name to the letter: no other opens it."""
+    path = path.removeprefix(os.path.join(root, ""))
+    found = _ARCHIVE.search(path)
+    end = found.end() if found else len(path)
+    return os.path.relpath(os.path.join(root, path[:end]), root) + path[end:]
 
 
 def _inspect_all(

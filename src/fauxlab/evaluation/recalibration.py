@@ -20,7 +20,7 @@ from fauxlab.evaluation.calibration import (
     threshold_at_fpr,
 )
 from fauxlab.evaluation.detection import check_pipeline, expected_calibration_error
-from fauxlab.evaluation.typicality import fit_typicality, keeps_distances
+from fauxlab.evaluation.typicality import fit_typicality, keeps_distances, measure_detail
 from fauxlab.models.bundle import Detector
 from fauxlab.models.card import Calibration, DetectorConfig
 
@@ -58,12 +58,13 @@ class Figures:
 class Calibrated:
     """A detector with its new calibration; figures before and after, and reliability, by split.
 
-    Cells of the tuples are (before, after).
+    Cells of the tuples are (before, after). `skipped` are the images that could not be read (path, reason).
     """
 
     detector: Detector
     figures: dict[str, tuple[Figures, Figures]]
     reliability: dict[str, tuple[list[Bin], list[Bin]]]
+    skipped: tuple[tuple[str, str], ...] = ()
 
     def table(self) -> str:
         """The figures as plain text, a block a split; where not said otherwise as if half of the pictures were fake."""
@@ -84,14 +85,25 @@ def calibrate(
     raised to it, which costs no more than `alpha` of the fakes and saves false alarms. Where the network keeps
     distances, what is typical is fitted first (`fit_typicality`). `degrade` takes one picture, uint8 [3, size, size],
     and gives it changed: fitted and measured are then the changed pictures. `progress` is called with the number of
-    images just judged. Raises LabError when the split has too few pictures of a class or source.
+    images just judged. Images that cannot be read are left out and listed in `skipped`. Raises LabError when the split
+    has too few pictures of a class or source, and for a detector without torch's weights.
     """
+    from fauxlab.data.cache import load_images
+
+    if not isinstance(detector, Detector):
+        raise LabError(
+            "an exported detector (ONNX), as the packaged one, cannot be calibrated; give the one that was trained, as "
+            "fl.Detector.from_pretrained('runs/<name>/best')"
+        )
     check_pipeline(detector)
     splits = {name: manifest.in_split(name) for name in ("calibration", "test")}
     if not len(splits["calibration"]):
         raise LabError("the manifest's calibration split is empty; split it again with `fauxlab data index`")
-    before, detector = detector, _with_typicality(detector, splits["calibration"], degrade, progress)
-    judged = {name: _Judged.of(detector, part, degrade, progress) for name, part in splits.items() if len(part)}
+    images = {name: load_images(part, detector.size) for name, part in splits.items() if len(part)}
+    before = detector
+    if keeps_distances(detector):
+        detector = fit_typicality(detector, images["calibration"], degrade, progress=progress)
+    judged = {name: _Judged.of(detector, part, degrade, progress) for name, part in images.items()}
     fitted = judged["calibration"]
     fit = fit_calibration(fitted.logits, fitted.labels, groups=fitted.groups.tolist())
     scores = fitted.scores(_with(detector, fit, 0.5))
@@ -118,15 +130,17 @@ def calibrate(
         found,
         {name: (part.figures(before), part.figures(found)) for name, part in judged.items()},
         {name: (part.reliability(before), part.reliability(found)) for name, part in judged.items()},
+        tuple(entry for part in images.values() for entry in part.skipped),
     )
 
 
 @dataclass(frozen=True)
 class _Judged:
-    """A split's logits and distances, float64 [N], beside what is known of its pictures."""
+    """A split's logits, distances and details, float64 [N], beside what is known of its pictures."""
 
     logits: Floats
     distances: Floats
+    details: Floats
     network: nn.Module  # that gave both
     labels: NDArray[np.int64]
     names: NDArray[np.str_]  # source of a real, generator of a fake
@@ -135,16 +149,13 @@ class _Judged:
 
     @classmethod
     def of(
-        cls, detector: Detector, part: Manifest, degrade: Degrade | None, progress: Callable[[int], None] | None
+        cls, detector: Detector, images: ImageArray, degrade: Degrade | None, progress: Callable[[int], None] | None
     ) -> _Judged:
-        from fauxlab.data.cache import load_images
-
-        images = load_images(part, detector.size)
         part = images.manifest
-        logits, distances = _predict(detector, images, degrade, progress)
+        logits, distances, details = _predict(detector, images, degrade, progress)
         names = np.array([row.generator if row.label else row.source for row in part.rows])
         groups = np.array([row.group for row in part.rows])
-        return cls(logits, distances, detector.model, part.labels, names, groups, part.data_hash)
+        return cls(logits, distances, details, detector.model, part.labels, names, groups, part.data_hash)
 
     def scores(self, detector: Detector) -> Floats:
         """As the detector gives them, in its own precision: what the threshold will be compared with."""
@@ -157,7 +168,8 @@ class _Judged:
         unsure = np.array([uncertain for _, uncertain in decisions])
         refused = None
         if config.typicality and detector.model is self.network:  # an older fit would have given other distances
-            odd = np.array([not config.typical(distance) for distance in self.distances.tolist()])
+            both = zip(self.distances.tolist(), self.details.tolist(), strict=True)
+            odd = np.array([not (config.typical(distance) and config.sharp(detail)) for distance, detail in both])
             refused = (_mean(odd[self.labels == 0]), _mean(odd[self.labels == 1]))
         weights = balanced(self.labels)
         fit = config.calibration or Calibration(temperature=1, bias=0)
@@ -182,28 +194,20 @@ class _Judged:
         return reliability(self.labels, self.scores(detector), weights=balanced(self.labels))
 
 
-def _with_typicality(
-    detector: Detector, part: Manifest, degrade: Degrade | None, progress: Callable[[int], None] | None
-) -> Detector:
-    from fauxlab.data.cache import load_images
-
-    if not keeps_distances(detector):
-        return detector
-    return fit_typicality(detector, load_images(part, detector.size), degrade, progress=progress)
-
-
 def _predict(
     detector: Detector, images: ImageArray, degrade: Degrade | None, progress: Callable[[int], None] | None
-) -> tuple[Floats, Floats]:
-    logits, distances = [], []
+) -> tuple[Floats, Floats, Floats]:
+    logits, distances, details = [], [], []
     for start in range(0, len(images), BATCH):
         pixels = images.take(np.arange(start, min(start + BATCH, len(images))))
-        found = detector.judge(np.stack([degrade(picture) for picture in pixels]) if degrade else pixels)
+        pixels = np.stack([degrade(picture) for picture in pixels]) if degrade else pixels
+        found = detector.judge(pixels)
         logits.append(found.logits.astype(np.float64))
         distances.append(found.distance.astype(np.float64))
+        details.append(np.array([measure_detail(picture) for picture in pixels]))
         if progress:
             progress(len(pixels))
-    return np.concatenate(logits), np.concatenate(distances)
+    return np.concatenate(logits), np.concatenate(distances), np.concatenate(details)
 
 
 def _with(detector: Detector, fit: Calibration, threshold: float) -> Detector:
@@ -218,7 +222,7 @@ def _block(split: str, before: Figures, after: Figures) -> str:
     n_real, n_fake = (sum(n.values()) for n in (before.n_real, before.n_fake))
     bands = ["none" if x.band is None else "{:.3f} – {:.3f}".format(*x.band) for x in pair]
     rows = [
-        ("expected calibration error", n_real + n_fake, [f"{x.ece:.3f}" for x in pair]),
+        ("calibration error, classes evenly", n_real + n_fake, [f"{x.ece:.3f}" for x in pair]),
         ("log loss", n_real + n_fake, [f"{x.log_loss:.3f}" for x in pair]),
         ("threshold", "", [f"{x.threshold:.3f}" for x in pair]),
         ("uncertain scores", "", bands),
@@ -232,7 +236,7 @@ def _block(split: str, before: Figures, after: Figures) -> str:
         rows.append((f"{kind} certain and wrong", n, [f"{x.wrong[k]:.1%}" for x in pair]))
         if after.refused:
             rows.append(
-                (f"{kind} refused as odd", n, ["n/a" if x.refused is None else f"{x.refused[k]:.1%}" for x in pair])
+                (f"{kind} refused (odd, blurred)", n, ["n/a" if x.refused is None else f"{x.refused[k]:.1%}" for x in pair])
             )
     head = f"{split}: {n_real:,} real, {n_fake:,} fake"
     lines = [f"{head:<44}{'N':>7}{'before':>16}{'after':>16}"]

@@ -82,7 +82,7 @@ class AuditReport(Record):
         for found in self.generators:
             lines += [
                 "",
-                f"{found.generator} against {', '.join(found.reals)} ({found.n_fake:,} fakes, {found.n_real:,} reals); "
+                f"{found.generator} against {', '.join(found.reals) or 'no reals'} ({found.n_fake:,} fakes, {found.n_real:,} reals); "
                 f"all file traits together: AUC {found.file_traits}",
             ]
             own = [f for f in self.findings if f.generator == found.generator]

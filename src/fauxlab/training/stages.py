@@ -182,7 +182,7 @@ def _repeat(pool: Rows, count: int, groups: dict[int, str] | None, rng: np.rando
 def _rows(manifest: Manifest, generators: list[str], split: str, reals_of: str) -> Rows:
     """Rows of the generators' fakes and of the reals matched with any of them, or of all."""
     matched = {source for name in generators for source in manifest.matched_reals(name)}
-    reals = matched if matched and reals_of == "matched" else set(manifest.sources)
+    reals = matched if generators and reals_of == "matched" else set(manifest.sources)
     return np.array(
         [
             i
