@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,17 +12,20 @@ import torch
 
 from fauxlab import cli
 from fauxlab.data.cache import load_images
-from fauxlab.data.degrade import degrade_repeatably
+from fauxlab.data.degrade import degrade, degrade_repeatably
 from fauxlab.data.images import PIPELINE_VERSION
 from fauxlab.data.manifest import Manifest
 from fauxlab.data.oddities import odd_picture
+from fauxlab.data.toyfaces import draw, plan
 from fauxlab.errors import LabError
 from fauxlab.evaluation.recalibration import calibrate
 from fauxlab.evaluation.typicality import (
     describe_images,
+    fit_detail,
     fit_gaussian,
     fit_limit,
     fit_typicality,
+    measure_detail,
 )
 from fauxlab.models import create_detector
 from fauxlab.models.bundle import Detector
@@ -131,9 +135,10 @@ def test_calibration_fits_it_too_and_the_bundle_keeps_it(
 ) -> None:
     found = calibrate(detector, halves, 0.1, 0.2)
     assert found.figures["test"][0].refused is None
-    refused = found.figures["test"][1].refused
+    refused = found.figures["calibration"][1].refused
     assert refused is not None
     assert max(refused) <= 0.1
+    assert found.figures["test"][1].refused is not None
     assert "reals refused (odd, blurred)" in found.table()
     again = calibrate(found.detector, halves, 0.1, 0.2)
     assert again.detector.config.typicality == found.detector.config.typicality
@@ -150,3 +155,25 @@ def test_calibration_fits_it_too_and_the_bundle_keeps_it(
     odd = np.stack([odd_picture("noise", 32, 0), odd_picture("checkerboard", 32, 0)])
     np.testing.assert_allclose(loaded.judge(odd).distance, found.detector.judge(odd).distance, rtol=1e-5)
     assert "the model cannot tell" in (tmp_path / "best-calibrated" / "README.md").read_text()
+
+
+def test_detail_is_what_half_the_size_loses() -> None:
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 256, (3, 64, 64), dtype=np.uint8)
+    flat = np.full((3, 64, 64), 90, dtype=np.uint8)
+    ramp = np.broadcast_to(np.linspace(0, 255, 64).astype(np.uint8), (3, 64, 64))
+    checks = np.indices((64, 64)).sum(0) % 2 * np.uint8(255)
+    assert measure_detail(flat) == 0
+    assert measure_detail(ramp) < 0.02
+    assert measure_detail(np.stack([checks] * 3).astype(np.uint8)) > 0.9, "all of it is above half the resolution"
+    assert 0.5 < measure_detail(noise) < 1
+    assert measure_detail(degrade(noise, "blur", 2)) < 0.2 * measure_detail(noise)
+
+
+def test_blurred_pictures_lack_detail_and_the_fitted_do_not(halves: Manifest) -> None:
+    photos = plan(60)
+    faces = np.stack([draw("wiki", photos, k, 64).transpose(2, 0, 1) for k in range(60)])
+    images = replace(load_images(halves.calibration, 32), pixels=faces, slots=np.arange(60))
+    least = fit_detail(images)
+    assert np.mean([measure_detail(face) < least for face in faces]) <= 0.02
+    assert np.mean([measure_detail(degrade(face, "resize", 0.25)) < least for face in faces]) >= 0.9
