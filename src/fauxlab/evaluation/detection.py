@@ -70,11 +70,11 @@ def auc(counts: Counts) -> Floats:
 
 def average_precision(counts: Counts) -> Floats:
     """Precision averaged over the recall steps [R], without interpolation."""
-    tpr, _ = counts.rates()
+    tpr, fpr = counts.rates()
     with np.errstate(invalid="ignore", divide="ignore"):
         # Before the first image of weight, precision is 0/0 and its recall step is 0.
         precision = np.nan_to_num(counts.tp / (counts.tp + counts.fp))
-    return np.sum(np.diff(tpr) * precision, axis=1)
+    return np.sum(np.diff(tpr) * precision, axis=1) + 0 * fpr[:, -1]  # NaN where there are no reals
 
 
 def eer(counts: Counts) -> Floats:
