@@ -18,7 +18,7 @@ import pytest
 import torch
 from PIL import Image
 
-from fauxlab.data.faces import Face, crop_face
+from fauxlab.data.faces import Face, Found, crop_face
 from fauxlab.data.images import PIPELINE_VERSION, decode, to_square
 from fauxlab.data.toyfaces import draw, plan
 from fauxlab.errors import LabError
@@ -273,8 +273,8 @@ def test_verdicts_of_the_first_schema_are_read() -> None:
 
 
 # Two rows of a drawn face would not be found: what finds faces has its own tests. Here it is told where they are.
-def faces_at(monkeypatch: pytest.MonkeyPatch, *faces: Face) -> None:
-    monkeypatch.setattr("fauxlab.scan.find_faces", lambda image: list(faces))
+def faces_at(monkeypatch: pytest.MonkeyPatch, *faces: Face, left_out: int = 0) -> None:
+    monkeypatch.setattr("fauxlab.scan.survey_faces", lambda image: Found(list(faces), left_out))
 
 
 def test_every_face_gets_a_verdict_and_a_picture_without_one_says_so(
@@ -288,6 +288,9 @@ def test_every_face_gets_a_verdict_and_a_picture_without_one_says_so(
     assert (big.face, small.face) == ((0, 0, 24, 24), (30, 10, 46, 26))
     assert big.status == small.status == "ok"
     assert finder(photo) == big
+    assert big.left_out == 0
+    faces_at(monkeypatch, Face(0, 0, 24, 50), left_out=7)
+    assert finder(photo).left_out == 7
     image = decode(photo.read_bytes())
     square = to_square(crop_face(image, Face(30, 10, 16, 20)), 32)
     logits = scanner.detector.judge(square[None]).logits

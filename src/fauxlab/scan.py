@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from fauxlab.data.faces import crop_face, find_faces
+from fauxlab.data.faces import crop_face, survey_faces
 from fauxlab.data.files import SEPARATOR, FileReader, show, walk_images, zip_images
 from fauxlab.data.images import ImageError, decode, to_square
 from fauxlab.errors import LabError
@@ -45,6 +45,7 @@ class _Loaded:
     height: int
     squares: list[Pixels]
     boxes: list[Box | None]
+    left_out: int = 0  # places that were not looked at
 
 
 class Scanner:
@@ -94,10 +95,10 @@ class Scanner:
                 size = self.detector.size
                 if self.crop == "none":
                     return _Loaded(image.width, image.height, [to_square(image, size)], [None])
-                faces = find_faces(image)
+                faces, left_out = survey_faces(image)
                 squares = [to_square(crop_face(image, face), size) for face in faces]
                 boxes: list[Box | None] = [(f.left, f.top, f.left + f.side, f.top + f.side) for f in faces]
-                return _Loaded(image.width, image.height, squares, boxes)
+                return _Loaded(image.width, image.height, squares, boxes, left_out)
 
             def start() -> list[tuple[str, Future[_Loaded | ImageError]]]:
                 return [(path, pool.submit(load, path)) for path in islice(stream, BATCH)]
@@ -116,7 +117,7 @@ class Scanner:
             if isinstance(item, ImageError):
                 yield Exhibit(base.model_copy(update={"message": str(item)}))
                 continue
-            base = base.model_copy(update={"width": item.width, "height": item.height})
+            base = base.model_copy(update={"width": item.width, "height": item.height, "left_out": item.left_out})
             if not item.squares:
                 yield Exhibit(base.model_copy(update={"status": "no face"}))
             for box in item.boxes:

@@ -6,12 +6,14 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from fauxlab.data.faces import Face, crop_face, find_faces
+from fauxlab.data import faces as finder
+from fauxlab.data.faces import Face, Found, crop_face, find_faces, survey_faces
 from fauxlab.data.files import FileReader, zip_images
 from fauxlab.data.images import decode
 from fauxlab.errors import LabError
@@ -66,7 +68,76 @@ def test_the_largest_comes_first_and_no_more_than_asked() -> None:
     faces = find_faces(photo())
     assert [face.side for face in faces] == pytest.approx([240, 155, 80], rel=0.1)
     assert [face.left + face.side / 2 for face in faces] == pytest.approx([1060, 200, 950], abs=10)
-    assert find_faces(photo(), most=2) == faces[:2]
+    assert survey_faces(photo()) == Found(faces, 0)
+    assert survey_faces(photo(), most=2) == Found(faces[:2], 1)
+
+
+def test_a_crowd_is_found_whole() -> None:
+    image = Image.new("RGB", (480, 400), (70, 80, 90))
+    for place in range(40):
+        image.paste(draw_face(56), (60 * (place % 8), 80 * (place // 8)))
+    faces, left_out = survey_faces(image)
+    assert (len(faces), left_out) == (40, 0)
+    middles = {((face.left + face.side // 2) // 60, (face.top + face.side // 2) // 80) for face in faces}
+    assert len(middles) == 40
+
+
+@pytest.mark.parametrize(("bound", "looks"), [("MOST", 1), ("IN_VAIN", 0)])
+def test_what_is_not_looked_at_is_counted(monkeypatch: pytest.MonkeyPatch, bound: str, looks: int) -> None:
+    look = Mock(wraps=finder._look_closer)
+    monkeypatch.setattr(finder, "_look_closer", look)
+    monkeypatch.setattr(finder, bound, looks)
+    monkeypatch.setattr(finder, "_PROFILE", finder._FRONTAL)  # the drawn face has no profile
+    faces, left_out = survey_faces(photo())
+    assert (len(faces), look.call_count) == (looks, looks)
+    assert left_out >= 3 - looks
+
+
+def crowd_of_windows(faces: int, each: int, seed: int = 0) -> np.ndarray:
+    """Windows as a cascade gives them, [faces · each, 3]: scattered around faces that stand in a square of rows."""
+    rng = np.random.default_rng(seed)
+    row = int(np.ceil(np.sqrt(faces)))
+    middles = 60.0 * np.stack(np.divmod(np.arange(faces), row), axis=1)
+    windows = np.column_stack([middles, np.full(faces, 40.0)]).repeat(each, axis=0)
+    windows[:, :2] += rng.normal(0, 6, (len(windows), 2)).round()
+    windows[:, 2] = (windows[:, 2] * 1.2 ** rng.integers(-3, 4, len(windows))).round()
+    return windows[rng.permutation(len(windows))]
+
+
+@pytest.mark.parametrize(("faces", "each"), [(1, 1), (1, 200), (9, 30), (36, 8), (100, 1)])
+def test_groups_are_those_of_comparing_all_with_all(faces: int, each: int) -> None:
+    windows = crowd_of_windows(faces, each, seed=faces)
+    found = list(finder._distinct(windows))
+    for square in found:
+        gap = np.abs(windows[:, None, :2] - windows[None, :, :2])
+        side, other = windows[:, None, 2], windows[None, :, 2]
+        near = (gap < np.minimum(side, other)[..., None] / 4).all(axis=2)
+        near &= (side < np.sqrt(2) * other) & (other < np.sqrt(2) * side)
+        group = near[near.sum(axis=1).argmax()]
+        assert square.tolist() == np.median(windows[group], axis=0).tolist()
+        windows = windows[~group]
+    assert not len(windows)
+
+
+def test_comparisons_grow_as_the_windows_do_and_few_are_made_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    alike = Mock(wraps=finder._alike)
+    monkeypatch.setattr(finder, "_alike", alike)
+
+    def compared(windows: np.ndarray) -> int:
+        alike.reset_mock()
+        assert sum(1 for _ in finder._distinct(windows))
+        sizes = [len(call.args[0]) for call in alike.call_args_list]
+        assert max(sizes) <= finder.PAIRS
+        return sum(sizes)
+
+    few, many = compared(crowd_of_windows(36, 12)), compared(crowd_of_windows(324, 12))
+    assert many < 10 * few
+    assert many < 150 * 324 * 12, "a fraction of the 3,888 a window that all with all are"
+    assert compared(crowd_of_windows(1, 600)) <= 2 * 600**2 + 50 * 600
+
+
+def test_no_windows_are_no_groups() -> None:
+    assert list(finder._distinct(np.empty((0, 3)))) == []
 
 
 def test_scale_of_a_large_photo_is_undone() -> None:

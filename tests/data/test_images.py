@@ -34,12 +34,12 @@ def halves(width: int = 64, height: int = 32) -> Image.Image:
     return Image.fromarray(pixels)
 
 
+def chunk(kind: bytes, body: bytes = b"") -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
 def png_of_size(width: int, height: int) -> bytes:
     """A PNG that claims a size without holding the pixels."""
-
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return (
         b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 100)) + chunk(b"IEND", b"")
@@ -76,6 +76,108 @@ def test_exif_rotation_is_applied() -> None:
     image = decode(encoded(halves(), "JPEG", exif=exif, quality=95))
     assert image.size == (32, 64)
     assert image.getpixel((16, 4))[0] > 200, "what was left is on top"
+
+
+@pytest.mark.parametrize("form", [form for form in FORMATS if form not in ("GIF", "BMP")])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_sides_are_described_as_they_are_decoded(form: str, orientation: int) -> None:
+    if form == "HEIF":
+        pytest.importorskip("pillow_heif").register_heif_opener(thumbnails=False)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(halves(80, 48), form, exif=exif)
+    described = describe_encoding(data)
+    assert (described.width, described.height) == decode(data).size
+    if form != "HEIF":  # whose own rotation counts, not the one in EXIF
+        assert decode(data).size == ((80, 48) if orientation < 5 else (48, 80))
+
+
+def with_scans(count: int, side: int = 64) -> bytes:
+    """A progressive grey JPEG, its last scan repeated until there are `count`."""
+    data = encoded(Image.new("L", (side, side), 120), "JPEG", progressive=True)
+    start, end = data.rfind(b"\xff\xda"), data.rfind(b"\xff\xd9")
+    return data[:end] + data[start:end] * (count - data.count(b"\xff\xda")) + data[end:]
+
+
+def test_scans_are_bounded_by_number_and_by_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert decode(with_scans(100)).size == (64, 64)
+    with pytest.raises(ImageError, match=r"^a JPEG of more than 100 scans$"):
+        decode(with_scans(101))
+    behind_restarts = with_scans(101).replace(b"\xff\xda", b"\xff\xd0\xff\xda")  # no length follows one
+    with pytest.raises(ImageError, match=r"^a JPEG of more than 100 scans$"):
+        decode(behind_restarts)
+    monkeypatch.setattr(images, "MAX_SCANNED", 20 * 64 * 64)
+    assert decode(with_scans(20)).size == (64, 64)
+    with pytest.raises(ImageError, match=r"^a JPEG of more than 20 scans$"):
+        decode(with_scans(21))
+
+
+def test_scans_of_thumbnails_and_of_pictures_behind_do_not_count() -> None:
+    thumbnails = 3 * segment(0xE1, b"Exif\0\0" + b"\xff\xda\0\2" * 100)
+    restarts = encoded(halves(512, 512), "JPEG", progressive=True, restart_marker_blocks=1)  # thousands of them
+    for good in (with_scans(90), encoded(halves(), "JPEG"), restarts):
+        data = good[:2] + thumbnails + good[2:]
+        assert decode(data + data * 3).tobytes() == decode(good).tobytes()
+    assert decode(encoded(halves(), "MPO", save_all=True, append_images=[halves()] * 150)).size == (64, 32)
+
+
+def test_a_scan_by_scan_picture_that_is_not_progressive_is_bounded_too() -> None:
+    data = encoded(halves(), "JPEG")
+    start, end = data.find(b"\xff\xda"), data.rfind(b"\xff\xd9")
+    one = segment(0xDA, b"\1\1\0\0\x3f\0") + data[start + 14 : end]  # of luma alone
+    with pytest.raises(ImageError, match=r"^a JPEG of more than 100 scans$"):
+        decode(data[:start] + one * 101 + data[end:])
+
+
+def segment(code: int, body: bytes = b"") -> bytes:
+    return bytes([0xFF, code]) + struct.pack(">H", len(body) + 2) + body
+
+
+def test_what_a_header_may_hold_is_bounded() -> None:
+    jpeg, png = encoded(halves(), "JPEG"), encoded(halves(), "PNG")
+    many = "a JPEG with more than 1,000 segments before its picture"
+    between = "a JPEG with more than 65,536 bytes between the segments of its header"
+    cases = [
+        (jpeg[:2], segment(0xFE), jpeg[2:], 980, many),
+        (jpeg[:2], b"\xff\xd0" + segment(0xFE), jpeg[2:], 490, many),
+        (jpeg[:20], b"\xff", jpeg[20:], 60_000, between),
+        (jpeg[:20], b"\0", jpeg[20:], 60_000, between),
+        (png[:33], chunk(b"tIME", bytes(7)), png[33:], 990, "a PNG of more than 1,000 chunks beside its pixels"),
+        (png[:33], chunk(b"IDAT"), png[33:], 49_900, "a PNG of more than 50,000 chunks"),
+    ]
+    for before, part, after, fine, reason in cases:
+        assert decode(before + part * fine + after).tobytes() == decode(before + after).tobytes()
+        for read in (decode, describe_encoding):
+            with pytest.raises(ImageError) as caught:
+                read(before + part * (fine + fine // 9) + after)
+            assert str(caught.value) == reason
+
+
+def test_segments_between_scans_are_bounded() -> None:
+    good = with_scans(20)
+    last = good.rfind(b"\xff\xda")
+    assert decode(good[:last] + segment(0xFE) * 1900 + good[last:]).size == (64, 64)
+    with pytest.raises(ImageError, match=r"^a JPEG of more than 2,000 segments$"):
+        decode(good[:last] + segment(0xFE) * 2000 + good[last:])
+
+
+def test_what_follows_a_picture_is_of_any_length() -> None:
+    for form in ("JPEG", "PNG"):
+        data = encoded(halves(), form)
+        assert decode(data + bytes(10**6)).tobytes() == decode(data).tobytes()
+        assert describe_encoding(data + bytes(10**6)).format == form
+
+
+def test_a_decoders_message_becomes_one_short_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise ValueError("bad\r\n\tbox " + "x" * 10_000)
+
+    monkeypatch.setattr(images, "_upright", fail)
+    monkeypatch.setattr(images, "_jpeg_tables", fail)
+    for read in (decode, describe_encoding):
+        with pytest.raises(ImageError) as caught:
+            read(encoded(halves(), "JPEG"))
+        assert str(caught.value) == "cannot be decoded: bad box " + "x" * 192
 
 
 def test_cmyk_becomes_rgb() -> None:

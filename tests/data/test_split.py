@@ -64,11 +64,32 @@ def test_components_chain() -> None:
     assert connected_components([["a"], ["b"], ["b"], ["c"]], iter([(0, 2), (3, 1)])) == [0, 0, 0, 0]
 
 
-@given(st.integers(0, 2**32 - 1), st.integers(0, 20))
-@settings(max_examples=50, deadline=None)
-def test_near_duplicates_are_exactly_the_close_pairs(seed: int, distance: int) -> None:
+@given(st.integers(0, 2**32 - 1), st.integers(0, 40), st.integers(1, 40))
+@settings(max_examples=200, deadline=None)
+def test_near_duplicates_tie_what_all_close_pairs_tie(seed: int, distance: int, block: int) -> None:
     rng = np.random.default_rng(seed)
-    base = rng.random((6, 64)) < 0.5
-    bits = np.vstack([base, base ^ (rng.random((6, 64)) < 0.15)])
-    brute = {(i, j) for i in range(12) for j in range(i + 1, 12) if int((bits[i] != bits[j]).sum()) <= distance}
-    assert set(near_duplicates(bits, distance, block=5)) == brute
+    base = rng.random((4, 60)) < 0.5
+    bits = base[rng.integers(0, 4, 30)] ^ (rng.random((30, 60)) < rng.choice([0, 0.02, 0.2], (30, 1)))
+    brute = {(i, j) for i in range(30) for j in range(i + 1, 30) if int((bits[i] != bits[j]).sum()) <= distance}
+    ties = list(near_duplicates(bits, distance, block))
+    assert brute.issuperset(ties)
+    names: list[list[int]] = [[i] for i in range(30)]
+    groups = connected_components(names, ties)
+    assert groups == connected_components(names, brute)
+    assert len(ties) == 30 - len(set(groups)), "no tie joins what is one already"
+
+
+def test_alike_fingerprints_make_no_more_ties_than_there_are_of_them() -> None:
+    rng = np.random.default_rng(0)
+    equal = np.repeat(rng.random((1, 256)) < 0.5, 3000, axis=0)
+    alike = equal.copy()
+    alike[:, :12] = rng.random((3000, 12)) < 0.5
+    for bits in (equal, alike):
+        ties = list(near_duplicates(bits))
+        assert len(ties) == 2999
+        assert connected_components([[i] for i in range(3000)], ties) == [0] * 3000
+
+
+def test_no_fingerprints_have_no_ties() -> None:
+    assert list(near_duplicates(np.zeros((0, 256), dtype=bool))) == []
+    assert list(near_duplicates(np.zeros((1, 256), dtype=bool))) == []

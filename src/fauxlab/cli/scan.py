@@ -78,16 +78,20 @@ def scan(
             counts[verdict.decision] += 1
             if verdict.path != last:  # its faces come one after the other
                 pictures[verdict.status] += 1
+                pictures["crowd"] += verdict.left_out > 0
                 advance(1)
             last = verdict.path
             if verdict.status == "error" and form != "table":
                 say(f"{verdict.path}: {verdict.message}")
+    crowds = pictures.pop("crowd", 0)
     total = pictures.total()
     if pictures["error"]:
         say(f"{pictures['error']} of {total} pictures could not be judged")
     if pictures["no face"]:
         found = f"no face found in {pictures['no face']} of {total} pictures"
         say(f"{found}; --crop none takes pictures as faces already cropped")
+    if crowds:
+        say(f"{crowds} of {total} pictures may show more faces than were judged (left_out in --json and --csv)")
     if html:
         say(f"wrote {html}")
     if not total or pictures["error"] == total:

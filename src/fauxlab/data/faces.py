@@ -12,7 +12,7 @@ import os
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     Grey = NDArray[np.uint8]  # [H, W]
     Squares = NDArray[np.float64]  # [N, 3], of one [3]: middle (right, down) and side, in pixels
+    Indices = NDArray[np.intp]
 
 # Chosen on training images of FFHQ, CelebA, DFDC and four generators and on pieces of two photographs without a face;
 # benchmarks/face_finding.py measures what they are worth there.
@@ -43,7 +44,9 @@ CLOSE, CLOSE_LONGEST = 120, 480  # sides of the copy on which close-ups are look
 CLOSE_UP = 0.4  # of the picture's shorter side: faces above it are close-ups
 BORDER = 0.2  # replicated around close-ups: the cascades need room around a face, which tight crops do not have
 VIEW = 96  # a proposal's square of twice its side is brought to this
-PROPOSALS = 64
+MOST = 256  # faces that are looked for; a look at one takes tens of ms
+IN_VAIN = 64  # looks at proposals that were no face: bounds the time that a picture without any can take
+PAIRS = 2**16  # of squares that are compared at once: bounds memory
 _FRONTAL = ("haarcascade_frontalface_alt2.xml", "haarcascade_frontalface_alt.xml")
 _PROFILE = ("haarcascade_profileface.xml",)
 _NOTHING = np.empty((0, 3))
@@ -65,27 +68,43 @@ class Face:
     score: float
 
 
-def find_faces(image: Image.Image, most: int = 32) -> list[Face]:
-    """The faces of an upright RGB picture, at most `most`, the largest first.
+class Found(NamedTuple):
+    """The faces of a picture, the largest first, and how many places were passed over that may show more.
+
+    `left_out` counts faces beyond the number asked for, and proposals that were not looked at: MOST faces were found,
+    or IN_VAIN looks had shown none.
+    """
+
+    faces: list[Face]
+    left_out: int
+
+
+def find_faces(image: Image.Image, most: int = MOST) -> list[Face]:
+    """As `survey_faces`, the faces alone."""
+    return survey_faces(image, most).faces
+
+
+def survey_faces(image: Image.Image, most: int = MOST) -> Found:
+    """The faces of an upright RGB picture, at most `most` (beyond MOST none is looked for), and what was left out.
 
     Profiles are looked for only where no frontal face is found. Deterministic, and safe to call from several threads;
     memory and time are bounded whatever the picture's size. Raises LabError when OpenCV or its cascades are missing.
     """
     scale = min(1.0, LONGEST / max(image.size))
     grey = _shrink(image, scale)
-    found = list(_search(grey, _FRONTAL, ENOUGH))
+    found, left_out = _search(grey, _FRONTAL, ENOUGH)
     if not found:
         width = grey.shape[1]
-        found = list(_search(grey, _PROFILE, ENOUGH_PROFILE))
-        mirrored = np.ascontiguousarray(grey[:, ::-1])
-        found += [
-            (np.array([width - x, y, side]), n) for (x, y, side), n in _search(mirrored, _PROFILE, ENOUGH_PROFILE)
-        ]
+        found, passed = _search(grey, _PROFILE, ENOUGH_PROFILE)
+        mirrored, passed_mirrored = _search(np.ascontiguousarray(grey[:, ::-1]), _PROFILE, ENOUGH_PROFILE)
+        found += [(np.array([width - x, y, side]), n) for (x, y, side), n in mirrored]
+        left_out += passed + passed_mirrored
     faces = [
         Face(round((x - side / 2) / scale), round((y - side / 2) / scale), max(1, round(side / scale)), float(count))
         for (x, y, side), count in _without_overlaps(found)
     ]
-    return sorted(faces, key=lambda face: (-face.side, face.left, face.top))[:most]
+    faces.sort(key=lambda face: (-face.side, face.left, face.top))
+    return Found(faces[:most], left_out + len(faces[most:]))
 
 
 def crop_face(image: Image.Image, face: Face, margin: float = MARGIN) -> Image.Image:
@@ -113,17 +132,29 @@ def _shrink(image: Image.Image, scale: float) -> Grey:
 # --- the search
 
 
-def _search(grey: Grey, cascades: tuple[str, ...], enough: int) -> Iterator[tuple[Squares, int]]:
-    """Squares [3] on which at least `enough` windows agree, with their number."""
-    kept: list[Squares] = []
+def _search(grey: Grey, cascades: tuple[str, ...], enough: int) -> tuple[list[tuple[Squares, int]], int]:
+    """Squares [3] on which at least `enough` windows agree, with their number; and how many proposals were passed over.
+
+    Ends at MOST squares, and each of the two ways to propose at IN_VAIN looks without one.
+    """
+    found: list[tuple[Squares, int]] = []
+    kept = _NOTHING
+    left_out = 0
     for propose in (_propose_close_ups, _propose):
-        for proposal in _distinct(propose(grey, cascades[0]))[:PROPOSALS]:
-            if any(_inside(proposal, square) for square in kept):
+        in_vain = 0
+        for proposal in _distinct(propose(grey, cascades[0])):
+            if _inside_any(proposal, kept):
+                continue
+            if len(found) >= MOST or in_vain >= IN_VAIN:
+                left_out += 1
                 continue
             square, count = _look_closer(grey, proposal, cascades)
             if count >= enough:
-                kept.append(square)
-                yield square, count
+                kept = np.vstack([kept, square])
+                found.append((square, count))
+            else:
+                in_vain += 1
+    return found, left_out
 
 
 def _propose(grey: Grey, cascade: str) -> Squares:
@@ -159,10 +190,10 @@ def _look_closer(grey: Grey, proposal: Squares, cascades: tuple[str, ...]) -> tu
         if not len(windows):
             return proposal, 0
         found = np.concatenate([found, windows])
-    near = _alike(found)
-    best = int(near.sum(axis=1).argmax())
-    square: Squares = found[near[best]].mean(axis=0) / scale + np.array([left, top, 0])
-    return square, int(near[best].sum())
+    near = _Neighbours(found)
+    agreeing = near.of(int(near.count().argmax()))
+    square: Squares = found[agreeing].mean(axis=0) / scale + np.array([left, top, 0])
+    return square, len(agreeing)
 
 
 def _windows(cascade: str, grey: Grey, smallest: int, largest: int, step: float) -> Squares:
@@ -175,37 +206,94 @@ def _windows(cascade: str, grey: Grey, smallest: int, largest: int, step: float)
     return np.column_stack([left + width / 2, top + width / 2, width])
 
 
-def _alike(squares: Squares) -> NDArray[np.bool_]:
-    """Which squares show one face, bool [N, N]: middles within a quarter of the smaller side, sides within √2."""
-    side = squares[:, 2]
-    reach = np.minimum(side[:, None], side) / 4
-    across, down = (np.abs(squares[:, None, k] - squares[:, k]) < reach for k in (0, 1))
-    ratio: NDArray[np.bool_] = np.abs(np.log2(side[:, None] / side)) < 0.5
-    return across & down & ratio
+def _alike(squares: Squares, others: Squares) -> NDArray[np.bool_]:
+    """Which pairs of squares show one face, bool [N]: middles within a quarter of the smaller side, sides within √2."""
+    side, other = squares[:, 2], others[:, 2]
+    near = np.abs(squares[:, :2] - others[:, :2]) < np.minimum(side, other)[:, None] / 4
+    ratio: NDArray[np.bool_] = np.abs(np.log2(side / other)) < 0.5
+    return near.all(axis=1) & ratio
 
 
-def _distinct(windows: Squares) -> list[Squares]:
+class _Neighbours:
+    """Squares [N, 3] sorted into cells, so that each is compared with those around it alone, in O(N + PAIRS) memory."""
+
+    def __init__(self, squares: Squares) -> None:
+        self._squares = squares
+        self._size = np.floor(2 * np.log2(squares[:, 2])).astype(np.int64)  # half octaves: those alike differ by 1
+        keys = _cell(squares, self._size)
+        self._order = np.argsort(keys, kind="stable")
+        self._keys = keys[self._order]
+
+    def count(self) -> Indices:
+        """How many squares each is alike, itself included, [N]."""
+        n = len(self._squares)
+        counts = np.zeros(n, dtype=np.intp)
+        for start in range(0, n, PAIRS // 16):
+            for rows, _ in self.pairs(np.arange(start, min(start + PAIRS // 16, n))):
+                np.add.at(counts, rows, 1)
+        return counts
+
+    def of(self, row: int) -> Indices:
+        """The squares that one is alike, itself included, in ascending order."""
+        return np.sort(np.concatenate([columns for _, columns in self.pairs(np.array([row]))]))
+
+    def pairs(self, rows: Indices) -> Iterator[tuple[Indices, Indices]]:
+        """The pairs (row, any square) that are alike, by and by; at most PAIRS are compared at once."""
+        near = np.repeat(rows, 9)  # cells of three sizes in three rows of three, which stand side by side
+        middles = _cell(self._squares[near], self._size[near] + np.tile([-1, -1, -1, 0, 0, 0, 1, 1, 1], len(rows)))
+        middles += np.tile([-_DOWN, 0, _DOWN], 3 * len(rows))
+        first = np.searchsorted(self._keys, middles - 1)
+        ends = np.cumsum(np.searchsorted(self._keys, middles + 1, side="right") - first)
+        starts = np.concatenate([[0], ends[:-1]])
+        for start in range(0, int(ends[-1]), PAIRS):
+            flat = np.arange(start, min(start + PAIRS, int(ends[-1])))
+            span = np.searchsorted(ends, flat, side="right")
+            left, right = near[span], self._order[first[span] + flat - starts[span]]
+            same = _alike(self._squares[left], self._squares[right])
+            yield left[same], right[same]
+
+
+_DOWN, _LARGER = 2**20, 2**40  # what a cell's number grows by from one row, and one size, to the next
+
+
+def _cell(squares: Squares, size: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The number of the cell that a middle lies in, [N], where squares of a size (in half octaves) are sorted.
+
+    A cell is a little wider than a quarter of the largest of them, so that those alike lie in cells side by side.
+    """
+    width = 0.26 * 2.0 ** ((size + 1) / 2)
+    across, down = (np.floor(squares[:, k] / width).astype(np.int64) for k in (0, 1))
+    return size * _LARGER + down * _DOWN + across
+
+
+def _distinct(windows: Squares) -> Iterator[Squares]:
     """One square for each group of windows that are alike, the largest group first."""
-    squares = []
-    while len(windows):
-        near = _alike(windows)
-        best = int(near.sum(axis=1).argmax())
-        squares.append(np.median(windows[near[best]], axis=0))
-        windows = windows[~near[best]]
-    return squares
+    if not len(windows):
+        return
+    near = _Neighbours(windows)
+    counts = near.count()  # of those left; below 1 for those that are gone
+    while counts[best := int(counts.argmax())] > 0:
+        group = near.of(best)
+        group = group[counts[group] > 0]
+        yield np.median(windows[group], axis=0)
+        for _, columns in near.pairs(group):
+            np.subtract.at(counts, columns, 1)
+        counts[group] = 0
 
 
-def _inside(square: Squares, other: Squares) -> bool:
-    """Whether one square's middle lies inside the larger of both, laid around the other's."""
-    return bool(np.abs(square[:2] - other[:2]).max() < max(square[2], other[2]) / 2)
+def _inside_any(square: Squares, others: Squares) -> bool:
+    """Whether a square's middle lies inside the larger of it and another of some [N, 3], laid around the other's."""
+    return bool((np.abs(square[:2] - others[:, :2]).max(axis=1) < np.maximum(square[2], others[:, 2]) / 2).any())
 
 
 def _without_overlaps(found: list[tuple[Squares, int]]) -> list[tuple[Squares, int]]:
     """The best of those that stand in one another's place."""
     kept: list[tuple[Squares, int]] = []
+    places = _NOTHING
     for square, count in sorted(found, key=lambda item: -item[1]):
-        if not any(_inside(square, other) for other, _ in kept):
+        if not _inside_any(square, places):
             kept.append((square, count))
+            places = np.vstack([places, square])
     return kept
 
 

@@ -48,10 +48,10 @@ def find_leaks(manifest: Manifest, table: TraitTable) -> Iterator[Finding]:
     near = ((a, b) for a, b in pairs if a.split != b.split)
     if closest := next(near, None):
         a, b = closest
-        count = 1 + sum(1 for _ in near)  # N alike images make N²/2 pairs: counted, not kept
+        count = 1 + sum(1 for _ in near)
         yield Finding(
             kind="leak",
-            text=f"{count:,} pairs of near-duplicates stand in two splits, the first {show(a.path)} ({a.split}) "
+            text=f"at least {count:,} pairs of near-duplicates stand in two splits, the first {show(a.path)} ({a.split}) "
             f"and {show(b.path)} ({b.split}): {AGAIN}",
         )
 

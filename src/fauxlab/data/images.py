@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -40,6 +42,15 @@ MAX_BYTES = 256 * 2**20
 MAX_PIXELS = 2**27  # 134 megapixels: above any phone's default mode, far below what exhausts memory
 LARGE_PIXELS = 2**25
 MIN_SIDE = 16
+# What decoders take time for though it takes no bytes. Encoders write about 10 scans, rarely above 60, and each passes
+# over all pixels: MAX_SCANNED of them take seconds, and leave a picture of MAX_PIXELS 16.
+MAX_SCANS = 100
+MAX_SCANNED = 2**31
+MAX_SEGMENTS = 1_000  # of 64 KiB; a depth map or a provenance record of 10 MB takes 160
+MAX_JUNK = 2**16  # bytes between segments, which Pillow takes one by one
+MAX_CHUNKS = 50_000  # a PNG of MAX_BYTES in pieces of 8 KiB, which libpng writes, has 32,768
+MAX_PNG_ENTRIES = 1_000  # chunks without pixels: each may unpack to 1 MB
+MAX_REASON = 200  # characters of a decoder's message
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 SUFFIXES |= {".avif", ".heic", ".heif"}  # listed even where their decoder is missing, so that none is passed over
 # Only formats that people keep photos in: other decoders (EPS, for one, starts a program) never see hostile bytes.
@@ -66,6 +77,12 @@ _ORIENTATION = 0x0112
 # Chunks that say something about the picture and change none of its pixels as they are decoded here.
 _PNG_METADATA = {b"tEXt": "text", b"zTXt": "text", b"iTXt": "text", b"eXIf": "exif", b"iCCP": "icc", b"caBX": "other",
                  b"gAMA": "other", b"cHRM": "other", b"sRGB": "other", b"pHYs": "other", b"tIME": "other"}  # fmt: skip
+_PNG_PIXELS = (b"IDAT", b"fdAT", b"fcTL")
+_JPEG_MARKER = re.compile(rb"\xff[^\x00\xff]")
+_JPEG_SEGMENT = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")  # of restarts there may be millions
+# Markers that no length follows, or that nobody knows: Pillow looks for the next one in what follows.
+_JPEG_BARE = frozenset({0x01, 0xC8, *range(0xD0, 0xDA), *range(0xF0, 0xFE)})
+_JPEG_PROGRESSIVE = (0xC2, 0xCA)
 METADATA = ("exif", "icc", "xmp", "text", "other")
 
 
@@ -100,7 +117,8 @@ def decode(data: bytes, at_least: int | None = None) -> Image.Image:
 
     Animations give their first frame, transparency is laid on white, EXIF rotation is applied, 16-bit and float grey
     is scaled to 8 bits. Raises ImageError with the reason on everything else: empty, truncated, not a picture, a format
-    outside FORMATS, above MAX_BYTES or MAX_PIXELS, a side below MIN_SIDE pixels.
+    outside FORMATS, above MAX_BYTES or MAX_PIXELS, a side below MIN_SIDE pixels, more scans, segments or chunks than
+    encoders write.
     """
     if not data:
         raise ImageError("empty file")
@@ -111,6 +129,8 @@ def decode(data: bytes, at_least: int | None = None) -> Image.Image:
         image = _open(data)
         width, height = image.size
         if width * height <= MAX_PIXELS and min(width, height) >= MIN_SIDE:
+            if isinstance(image, JpegImagePlugin.JpegImageFile):
+                _refuse_scans(data, min(MAX_SCANS, MAX_SCANNED // (width * height)))
             if at_least:
                 image.draft("RGB", (at_least, at_least))
             if image.width * image.height > LARGE_PIXELS:
@@ -120,8 +140,10 @@ def decode(data: bytes, at_least: int | None = None) -> Image.Image:
         raise _unknown(data) from None
     except Image.DecompressionBombError:
         raise ImageError(f"above the limit of {MAX_PIXELS:,} pixels") from None
+    except ImageError:
+        raise
     except Exception as error:
-        raise ImageError(f"cannot be decoded: {str(error) or type(error).__name__}") from error
+        raise _undecodable(error) from error
     if width * height > MAX_PIXELS:
         raise ImageError(f"{width}×{height} pixels, above the limit of {MAX_PIXELS:,}")
     raise ImageError(f"{width}×{height} pixels: too small, each side needs at least {MIN_SIDE}")
@@ -164,8 +186,8 @@ def describe_encoding(data: bytes) -> Encoding:
     try:
         image = _open(data)
         width, height = image.size
-        # The base class's: the one of PNG decodes the picture to look for more behind it.
-        if Image.Image.getexif(image).get(_ORIENTATION, 1) in (5, 6, 7, 8):
+        # The base class's: the one of PNG decodes the picture to look for more behind it. A TIFF is upright already.
+        if image.format != "TIFF" and Image.Image.getexif(image).get(_ORIENTATION, 1) in (5, 6, 7, 8):
             width, height = height, width
         if isinstance(image, JpegImagePlugin.JpegImageFile):
             tables, ratio = _jpeg_tables(image), _jpeg_subsampling(image)
@@ -176,8 +198,10 @@ def describe_encoding(data: bytes) -> Encoding:
         return Encoding(image.format or "", width, height, None, None, (1, 1), False, entries)
     except UnidentifiedImageError:
         raise _unknown(data) from None
+    except ImageError:
+        raise
     except Exception as error:
-        raise ImageError(f"cannot be decoded: {str(error) or type(error).__name__}") from error
+        raise _undecodable(error) from error
 
 
 def ijg_tables(quality: int) -> NDArray[np.int64]:
@@ -221,13 +245,20 @@ def _jpeg_metadata(segments: list[tuple[str, bytes]]) -> Iterator[tuple[str, int
 
 
 def _png_metadata(data: bytes) -> Iterator[tuple[str, int]]:
-    position = 8
-    while position + 8 <= len(data):  # chunks may follow the pixels, where a header's reader does not come
-        length, kind = int.from_bytes(data[position : position + 4], "big"), data[position + 4 : position + 8]
+    # Some follow the pixels, or even the picture's end, where a header's reader does not come.
+    for kind, start, length in islice(_png_chunks(data), MAX_CHUNKS):
         if kind in _PNG_METADATA:
-            is_xmp = data.startswith(b"XML:com.adobe.xmp\0", position + 8)
+            is_xmp = data.startswith(b"XML:com.adobe.xmp\0", start)
             # A chunk may claim to be longer than the file is.
-            yield "xmp" if is_xmp else _PNG_METADATA[kind], min(length, len(data) - position - 8)
+            yield "xmp" if is_xmp else _PNG_METADATA[kind], min(length, len(data) - start)
+
+
+def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Kind, first byte and length of each chunk, and of what may pass for one behind the last."""
+    position = 8
+    while position + 8 <= len(data):
+        length, kind = int.from_bytes(data[position : position + 4], "big"), data[position + 4 : position + 8]
+        yield kind, position + 8, length
         position += length + 12
 
 
@@ -238,10 +269,73 @@ def _other_metadata(info: dict[str | tuple[int, int], object]) -> Iterator[tuple
 
 
 def _open(data: bytes) -> Image.Image:
-    """The picture, its header read; a decoder that is not installed knows no picture."""
+    """The picture, its header read; a decoder that is not installed knows no picture.
+
+    Raises ImageError on headers of more parts than encoders write, which would take minutes to read.
+    """
+    if data.startswith(b"\xff\xd8\xff"):
+        _refuse_segments(data)
+    elif data.startswith(b"\x89PNG\r\n\x1a\n"):
+        _refuse_chunks(data)
     if data[4:8] == b"ftyp":
         _add_heif()
     return Image.open(io.BytesIO(data), formats=[form for form in FORMATS if form in Image.OPEN])
+
+
+def _refuse_segments(data: bytes) -> None:
+    """Raises ImageError on a JPEG of too many segments, or too much between them, before its first scan."""
+    position, junk = 2, 0
+    for _ in range(MAX_SEGMENTS):
+        found = _JPEG_MARKER.search(data, position, position + MAX_JUNK + 2)
+        junk += (found.start() if found else min(len(data), position + MAX_JUNK + 2)) - position
+        if junk > MAX_JUNK:
+            raise ImageError(f"a JPEG with more than {MAX_JUNK:,} bytes between the segments of its header")
+        if not found or (code := data[found.start() + 1]) == 0xDA:
+            return
+        position = found.end() + (0 if code in _JPEG_BARE else _length(data, found.end()))
+    raise ImageError(f"a JPEG with more than {MAX_SEGMENTS:,} segments before its picture")
+
+
+def _refuse_scans(data: bytes, most: int) -> None:
+    """Raises ImageError on a JPEG of more than `most` scans. Bytes inside segments (thumbnails) do not count."""
+    position, scans, progressive, components = 2, 0, False, 0
+    for _ in range(2 * MAX_SEGMENTS):  # a scan's tables stand before it
+        found = _JPEG_SEGMENT.search(data, position)
+        if not found or (code := data[found.start() + 1]) == 0xD9:
+            return
+        position = found.end()
+        if 0xC0 <= code <= 0xCF and code not in (0xC4, 0xC8, 0xCC):
+            progressive, components = code in _JPEG_PROGRESSIVE, int.from_bytes(data[position + 7 : position + 8])
+        elif code == 0xDA:
+            scans += 1
+            if scans > most:
+                raise ImageError(f"a JPEG of more than {most:,} scans")
+            if not progressive and int.from_bytes(data[position + 2 : position + 3]) == components:
+                return  # the whole picture: no decoder looks further, and the search would take time
+        position += _length(data, position)
+    raise ImageError(f"a JPEG of more than {2 * MAX_SEGMENTS:,} segments")
+
+
+def _length(data: bytes, position: int) -> int:
+    return max(2, int.from_bytes(data[position : position + 2]))
+
+
+def _refuse_chunks(data: bytes) -> None:
+    """Raises ImageError on a PNG of too many chunks."""
+    entries = 0
+    for number, (kind, _, _) in enumerate(_png_chunks(data)):
+        entries += kind not in _PNG_PIXELS
+        if number >= MAX_CHUNKS:
+            raise ImageError(f"a PNG of more than {MAX_CHUNKS:,} chunks")
+        if entries > MAX_PNG_ENTRIES:
+            raise ImageError(f"a PNG of more than {MAX_PNG_ENTRIES:,} chunks beside its pixels")
+        if kind == b"IEND":
+            return
+
+
+def _undecodable(error: Exception) -> ImageError:
+    reason = " ".join(str(error).split())  # decoders' messages may hold line breaks, and parts of the file
+    return ImageError(f"cannot be decoded: {reason[:MAX_REASON] or type(error).__name__}")
 
 
 @cache

@@ -236,7 +236,11 @@ def _block(split: str, before: Figures, after: Figures) -> str:
         rows.append((f"{kind} certain and wrong", n, [f"{x.wrong[k]:.1%}" for x in pair]))
         if after.refused:
             rows.append(
-                (f"{kind} refused (odd, blurred)", n, ["n/a" if x.refused is None else f"{x.refused[k]:.1%}" for x in pair])
+                (
+                    f"{kind} refused (odd, blurred)",
+                    n,
+                    ["n/a" if x.refused is None else f"{x.refused[k]:.1%}" for x in pair],
+                )
             )
     head = f"{split}: {n_real:,} real, {n_fake:,} fake"
     lines = [f"{head:<44}{'N':>7}{'before':>16}{'after':>16}"]

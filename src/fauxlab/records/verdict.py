@@ -18,7 +18,8 @@ class Verdict(Record):
     (`calibrated` tells which). `label` compares the score with the model's threshold; it is `uncertain` where the
     score lies in the calibration's band, in which the stated error allows neither answer, and `atypical` where the
     picture is unlike all that the model was made for, or too blurred, so that its score means nothing: then `message`
-    says why, where that is known. `face` is the square in which a face was found, in pixels of the upright picture. A
+    says why, where that is known. `face` is the square in which a face was found, in pixels of the upright picture, of
+    which up to `left_out` more places may show one and were not judged. A
     picture without a face has status "no face", one that could not be judged "error" and the reason in `message`;
     neither has a label or a score.
     """
@@ -35,6 +36,7 @@ class Verdict(Record):
     width: int | None = None
     height: int | None = None
     face: Box | None = None
+    left_out: int = 0
     model_hash: str
     message: str | None = None
 
