@@ -51,8 +51,8 @@ def find_leaks(manifest: Manifest, table: TraitTable) -> Iterator[Finding]:
         count = 1 + sum(1 for _ in near)
         yield Finding(
             kind="leak",
-            text=f"at least {count:,} pairs of near-duplicates stand in two splits, the first {show(a.path)} ({a.split}) "
-            f"and {show(b.path)} ({b.split}): {AGAIN}",
+            text=f"at least {count:,} pairs of near-duplicates stand in two splits, the first {show(a.path)} "
+            f"({a.split}) and {show(b.path)} ({b.split}): {AGAIN}",
         )
 
 
