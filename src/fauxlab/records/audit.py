@@ -82,8 +82,8 @@ class AuditReport(Record):
         for found in self.generators:
             lines += [
                 "",
-                f"{found.generator} against {', '.join(found.reals) or 'no reals'} ({found.n_fake:,} fakes, {found.n_real:,} reals); "
-                f"all file traits together: AUC {found.file_traits}",
+                f"{found.generator} against {', '.join(found.reals) or 'no reals'} ({found.n_fake:,} fakes, "
+                f"{found.n_real:,} reals); all file traits together: AUC {found.file_traits}",
             ]
             own = [f for f in self.findings if f.generator == found.generator]
             lines += [f"  {f.family:<10}{f.text}" for f in own] or ["  nothing separates them"]
