@@ -205,12 +205,16 @@ def test_recipes_can_be_copied_once(fauxlab, tmp_path: Path, monkeypatch: pytest
 
 
 def test_interrupt_says_how_to_go_on(fauxlab, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
-    def interrupted() -> Path:
+    def interrupted(*_: object) -> Path:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("fauxlab.data.cache.cache_folder", interrupted)
+    monkeypatch.setattr(Manifest, "load", interrupted)
     code, _, err = fauxlab("doctor")
-    assert (code, "--resume" in err) == (130, True)
+    assert (code, err.strip()) == (130, "interrupted")
+    code, _, err = fauxlab("detector", "train", "manifest.csv", "--recipe", "unified-joint")
+    assert code == 130
+    assert "the same command with --resume goes on" in err
 
 
 def test_a_closed_pipe_is_quiet() -> None:
