@@ -129,7 +129,7 @@ def _facts(exhibit: Exhibit) -> str:
     verdict, facts = exhibit.verdict, []
     if verdict.score is not None:
         facts.append(describe_score(verdict))
-    if verdict.message:
+    if verdict.message and verdict.score is None:  # beside a score it stands in the heading
         facts.append(show(verdict.message))
     if exhibit.evidence is not None:
         facts.append(describe_sum(exhibit.evidence))
