@@ -169,7 +169,7 @@ def test_a_blurred_face_is_answered_with_cannot_tell_and_why(tmp_path: Path) -> 
     assert "blurred" not in (packaged(tmp_path / "sharp.png").message or "")
     verdict = packaged(tmp_path / "blurred.png")
     assert (verdict.decision, verdict.atypical) == ("cannot tell", True)
-    assert verdict.message == "too blurred, or too small, to be judged"
+    assert verdict.message == "too blurred or too small"
     assert verdict.score is not None
 
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     Pixels = NDArray[np.uint8]
 
-BLURRED = "too blurred, or too small, to be judged"
+BLURRED = "too blurred or too small"
 BATCH = 32  # pictures in memory at once, twice; large ones are decoded one a worker
 Crop = Literal["face", "none"]
 

@@ -83,7 +83,7 @@ def test_figure_is_written_whole(tmp_path: Path) -> None:
     save_evidence(tmp_path / "new" / "a.png", exhibit)
     with Image.open(tmp_path / "new" / "a.png") as image:
         assert image.format == "PNG"
-        assert image.size == (2 * 320 + 3 * 16, 320 + 16 + 92)
+        assert image.size == (2 * 320 + 3 * 16, 320 + 16 + 104)
         pixels = np.asarray(image).astype(int)
     assert pixels[100, 100].tolist() == [128, 128, 128], "the picture as it is"
     assert pixels[176, 400, 0] > pixels[176, 400, 2] > 0

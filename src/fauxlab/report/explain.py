@@ -96,14 +96,16 @@ def draw_evidence(exhibit: Exhibit) -> Image.Image:
         raise ValueError("an exhibit without picture or evidence cannot be drawn")
     panes = [to_picture(exhibit.picture), to_picture(overlay(_enlarge(exhibit.picture), exhibit.evidence))]
     panes = [pane.resize((SIDE, SIDE), Image.Resampling.BICUBIC) for pane in panes]
-    page = Image.new("RGB", (2 * SIDE + 3 * MARGIN, SIDE + MARGIN + 92), PAPER)
+    page = Image.new("RGB", (2 * SIDE + 3 * MARGIN, SIDE + MARGIN + 104), PAPER)
     for k, pane in enumerate(panes):
         page.paste(pane, (MARGIN + k * (SIDE + MARGIN), MARGIN))
     pen, top = ImageDraw.Draw(page), SIDE + 2 * MARGIN
     verdict, evidence = exhibit.verdict, exhibit.evidence
-    pen.text((MARGIN, top), describe(verdict), fill=INK, font=_font(19))
-    pen.text((MARGIN, top + 28), describe_score(verdict), fill=SOFT, font=_font(14))
-    pen.text((MARGIN, top + 47), describe_sum(evidence).replace("−", "-"), fill=SOFT, font=_font(14))  # no such glyph
+    said, _, why = describe(verdict).partition(": ")
+    pen.text((MARGIN, top), said, fill=INK, font=_font(19))
+    lines = [why, describe_score(verdict), describe_sum(evidence).replace("−", "-")]  # which has no glyph in the font
+    for k, line in enumerate(filter(None, lines)):
+        pen.text((MARGIN, top + 28 + 18 * k), line, fill=SOFT, font=_font(14 if len(line) < 46 else 12))
     _draw_scale(page, SIDE + 2 * MARGIN, top + 4, evidence)
     return page
 
