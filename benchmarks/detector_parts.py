@@ -2,7 +2,7 @@
 
     FAUXLAB_INCEPTION=WEIGHTS .venv/bin/python benchmarks/detector_parts.py faces/manifest.csv --epochs 1
 
-Every run sees equally many images; finished ones are not repeated. Writes benchmarks/results/detector_parts.json as
+Runs on the same generators see equally many images; `unseen-swap` leaves out one, for which blends are meant; finished ones are not repeated. Writes benchmarks/results/detector_parts.json as
 each ends: AUC per generator against its matched reals and pooled, of the pictures as they are and degraded.
 """
 
@@ -35,6 +35,8 @@ PARTS: dict[str, list[str]] = {
     "whole-pictures": ["train.crop=0"],
     "no-groups": ["train.balance=generator"],
     "no-average": ["train.ema=0"],
+    "unseen-swap": ["data.generators=stylegan,sd21,generated-photos"],
+    "unseen-swap-no-blend": ["data.generators=stylegan,sd21,generated-photos", "train.blend=0"],
     "trace": ["model.name=trace", "model.pretrained=", "train.lr=1e-3"],
 }
 CHANGES = {"clean": None, "jpeg q50": ("jpeg", 50), "resize ×0.5": ("resize", 0.5), "crop ×0.8": ("crop", 0.8)}
