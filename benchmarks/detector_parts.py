@@ -2,8 +2,9 @@
 
     FAUXLAB_INCEPTION=WEIGHTS .venv/bin/python benchmarks/detector_parts.py faces/manifest.csv --epochs 1
 
-Runs on the same generators see equally many images; `unseen-swap` leaves out one, for which blends are meant; finished ones are not repeated. Writes benchmarks/results/detector_parts.json as
-each ends: AUC per generator against its matched reals and pooled, of the pictures as they are and degraded.
+Runs on the same generators see equally many images; `unseen-swap` leaves one out, for which blends are meant. Finished
+ones are not repeated. Writes benchmarks/results/detector_parts.json as each ends: AUC per generator against its matched
+reals and pooled, of the pictures as they are and degraded.
 """
 
 from __future__ import annotations
