@@ -57,10 +57,10 @@ def scan(
         raise LabError("--json and --csv exclude each other")
     refuse_picture(html, "--html", "verdicts.html")
     scanner = Scanner.from_pretrained(model, crop.value)
-    last = None
     form = "json" if json_ else "csv" if csv_ else "table"
     counts: Counter[str] = Counter()
     pictures: Counter[str] = Counter()
+    crowds, last = 0, None
     with count_images("scanning") as advance:
         from fauxlab.report.verdicts import write_verdicts
 
@@ -78,12 +78,11 @@ def scan(
             counts[verdict.decision] += 1
             if verdict.path != last:  # its faces come one after the other
                 pictures[verdict.status] += 1
-                pictures["crowd"] += verdict.left_out > 0
+                crowds += verdict.left_out > 0
                 advance(1)
             last = verdict.path
             if verdict.status == "error" and form != "table":
                 say(f"{verdict.path}: {verdict.message}")
-    crowds = pictures.pop("crowd", 0)
     total = pictures.total()
     if pictures["error"]:
         say(f"{pictures['error']} of {total} pictures could not be judged")
