@@ -18,6 +18,7 @@ from fauxlab.evaluation.detection import (
     detection_report,
     eer,
     expected_calibration_error,
+    expected_ece,
     macro_f1,
     score_set,
     tpr_at_fpr,
@@ -124,3 +125,36 @@ def test_report_judges_each_generator_against_its_reals(small: Manifest) -> None
     assert report.real_accuracy["photos"].value == 1
     assert type(report).model_validate_json(report.model_dump_json()) == report
     assert "speckle" in report.table()
+
+
+def test_a_right_score_is_expected_to_err_by_chance() -> None:
+    assert expected_ece(np.array([0.0, 1.0, 1.0])) == 0, "what is certain and right never errs"
+    assert expected_ece(np.array([0.5])) == 0.5, "one picture is real or fake, whatever its score"
+    assert expected_ece(np.zeros(0)) is None
+    rng = np.random.default_rng(1)
+    scores = rng.random(400)
+    drawn = [
+        expected_calibration_error((rng.random(400) < scores).astype(int), scores, ones(400))[0] for _ in range(300)
+    ]
+    assert expected_ece(scores) == pytest.approx(np.mean(drawn), rel=0.05)
+    few, many = (expected_ece(rng.random(n)) for n in (100, 10_000))
+    assert few is not None
+    assert many is not None
+    assert many < few / 5, "chance fades with the number of pictures"
+
+
+def test_what_never_happened_has_an_exact_bound() -> None:
+    labels = np.repeat([0, 1], 50)
+    scores = np.where(labels == 1, 0.9, 0.1)
+    found = score_set("all right", labels, scores, [str(k) for k in range(100)], ["photos"], bootstrap=50)
+    # With 100 groups all right, a share of errors of 3.6 % would still show none in 2.5 % of such sets.
+    assert found.accuracy.low == pytest.approx(0.025 ** (1 / 100))
+    assert found.accuracy.low == pytest.approx(0.964, abs=1e-3)
+    assert found.accuracy.high == found.accuracy.value == 1
+    assert found.auc.low == found.auc.high == 1, "which is no share: it keeps what the bootstrap gives"
+    assert found.ece.low is found.ece.high is None
+
+
+def test_fakes_alone_have_no_ranking() -> None:
+    found = score_set("alone", np.ones(20, dtype=int), np.linspace(0, 1, 20), [str(k) for k in range(20)], [])
+    assert found.auc.value is found.average_precision.value is found.tpr_at_1_fpr.value is None

@@ -235,13 +235,8 @@ def _block(split: str, before: Figures, after: Figures) -> str:
         rows.append((f"{kind} uncertain", n, [f"{x.uncertain[k]:.1%}" for x in pair]))
         rows.append((f"{kind} certain and wrong", n, [f"{x.wrong[k]:.1%}" for x in pair]))
         if after.refused:
-            rows.append(
-                (
-                    f"{kind} refused (odd, blurred)",
-                    n,
-                    ["n/a" if x.refused is None else f"{x.refused[k]:.1%}" for x in pair],
-                )
-            )
+            refused = ["n/a" if x.refused is None else f"{x.refused[k]:.1%}" for x in pair]
+            rows.append((f"{kind} refused (odd, blurred)", n, refused))
     head = f"{split}: {n_real:,} real, {n_fake:,} fake"
     lines = [f"{head:<44}{'N':>7}{'before':>16}{'after':>16}"]
     return "\n".join([*lines, *(f"  {name:<42}{n:>7}{old:>16}{new:>16}" for name, n, (old, new) in rows)])
