@@ -142,7 +142,7 @@ class Recorder:
         scores = self.scores(found.logits).tolist()
         for picture, score, distance in zip(pixels, scores, found.distance.tolist(), strict=True):
             label, uncertain = self.config.decide(score)
-            sure = self.config.typical(distance) and self.config.sharp(measure_detail(picture))
+            sure = self.config.can_judge(distance, measure_detail(picture))
             self.decisions.append("cannot tell" if not sure else "uncertain" if uncertain else label)
         return found
 

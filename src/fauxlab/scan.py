@@ -139,14 +139,14 @@ class Scanner:
                     yield {"message": "the model gives no finite score for it"}, square, None
                     continue
                 label, uncertain = config.decide(score)
-                sharp = config.sharp(measure_detail(square))
+                detail = measure_detail(square)
                 yield (
                     {
                         "status": "ok",
                         "label": label,
                         "uncertain": uncertain,
-                        "atypical": not (sharp and config.typical(float(distance))),
-                        "message": None if sharp else BLURRED,
+                        "atypical": not config.can_judge(float(distance), detail),
+                        "message": None if config.sharp(detail) else BLURRED,
                         "score": score,
                         "calibrated": config.calibration is not None,
                         "threshold": config.threshold,

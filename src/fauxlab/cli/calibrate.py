@@ -9,8 +9,8 @@ import typer
 
 from fauxlab.cli.common import (
     ManifestPath,
+    check_output,
     refuse_exported,
-    refuse_picture,
     refuse_unwritable,
     report_skipped,
     say,
@@ -45,7 +45,7 @@ def calibrate(
     folder = beside.with_name(f"{beside.name}-calibrated") if out is None else out
     check_place(folder)
     refuse_unwritable(folder, "--out")
-    refuse_picture(figure, "--figure", "reliability.png")
+    check_output(figure, "--figure", "reliability.png")
     data = Manifest.load(manifest)
     from fauxlab.evaluation.recalibration import calibrate
     from fauxlab.models.bundle import Detector

@@ -87,7 +87,7 @@ def parse_pairs(items: list[str] | None) -> dict[str, list[str]]:
     return pairs
 
 
-def refuse_picture(path: Path | None, option: str, example: str) -> None:
+def check_output(path: Path | None, option: str, example: str) -> None:
     """Raise LabError where `path` has another suffix than `example`, or cannot be written.
 
     A shell that unfolds `--html *.zip` names somebody's archive as the place to write to. Devices may have any name.

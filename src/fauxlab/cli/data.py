@@ -13,9 +13,9 @@ from fauxlab.cli.common import (
     AsJson,
     ManifestPath,
     Pairs,
+    check_output,
     index_folder,
     parse_pairs,
-    refuse_picture,
     report_skipped,
     say,
 )
@@ -62,7 +62,7 @@ def index(
         shares = [float(part) for part in fractions.split(",")]
     except ValueError:
         raise LabError(f"--split {fractions!r}: give four numbers, as .7,.1,.1,.1") from None
-    refuse_picture(out, "--out", "manifest.csv")
+    check_output(out, "--out", "manifest.csv")
     rest = out.with_name(f"{out.stem}-skipped.csv")
     _refuse_other_table(out, REQUIRED, "manifest")
     _refuse_other_table(rest, SKIPPED_COLUMNS, "list of skipped files")

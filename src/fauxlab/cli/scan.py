@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fauxlab.cli.common import FINDING, AsJson, refuse_picture, say
+from fauxlab.cli.common import FINDING, AsJson, check_output, say
 from fauxlab.errors import LabError
 from fauxlab.progress import count_images
 
@@ -55,7 +55,7 @@ def scan(
 
     if json_ and csv_:
         raise LabError("--json and --csv exclude each other")
-    refuse_picture(html, "--html", "verdicts.html")
+    check_output(html, "--html", "verdicts.html")
     scanner = Scanner.from_pretrained(model, crop.value)
     form = "json" if json_ else "csv" if csv_ else "table"
     counts: Counter[str] = Counter()

@@ -6,7 +6,6 @@ probably meant.
 
 from __future__ import annotations
 
-import difflib
 import re
 import tomllib
 from importlib import resources
@@ -18,7 +17,7 @@ from pydantic import ValidationError
 from fauxlab.config.base import RUN_NAME
 from fauxlab.config.detector import Recipe
 from fauxlab.config.gan import GanRecipe
-from fauxlab.errors import LabError
+from fauxlab.errors import LabError, nearest, suggest
 
 R = TypeVar("R", Recipe, GanRecipe)
 
@@ -33,7 +32,7 @@ def recipe_text(name: str) -> str:
     """The TOML text of a packaged recipe, comments included."""
     known = list_recipes()
     if name not in known:
-        raise LabError(f"no recipe {name!r}{_meant(name, known)}; `fauxlab recipes list` shows all")
+        raise LabError(f"no recipe {name!r}; `fauxlab recipes list` shows all{suggest(name, known)}")
     return (resources.files("fauxlab") / "recipes" / f"{name}.toml").read_text(encoding="utf-8")
 
 
@@ -180,17 +179,11 @@ def _fault(error: Any, kind: type[Recipe] | type[GanRecipe]) -> str:
         model = model.model_fields[part].annotation
         model = next((m for m in (model, *get_args(model)) if hasattr(m, "model_fields")), model)
     prefix = "".join(f"{part}." for part in error["loc"][:-1] if part not in FORMS)
-    close = difflib.get_close_matches(str(error["loc"][-1]), list(model.model_fields), 1, 0.5)
-    if close:
-        return f"unknown key {place}: did you mean {prefix}{close[0]}?"
+    if close := nearest(str(error["loc"][-1]), model.model_fields):
+        return f"unknown key {place}: did you mean {prefix}{close}?"
     # A key in the wrong table is the next most common slip.
     for table, field in kind.model_fields.items():
         inner = getattr(field.annotation, "model_fields", {})
         if str(error["loc"][-1]) in inner:
             return f"unknown key {place}: did you mean {table}.{error['loc'][-1]}?"
     return f"unknown key {place}; known here: {', '.join(model.model_fields)}"
-
-
-def _meant(word: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(word, known, 1, 0.4)
-    return f", did you mean {close[0]!r}?" if close else ""

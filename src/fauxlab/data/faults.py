@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fauxlab.data.files import show
-from fauxlab.data.manifest import Manifest, Row, suggest
+from fauxlab.data.manifest import Manifest, Row
 from fauxlab.data.split import SPLITS, near_duplicates
+from fauxlab.errors import suggest
 from fauxlab.records import Finding
 
 if TYPE_CHECKING:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import difflib
 import hashlib
 import os
 import re
@@ -22,7 +21,7 @@ from fauxlab.data.files import SEPARATOR, FileReader, csv_line, replace_file, sh
 from fauxlab.data.images import ImageError, decode, fingerprint
 from fauxlab.data.layouts import LABELS, Found, find_images, name_columns
 from fauxlab.data.split import FRACTIONS, SPLITS, assign_splits, connected_components, near_duplicates
-from fauxlab.errors import LabError
+from fauxlab.errors import LabError, suggest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -235,13 +234,6 @@ def check_pairs(reals: Mapping[str, Sequence[str]], generators: Sequence[str], s
             if word not in known:
                 there = ", ".join(map(show, known)) or "none"
                 raise LabError(f"no {kind} {word!r} to pair; there are {there}{suggest(word, known)}")
-
-
-def suggest(word: str, known: Iterable[str]) -> str:
-    """What to put after an unknown name and the known ones: the nearest of these, whatever its case, or nothing."""
-    names = {name.casefold(): name for name in known}
-    close = difflib.get_close_matches(word.casefold(), names, 1, 0.6)
-    return f"; did you mean {names[close[0]]!r}?" if close else ""
 
 
 def index(folder: str | Path, progress: Progress | None = None, workers: int | None = None) -> Manifest:

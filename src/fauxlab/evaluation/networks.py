@@ -7,7 +7,6 @@ Inception weights of 2015-12-05 may be called FID (Heusel et al., 2017); on any 
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import os
 import urllib.request
@@ -22,7 +21,7 @@ from torch import Tensor, nn
 
 from fauxlab.data.cache import cache_folder
 from fauxlab.data.files import hash_file, show
-from fauxlab.errors import LabError
+from fauxlab.errors import LabError, suggest
 from fauxlab.models import inception
 from fauxlab.models.pyramid import RandomPyramid
 
@@ -95,9 +94,8 @@ def load_features(name: str, weights: str | Path | None = None, device: str | to
 def check_features(name: str, weights: str | Path | None = None) -> None:
     """Raise LabError for what `load_features` refuses before it reads a file: a name, or a file that is not there."""
     if name not in list_features():
-        close = difflib.get_close_matches(name, list_features(), 1, 0.4)
-        hint = f", did you mean {close[0]!r}?" if close else ""
-        raise LabError(f"no feature network {name!r}{hint}; there are {', '.join(list_features())}")
+        there = ", ".join(list_features())
+        raise LabError(f"no feature network {name!r}; there are {there}{suggest(name, list_features())}")
     if name == RANDOM and weights is not None:
         raise LabError(f"{RANDOM} has no weights to load; leave out {show(weights)} or name one of {_others()}")
     if name == KERAS:

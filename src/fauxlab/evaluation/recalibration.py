@@ -169,7 +169,7 @@ class _Judged:
         refused = None
         if config.typicality and detector.model is self.network:  # an older fit would have given other distances
             both = zip(self.distances.tolist(), self.details.tolist(), strict=True)
-            odd = np.array([not (config.typical(distance) and config.sharp(detail)) for distance, detail in both])
+            odd = np.array([not config.can_judge(distance, detail) for distance, detail in both])
             refused = (_mean(odd[self.labels == 0]), _mean(odd[self.labels == 1]))
         weights = balanced(self.labels)
         fit = config.calibration or Calibration(temperature=1, bias=0)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fauxlab.errors import LabError
+from fauxlab.errors import LabError, suggest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,9 +84,7 @@ def create_discriminator(name: str, size: int, /, **options: Any) -> nn.Module:
 
 def _known(name: str, table: dict[str, Any], kind: str) -> Any:
     if name not in table:
-        close = difflib.get_close_matches(name, table, 1, 0.4)
-        hint = f", did you mean {close[0]!r}?" if close else ""
-        raise LabError(f"no {kind} {name!r}{hint}; `fauxlab models list` shows all")
+        raise LabError(f"no {kind} {name!r}; `fauxlab models list` shows all{suggest(name, table)}")
     return table[name]
 
 

@@ -168,12 +168,16 @@ class DetectorConfig(BaseModel):
         label: Label = "fake" if score >= self.threshold else "real"
         return label, band is not None and band[0] <= score < band[1]
 
+    def can_judge(self, distance: float, detail: float) -> bool:
+        """Whether a picture at this distance and of this detail is one to give a verdict on."""
+        return self.typical(distance) and self.sharp(detail)
+
     def typical(self, distance: float) -> bool:
-        """Whether a picture at this distance is one that the detector can judge; True where no limit is known."""
+        """Whether a picture at this distance is like those of the fit; True where no limit is known."""
         return self.typicality is None or distance <= self.typicality.limit
 
     def sharp(self, detail: float) -> bool:
-        """Whether a picture of this detail is one that the detector can judge; True where no least is known."""
+        """Whether a picture of this detail shows enough to judge; True where no least is known."""
         return self.typicality is None or self.typicality.detail is None or detail >= self.typicality.detail
 
 
