@@ -29,13 +29,16 @@ if TYPE_CHECKING:
 
 Resampling = Image.Resampling
 
-# The training degradation, alike for both classes. The ranges are those that detectors of synthetic images are trained
-# with (Wang et al. 2020 and later); a share keeps the grid of its pixels, as pictures passed on untouched do.
+# The training degradation, alike for both classes. Detectors of synthetic images are commonly trained with milder ones
+# (Wang et al. 2020 and later), and then take a blurred or grainy real for a fake: these go as far as the protocol below.
+# A share keeps the grid of its pixels, as pictures passed on untouched do.
 RESCALED = 0.75  # share rescaled and back
-SCALES = (0.4, 1.3)
+SCALES = (0.25, 1.3)
 FILTERS = (Resampling.BOX, Resampling.BILINEAR, Resampling.BICUBIC, Resampling.LANCZOS)
-BLURRED = 0.2
-SIGMAS = (0.3, 1.0)
+BLURRED = 0.25
+SIGMAS = (0.3, 2.0)
+NOISY = 0.25
+NOISES = (0.0, 10.0)  # standard deviations, of 255
 ENCODED = 0.85
 ENCODED_TWICE = 0.3  # share of the encoded
 QUALITIES = (30, 95)
@@ -83,7 +86,7 @@ def name_degradation(kind: str, level: float) -> str:
 
 
 def random_degradation(pixels: Pixels, rng: np.random.Generator) -> Pixels:
-    """A picture uint8 [3, H, W] after a random chain, same shape: rescaled and back, blurred at times, encoded.
+    """A picture uint8 [3, H, W] after a random chain, same shape: rescaled and back, blurred or grainy at times, encoded.
 
     Where it is encoded twice, the first time is at the rescaled size, as by a site that others take pictures from. The
     way back is bicubic, as in `to_square`: in use, that is what brings a rescaled picture to the model's size.
@@ -102,6 +105,8 @@ def random_degradation(pixels: Pixels, rng: np.random.Generator) -> Pixels:
         image = image.resize(size, Resampling.BICUBIC)
     if rng.random() < BLURRED:
         image = to_picture(blur(to_pixels(image), rng.uniform(*SIGMAS)))
+    if rng.random() < NOISY:
+        image = to_picture(noise(to_pixels(image), rng.uniform(*NOISES)))
     if encodings:
         image = _encode_randomly(image, rng)
     return to_pixels(image)
