@@ -11,8 +11,10 @@ import torch
 from PIL import Image
 
 from fauxlab.data.degrade import (
+    BLURRED,
     DEGRADATIONS,
     ENCODED,
+    NOISY,
     blur,
     degrade,
     degrade_batch,
@@ -143,7 +145,7 @@ def test_random_degradation_follows_its_seed_and_varies(picture: np.ndarray) -> 
     assert np.array_equal(found[7], random_degradation(picture, np.random.default_rng(7)))
     distances = [distance(picture, x) for x in found]
     untouched = np.mean([d == 0 for d in distances])
-    assert untouched < 0.1  # .25 not rescaled × .8 not blurred × .15 not encoded = .03
+    assert untouched < 0.1  # .25 not rescaled × .75 not blurred × .75 not grainy × .15 not encoded = .02
     assert len({x.tobytes() for x in found}) > 250
     assert max(distances) > 2 * np.percentile(distances, 10)
 
@@ -167,6 +169,20 @@ def test_random_degradation_encodes_most_pictures(picture: np.ndarray, monkeypat
         often.append(len(calls))
     assert np.mean([n > 0 for n in often]) == pytest.approx(ENCODED, abs=0.04)
     assert np.mean([n == 2 for n in often]) == pytest.approx(ENCODED * 0.3, abs=0.04)
+
+
+@pytest.mark.parametrize(("kind", "share", "most"), [("blur", BLURRED, 2.0), ("noise", NOISY, 10.0)])
+def test_random_degradation_blurs_and_adds_grain_up_to_the_protocols_levels(
+    picture: np.ndarray, monkeypatch: pytest.MonkeyPatch, kind: str, share: float, most: float
+) -> None:
+    from fauxlab.data import degrade as module
+
+    levels: list[float] = []
+    monkeypatch.setattr(module, kind, lambda pixels, level: [pixels, levels.append(level)][0])
+    for seed in range(1000):
+        random_degradation(picture[:, :16, :16], np.random.default_rng(seed))
+    assert len(levels) / 1000 == pytest.approx(share, abs=0.04)
+    assert 0.9 * most < max(levels) <= most
 
 
 def test_an_empty_batch_stays_empty() -> None:
