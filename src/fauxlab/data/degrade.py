@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 Resampling = Image.Resampling
 
 # The training degradation, alike for both classes. Detectors of synthetic images are commonly trained with milder ones
-# (Wang et al. 2020 and later), and then take a blurred or grainy real for a fake: these go as far as the protocol below.
+# (Wang et al. 2020 and later), and then take a blurred or grainy real for a fake: these go as far as DEGRADATIONS do.
 # A share keeps the grid of its pixels, as pictures passed on untouched do.
 RESCALED = 0.75  # share rescaled and back
 SCALES = (0.25, 1.3)
@@ -86,7 +86,7 @@ def name_degradation(kind: str, level: float) -> str:
 
 
 def random_degradation(pixels: Pixels, rng: np.random.Generator) -> Pixels:
-    """A picture uint8 [3, H, W] after a random chain, same shape: rescaled and back, blurred or grainy at times, encoded.
+    """A picture uint8 [3, H, W] after a random chain, same shape: rescaled, at times blurred or grainy, encoded.
 
     Where it is encoded twice, the first time is at the rescaled size, as by a site that others take pictures from. The
     way back is bicubic, as in `to_square`: in use, that is what brings a rescaled picture to the model's size.
