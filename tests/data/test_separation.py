@@ -66,6 +66,8 @@ def test_interval_needs_groups_and_both_classes() -> None:
     assert auc_interval(labels, scores, ["a", "b"] * 10).low is None
     assert auc_interval(labels, scores, ["a", "b"] * 10).value == pytest.approx(0.55)
     assert auc_interval(np.ones(20, dtype=bool), scores, [*map(str, range(20))]).value is None
+    videos = ["one video" if fake else str(k) for k, fake in enumerate(labels)]
+    assert auc_interval(labels, scores, videos).low is None, "one group of fakes tells nothing of the next"
     whole = auc_interval(labels, labels * 1.0, [*map(str, range(20))])
     assert (whole.low, whole.value, whole.high) == (1, 1, 1)
 

@@ -14,6 +14,7 @@ from fauxlab.evaluation.detection import (
     accuracy,
     auc,
     average_precision,
+    balanced,
     confusion_counts,
     detection_report,
     eer,
@@ -128,16 +129,20 @@ def test_report_judges_each_generator_against_its_reals(small: Manifest) -> None
 
 
 def test_a_right_score_is_expected_to_err_by_chance() -> None:
-    assert expected_ece(np.array([0.0, 1.0, 1.0])) == 0, "what is certain and right never errs"
-    assert expected_ece(np.array([0.5])) == 0.5, "one picture is real or fake, whatever its score"
-    assert expected_ece(np.zeros(0)) is None
+    assert expected_ece(np.array([0, 1, 1]), np.array([0.0, 1.0, 1.0])) == 0, "what is certain and right never errs"
+    assert expected_ece(np.array([0, 1]), np.array([0.5, 0.5])) == 0, "one of each is what such scores say"
+    assert expected_ece(np.array([1, 1]), np.array([0.5, 0.5])) is None
     rng = np.random.default_rng(1)
-    scores = rng.random(400)
-    drawn = [
-        expected_calibration_error((rng.random(400) < scores).astype(int), scores, ones(400))[0] for _ in range(300)
-    ]
-    assert expected_ece(scores) == pytest.approx(np.mean(drawn), rel=0.05)
-    few, many = (expected_ece(rng.random(n)) for n in (100, 10_000))
+
+    def right(n: int) -> tuple[np.ndarray, np.ndarray]:
+        scores = rng.random(n)
+        return (rng.random(n) < scores).astype(int), scores
+
+    drawn = []
+    for labels, scores in (right(400) for _ in range(300)):
+        drawn.append(expected_calibration_error(labels, scores, balanced(labels)[None])[0])
+    assert expected_ece(*right(400)) == pytest.approx(np.mean(drawn), rel=0.1)
+    few, many = (expected_ece(*right(n)) for n in (100, 10_000))
     assert few is not None
     assert many is not None
     assert many < few / 5, "chance fades with the number of pictures"
@@ -151,8 +156,29 @@ def test_what_never_happened_has_an_exact_bound() -> None:
     assert found.accuracy.low == pytest.approx(0.025 ** (1 / 100))
     assert found.accuracy.low == pytest.approx(0.964, abs=1e-3)
     assert found.accuracy.high == found.accuracy.value == 1
-    assert found.auc.low == found.auc.high == 1, "which is no share: it keeps what the bootstrap gives"
+    assert found.tpr_at_1_fpr.low == pytest.approx(0.025 ** (1 / 50)), "of the fakes"
+    assert (found.auc.value, found.auc.low, found.auc.high) == (1, None, None), "which is no share: nothing is known"
     assert found.ece.low is found.ece.high is None
+
+
+@pytest.mark.parametrize("n_real", [40, 400])
+def test_right_scores_are_well_calibrated_whatever_the_share_of_fakes(n_real: int) -> None:
+    rng = np.random.default_rng(2)
+    scores = rng.random(40_000)
+    labels = (rng.random(40_000) < scores).astype(int)
+    kept = np.concatenate([np.flatnonzero(labels == 0)[: 20 * n_real], np.flatnonzero(labels == 1)[:4000]])
+    groups = [str(k) for k in kept]
+    found = score_set("x", labels[kept], scores[kept], groups, [], bootstrap=1)
+    assert found.ece.value == pytest.approx(found.ece_expected, rel=0.4)
+    assert found.ece.value < 0.04
+
+
+def test_one_video_of_swaps_has_no_interval() -> None:
+    labels = np.repeat([0, 1], 60)
+    groups = [*(f"photo {k}" for k in range(60)), *["video"] * 60]
+    found = score_set("x", labels, np.random.default_rng(0).random(120), groups, [], bootstrap=50)
+    assert found.auc.value is not None
+    assert found.auc.low is found.auc.high is None
 
 
 def test_fakes_alone_have_no_ranking() -> None:

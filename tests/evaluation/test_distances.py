@@ -88,6 +88,12 @@ def test_frechet_distance_by_hand() -> None:
     assert frechet_distance(few, collapsed) == pytest.approx(expected)
 
 
+def test_a_feature_that_is_no_number_gives_no_distance() -> None:
+    real, fake = np.random.default_rng(0).standard_normal((2, 50, 4)).astype(np.float32)
+    fake[7, 2] = np.nan
+    assert np.isnan(frechet_distance(real, fake))
+
+
 def test_frechet_distance_is_symmetric_and_exact_far_from_the_origin() -> None:
     a, b = cloud(80, 30, 0), cloud(70, 30, 1, 1.1)
     assert frechet_distance(a, b) == pytest.approx(frechet_distance(b, a), rel=1e-9)

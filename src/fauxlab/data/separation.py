@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 RIDGE = 10.0
 QUANTILES = np.linspace(0.05, 0.95, 13)
-MIN_GROUPS = 10  # below this a bootstrap interval says nothing
+MIN_GROUPS = 10  # of each class; below this a bootstrap interval says nothing
 DRAWS_AT_ONCE = 100
 
 
@@ -90,13 +90,13 @@ def auc_interval(
 ) -> Interval:
     """AUC with its 95 % percentile interval over whole groups drawn with replacement (Efron and Tibshirani, 1993).
 
-    The bounds are None with fewer than MIN_GROUPS groups, all of it where a class is missing.
+    The bounds are None with fewer than MIN_GROUPS groups of a class, all of it where a class is missing.
     """
     names, codes = np.unique(np.asarray(groups), return_inverse=True)
     value = float(weighted_auc(labels, scores, np.ones((1, len(scores))))[0])
     if not np.isfinite(value):
         return Interval(value=None)
-    if len(names) < MIN_GROUPS:
+    if min(len(np.unique(codes[labels])), len(np.unique(codes[~labels]))) < MIN_GROUPS:
         return Interval(value=value)
     rng = np.random.default_rng(seed)
     share = np.full(len(names), 1 / len(names))

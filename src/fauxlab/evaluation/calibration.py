@@ -222,11 +222,6 @@ def _group_shares(groups: NDArray[np.generic]) -> Floats:
     return 1 / sizes[codes]
 
 
-def balanced(labels: NDArray[np.int64]) -> Floats:
-    """Weights [N] that make both classes one half; a class alone weighs all."""
-    return 1 / np.bincount(labels, minlength=2)[labels]
-
-
 def _check_rate(name: str, rate: float) -> None:
     if not 0 < rate < 1:
         raise LabError(f"{name} {rate}: give a share between 0 and 1, as 0.05")

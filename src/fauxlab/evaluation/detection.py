@@ -7,7 +7,7 @@ thousand passes. Label 1 (fake) is the positive class; a score is P(fake).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -31,8 +31,7 @@ if TYPE_CHECKING:
 
 ECE_BINS = 15
 BATCH = 128
-SHARES = {"accuracy", "share"}  # of right calls: these have an exact bound where a bootstrap shows no spread
-MIN_GROUPS = 10  # below this a bootstrap interval says nothing
+MIN_GROUPS = 10  # of each class; below this a bootstrap interval says nothing
 MAX_CELLS = 20_000_000  # weights held at once: 160 MB
 
 
@@ -97,8 +96,8 @@ def tpr_at_fpr(counts: Counts, most: float) -> Floats:
 def expected_calibration_error(labels: NDArray[np.int64], scores: Floats, weights: Floats) -> Floats:
     """Mean gap between score and share of fakes over equal-width bins [R], weighted by bin (Guo et al., 2017).
 
-    Never 0 of so many pictures: see `expected_ece`. Of a score that means P(fake) where both classes are as frequent,
-    it is right only under weights that make them so.
+    Never 0 of so many pictures: see `expected_ece`. A calibrated score means P(fake) where both classes are as
+    frequent, and is to be judged under `balanced` weights.
     """
     bins = np.minimum((scores * ECE_BINS).astype(int), ECE_BINS - 1)
     gaps = np.zeros(len(weights))
@@ -108,17 +107,27 @@ def expected_calibration_error(labels: NDArray[np.int64], scores: Floats, weight
     return gaps / weights.sum(axis=1)
 
 
-def expected_ece(scores: Floats, seed: int = 0, draws: int = 200) -> float | None:
-    """What the error of these scores [N] would be if they were right: its mean over labels drawn by them."""
-    if not len(scores):
+def expected_ece(labels: NDArray[np.int64], scores: Floats, seed: int = 0, draws: int = 200) -> float | None:
+    """What the error under `balanced` weights would be if these scores [N] were right; None where a class is missing.
+
+    Its mean over sets of as many reals and as many fakes, whose scores are drawn from these as right scores fall: a
+    fake's with a chance in proportion to the score, a real's to its rest.
+    """
+    chances = [balanced(labels) * right for right in (1 - scores, scores)]
+    if not all(chance.sum() > 0 for chance in chances) or len(np.unique(labels)) < 2:
         return None
-    drawn = np.random.default_rng(seed).random((draws, len(scores))) < scores
-    bins = np.minimum((scores * ECE_BINS).astype(int), ECE_BINS - 1)
-    gaps = np.zeros(draws)
-    for b in np.unique(bins):
-        inside = bins == b
-        gaps += np.abs((drawn[:, inside] - scores[inside]).sum(axis=1))
-    return float(gaps.mean() / len(scores))
+    rng, sizes = np.random.default_rng(seed), np.bincount(labels)
+    drawn_labels, errors = np.repeat([0, 1], sizes), []
+    for _ in range(draws):
+        rows = [rng.choice(len(scores), n, p=p / p.sum()) for n, p in zip(sizes, chances, strict=True)]
+        weights = balanced(drawn_labels)[None]
+        errors.append(expected_calibration_error(drawn_labels, scores[np.concatenate(rows)], weights)[0])
+    return float(np.mean(errors))
+
+
+def balanced(labels: NDArray[np.int64]) -> Floats:
+    """Weights [N] that make both classes one half; a class alone weighs all."""
+    return 1 / np.bincount(labels, minlength=2)[labels]
 
 
 def confusion_counts(labels: NDArray[np.int64], called_fake: NDArray[np.bool_], weights: Floats) -> Floats:
@@ -166,18 +175,21 @@ def score_set(
             "tpr_at_5_fpr": tpr_at_fpr(counts, 0.05),
         }
 
-    ece = float(expected_calibration_error(labels, scores, np.ones((1, len(labels))))[0])
-    figures = with_intervals(measure, groups, bootstrap, seed)
+    both = 0 < labels.sum() < len(labels)
+    ece = float(expected_calibration_error(labels, scores, balanced(labels)[None])[0]) if both else None
+    n_groups, n_fakes = len(set(groups)), len({group for group, label in zip(groups, labels, strict=True) if label})
+    of = {"accuracy": n_groups, "tpr_at_1_fpr": n_fakes, "tpr_at_5_fpr": n_fakes}
+    figures = with_intervals(measure, groups, labels, bootstrap, seed, of)
     tn, fp, fn, tp = confusion_counts(labels, called, np.ones((1, len(labels))))[0].astype(int).tolist()
     return DetectionScores(
         name=name,
         reals=reals,
         n_real=tn + fp,
         n_fake=fn + tp,
-        n_groups=len(set(groups)),
+        n_groups=n_groups,
         # Without an interval: it is biased upwards by chance, and drawn sets are more so.
-        ece=Interval(value=ece if np.isfinite(ece) else None),
-        ece_expected=expected_ece(scores, seed),
+        ece=Interval(value=ece),
+        ece_expected=expected_ece(labels, scores, seed),
         confusion=Confusion(real_as_real=tn, real_as_fake=fp, fake_as_real=fn, fake_as_fake=tp),
         **figures,
     )
@@ -302,18 +314,28 @@ def _share(hits: NDArray[np.bool_], groups: Sequence[str], bootstrap: int, seed:
     def measure(weights: Floats) -> dict[str, Floats]:
         return {"share": weights @ hits / weights.sum(axis=1)}
 
-    return with_intervals(measure, groups, bootstrap, seed)["share"]
+    same = np.zeros(len(hits), dtype=np.int64)
+    return with_intervals(measure, groups, same, bootstrap, seed, {"share": len(set(groups))})["share"]
 
 
 def with_intervals(
-    measure: Callable[[Floats], dict[str, Floats]], groups: Sequence[str], bootstrap: int, seed: int
+    measure: Callable[[Floats], dict[str, Floats]],
+    groups: Sequence[str],
+    labels: NDArray[np.int64],
+    bootstrap: int,
+    seed: int,
+    shares_of: Mapping[str, int] | None = None,
 ) -> dict[str, Interval]:
-    """Each figure that `measure` gives for weights [R, N], with its percentile interval over drawn groups."""
+    """Each figure that `measure` gives for weights [R, N], with its percentile interval over drawn groups.
+
+    `shares_of` names the figures that are shares, and of how many groups: these have an exact bound where the bootstrap
+    shows no spread.
+    """
     unique, codes = np.unique(np.asarray(groups), return_inverse=True)
     n_groups = len(unique)
     point = {name: float(value[0]) for name, value in measure(np.ones((1, len(codes)))).items()}
     samples: dict[str, list[Floats]] = {name: [] for name in point}
-    if n_groups >= MIN_GROUPS:
+    if all(len(np.unique(codes[labels == label])) >= MIN_GROUPS for label in np.unique(labels)):
         rng = np.random.default_rng(seed)
         chunk = max(1, min(bootstrap, MAX_CELLS // max(len(codes), 1)))
         for start in range(0, bootstrap, chunk):
@@ -322,21 +344,23 @@ def with_intervals(
                 for name, value in measure(drawn[:, codes].astype(np.float64)).items():
                     samples[name].append(value)
     return {
-        name: _interval(value, np.concatenate([np.zeros(0), *samples[name]]), n_groups if name in SHARES else 0)
+        name: _interval(value, np.concatenate([np.zeros(0), *samples[name]]), (shares_of or {}).get(name, 0))
         for name, value in point.items()
     }
 
 
 def _interval(value: float, drawn: Floats, n: int) -> Interval:
-    """`n` is the number of groups where the figure is a share of right calls, else 0."""
+    """`n` is the number of groups that the figure is a share of, 0 where it is none."""
     if not np.isfinite(value):
         return Interval(value=None)
     drawn = drawn[np.isfinite(drawn)]  # a draw without one of the classes has no ranking
     if not len(drawn):
         return Interval(value=value)
     low, high = np.percentile(drawn, [2.5, 97.5]).tolist()
-    if n and low == high and value in (0.0, 1.0):
-        # Drawing again cannot show what was never seen: the exact bound instead (Clopper and Pearson, 1934).
+    if low == high and value in (0.0, 1.0):
+        # Drawing again cannot show what was never seen: the exact bound instead (Clopper and Pearson, 1934), or none.
+        if not n:
+            return Interval(value=value)
         least = 0.025 ** (1 / n)
         low, high = (0.0, 1 - least) if value == 0 else (least, 1.0)
     return Interval(value=value, low=low, high=high)

@@ -6,6 +6,7 @@ network behind the features.
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -58,7 +59,8 @@ def frechet_distance(real: Features, fake: Features) -> float:
     metric = FrechetInceptionDistance(feature=_passed_through(few.shape[1]), sync_on_compute=False)
     metric.update(torch.from_numpy(few), real=True)
     metric.update(torch.from_numpy(many), real=False)
-    return max(0.0, float(metric.compute()) + across)
+    found = float(metric.compute()) + across
+    return found if math.isnan(found) else max(0.0, found)  # max() would make a perfect distance of a NaN
 
 
 def kernel_distance(

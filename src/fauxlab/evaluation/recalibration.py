@@ -12,14 +12,13 @@ import numpy as np
 from fauxlab.errors import LabError
 from fauxlab.evaluation.calibration import (
     Bin,
-    balanced,
     conformal_band,
     fit_calibration,
     log_loss,
     reliability,
     threshold_at_fpr,
 )
-from fauxlab.evaluation.detection import check_pipeline, expected_calibration_error
+from fauxlab.evaluation.detection import balanced, check_pipeline, expected_calibration_error
 from fauxlab.evaluation.typicality import fit_typicality, keeps_distances, measure_detail
 from fauxlab.models.bundle import Detector
 from fauxlab.models.card import Calibration, DetectorConfig

@@ -105,7 +105,7 @@ def _auc_change(manifest: Manifest, clean: Floats, degraded: Floats, bootstrap: 
     def measure(weights: Floats) -> dict[str, Floats]:
         return {"change": auc(Counts.of(labels, degraded, weights)) - auc(Counts.of(labels, clean, weights))}
 
-    return with_intervals(measure, [row.group for row in manifest.rows], bootstrap, seed)["change"]
+    return with_intervals(measure, [row.group for row in manifest.rows], labels, bootstrap, seed)["change"]
 
 
 def _row(kind: str, level: float, report: DetectionReport, change: Interval) -> DegradedScores:

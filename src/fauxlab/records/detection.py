@@ -31,7 +31,7 @@ class DetectionScores(Record):
     eer: Interval
     tpr_at_1_fpr: Interval
     tpr_at_5_fpr: Interval
-    ece: Interval = Field(description="expected calibration error of the pictures as they come, not evenly weighted")
+    ece: Interval = Field(description="expected calibration error, both classes weighing as much")
     ece_expected: float | None = Field(None, description="what it would be of so many pictures were the scores right")
     confusion: Confusion
 

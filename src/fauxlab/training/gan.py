@@ -310,6 +310,7 @@ def _go_back(run: Run, state: State) -> None:
     with fits_checkpoint(run):
         state.load_networks(best)
         state.guard.forget_after(best["images"])
+    state.window.clear()  # the controller's accuracies are those of the networks that are gone
     state.rollbacks += 1
 
 
@@ -343,7 +344,6 @@ def _mend_or_refuse(
     if accelerator.is_main_process and on_event:
         on_event(f"{state.images:,} images: {bad[0]} is no longer finite; rollback")
     _go_back(run, state)
-    state.window.clear()  # the controller's accuracies are those of the networks that are gone
     return True
 
 
