@@ -124,7 +124,8 @@ Keras publishes for Inception-v3, learned from ImageNet. Trained, calibrated and
 
 ## What it is worth
 
-Test split, a tenth of the groups (people, videos) and none of them seen before; 95 % intervals over groups.
+Test split, a tenth of the groups (a video with all swaps made from it, else a picture) and none of them seen before;
+95 % intervals over groups. The pictures carry no names: one person's may stand in two splits.
 
 {generators(measured, results["file_traits_auc"])}
 

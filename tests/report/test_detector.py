@@ -85,7 +85,7 @@ def results(
         "data": {"hash": "cc", "images": 750, "groups": 700, "counts": counts,
                  "matched_reals": {name: ["photos"] for name in names}},
         "runs": made,
-        "worst": [{"path": f"/disk/lab/{n}", "truth": t, "from": f, "score": s, "row": 0}
+        "worst": [{"path": f"/disk/lab/{n}", "truth": t, "from": f, "score": s}
                   for n, t, f, s in (("real/1.jpg", "real", "photos", 0.987), ("fake/<i>.jpg", "fake", a, 0.012))],
     }  # fmt: skip
 
@@ -190,7 +190,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
         trained["stages"] = trained["stages"][:1]
         for judged in (trained["test"], *(stage["test"] for stage in trained["stages"])):
             judged["generators"] = judged["generators"][:1]
-    made["worst"] = [{"path": path, "truth": "real", "from": "x", "score": 0.9, "row": 0} for path in paths]
+    made["worst"] = [{"path": path, "truth": "real", "from": "x", "score": 0.9} for path in paths]
     return write_report(made, folder, manifest)
 
 

@@ -155,6 +155,7 @@ def test_average_follows_with_its_half_life() -> None:
 def test_controller_moves_the_steps_and_says_so(small: Manifest, tmp_path: Path) -> None:
     experiment = recipe("report-v2-32", "gan.adapt_every=2", "train.images=400")
     run = train_gan(small, experiment, tmp_path)
+    assert run.recipe == experiment
     decisions = [line for line in run.read_log() if line["event"] == "controller"]
     assert decisions, "an untrained pair is never in balance"
     for line in decisions:

@@ -70,11 +70,6 @@ class Reference:
         """Fréchet distance between two sets of `floor_n` reals."""
         return self.floor_figures.distance
 
-    @property
-    def floor_kid(self) -> float:
-        """Kernel distance between two sets of `floor_n` reals; around 0, and negative half of the time."""
-        return self.floor_figures.kid
-
     # What depends on the reals alone is computed once, so that a generator can be judged often while it is trained.
     @cached_property
     def spread(self) -> float:

@@ -146,13 +146,13 @@ def _describe_run(experiment: Experiment, run: Run, images: ImageArray) -> dict[
     found: dict[str, Any] = {
         "name": experiment.name,
         "part": experiment.part,
-        "recipe": tomllib.loads(run.recipe.to_toml()),
+        "recipe": tomllib.loads(experiment.recipe.to_toml()),
         "steps": [_pick(line, "images", "stage", "loss") for line in log if line["event"] == "step"],
         "epochs": [{k: v for k, v in line.items() if k != "event"} for line in log if "val_loss" in line],
         "test": judge(run.model, images, run.folder / "test").model_dump(),
         "stages": [],
     }
-    if run.recipe.train.schedule == "sequential":
+    if experiment.recipe.train.schedule == "sequential":
         names = list(dict.fromkeys(line["stage"] for line in log if line["event"] == "epoch"))
         for number, name in enumerate(names):
             detector = Detector.from_pretrained(stage_folder(run, number, name))
@@ -188,7 +188,6 @@ def _worst(folder: Path, images: ImageArray) -> list[dict[str, Any]]:
             "truth": ("real", "fake")[rows[i].label],
             "from": rows[i].generator or rows[i].source,
             "score": float(scores[i]),
-            "row": int(i),
         }
         for i in order
     ]

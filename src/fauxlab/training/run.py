@@ -20,7 +20,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from filelock import FileLock, Timeout
 
-from fauxlab.config import R, Recipe, difference, parse_recipe
+from fauxlab.config import GanRecipe, R, Recipe, any_recipe, difference, parse_recipe
 from fauxlab.data.files import replace_file
 from fauxlab.environment import describe_environment
 from fauxlab.errors import LabError
@@ -40,9 +40,9 @@ class Run:
     folder: Path
 
     @property
-    def recipe(self) -> Recipe:
+    def recipe(self) -> Recipe | GanRecipe:
         """The recipe that the run was started with."""
-        return parse_recipe(_read_toml(self.folder / "config.toml"), str(self.folder / "config.toml"), Recipe)
+        return any_recipe(self.folder / "config.toml")
 
     @property
     def environment(self) -> dict[str, Any]:
