@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,10 +13,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fauxlab import cli
 from fauxlab.data.manifest import Manifest, index
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+Command = Callable[..., tuple[int, str, str]]
 
 # The tests' networks are tiny: a second thread only waits, here and in the processes that tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -29,6 +33,22 @@ def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
     folder = tmp_path_factory.mktemp("cache")
     monkeypatch.setenv("FAUXLAB_CACHE", str(folder))
     return folder
+
+
+@pytest.fixture
+def fauxlab(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Run a command in this process: (exit code, stdout, stderr)."""
+
+    def run(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["fauxlab", *map(str, words)])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as stop:
+            code = stop.code if isinstance(stop.code, int) else 0
+        return code, *capsys.readouterr()
+
+    return run
 
 
 @pytest.fixture

@@ -7,38 +7,21 @@ import io
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from fauxlab import cli
 from fauxlab.data.manifest import Manifest
+
+Command = Callable[..., tuple[int, str, str]]
 
 SETTINGS = ("data.size=32", "model.options.widths=[8, 16]", "train.batch=8", "train.epochs=1")
 TINY = [word for setting in SETTINGS for word in ("--set", setting)]
 
 
-def run(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: object
-) -> tuple[int, str, str]:
-    monkeypatch.setattr(sys, "argv", ["fauxlab", *map(str, arguments)])
-    code = 0
-    try:
-        cli.main()
-    except SystemExit as stop:
-        code = stop.code if isinstance(stop.code, int) else 0
-    out, err = capsys.readouterr()
-    return code, out, err
-
-
 @pytest.fixture
-def fauxlab(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
-    """Run a command in this process: (exit code, stdout, stderr)."""
-    return lambda *arguments: run(capsys, monkeypatch, *arguments)
-
-
-@pytest.fixture
-def model(fauxlab, small: Manifest, tmp_path: Path) -> Path:  # type: ignore[no-untyped-def]
+def model(fauxlab: Command, small: Manifest, tmp_path: Path) -> Path:
     """A detector trained for one epoch through the command line."""
     small.save(tmp_path / "manifest.csv")
     code, _, err = fauxlab(
@@ -49,7 +32,7 @@ def model(fauxlab, small: Manifest, tmp_path: Path) -> Path:  # type: ignore[no-
     return tmp_path / "runs" / "latest" / "best"
 
 
-def test_from_a_folder_to_verdicts(fauxlab, small: Manifest, model: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_from_a_folder_to_verdicts(fauxlab: Command, small: Manifest, model: Path, tmp_path: Path) -> None:
     manifest = tmp_path / "again.csv"
     code, _, err = fauxlab("data", "index", small.root, "--out", manifest)
     assert code == 0
@@ -81,7 +64,7 @@ def test_from_a_folder_to_verdicts(fauxlab, small: Manifest, model: Path, tmp_pa
         assert code == (3 if label in labels else 0)
 
 
-def test_dry_run_trains_nothing(fauxlab, small: Manifest, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_dry_run_trains_nothing(fauxlab: Command, small: Manifest, tmp_path: Path) -> None:
     small.save(tmp_path / "manifest.csv")
     code, out, _ = fauxlab(
         "detector",
@@ -122,7 +105,7 @@ def test_dry_run_trains_nothing(fauxlab, small: Manifest, tmp_path: Path) -> Non
         (["scan"], 2, "Missing argument"),
     ],
 )
-def test_faults_are_one_line_and_an_exit_code(fauxlab, arguments: list[str], code: int, message: str) -> None:  # type: ignore[no-untyped-def]
+def test_faults_are_one_line_and_an_exit_code(fauxlab: Command, arguments: list[str], code: int, message: str) -> None:
     found, out, err = fauxlab(*arguments)
     assert found == code
     assert message in err
@@ -132,7 +115,7 @@ def test_faults_are_one_line_and_an_exit_code(fauxlab, arguments: list[str], cod
         assert len(err.strip().splitlines()) == 1
 
 
-def test_what_is_there_and_no_manifest_stays(fauxlab, small: Manifest) -> None:  # type: ignore[no-untyped-def]
+def test_what_is_there_and_no_manifest_stays(fauxlab: Command, small: Manifest) -> None:
     for name, said in (("metadata.csv", "no manifest"), ("m-skipped.csv", "no list of skipped files")):
         mine = small.root / name
         mine.write_text("file_name,label\n")
@@ -143,7 +126,7 @@ def test_what_is_there_and_no_manifest_stays(fauxlab, small: Manifest) -> None: 
         mine.unlink()
 
 
-def test_what_was_skipped_is_listed_beside_the_manifest(fauxlab, small: Manifest, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_what_was_skipped_is_listed_beside_the_manifest(fauxlab: Command, small: Manifest, tmp_path: Path) -> None:
     for i in range(30):
         (small.root / "fake" / "grain" / f"bad{i:02}.png").write_bytes(b"no picture")
     command = ("data", "index", small.root, "--out", tmp_path / "m.csv")
@@ -160,8 +143,8 @@ def test_what_was_skipped_is_listed_beside_the_manifest(fauxlab, small: Manifest
     assert fauxlab("data", "index", small.root, "--out", "/dev/null")[0] == 0
 
 
-def test_pairs_are_refused_before_files_are_read(  # type: ignore[no-untyped-def]
-    fauxlab, small: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_pairs_are_refused_before_files_are_read(
+    fauxlab: Command, small: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("fauxlab.data.manifest.FileReader", None)
     for pair, said in (
@@ -172,7 +155,7 @@ def test_pairs_are_refused_before_files_are_read(  # type: ignore[no-untyped-def
         assert (code, err) == (1, f"error: {said}\n")
 
 
-def test_reals_that_are_not_there_are_told(fauxlab, small: Manifest, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_reals_that_are_not_there_are_told(fauxlab: Command, small: Manifest, tmp_path: Path) -> None:
     lines = ["file_name,label,generator,source"]
     for row in small.rows[:80]:
         lines.append(f"{row.path},{row.label},{row.generator},{'ffhq' if row.label else 'FFHQ'}")
@@ -187,7 +170,7 @@ def test_reals_that_are_not_there_are_told(fauxlab, small: Manifest, tmp_path: P
     assert told[0].removeprefix("warning: ") in out
 
 
-def test_all_pictures_bad_is_a_failure(fauxlab, model: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_all_pictures_bad_is_a_failure(fauxlab: Command, model: Path, tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"")
     code, out, err = fauxlab("scan", tmp_path / "a.jpg", "--crop", "none", "--model", model, "--json")
     assert code == 1
@@ -195,7 +178,7 @@ def test_all_pictures_bad_is_a_failure(fauxlab, model: Path, tmp_path: Path) -> 
     assert "no picture could be judged" in err
 
 
-def test_recipes_can_be_copied_once(fauxlab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+def test_recipes_can_be_copied_once(fauxlab: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert fauxlab("recipes", "copy", "unified-joint")[0] == 0
     code, _, err = fauxlab("recipes", "copy", "unified-joint")
@@ -204,7 +187,7 @@ def test_recipes_can_be_copied_once(fauxlab, tmp_path: Path, monkeypatch: pytest
     assert "unified-joint" in out
 
 
-def test_interrupt_says_how_to_go_on(fauxlab, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+def test_interrupt_says_how_to_go_on(fauxlab: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object) -> Path:
         raise KeyboardInterrupt
 
@@ -240,7 +223,7 @@ TINY_GAN = [
 ]
 
 
-def test_a_generator_trained_judged_and_sampled(fauxlab, small: Manifest, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_generator_trained_judged_and_sampled(fauxlab: Command, small: Manifest, tmp_path: Path) -> None:
     manifest, runs = tmp_path / "manifest.csv", tmp_path / "runs"
     small.save(manifest)
     train = ("gan", "train", manifest, "--recipe", "r3-32", *TINY_GAN, "--out", runs)
@@ -278,8 +261,8 @@ def test_a_generator_trained_judged_and_sampled(fauxlab, small: Manifest, tmp_pa
     assert "no real source 'nobody'" in err
 
 
-def test_a_run_that_the_guard_stops_has_an_exit_code(  # type: ignore[no-untyped-def]
-    fauxlab, small: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_run_that_the_guard_stops_has_an_exit_code(
+    fauxlab: Command, small: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from fauxlab.training import guard
 

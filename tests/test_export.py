@@ -3,31 +3,19 @@
 from __future__ import annotations
 
 import json
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
-from fauxlab import cli
 from fauxlab.data.images import PIPELINE_VERSION
 from fauxlab.data.manifest import Manifest
 from fauxlab.models import create_detector
 from fauxlab.models.bundle import Detector
 from fauxlab.models.card import DetectorConfig, Preprocessing
 
-
-@pytest.fixture
-def fauxlab(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
-    """Run a command in this process: (exit code, stdout, stderr)."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["fauxlab", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        return int(stop.value.code or 0), *capsys.readouterr()
-
-    return run
+Command = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
@@ -40,7 +28,7 @@ def model(tmp_path: Path) -> Path:
     return tmp_path / "best"
 
 
-def test_exported_models_scan_alike(fauxlab, small: Manifest, model: Path) -> None:  # type: ignore[no-untyped-def]
+def test_exported_models_scan_alike(fauxlab: Command, small: Manifest, model: Path) -> None:
     manifest = model.parent / "manifest.csv"
     small.save(manifest)
     bad = small.calibration.rows[0].path
@@ -66,7 +54,7 @@ def test_exported_models_scan_alike(fauxlab, small: Manifest, model: Path) -> No
     assert len({verdict["model_hash"] for verdict in found}) == 3
 
 
-def test_faults_are_one_line(fauxlab, small: Manifest, model: Path) -> None:  # type: ignore[no-untyped-def]
+def test_faults_are_one_line(fauxlab: Command, small: Manifest, model: Path) -> None:
     small.in_split("test").save(model.parent / "test.csv")
     for arguments, message in (
         (("--out", model), "no exported model"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,7 +16,6 @@ from PIL import Image
 from torch import Tensor, nn
 
 import fauxlab as fl
-from fauxlab import cli
 from fauxlab.cli.gan import parse_seeds
 from fauxlab.data.cache import load_images
 from fauxlab.data.files import FileReader
@@ -32,7 +30,7 @@ from fauxlab.models.gans import draw_latents
 from fauxlab.sample import interpolate, sample_images, write_dataset, write_samples
 
 SIZE, LATENT = 32, 8
-Run = Callable[..., tuple[int, str, str]]
+Command = Callable[..., tuple[int, str, str]]
 
 
 def make_generator(sources: list[str] | None = None) -> Generator:
@@ -364,28 +362,12 @@ def test_seeds_are_parsed() -> None:
 
 
 @pytest.fixture
-def fauxlab(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run a command in this process: (exit code, stdout, stderr)."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["fauxlab", *map(str, arguments)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = stop.code if isinstance(stop.code, int) else 0
-        return code, *capsys.readouterr()
-
-    return run
-
-
-@pytest.fixture
 def bundle(tmp_path: Path) -> Path:
     make_generator(["photos"]).save_pretrained(tmp_path / "bundle")
     return tmp_path / "bundle"
 
 
-def test_command_writes_samples(fauxlab: Run, bundle: Path, tmp_path: Path) -> None:
+def test_command_writes_samples(fauxlab: Command, bundle: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     code, text, err = fauxlab("gan", "sample", bundle, "--seeds", "0-5,9", "--out", out, "--interpolate", 14)
     assert (code, text) == (0, "")
@@ -401,7 +383,7 @@ def test_command_writes_samples(fauxlab: Run, bundle: Path, tmp_path: Path) -> N
     assert sorted(os.listdir(tmp_path / "bare")) == ["samples.json", "seed0000.png", "seed0001.png", "unmarked.log"]
 
 
-def test_command_closes_the_loop(fauxlab: Run, bundle: Path, small: Manifest, tmp_path: Path) -> None:
+def test_command_closes_the_loop(fauxlab: Command, bundle: Path, small: Manifest, tmp_path: Path) -> None:
     small.save(tmp_path / "manifest.csv")
     ours = tmp_path / "ours"
     arguments = ("--as-dataset", ours, "--name", "tiny", "--beside", tmp_path / "manifest.csv", "--n", 20)
@@ -442,7 +424,7 @@ def test_command_closes_the_loop(fauxlab: Run, bundle: Path, small: Manifest, tm
     ],
 )
 def test_faults_are_one_line(  # type: ignore[no-untyped-def]
-    fauxlab: Run, bundle: Path, tmp_path: Path, monkeypatch, arguments: list[str], message: str
+    fauxlab: Command, bundle: Path, tmp_path: Path, monkeypatch, arguments: list[str], message: str
 ) -> None:
     (tmp_path / "empty").mkdir()
     monkeypatch.chdir(tmp_path / "empty")

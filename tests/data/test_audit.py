@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,11 +13,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fauxlab import cli
 from fauxlab.data.audit import audit, metadata_baseline, sample_kinds
 from fauxlab.data.manifest import Manifest, Row, index
 from fauxlab.errors import LabError
 from fauxlab.records import AuditReport
+
+Command = Callable[..., tuple[int, str, str]]
 
 Options = dict[str, object]
 ALIKE: Options = {"quality": 85}
@@ -209,24 +209,18 @@ def test_metadata_baseline(tmp_path: Path) -> None:
     assert metadata_baseline(train, other)["new"].value == 1
 
 
-def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_command(tmp_path: Path, fauxlab: Command) -> None:
     manifest = make_set(tmp_path, lambda i: draw(i, quality=92), lambda i: draw(1000 + i, quality=75), n=60)
     manifest.save(tmp_path / "manifest.csv")
-
-    def run(*arguments: str) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["fauxlab", "data", "audit", str(tmp_path / "manifest.csv"), *arguments])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        return int(stop.value.code or 0), capsys.readouterr().out
-
-    code, out = run()
+    audit = ("data", "audit", tmp_path / "manifest.csv")
+    code, out, _ = fauxlab(*audit)
     assert code == 0
     assert "1.00 1.00–1.00!" in out
     assert out.splitlines()[-1].startswith("verdict: shortcuts: gan (bytes, encoding): fix before training")
-    code, out = run("--json", "--fail-on", "shortcut")
+    code, out, _ = fauxlab(*audit, "--json", "--fail-on", "shortcut")
     assert code == 3
     assert json.loads(out)["generators"][0]["traits"]["encoding"]["verdict"] == "shortcut"
-    assert run("--fail-on", "leak")[0] == 0
+    assert fauxlab(*audit, "--fail-on", "leak")[0] == 0
 
 
 @pytest.mark.slow

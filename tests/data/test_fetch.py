@@ -22,10 +22,11 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from fauxlab import cli
 from fauxlab.data.fetch import RECEIPT, SETS, fetch
 from fauxlab.data.manifest import index
 from fauxlab.errors import LabError
+
+Command = Callable[..., tuple[int, str, str]]
 
 constants = pytest.importorskip("huggingface_hub.constants")
 parquet = pytest.importorskip("pyarrow.parquet")
@@ -190,14 +191,6 @@ def refusal(name: str, folder: Path, **options: object) -> str:
 
 def files(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-
-
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *words: object) -> tuple[int, str, str]:
-    monkeypatch.setattr(sys, "argv", ["fauxlab", *map(str, words)])
-    with pytest.raises(SystemExit) as stop:
-        cli.main()
-    out, err = capsys.readouterr()
-    return int(stop.value.code or 0), out, err
 
 
 def test_deepfakeface_comes_whole_and_indexes(deepfakeface: Hub, tmp_path: Path) -> None:
@@ -435,10 +428,8 @@ def test_celeba_needs_room_for_both(celeba: Hub, tmp_path: Path, monkeypatch: py
 @pytest.mark.parametrize(
     ("name", "words"), [("deepfakeface", ["openrail", "Apache-2.0"]), ("celeba", ["non-commercial research only"])]
 )
-def test_the_terms_come_first(
-    name: str, words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    code, out, err = run(capsys, monkeypatch, "data", "fetch", name, "--out", tmp_path / "d")
+def test_the_terms_come_first(name: str, words: list[str], tmp_path: Path, fauxlab: Command) -> None:
+    code, out, err = fauxlab("data", "fetch", name, "--out", tmp_path / "d")
     *terms, last = err.splitlines()
     assert (code, out) == (1, "")
     assert last == f"error: {name} is fetched once you accept its terms: read them, then pass --accept-license"
@@ -447,20 +438,16 @@ def test_the_terms_come_first(
     assert not (tmp_path / "d").exists()
 
 
-def test_the_command(
-    deepfakeface: Hub, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_command(deepfakeface: Hub, tmp_path: Path, fauxlab: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    code, out, err = run(
-        capsys, monkeypatch, "data", "fetch", "deepfakeface", "--accept-license", "--only", "wiki,insight"
-    )
+    code, out, err = fauxlab("data", "fetch", "deepfakeface", "--accept-license", "--only", "wiki,insight")
     assert (code, out) == (0, "")
     assert err.splitlines()[1:] == [
         "fetching wiki.zip, 0.00 GB",
         "fetching insight.zip, 0.00 GB",
         "fetched deepfakeface to data/deepfakeface; next: fauxlab data index data/deepfakeface",
     ]
-    assert run(capsys, monkeypatch, "data", "fetch", "ffhq")[0] == 2
+    assert fauxlab("data", "fetch", "ffhq")[0] == 2
 
 
 def test_ctrl_c_and_on(deepfakeface: Hub, tmp_path: Path) -> None:

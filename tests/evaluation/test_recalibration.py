@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from fauxlab import cli
 from fauxlab.data.images import PIPELINE_VERSION
 from fauxlab.data.manifest import Manifest
 from fauxlab.errors import LabError
@@ -19,6 +18,8 @@ from fauxlab.evaluation.recalibration import calibrate
 from fauxlab.models import create_detector
 from fauxlab.models.bundle import Detector
 from fauxlab.models.card import DetectorConfig, Preprocessing
+
+Command = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
@@ -134,27 +135,14 @@ def test_what_cannot_be_calibrated_is_refused(detector: Detector, small: Manifes
 
 
 def test_command_writes_a_new_bundle_beside(
-    detector: Detector,
-    halves: Manifest,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    detector: Detector, halves: Manifest, tmp_path: Path, fauxlab: Command
 ) -> None:
     old = detector.save_pretrained(tmp_path / "best")
     halves.save(tmp_path / "manifest.csv")
-    command = ["fauxlab", "detector", "calibrate", str(tmp_path / "best"), str(tmp_path / "manifest.csv")]
-
-    def run(*options: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", [*command, "--fpr", "0.1", "--alpha", "0.2", *options])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        return code, *capsys.readouterr()
+    command = ("detector", "calibrate", tmp_path / "best", tmp_path / "manifest.csv", "--fpr", "0.1", "--alpha", "0.2")
 
     (halves.root / halves.test.rows[0].path).unlink()
-    code, out, err = run("--figure", str(tmp_path / "reliability.png"))
+    code, out, err = fauxlab(*command, "--figure", str(tmp_path / "reliability.png"))
     assert code == 0, err
     assert f"skipped set/{halves.test.rows[0].path}: no such file" in err
     assert "calibration: 20 real, 40 fake" in out
@@ -167,12 +155,12 @@ def test_command_writes_a_new_bundle_beside(
 
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "keep.txt").write_text("mine")
-    code, out, err = run("--out", str(tmp_path / "photos"))
+    code, out, err = fauxlab(*command, "--out", str(tmp_path / "photos"))
     assert (code, out) == (1, "")
     assert "is no model" in err
     assert (tmp_path / "photos" / "keep.txt").read_text() == "mine"
     for name in ("a", "b", "best"):
-        assert run("--degraded", "--out", str(tmp_path / name))[0] == 0
+        assert fauxlab(*command, "--degraded", "--out", str(tmp_path / name))[0] == 0
     configs = [Detector.from_pretrained(tmp_path / name).config for name in ("a", "b", "best")]
     assert configs[0] == configs[1] == configs[2], "the same pictures are degraded in the same way"
     assert configs[2].calibration is not None

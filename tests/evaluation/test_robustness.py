@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +11,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fauxlab import cli
 from fauxlab.data.cache import ImageArray
 from fauxlab.data.degrade import list_degradations
 from fauxlab.data.images import PIPELINE_VERSION
@@ -27,6 +24,8 @@ from fauxlab.models.bundle import Detector
 from fauxlab.models.card import DetectorConfig, Preprocessing
 from fauxlab.models.detectors import Judgement
 from fauxlab.records import RobustnessReport
+
+Command = Callable[..., tuple[int, str, str]]
 
 
 def judge(model: nn.Module, images: Tensor) -> Judgement:
@@ -190,9 +189,7 @@ def test_one_class_alone_has_no_worst() -> None:
     assert report.degraded[0].real_accuracy["photos"].value == 1
 
 
-def test_the_command_prints_both_tables(
-    small: Manifest, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_command_prints_both_tables(small: Manifest, tmp_path: Path, fauxlab: Command) -> None:
     small.save(tmp_path / "manifest.csv")
     config = DetectorConfig(
         architecture="report-cnn",
@@ -202,11 +199,7 @@ def test_the_command_prints_both_tables(
     Detector(create_detector("report-cnn", 32, widths=[8, 16]).eval(), config).save_pretrained(tmp_path / "model")
 
     def run(*options: str) -> str:
-        words = ["fauxlab", "detector", "eval", str(tmp_path / "model"), str(tmp_path / "manifest.csv"), *options]
-        monkeypatch.setattr(sys, "argv", words)
-        with suppress(SystemExit):
-            cli.main()
-        return capsys.readouterr().out
+        return fauxlab("detector", "eval", tmp_path / "model", tmp_path / "manifest.csv", *options)[1]
 
     plain, both = run(), run("--robustness")
     assert both.startswith(plain.rstrip())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 
-from fauxlab import cli
 from fauxlab.data.cache import load_images
 from fauxlab.data.degrade import degrade, degrade_repeatably
 from fauxlab.data.images import PIPELINE_VERSION
@@ -30,6 +29,8 @@ from fauxlab.evaluation.typicality import (
 from fauxlab.models import create_detector
 from fauxlab.models.bundle import Detector
 from fauxlab.models.card import DetectorConfig, Preprocessing
+
+Command = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
@@ -131,7 +132,7 @@ def test_a_detector_without_a_limit_finds_all_typical(detector: Detector, halves
 
 
 def test_calibration_fits_it_too_and_the_bundle_keeps_it(
-    detector: Detector, halves: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    detector: Detector, halves: Manifest, tmp_path: Path, fauxlab: Command
 ) -> None:
     found = calibrate(detector, halves, 0.1, 0.2)
     assert found.figures["test"][0].refused is None
@@ -144,11 +145,8 @@ def test_calibration_fits_it_too_and_the_bundle_keeps_it(
 
     detector.save_pretrained(tmp_path / "best")
     halves.save(tmp_path / "manifest.csv")
-    command = ["fauxlab", "detector", "calibrate", str(tmp_path / "best"), str(tmp_path / "manifest.csv")]
-    monkeypatch.setattr(sys, "argv", [*command, "--fpr", "0.1", "--alpha", "0.2"])
-    with pytest.raises(SystemExit) as stop:
-        cli.main()
-    assert stop.value.code in (0, None)
+    command = ("detector", "calibrate", tmp_path / "best", tmp_path / "manifest.csv", "--fpr", "0.1", "--alpha", "0.2")
+    assert fauxlab(*command)[0] == 0
     loaded = Detector.from_pretrained(tmp_path / "best-calibrated")
     assert loaded.config.typicality == found.detector.config.typicality
     odd = np.stack([odd_picture("noise", 32, 0), odd_picture("checkerboard", 32, 0)])
