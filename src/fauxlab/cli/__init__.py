@@ -123,7 +123,8 @@ def _note_interrupts() -> threading.Event:
 
 def _leave_processes() -> None:
     """Take leave of the other processes under torchrun: one that just exits can abort in its last moment."""
-    if "torch.distributed" in sys.modules:
+    # Only where torchrun started this: a torch whose import Ctrl-C cut short fails when it is imported again.
+    if "RANK" in os.environ and "torch.distributed" in sys.modules:
         import torch.distributed
 
         if torch.distributed.is_available() and torch.distributed.is_initialized():

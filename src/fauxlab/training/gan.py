@@ -75,7 +75,10 @@ def plan_gan(manifest: Manifest, recipe: GanRecipe) -> GanPlan:
             f"fewer than a batch of {recipe.train.batch}; index more images or lower train.batch"
         )
     if recipe.evaluate.n > len(measured):
-        raise LabError(f"evaluate.n = {recipe.evaluate.n}, but there are {len(measured)} real images to compare with")
+        raise LabError(
+            f"evaluate.n = {recipe.evaluate.n}, but there are {len(measured)} real images to compare with; index more "
+            f"images or set evaluate.n={len(measured)}"
+        )
     discriminator = create_discriminator(recipe.model.name, recipe.data.size, **recipe.model.discriminator)
     if (recipe.gan.r1, recipe.gan.r2) != (0.0, 0.0) and mixes_images(discriminator):
         raise LabError(
