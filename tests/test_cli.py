@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from fauxlab import cli
 from fauxlab.data.manifest import Manifest
 
 Command = Callable[..., tuple[int, str, str]]
@@ -185,6 +186,16 @@ def test_recipes_can_be_copied_once(fauxlab: Command, tmp_path: Path, monkeypatc
     assert (code, "exists" in err) == (1, True)
     code, out, _ = fauxlab("recipes", "list")
     assert "unified-joint" in out
+
+
+def test_leaving_never_imports_a_torch_that_was_cut_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RANK", raising=False)
+    monkeypatch.setitem(sys.modules, "torch.distributed", object())  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "torch", None)  # type: ignore[arg-type]
+    cli._leave_processes()
+    monkeypatch.setenv("RANK", "0")
+    with pytest.raises(ImportError):
+        cli._leave_processes()
 
 
 def test_interrupt_says_how_to_go_on(fauxlab: Command, monkeypatch: pytest.MonkeyPatch) -> None:

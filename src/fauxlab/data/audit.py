@@ -36,8 +36,9 @@ Progress = Callable[[int], None]
 LIMIT = 2000  # images of each generator and each source of reals
 # The lower bound of the interval must pass this. Pictures of one pipeline, fakes beside the very reals that their
 # generator was trained on, stay below it in every family but colour and spectrum (single cues: AUC .50 to .60); a cue
-# at .6 alone would bring a detector to some 57 % accuracy. With 8 families a generator, chance passes it hardly ever
-# from some hundred held-out groups on: a family without a cue would have to lie 2 standard errors and .1 too high.
+# at .6 alone would bring a detector to some 57 % accuracy. With 8 families a generator, chance hardly ever passes it
+# where a hundred groups or more are held out: a family without a cue would have to lie 2 standard errors and .1 too
+# high.
 SEPARABLE = 0.6
 
 _ENCODE = "decode both and encode them with one encoder at one quality and chroma subsampling"

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 Resampling = Image.Resampling
 
 # The training degradation, alike for both classes. Detectors of synthetic images are commonly trained with milder ones
-# (Wang et al. 2020 and later), and then take a blurred or grainy real for a fake: these go as far as DEGRADATIONS do.
-# A share keeps the grid of its pixels, as pictures passed on untouched do.
+# (Wang et al. 2020 and later), and then take a blurred or grainy real for a fake: these take as much detail away as
+# DEGRADATIONS do. A share keeps the grid of its pixels, as pictures passed on untouched do.
 RESCALED = 0.75  # share rescaled and back
 SCALES = (0.25, 1.3)
 FILTERS = (Resampling.BOX, Resampling.BILINEAR, Resampling.BICUBIC, Resampling.LANCZOS)

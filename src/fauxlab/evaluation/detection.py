@@ -177,9 +177,9 @@ def score_set(
 
     both = 0 < labels.sum() < len(labels)
     ece = float(expected_calibration_error(labels, scores, balanced(labels)[None])[0]) if both else None
-    n_groups, n_fakes = len(set(groups)), len({group for group, label in zip(groups, labels, strict=True) if label})
-    of = {"accuracy": n_groups, "tpr_at_1_fpr": n_fakes, "tpr_at_5_fpr": n_fakes}
-    figures = with_intervals(measure, groups, labels, bootstrap, seed, of)
+    n_groups, fake_groups = len(set(groups)), len({g for g, label in zip(groups, labels, strict=True) if label})
+    shares_of = {"accuracy": n_groups, "tpr_at_1_fpr": fake_groups, "tpr_at_5_fpr": fake_groups}
+    figures = with_intervals(measure, groups, labels, bootstrap, seed, shares_of)
     tn, fp, fn, tp = confusion_counts(labels, called, np.ones((1, len(labels))))[0].astype(int).tolist()
     return DetectionScores(
         name=name,
@@ -335,7 +335,7 @@ def with_intervals(
     n_groups = len(unique)
     point = {name: float(value[0]) for name, value in measure(np.ones((1, len(codes)))).items()}
     samples: dict[str, list[Floats]] = {name: [] for name in point}
-    if all(len(np.unique(codes[labels == label])) >= MIN_GROUPS for label in np.unique(labels)):
+    if min((len(np.unique(codes[labels == label])) for label in np.unique(labels)), default=0) >= MIN_GROUPS:
         rng = np.random.default_rng(seed)
         chunk = max(1, min(bootstrap, MAX_CELLS // max(len(codes), 1)))
         for start in range(0, bootstrap, chunk):

@@ -66,7 +66,7 @@ class DetectionReport(Record):
         head = f"{'':<20}{'N':>7} {'accuracy':<23}{'macro F1':<23}{'AUC':<23}{'TPR@1%FPR':<23}{'ECE':<23}"
         lines = [f"{head} AUC of file traits alone" if self.file_auc else head.rstrip()]
         for s in [*self.generators, self.pooled]:
-            # Of one generator alone it would mostly tell how many more reals there are than fakes.
+            # Scores are calibrated for all generators together, and need not be so for one of them.
             ece = s.ece_words if s is self.pooled else ""
             cells = (s.accuracy, s.macro_f1, s.auc, s.tpr_at_1_fpr, ece)
             line = f"{s.name:<20}{s.n_real + s.n_fake:>7} " + "".join(f"{cell!s:<23}" for cell in cells)
