@@ -45,6 +45,9 @@ ROSE = 1.25  # times its best: from here on a distance counts as collapsed
 # it does not see. Evaluated often, in the features that cost least.
 DEAD = ["train.discriminator_lr={start=2e-4,end=0,over=0.5}", "train.images=60000", "guard.every=2500"]
 DEAD += ["evaluate.every=5000", "evaluate.features=randconv"]
+# A collapse that nobody made: so few faces that the discriminator learns them by heart.
+FEW = ["data.limit=200", "train.images=150000", "guard.every=5000", "evaluate.every=15000"]
+FEW += ["evaluate.features=randconv"]
 ABLATIONS = {
     "": [],
     "no R2": ["gan.r2=0"],
@@ -52,6 +55,8 @@ ABLATIONS = {
     "no augmentation": ["gan.augment=[]"],
     "dead discriminator": DEAD,
     "dead discriminator rollback": [*DEAD, "guard.on_collapse=rollback"],
+    "few faces": FEW,
+    "few faces rollback": [*FEW, "guard.on_collapse=rollback"],
 }
 
 
@@ -83,7 +88,8 @@ def plan(scale: str, seeds: list[int]) -> list[Planned]:
     main = [Planned(name, "", seed) for seed in seeds for name in names]
     parts = [Planned(names[0], part, seeds[0]) for part in ("no R2", "no EMA", "no augmentation")]
     dead = [Planned(names[1], part, seeds[0]) for part in ("dead discriminator", "dead discriminator rollback")]
-    return [*main, *parts, *dead]
+    few = [Planned(name, "few faces", seeds[0]) for name in names]
+    return [*main, *parts, *dead, *few, Planned(names[1], "few faces rollback", seeds[0])]
 
 
 def main() -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from fauxlab import cli
 from fauxlab.data.manifest import Manifest
@@ -82,6 +85,60 @@ def test_dry_run_trains_nothing(fauxlab: Command, small: Manifest, tmp_path: Pat
     assert not (tmp_path / "r").exists()
 
 
+def test_dry_run_of_leaving_one_out_shows_every_plan(fauxlab: Command, small: Manifest, tmp_path: Path) -> None:
+    small.save(tmp_path / "m.csv")
+    command = ("detector", "train", tmp_path / "m.csv", "--recipe", "unified-joint", "--leave-one-out")
+    code, out, _ = fauxlab(*command, "--dry-run")
+    assert code == 0
+    assert [line for line in out.splitlines() if "-without-" in line] == [
+        'name = "unified-joint-without-grain"',
+        'name = "unified-joint-without-speckle"',
+    ]
+    code, _, err = fauxlab(*command, "--name", "mine")
+    assert (code, "leave out --name" in err) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("train.crop=300", "train.crop = 300 is more than data.size = 128"),
+        ("model.pretrained=inception-fid", "model report-cnn takes no pretrained weights"),
+        ("model.pretrained=randconv", "no pretrained weights 'randconv'"),
+    ],
+)
+def test_dry_run_refuses_what_training_would(
+    fauxlab: Command, small: Manifest, tmp_path: Path, override: str, message: str
+) -> None:
+    small.save(tmp_path / "m.csv")
+    command = ("detector", "train", tmp_path / "m.csv", "--recipe", "unified-joint", "--set", override, "--dry-run")
+    code, _, err = fauxlab(*command)
+    assert (code, message in err) == (1, True)
+
+
+def test_real_photos_alone_serve_a_gan_and_no_detector(fauxlab: Command, small: Manifest, tmp_path: Path) -> None:
+    shutil.rmtree(small.root / "fake")
+    manifest = tmp_path / "m.csv"
+    assert fauxlab("data", "index", small.root, "--out", manifest)[0] == 0
+    code, out, _ = fauxlab("gan", "train", manifest, "--recipe", "r3-32", "--dry-run", "--set", "evaluate.n=28")
+    assert (code, "# 28 real images, 4 held out" in out) == (0, True)
+    code, _, err = fauxlab("detector", "train", manifest, "--recipe", "unified-joint")
+    assert (code, err) == (
+        1,
+        "error: no fake images to train on: the manifest has none; a detector needs both real and fake ones\n",
+    )
+
+
+def test_where_no_model_is_the_message_says_where_to_look(fauxlab: Command, model: Path, tmp_path: Path) -> None:
+    manifest = tmp_path / "manifest.csv"
+    _, _, err = fauxlab("detector", "eval", model.parent, manifest)
+    assert f"this is a run, its model {model}" in err
+    shutil.rmtree(model)
+    _, _, err = fauxlab("detector", "eval", model, manifest)
+    assert "has no model yet: it was stopped before its first evaluation; go on with --resume" in err
+    _, _, err = fauxlab("gan", "eval", tmp_path, manifest)
+    assert "a model is a folder such as runs/<name>/best" in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
@@ -142,6 +199,32 @@ def test_what_was_skipped_is_listed_beside_the_manifest(fauxlab: Command, small:
     assert fauxlab(*command)[0] == 0
     assert not (tmp_path / "m-skipped.csv").exists(), "an older list"
     assert fauxlab("data", "index", small.root, "--out", "/dev/null")[0] == 0
+
+
+def test_what_is_added_moves_nothing_that_was_there(fauxlab: Command, small: Manifest, tmp_path: Path) -> None:
+    out = tmp_path / "m.csv"
+    command = ("data", "index", small.root, "--out", out)
+    assert fauxlab(*command)[0] == 0
+    before = {row.sha256: row.split for row in Manifest.load(out).rows}
+    added = small.root / "fake" / "drawn"
+    rng = np.random.default_rng(5)
+    added.mkdir()
+    for i in range(40):
+        Image.fromarray(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(added / f"{i}.png")
+    code, _, err = fauxlab(*command)
+    assert code == 0
+    assert "120 images keep the splits of the manifest that is replaced (--resplit draws all anew)" in err
+    after = Manifest.load(out)
+    assert {row.sha256: row.split for row in after.rows if row.generator != "drawn"} == before
+    assert after.counts()["drawn", "train"] == 28
+    code, _, err = fauxlab(*command, "--seed", 3, "--resplit")
+    assert code == 0
+    assert "keep the splits" not in err
+    assert {row.sha256: row.split for row in Manifest.load(out).rows if row.generator != "drawn"} != before
+    out.write_text(out.read_text().replace(",train,", ",trian,"))
+    code, _, err = fauxlab(*command)
+    assert (code, "--resplit replaces it" in err) == (1, True)
+    assert fauxlab(*command, "--resplit")[0] == 0
 
 
 def test_pairs_are_refused_before_files_are_read(

@@ -1,4 +1,4 @@
-"""Progress on a terminal must not swallow what a command prints."""
+"""Progress on a terminal must not swallow what a command prints, and a rate is of what was done just now."""
 
 from __future__ import annotations
 
@@ -6,7 +6,12 @@ import os
 import pty
 import subprocess
 import sys
+from itertools import count
 from pathlib import Path
+
+import pytest
+
+from fauxlab import progress
 
 SCRIPT = """
 import sys
@@ -33,3 +38,19 @@ def test_a_file_gets_the_lines_while_a_terminal_gets_the_bar(tmp_path: Path) -> 
     assert process.wait() == 0
     assert b"counting" in shown
     assert (tmp_path / "out.csv").read_text() == "".join(f"{k}," + "x" * 200 + "\n" for k in range(3))
+
+
+def test_the_rate_is_of_what_was_done_since(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "PLAIN_SECONDS", 0.0)
+    ticks = count()
+    monkeypatch.setattr(progress.time, "monotonic", lambda: float(next(ticks)))
+    with progress.show_progress("resumed", 5000) as show:
+        show(5000, 9000, "")
+        show(5012, 9000, "loss 0.5")
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == "resumed: 5,000/9,000 images"
+    assert second.startswith("resumed: 5,012/9,000 images, ")
+    assert 1 <= int(second.split(", ")[1].removesuffix("/s")) <= 12
+    assert second.endswith(", loss 0.5")

@@ -13,9 +13,12 @@ Show = Callable[[int, int | None, str], None]
 
 
 @contextmanager
-def show_progress(title: str) -> Iterator[Show]:
-    """A function to be called with the state so far; what it shows disappears from a terminal when done."""
-    with _bar(title) if sys.stderr.isatty() else _lines(title) as show:
+def show_progress(title: str, start: int = 0) -> Iterator[Show]:
+    """A function to be called with the state so far; what it shows disappears from a terminal when done.
+
+    `start` images were done before: they count as done, but not in the rate.
+    """
+    with (_bar if sys.stderr.isatty() else _lines)(title, start) as show:
         yield show
 
 
@@ -34,37 +37,37 @@ def count_images(title: str, total: int | None = None) -> Iterator[Callable[[int
 
 
 @contextmanager
-def _bar(title: str) -> Iterator[Show]:
+def _bar(title: str, start: int) -> Iterator[Show]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
-        TextColumn("{task.completed:,.0f} images, {task.fields[rate]}{task.fields[remark]}"),
+        TextColumn("{task.completed:,.0f} images{task.fields[rate]}{task.fields[remark]}"),
         TimeRemainingColumn(),
     )
     # Lines on stdout go above the bar where both are the terminal; a file or a pipe must get them as they are.
     redirect = sys.stdout.isatty()
     with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=redirect) as progress:
-        task = progress.add_task(title, total=None, rate="", remark="")
-        rate = _rate()
+        task = progress.add_task(title, total=None, completed=start, rate="", remark="")
+        rate = _rate(start)
 
         def show(done: int, total: int | None, remark: str) -> None:
-            shown = f"{rate(done):,.0f}/s"
+            shown = rate(done)
             progress.update(task, completed=done, total=total, rate=shown, remark=remark and f", {remark}")
 
         yield show
 
 
 @contextmanager
-def _lines(title: str) -> Iterator[Show]:
-    rate, last, pending = _rate(), time.monotonic(), ""
+def _lines(title: str, start: int) -> Iterator[Show]:
+    rate, last, pending = _rate(start), time.monotonic(), ""
 
     def show(done: int, total: int | None, remark: str) -> None:
         nonlocal last, pending
         of = f"/{total:,}" if total else ""
-        pending = f"{title}: {done:,}{of} images, {rate(done):,.0f}/s{remark and f', {remark}'}"
+        pending = f"{title}: {done:,}{of} images{rate(done)}{remark and f', {remark}'}"
         if time.monotonic() - last > PLAIN_SECONDS:
             print(pending, file=sys.stderr)
             last, pending = time.monotonic(), ""
@@ -74,17 +77,11 @@ def _lines(title: str) -> Iterator[Show]:
         print(pending, file=sys.stderr)
 
 
-def _rate() -> Callable[[int], float]:
-    """Images per second between the first call and this one: what a resumed run did before does not count."""
+def _rate(start: int) -> Callable[[int], str]:
+    """What to add to a count, as ", 12/s": images per second from now on; nothing while there are none."""
     began = time.monotonic()
-    first: int | None = None
 
-    def rate(done: int) -> float:
-        nonlocal began, first
-        if first is None:
-            # A first report of many images is where a resumed run stands, not what it did just now.
-            first = done if done > 2000 else 0
-            began = time.monotonic() if first else began
-        return (done - first) / max(time.monotonic() - began, 1e-3)
+    def rate(done: int) -> str:
+        return f", {(done - start) / max(time.monotonic() - began, 1e-3):,.0f}/s" if done > start else ""
 
     return rate

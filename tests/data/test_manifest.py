@@ -308,6 +308,15 @@ def test_data_hash_sees_content_labels_and_splits(small: Manifest) -> None:
     assert small.split(seed=1).data_hash != small.data_hash
 
 
+def test_tied_images_of_two_earlier_splits_go_to_the_one_nearer_to_training(small: Manifest) -> None:
+    held = [next(row for row in small.rows if row.split == split) for split in ("test", "train", "val")]
+    tied = {held[0].group: "one", held[1].group: "one", held[2].group: held[2].group}
+    rows = tuple(replace(row, group=tied.get(row.group, row.group)) for row in small.rows)
+    again = Manifest(rows, small.root).split(seed=1, earlier=small)
+    splits = {row.sha256: row.split for row in again.rows}
+    assert [splits[row.sha256] for row in held] == ["train", "train", "val"]
+
+
 def test_matched_reals(small: Manifest) -> None:
     assert small.matched_reals("grain") == ["photos"]
     assert small.missing_reals() == {}

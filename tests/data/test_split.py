@@ -59,6 +59,16 @@ def test_seed_changes_the_split_and_nothing_else_does() -> None:
     assert assign_splits(groups, strata, seed=1) != assign_splits(groups, strata, seed=2)
 
 
+@given(st.integers(40, 400), st.integers(0, 10))
+@settings(max_examples=50, deadline=None)
+def test_what_was_placed_stays_and_the_rest_fills_up(n: int, seed: int) -> None:
+    first = assign_splits(range(n), ["x"] * n, seed=seed)
+    splits = assign_splits(range(2 * n), ["x"] * (2 * n), seed=seed + 1, placed=dict(enumerate(first)))
+    assert splits[:n] == first
+    for split, fraction in zip(SPLITS, FRACTIONS, strict=True):
+        assert abs(splits.count(split) - fraction * 2 * n) <= (3 if split == "train" else 1)
+
+
 def test_components_chain() -> None:
     assert connected_components([["a"], ["b"], ["a", "b"], ["c"], ["c", "d"], ["e"]]) == [0, 0, 0, 3, 3, 5]
     assert connected_components([["a"], ["b"], ["b"], ["c"]], iter([(0, 2), (3, 1)])) == [0, 0, 0, 0]

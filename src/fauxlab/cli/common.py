@@ -36,9 +36,16 @@ Pairs = Annotated[
 
 
 def index_folder(
-    folder: Path, seed: int, fractions: list[float] | None = None, pairs: dict[str, list[str]] | None = None
+    folder: Path,
+    seed: int,
+    fractions: list[float] | None = None,
+    pairs: dict[str, list[str]] | None = None,
+    earlier: Manifest | None = None,
 ) -> Manifest:
-    """Index with a bar, split and pair, and tell what was found; what can be is refused before files are read."""
+    """Index with a bar, split and pair, and tell what was found; what can be is refused before files are read.
+
+    Images of the `earlier` manifest stay in its splits.
+    """
     from fauxlab.data.faults import describe_missing_reals
     from fauxlab.data.layouts import list_collections
     from fauxlab.data.manifest import check_fractions, check_pairs, index
@@ -50,7 +57,7 @@ def index_folder(
     with count_images("indexing") as advance:
         manifest = index(folder, advance)
     report_skipped(manifest.skipped)
-    manifest = manifest.split(seed, fractions or FRACTIONS).pair(pairs or {})
+    manifest = manifest.split(seed, fractions or FRACTIONS, earlier).pair(pairs or {})
     totals: dict[str, int] = {}
     for (name, _), n in manifest.counts().items():
         totals[name] = totals.get(name, 0) + n
@@ -68,7 +75,7 @@ def step_bar(stack: ExitStack, title: str) -> OnStep:
     def on_step(done: int, total: int, loss: float) -> None:
         nonlocal show
         if show is None:
-            show = stack.enter_context(show_progress(title))
+            show = stack.enter_context(show_progress(title, done))  # a step takes long: what is done was not just now
         show(done, total, f"loss {loss:.3f}")
         if done >= total:
             stack.close()

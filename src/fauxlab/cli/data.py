@@ -25,6 +25,8 @@ from fauxlab.progress import count_images
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from fauxlab.data.manifest import Manifest
+
 app = typer.Typer(no_args_is_help=True, help="Index image folders, audit them, draw or fetch data sets.")
 
 
@@ -49,8 +51,14 @@ def index(
     seed: Annotated[int, typer.Option(help="of the split", min=0)] = 0,
     fractions: Annotated[str, typer.Option("--split", help="train,val,calibration,test")] = ".7,.1,.1,.1",
     pair: Pairs = None,
+    resplit: Annotated[
+        bool, typer.Option("--resplit", help="draw all splits anew; images of a manifest that is replaced keep theirs")
+    ] = False,
 ) -> None:
     """Read every image below DIR into a manifest with group-safe splits.
+
+    Where a manifest is there already, its images keep their splits and only new ones are drawn: what a model learned
+    from never gets among its tests.
 
     DATA LAYOUTS: real/ and fake/<generator>/; DeepFakeFace's wiki/ inpainting/ insight/ text2img/ as folders or zips; a
     metadata.csv (file_name, label, and optionally generator, group, source) beside images or beside zips. Files that
@@ -66,7 +74,12 @@ def index(
     rest = out.with_name(f"{out.stem}-skipped.csv")
     _refuse_other_table(out, REQUIRED, "manifest")
     _refuse_other_table(rest, SKIPPED_COLUMNS, "list of skipped files")
-    manifest = index_folder(folder, seed, shares, parse_pairs(pair))
+    earlier = None if resplit else _load_earlier(out)
+    manifest = index_folder(folder, seed, shares, parse_pairs(pair), earlier)
+    if earlier:
+        known = {row.sha256 for row in earlier.rows if row.split}
+        kept = sum(row.sha256 in known for row in manifest.rows)
+        say(f"{kept:,} images keep the splits of the manifest that is replaced (--resplit draws all anew)")
     manifest.save(out)
     if out.is_file():  # beside a device there is no place for it
         if manifest.skipped:
@@ -75,6 +88,18 @@ def index(
         else:
             rest.unlink(missing_ok=True)
     say(f"wrote {out}: {len(manifest):,} images, data hash {manifest.data_hash}")
+
+
+def _load_earlier(path: Path) -> Manifest | None:
+    """The manifest that is to be replaced, if any."""
+    from fauxlab.data.manifest import Manifest
+
+    if not path.is_file() or not path.stat().st_size:
+        return None
+    try:
+        return Manifest.load(path)
+    except LabError as error:
+        raise LabError(f"{error}; --resplit replaces it and draws all splits anew") from error
 
 
 def _refuse_other_table(path: Path, columns: Collection[str], what: str) -> None:

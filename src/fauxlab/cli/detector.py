@@ -18,6 +18,7 @@ from fauxlab.cli.common import (
     Sets,
     is_main,
     parse_pairs,
+    refuse_unwritable,
     report_skipped,
     say,
     step_bar,
@@ -55,12 +56,19 @@ def train(
     from fauxlab.data.manifest import Manifest
 
     experiment = load_recipe(recipe, sets or [])
+    if leave_one_out and name is not None:
+        raise LabError(
+            "--leave-one-out names its runs RECIPE-without-GENERATOR; leave out --name, or choose another --out"
+        )
     data = Manifest.load(manifest)
     if dry_run:
-        from fauxlab.training.stages import describe_plan
+        from fauxlab.reproduce.unseen import plan_leave_one_out
+        from fauxlab.training.detector import describe_plan
 
-        print(describe_plan(data, experiment))
+        plans = plan_leave_one_out(data, experiment).values() if leave_one_out else [experiment]
+        print("\n\n".join(describe_plan(data, plan) for plan in plans))
         return
+    refuse_unwritable(out / experiment.name, "--out")
     if leave_one_out:
         _train_without_each(data, experiment, out, max_minutes)
         return

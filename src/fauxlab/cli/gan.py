@@ -20,6 +20,7 @@ from fauxlab.cli.common import (
     Sets,
     Weights,
     is_main,
+    refuse_unwritable,
     report_skipped,
     say,
     step_bar,
@@ -73,6 +74,7 @@ def train(
         return
     from fauxlab.training.gan import check_gan, decode_reals, train_gan
 
+    refuse_unwritable(out / experiment.name, "--out")
     check_gan(data, experiment, out, name, resume, weights)
     with ExitStack() as stack:
         if is_main():

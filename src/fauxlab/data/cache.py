@@ -90,7 +90,8 @@ def load_images(
     kept = manifest.where(lambda row: row.sha256 in known)
     if not len(kept):
         path, reason = next(iter(skipped.items()))
-        raise LabError(f"none of the manifest's {len(manifest)} images can be read; the first: {show(path)}: {reason}")
+        place = os.path.join(manifest.root, path)
+        raise LabError(f"none of the manifest's {len(manifest)} images can be read; the first: {show(place)}: {reason}")
     pixels = np.memmap(store / "images.u8", np.uint8, "r", shape=(len(known), 3, size, size))
     slots = np.array([known[row.sha256] for row in kept.rows], dtype=np.int64)
     return ImageArray(kept, size, pixels, slots, tuple(skipped.items()))

@@ -2,7 +2,7 @@
 
 | layout | looks like |
 |---|---|
-| real/fake | `real/…` (or `real/<source>/…`) and `fake/<generator>/…` (or `fake/…`) |
+| real/fake | `real/…` (or `real/<source>/…`) and `fake/<generator>/…` (or `fake/…`; for a GAN no fakes) |
 | DeepFakeFace | `wiki/ inpainting/ insight/ text2img/`, as folders or as zips of those names |
 | metadata | `metadata.csv` with file_name and label beside the images (a Hugging Face imagefolder) or beside zips |
 """
@@ -45,12 +45,12 @@ def find_images(folder: str | Path) -> Iterator[Found]:
         return _metadata(folder)
     if _part(folder, "wiki") and any(_part(folder, name) for name in DEEPFAKEFACE_FAKES):
         return _deepfakeface(folder)
-    if _part(folder, "real") and (folder / "fake").is_dir():
+    if _part(folder, "real"):
         return _real_fake(folder)
     inside = ", ".join(sorted(show(p.name) for p in folder.iterdir())[:8]) or "nothing"
     raise LabError(
-        f"{show(folder)} has no known layout (it holds {inside}); expected real/ and fake/<generator>/, "
-        "DeepFakeFace's wiki/ inpainting/ insight/ text2img/, or a metadata.csv with file_name and label"
+        f"{show(folder)} has no known layout (it holds {inside}); expected real/ and fake/<generator>/ (a GAN needs "
+        "real/ alone), DeepFakeFace's wiki/ inpainting/ insight/ text2img/, or a metadata.csv with file_name and label"
     )
 
 
@@ -95,7 +95,8 @@ def _real_fake(folder: Path) -> Iterator[Found]:
         first, slash, rest = name.partition("/")
         source, rest = (show(first), rest) if slash else ("real", name)
         yield Found(path, 0, "", source, (_stem(rest),))
-    for part in sorted((folder / "fake").iterdir()):
+    fake = folder / "fake"
+    for part in sorted(fake.iterdir()) if fake.is_dir() else ():
         packed = part.suffix.lower() == ".zip"
         if part.is_dir() or packed:
             for path, name in _list(part):

@@ -8,7 +8,7 @@ import os
 import re
 import stat
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -144,13 +144,23 @@ class Manifest:
         """Rows to report on, and for nothing else."""
         return self.in_split("test")
 
-    def split(self, seed: int = 0, fractions: Sequence[float] = FRACTIONS) -> Manifest:
-        """Assign train, val, calibration and test by whole groups, stratified by generator and source."""
+    def split(self, seed: int = 0, fractions: Sequence[float] = FRACTIONS, earlier: Manifest | None = None) -> Manifest:
+        """Assign train, val, calibration and test by whole groups, stratified by generator and source.
+
+        Images that `earlier` holds stay in its splits, so that nothing a model learned from gets among its tests.
+        Where a new image ties some of different splits together, all go to the first of those: training before the
+        rest, test last.
+        """
         check_fractions(fractions)
         if seed < 0:
             raise LabError(f"split seed {seed}: give 0 or more")
+        known = {row.sha256: row.split for row in earlier.rows if row.split} if earlier else {}
+        placed: dict[Hashable, str] = {}
+        for row in self.rows:
+            if row.sha256 in known:
+                placed[row.group] = min(placed.get(row.group, SPLITS[-1]), known[row.sha256], key=SPLITS.index)
         strata = [row.generator if row.label else f"real {row.source}" for row in self.rows]
-        names = assign_splits([row.group for row in self.rows], strata, fractions, seed)
+        names = assign_splits([row.group for row in self.rows], strata, fractions, seed, placed)
         rows = tuple(replace(row, split=name) for row, name in zip(self.rows, names, strict=True))
         return replace(self, rows=rows)
 

@@ -6,7 +6,8 @@ Groups are the connected components over every tie between images: declared grou
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -93,17 +94,18 @@ def assign_splits(
     strata: Sequence[Hashable],
     fractions: Sequence[float] = FRACTIONS,
     seed: int = 0,
+    placed: Mapping[Hashable, str] = MappingProxyType({}),
 ) -> list[str]:
     """A split name for each item: a group is never divided, and every stratum gets the fractions as nearly as can be.
 
-    Groups are taken in random order, large ones first, each to the split that lacks most of what the group holds
-    (iterative stratification after Sechidis et al., 2011, over whole groups). Equal input and seed give equal splits,
-    whatever the order of the items.
+    Groups in `placed` stay in the split that it names. The others are taken in random order, large ones first, each to
+    the split that lacks most of what the group holds (iterative stratification after Sechidis et al., 2011, over whole
+    groups). Equal input and seed give equal splits, whatever the order of the items.
     """
     contents: dict[Hashable, Counter[Hashable]] = {}
     for group, stratum in zip(groups, strata, strict=True):
         contents.setdefault(group, Counter())[stratum] += 1
-    names = sorted(contents, key=repr)
+    names = sorted((name for name in contents if name not in placed), key=repr)
     order = np.random.default_rng(seed).permutation(len(names))
     queue = sorted((names[i] for i in order), key=lambda name: -contents[name].total())
     totals = Counter(strata)
@@ -111,7 +113,9 @@ def assign_splits(
     filled: list[Counter[Hashable]] = [Counter() for _ in fractions]
     # Where all lack equally, training comes first and the test split second: tiny sets must have both.
     preference = [0, *range(len(fractions) - 1, 0, -1)]
-    placed: dict[Hashable, str] = {}
+    places = {name: split for name, split in placed.items() if name in contents}
+    for name, split in places.items():
+        filled[SPLITS.index(split)].update(contents[name])
     for name in queue:
 
         def lack(k: int, holds: Counter[Hashable] = contents[name]) -> float:
@@ -119,5 +123,5 @@ def assign_splits(
 
         best = max(preference, key=lack)
         filled[best].update(contents[name])
-        placed[name] = SPLITS[best]
-    return [placed[group] for group in groups]
+        places[name] = SPLITS[best]
+    return [places[group] for group in groups]

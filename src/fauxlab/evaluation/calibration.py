@@ -206,12 +206,12 @@ class _Upper:
             needed = ceil(1 / rate - SLACK) - 1
             raise LabError(
                 f"a rate of {rate:g} cannot be promised from {self.n} group(s) of {name} in the calibration split, it "
-                f"takes {needed}; index more pictures, or ask for a higher rate"
+                f"takes {needed}; index more pictures, or ask for a higher rate (--fpr, --alpha)"
             )
         if self.values[i] >= 1:
             raise LabError(
                 f"{name}: more than {rate:g} of the pictures get the highest score there is, and no threshold spares "
-                "them; ask for a higher rate, or train the model on more of them"
+                "them; ask for a higher rate (--fpr, --alpha), or train the model on more of them"
             )
         return float(np.nextafter(self.values[i], np.inf))
 

@@ -142,11 +142,11 @@ def accuracy(cells: Floats) -> Floats:
 
 
 def macro_f1(cells: Floats) -> Floats:
-    """Mean of the F1 scores of real and fake [R]; a class without images or calls scores 0."""
+    """Mean of the F1 scores of real and fake [R]; NaN where a class has no images."""
     tn, fp, fn, tp = cells.T
     with np.errstate(invalid="ignore"):
         fake, real = 2 * tp / (2 * tp + fp + fn), 2 * tn / (2 * tn + fp + fn)
-    return (np.nan_to_num(fake) + np.nan_to_num(real)) / 2
+    return np.where((tn + fp > 0) & (fn + tp > 0), (fake + real) / 2, np.nan)
 
 
 def score_set(

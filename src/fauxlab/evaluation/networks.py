@@ -106,11 +106,17 @@ def check_features(name: str, weights: str | Path | None = None) -> None:
 
 def load_pretrained(name: str) -> dict[str, Tensor]:
     """An Inception's weights by torchvision's names, unfolded; names, places and errors as of `load_features`."""
+    check_pretrained(name)
     if name == FID:
         return _load_inception(_fid_file(None), complete=True).state_dict()
-    if name == KERAS:
-        return _load_inception(_keras_file(os.environ.get(KERAS_VARIABLE)), complete=False).state_dict()
-    raise LabError(f"no pretrained weights {name!r}; there are {_others()}")
+    return _load_inception(_keras_file(os.environ.get(KERAS_VARIABLE)), complete=False).state_dict()
+
+
+def check_pretrained(name: str) -> None:
+    """Raise LabError for what `load_pretrained` refuses before it reads a file: a name, or a file that is not there."""
+    if name not in (FID, KERAS):
+        raise LabError(f"no pretrained weights {name!r}; there are {_others()}")
+    check_features(name)
 
 
 class Resized(nn.Module):

@@ -204,13 +204,28 @@ def read_config(folder: Path, kind: type[C], what: str, weights: str = WEIGHTS) 
         )
     for name in (CONFIG, weights):
         if not (folder / name).is_file():
-            raise LabError(f"no {name} in {folder}; a model is a folder such as runs/<name>/best")
+            raise LabError(f"no {name} in {folder}; {_where_to_look(folder)}")
     try:
-        return kind.model_validate(json.loads((folder / CONFIG).read_text(encoding="utf-8")))
+        found = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        other = found.get("kind", what) if isinstance(found, dict) else what
+        commands = {"detector": "detector", "generator": "gan"}
+        if other != what and other in commands:
+            raise LabError(f"{folder} is a {other}, no {what}; give one of `fauxlab {commands[what]} train`")
+        return kind.model_validate(found)
     except (ValueError, RecursionError) as error:
         raise LabError(
             f"{folder / CONFIG} is not a {what}'s config ({first_line(error)}); fetch or train the model again"
         ) from None
+
+
+def _where_to_look(folder: Path) -> str:
+    """What to do where a folder holds no model."""
+    if (folder / "best" / CONFIG).is_file():
+        return f"this is a run, its model {folder / 'best'}"
+    for run in (folder, folder.parent):
+        if (run / "config.toml").is_file() and not (run / "best").exists():
+            return f"the run {run} has no model yet: it was stopped before its first evaluation; go on with --resume"
+    return "a model is a folder such as runs/<name>/best"
 
 
 def to_floats(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -28,9 +28,9 @@ from fauxlab.errors import LabError
 from fauxlab.evaluation.detection import detection_report, predict_scores
 from fauxlab.models.bundle import Detector
 from fauxlab.records import SCHEMA_VERSION, DetectionReport
-from fauxlab.training.detector import stage_folder, train_detector
+from fauxlab.training.detector import check_plan, stage_folder, train_detector
 from fauxlab.training.run import OnStep, Run
-from fauxlab.training.stages import plan_training, run_name
+from fauxlab.training.stages import run_name
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -90,7 +90,7 @@ def reproduce_detector(
     experiments = plan_experiments(manifest, overrides, extended)
     for experiment in experiments:  # all that can be refused is refused before hours of training
         check_run_name(run_name(experiment.recipe))
-        plan_training(manifest, experiment.recipe)
+        check_plan(manifest, experiment.recipe)
     if not len(manifest.test):
         raise LabError("the manifest has no images in its test split; index more images")
     runs = {

@@ -25,10 +25,9 @@ from fauxlab.evaluation.networks import check_features
 from fauxlab.records import SCHEMA_VERSION, DetectionReport
 from fauxlab.reproduce.detector import judge
 from fauxlab.sample import write_dataset
-from fauxlab.training.detector import train_detector
+from fauxlab.training.detector import check_plan, train_detector
 from fauxlab.training.gan import OnEvent, plan_gan, train_gan
 from fauxlab.training.run import OnStep, Run
-from fauxlab.training.stages import plan_training
 
 RESULTS = "gan_results.json"
 # What the report says of its two runs (section IV), to stand beside ours.
@@ -78,7 +77,7 @@ def check_gan_half(
         check_features(experiment.recipe.evaluate.features, weights)
     if not own:
         return
-    plan_training(manifest, recipe := load_recipe("unified-joint", list(detector_overrides)))
+    check_plan(manifest, recipe := load_recipe("unified-joint", list(detector_overrides)))
     if recipe.data.generators:
         raise LabError("data.generators cannot be set for the loop: the detector must learn all generators")
     if (name := own_name(experiments[-1])) in manifest.generators:

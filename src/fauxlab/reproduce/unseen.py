@@ -12,9 +12,9 @@ from fauxlab.data.manifest import Manifest
 from fauxlab.errors import LabError
 from fauxlab.records import LeaveOneOutReport, LeftOut
 from fauxlab.reproduce.detector import judge
-from fauxlab.training.detector import train_detector
+from fauxlab.training.detector import check_plan, train_detector
 from fauxlab.training.run import OnStep
-from fauxlab.training.stages import plan_training, run_name
+from fauxlab.training.stages import run_name
 
 
 def leave_one_out(
@@ -33,17 +33,8 @@ def leave_one_out(
     `reproduce_detector`. Raises LabError where fewer than two generators are there, or none is left of a class, and
     when `max_minutes` were too few to finish a run.
     """
+    plans = plan_leave_one_out(manifest, recipe, only)
     names = recipe.data.generators or manifest.generators
-    if len(names) < 2:
-        raise LabError(f"leaving one out needs two generators or more; there is {', '.join(names) or 'none'}")
-    if unknown := [name for name in only or [] if name not in names]:
-        raise LabError(f"no generator {unknown[0]!r} to leave out; there are {', '.join(names)}")
-    if not len(manifest.test):
-        raise LabError("the manifest has no images in its test split; index more images")
-    plans = {name: without(recipe, name, names) for name in only or names}
-    for plan in plans.values():
-        check_run_name(plan.name)
-        plan_training(manifest, plan)
     images = load_images(manifest.test, recipe.data.size)
     rows = []
     for name, plan in plans.items():
@@ -67,6 +58,22 @@ def leave_one_out(
     return LeaveOneOutReport(
         recipe=recipe.name, data_hash=manifest.data_hash, code_version=__version__, generators=rows
     )
+
+
+def plan_leave_one_out(manifest: Manifest, recipe: Recipe, only: list[str] | None = None) -> dict[str, Recipe]:
+    """By generator the recipe without it; raises LabError for what `leave_one_out` refuses before it trains."""
+    names = recipe.data.generators or manifest.generators
+    if len(names) < 2:
+        raise LabError(f"leaving one out needs two generators or more; there is {', '.join(names) or 'none'}")
+    if unknown := [name for name in only or [] if name not in names]:
+        raise LabError(f"no generator {unknown[0]!r} to leave out; there are {', '.join(names)}")
+    if not len(manifest.test):
+        raise LabError("the manifest has no images in its test split; index more images")
+    plans = {name: without(recipe, name, names) for name in only or names}
+    for plan in plans.values():
+        check_run_name(plan.name)
+        check_plan(manifest, plan)
+    return plans
 
 
 def without(recipe: Recipe, name: str, names: list[str]) -> Recipe:

@@ -21,7 +21,7 @@ from fauxlab.data.images import PIPELINE_VERSION
 from fauxlab.data.manifest import Manifest
 from fauxlab.errors import LabError
 from fauxlab.evaluation.detection import Counts, auc, predict_logits
-from fauxlab.evaluation.networks import load_pretrained
+from fauxlab.evaluation.networks import check_pretrained, load_pretrained
 from fauxlab.models import create_detector
 from fauxlab.models.bundle import Detector
 from fauxlab.models.card import DetectorConfig, Preprocessing
@@ -88,14 +88,33 @@ def train_detector(
 def check_training(manifest: Manifest, recipe: Recipe, out: str | Path, name: str | None, resume: bool) -> Path:
     """The run's folder; raises LabError for whatever can be refused before images are decoded."""
     folder = Path(out) / check_run_name(name or run_name(recipe))
-    plan_training(manifest, recipe)
-    check_crop(build_network(recipe), recipe)
+    check_plan(manifest, recipe)
+    build_network(recipe)  # its pretrained weights may be absent or damaged
     if not resume:
         refuse_taken(folder)
     return folder
 
 
-def check_crop(network: nn.Module, recipe: Recipe) -> None:
+def check_plan(manifest: Manifest, recipe: Recipe) -> Plan:
+    """The plan; raises LabError where recipe and manifest, or the recipe's parts, do not fit. No file is read."""
+    plan = plan_training(manifest, recipe)
+    _check_crop(_create_network(recipe), recipe)
+    return plan
+
+
+def describe_plan(manifest: Manifest, recipe: Recipe) -> str:
+    """The recipe as TOML, and in comments what it comes to on this manifest; errors as of `check_plan`."""
+    plan = check_plan(manifest, recipe)
+    parameters = sum(p.numel() for p in _create_network(recipe).parameters())
+    lines = [recipe.to_toml(), f"# {parameters:,} parameters; data hash {manifest.data_hash}"]
+    for stage in plan.stages:
+        fakes = sum(manifest.rows[i].label for i in stage.rows)
+        lines.append(f"# stage {stage.name}: {len(stage.rows) - fakes:,} real, {fakes:,} fake, {stage.steps:,} steps")
+    lines.append(f"# {plan.steps * recipe.train.batch:,} images in all; {len(plan.val_rows):,} to validate on")
+    return "\n".join(lines)
+
+
+def _check_crop(network: nn.Module, recipe: Recipe) -> None:
     """Raise LabError when the training squares do not fit the images or the network."""
     crop, size = recipe.train.crop, recipe.data.size
     if not crop:
@@ -213,12 +232,20 @@ def _start(accelerator: Accelerator, run: Run, recipe: Recipe) -> _State:
 
 def build_network(recipe: Recipe) -> nn.Module:
     """The recipe's network with its first weights, drawn or pretrained."""
+    network = _create_network(recipe)
+    if recipe.model.pretrained:
+        trunk: InceptionTrunk = network.trunk  # type: ignore[assignment]
+        trunk.load_weights(load_pretrained(recipe.model.pretrained))
+    return network
+
+
+def _create_network(recipe: Recipe) -> nn.Module:
+    """The network with drawn weights, and able to take the pretrained ones that the recipe names."""
     network = create_detector(recipe.model.name, recipe.data.size, **recipe.model.options)
-    if not recipe.model.pretrained:
-        return network
-    if not isinstance(trunk := getattr(network, "trunk", None), InceptionTrunk):
-        raise LabError(f"model {recipe.model.name} takes no pretrained weights; use model.name=inception")
-    trunk.load_weights(load_pretrained(recipe.model.pretrained))
+    if recipe.model.pretrained:
+        check_pretrained(recipe.model.pretrained)
+        if not isinstance(getattr(network, "trunk", None), InceptionTrunk):
+            raise LabError(f"model {recipe.model.name} takes no pretrained weights; use model.name=inception")
     return network
 
 

@@ -72,7 +72,8 @@ def plan_gan(manifest: Manifest, recipe: GanRecipe) -> GanPlan:
     if len(train) < recipe.train.batch:
         raise LabError(
             f"{len(train)} real images to learn from (source {', '.join(reals.sources) or 'none'}, split train), "
-            f"fewer than a batch of {recipe.train.batch}; index more images or lower train.batch"
+            f"fewer than a batch of {recipe.train.batch}; index more images or set train.batch={max(2, len(train))} or "
+            "less"
         )
     if recipe.evaluate.n > len(measured):
         raise LabError(

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from fauxlab.config import Recipe, TrainConfig, as_name
 from fauxlab.data.manifest import Manifest
 from fauxlab.errors import LabError
-from fauxlab.models import create_detector
 
 Rows = NDArray[np.int64]  # indices into a manifest's rows
 
@@ -64,6 +63,8 @@ def plan_training(manifest: Manifest, recipe: Recipe) -> Plan:
     train = recipe.train
     manifest.in_split("train")  # says so where the manifest was never split
     generators = recipe.data.generators or manifest.generators
+    if not generators:
+        raise LabError("no fake images to train on: the manifest has none; a detector needs both real and fake ones")
     for name in generators:
         if name not in manifest.generators:
             raise LabError(f"no generator {name!r} in the manifest; it has {', '.join(manifest.generators) or 'none'}")
@@ -87,19 +88,6 @@ def plan_training(manifest: Manifest, recipe: Recipe) -> Plan:
         earlier = np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *(stage.rows for stage in stages)]))
         stages.append(Stage(name, rows, train.epochs, max(1, len(rows) // train.batch), earlier))
     return Plan(tuple(stages), _rows(manifest, generators, "val", recipe.data.reals), tuple(generators))
-
-
-def describe_plan(manifest: Manifest, recipe: Recipe) -> str:
-    """The recipe as TOML, and in comments what it comes to on this manifest."""
-    plan = plan_training(manifest, recipe)
-    network = create_detector(recipe.model.name, recipe.data.size, **recipe.model.options)
-    parameters = sum(p.numel() for p in network.parameters())
-    lines = [recipe.to_toml(), f"# {parameters:,} parameters; data hash {manifest.data_hash}"]
-    for stage in plan.stages:
-        fakes = sum(manifest.rows[i].label for i in stage.rows)
-        lines.append(f"# stage {stage.name}: {len(stage.rows) - fakes:,} real, {fakes:,} fake, {stage.steps:,} steps")
-    lines.append(f"# {plan.steps * recipe.train.batch:,} images in all; {len(plan.val_rows):,} to validate on")
-    return "\n".join(lines)
 
 
 def stage_order(manifest: Manifest, stage: Stage, train: TrainConfig, epoch: int, number: int) -> Rows:
