@@ -30,9 +30,9 @@ HEALTHY, WINNING, OVERFITTING, COLLAPSING = (
 # near: nothing that comes after may be held against it.
 WARM_UP = 5
 RISE = 1.08  # of the distance over its best, both taken over two checks, that counts as a turn
-# A turn must also stand out of the distance's own unrest, which is large where the generator is not averaged: the best
-# of many unquiet checks lies about one deviation low, and the last pair may lie one high.
-UNREST = 2.0
+# A turn must also stand out of the distance's own unrest, which is large where the generator is not averaged: by so
+# many deviations of a check more than the best and the worst of as many pairs of checks lie apart by chance.
+UNREST = 0.5
 SEPARATION = 0.97  # share of pairs (real, fake) that the discriminator puts in the right order
 OVERFIT = 0.5  # r_v: 0 when held-out images score as training images do, 1 when they score as fakes do
 LOST = 0.75  # of the greatest spread so far, or half of it in recall, when diversity counts as falling
@@ -142,8 +142,12 @@ def _turn(distances: Sequence[float]) -> tuple[float, float]:
     """How far the last two distances lie over the best two neighbours, and from where on that is a turn upwards."""
     if not distances:
         return 1.0, math.inf
-    means = _smooth(distances)
-    return means[-1] / max(min(means), 1e-12), max(RISE, math.exp(UNREST * _unrest(distances)))
+    means, unrest = _smooth(distances), _unrest(distances)
+    # The expected extreme of n normal draws (Blom, 1958); a mean of two deviates by 1/√2 of what one does.
+    n = len(distances)
+    extreme = statistics.NormalDist().inv_cdf((n - 0.375) / (n + 0.25)) / 2**0.5
+    turn = math.exp((2 * extreme + UNREST) * unrest) if unrest < math.inf else math.inf
+    return means[-1] / max(min(means), 1e-12), max(RISE, turn)
 
 
 def _unrest(distances: Sequence[float]) -> float:
