@@ -38,7 +38,7 @@ from fauxlab.environment import describe_environment
 from fauxlab.evaluation.robustness import robustness_report
 from fauxlab.evaluation.typicality import measure_detail
 from fauxlab.models import open_detector
-from fauxlab.models.card import AnyDetector, Judged
+from fauxlab.models.config import AnyDetector, Judged
 from fauxlab.records import DetectionReport
 
 RESULTS = Path(__file__).parent / "results" / "detector_trust.json"

@@ -27,7 +27,7 @@ SIDE = 160
 MEASURE = """
 import json, resource, sys, time
 from fauxlab.data.cache import load_images
-from fauxlab.data.manifest import index
+from fauxlab.data.indexing import index
 start = time.perf_counter()
 manifest = index(sys.argv[1]).split(seed=0)
 middle = time.perf_counter()

@@ -29,7 +29,8 @@ from fauxlab.data.files import replace_file
 from fauxlab.data.manifest import Manifest
 from fauxlab.models import DEFAULT_MODEL, PACKAGED, open_detector
 from fauxlab.models.bundle import Detector
-from fauxlab.models.card import CARD, AnyDetector
+from fauxlab.models.config import AnyDetector
+from fauxlab.models.folder import CARD
 from fauxlab.models.onnx import TOLERANCE, OnnxDetector, export_onnx
 
 # What a source's or generator's pictures are, and the terms that they come under.

@@ -32,7 +32,8 @@ from torch import nn
 
 from fauxlab.config import load_recipe
 from fauxlab.data.cache import load_images
-from fauxlab.data.manifest import Manifest, index
+from fauxlab.data.indexing import index
+from fauxlab.data.manifest import Manifest
 from fauxlab.environment import describe_environment
 from fauxlab.models import create_detector
 from fauxlab.models.detectors import Dropout

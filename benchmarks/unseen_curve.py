@@ -33,12 +33,12 @@ from torch import Tensor, nn
 
 from fauxlab.data.cache import ImageArray, load_images
 from fauxlab.data.manifest import Manifest, Row
-from fauxlab.data.separation import auc_interval
 from fauxlab.environment import describe_environment
-from fauxlab.evaluation.detection import to_input
 from fauxlab.evaluation.networks import KERAS, load_pretrained
 from fauxlab.models.bundle import Detector
 from fauxlab.models.detectors import InceptionTrunk
+from fauxlab.models.inputs import to_input
+from fauxlab.statistics import auc_interval
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt

@@ -14,7 +14,8 @@ import pytest
 from PIL import Image
 
 from fauxlab import cli
-from fauxlab.data.manifest import Manifest, index
+from fauxlab.data.indexing import index
+from fauxlab.data.manifest import Manifest
 
 if TYPE_CHECKING:
     from torch import Tensor

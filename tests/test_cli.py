@@ -230,7 +230,7 @@ def test_what_is_added_moves_nothing_that_was_there(fauxlab: Command, small: Man
 def test_pairs_are_refused_before_files_are_read(
     fauxlab: Command, small: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fauxlab.data.manifest.FileReader", None)
+    monkeypatch.setattr("fauxlab.data.indexing.FileReader", None)
     for pair, said in (
         ("grian=photos", "no generator 'grian' to pair; there are grain, speckle; did you mean 'grain'?"),
         ("grain=Photos", "no source 'Photos' to pair; there are photos; did you mean 'photos'?"),

@@ -13,7 +13,7 @@ from fauxlab.data.images import PIPELINE_VERSION
 from fauxlab.data.manifest import Manifest
 from fauxlab.models import create_detector
 from fauxlab.models.bundle import Detector
-from fauxlab.models.card import DetectorConfig, Preprocessing
+from fauxlab.models.config import DetectorConfig, Preprocessing
 
 Command = Callable[..., tuple[int, str, str]]
 

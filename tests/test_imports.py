@@ -18,11 +18,12 @@ ALLOWED: dict[str, set[str]] = {
     "records": set(),
     "progress": set(),
     "environment": set(),
+    "statistics": {"records"},
     "config": {"errors"},
-    "data": {"config", "records", "errors"},
+    "data": {"statistics", "config", "records", "errors"},
     "models": {"config", "records", "errors"},
-    "evaluation": {"data", "models", "config", "records", "errors"},
-    "training": {"evaluation", "data", "models", "environment", "config", "records", "errors"},
+    "evaluation": {"data", "models", "statistics", "config", "records", "errors"},
+    "training": {"evaluation", "data", "models", "statistics", "environment", "config", "records", "errors"},
 }
 TOP = {"reproduce", "report", "sample", "scan"}
 for room in TOP:
@@ -70,7 +71,18 @@ def test_help_and_package_import_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["config", "data.files", "data.images", "models", "models.card", "models.onnx", "records", "scan"]
+    "name",
+    [
+        "config",
+        "data.files",
+        "data.images",
+        "models",
+        "models.config",
+        "models.folder",
+        "models.onnx",
+        "records",
+        "scan",
+    ],
 )
 def test_what_scanning_takes_is_light(name: str) -> None:
     code = (

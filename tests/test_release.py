@@ -13,7 +13,7 @@ from fauxlab.data.images import decode, to_square
 from fauxlab.data.oddities import KINDS, odd_picture
 from fauxlab.data.toyfaces import draw, plan
 from fauxlab.models import DEFAULT_MODEL, PACKAGED, open_detector
-from fauxlab.models.card import CARD, CONFIG, GRAPH
+from fauxlab.models.folder import CARD, CONFIG, GRAPH
 from fauxlab.scan import Scanner
 
 

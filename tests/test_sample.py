@@ -25,7 +25,7 @@ from fauxlab.data.marking import Mark, grid, read_mark
 from fauxlab.errors import LabError
 from fauxlab.models import create_detector, create_generator
 from fauxlab.models.bundle import Detector, Generator
-from fauxlab.models.card import DetectorConfig, GeneratorConfig, Preprocessing
+from fauxlab.models.config import DetectorConfig, GeneratorConfig, Preprocessing
 from fauxlab.models.gans import draw_latents
 from fauxlab.sample import interpolate, sample_images, write_dataset, write_samples
 
@@ -401,7 +401,7 @@ def test_command_closes_the_loop(fauxlab: Command, bundle: Path, small: Manifest
     scores = {part["name"]: part for part in json.loads(text)["generators"]}
     assert (scores["tiny"]["reals"], scores["tiny"]["n_real"], scores["tiny"]["n_fake"]) == (["photos-32px"], 40, 20)
     code, _, err = fauxlab("gan", "sample", tmp_path / "detector", "--out", tmp_path / "out")
-    assert (code, "is not a generator's config" in err) == (1, True)
+    assert (code, "is a detector, no generator" in err) == (1, True)
     assert not (tmp_path / "out").exists()
 
 

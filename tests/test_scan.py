@@ -24,7 +24,7 @@ from fauxlab.data.toyfaces import draw, plan
 from fauxlab.errors import LabError
 from fauxlab.models import create_detector
 from fauxlab.models.bundle import Detector
-from fauxlab.models.card import Calibration, DetectorConfig, Preprocessing, Typicality
+from fauxlab.models.config import Calibration, DetectorConfig, Preprocessing, Typicality
 from fauxlab.records import Verdict
 from fauxlab.report.verdicts import write_verdicts
 from fauxlab.scan import BATCH, Scanner, expand_paths

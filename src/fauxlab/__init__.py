@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from fauxlab.config import load_gan_recipe as gan_recipe
     from fauxlab.config import load_recipe as recipe
     from fauxlab.data.audit import audit
-    from fauxlab.data.manifest import Manifest, index
+    from fauxlab.data.indexing import index
+    from fauxlab.data.manifest import Manifest
     from fauxlab.errors import LabError
     from fauxlab.evaluation.detection import evaluate
     from fauxlab.evaluation.recalibration import calibrate
@@ -46,7 +47,7 @@ _PUBLIC = {
     "calibrate": "fauxlab.evaluation.recalibration:calibrate",
     "evaluate": "fauxlab.evaluation.detection:evaluate",
     "gan_recipe": "fauxlab.config:load_gan_recipe",
-    "index": "fauxlab.data.manifest:index",
+    "index": "fauxlab.data.indexing:index",
     "leave_one_out": "fauxlab.reproduce.unseen:leave_one_out",
     "recipe": "fauxlab.config:load_recipe",
     "reproduce_detector": "fauxlab.reproduce.detector:reproduce_detector",

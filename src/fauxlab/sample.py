@@ -22,7 +22,8 @@ import torch
 from fauxlab.data.cache import load_images
 from fauxlab.data.files import hash_file, replace_file, show
 from fauxlab.data.images import MAX_PIXELS, fingerprint, to_picture
-from fauxlab.data.manifest import Manifest, Progress, Row
+from fauxlab.data.indexing import Progress
+from fauxlab.data.manifest import Manifest, Row
 from fauxlab.data.marking import Mark, grid, grid_shape, save_gif, save_jpeg, save_png
 from fauxlab.data.split import connected_components, near_duplicates
 from fauxlab.errors import LabError

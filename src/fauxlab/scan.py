@@ -28,7 +28,7 @@ from fauxlab.report.explain import Exhibit
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fauxlab.models.card import AnyDetector
+    from fauxlab.models.config import AnyDetector
 
     Pixels = NDArray[np.uint8]
 

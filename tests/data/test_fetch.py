@@ -23,7 +23,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from fauxlab.data.fetch import RECEIPT, SETS, fetch
-from fauxlab.data.manifest import index
+from fauxlab.data.indexing import index
 from fauxlab.errors import LabError
 
 Command = Callable[..., tuple[int, str, str]]

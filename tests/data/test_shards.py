@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from fauxlab.data.manifest import index
+from fauxlab.data.indexing import index
 from fauxlab.data.shards import pack_shard, write_table
 from fauxlab.errors import LabError
 

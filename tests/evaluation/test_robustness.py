@@ -21,7 +21,7 @@ from fauxlab.evaluation.detection import detection_report, predict_scores
 from fauxlab.evaluation.robustness import robustness_report
 from fauxlab.models import create_detector
 from fauxlab.models.bundle import Detector
-from fauxlab.models.card import DetectorConfig, Preprocessing
+from fauxlab.models.config import DetectorConfig, Preprocessing
 from fauxlab.models.detectors import Judgement
 from fauxlab.records import RobustnessReport
 

@@ -28,7 +28,7 @@ from fauxlab.evaluation.typicality import (
 )
 from fauxlab.models import create_detector
 from fauxlab.models.bundle import Detector
-from fauxlab.models.card import DetectorConfig, Preprocessing
+from fauxlab.models.config import DetectorConfig, Preprocessing
 
 Command = Callable[..., tuple[int, str, str]]
 

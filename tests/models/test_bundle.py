@@ -18,7 +18,8 @@ from safetensors.torch import load_file, save_file
 from fauxlab.errors import LabError
 from fauxlab.models import create_detector
 from fauxlab.models.bundle import Detector
-from fauxlab.models.card import CONFIG, WEIGHTS, Calibration, DetectorConfig, Preprocessing
+from fauxlab.models.config import Calibration, DetectorConfig, Preprocessing
+from fauxlab.models.folder import CONFIG, WEIGHTS
 
 
 def make(seed: int = 0, **changes: object) -> Detector:

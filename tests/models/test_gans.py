@@ -10,7 +10,7 @@ from torch.nn.utils.parametrize import is_parametrized
 from fauxlab.errors import LabError
 from fauxlab.models import GANS, create_discriminator, create_generator
 from fauxlab.models.bundle import Detector, Generator
-from fauxlab.models.card import GeneratorConfig
+from fauxlab.models.config import GeneratorConfig
 from fauxlab.models.gans import R3Discriminator, R3Generator, ResidualBlock, draw_latents, to_pixels
 
 SMALL = {32: [8, 8, 8, 8], 64: [8, 8, 8, 8, 8], 128: [8] * 6, 256: [8] * 7}
@@ -134,8 +134,8 @@ def test_generator_bundle(tmp_path: object) -> None:
     assert torch.equal(loaded.sample(3, 4), saved.sample(3, 4))
     assert torch.equal(loaded.sample(3, 4)[1:], loaded.sample(4, 3))
     assert loaded.sample(0, 2).dtype == torch.uint8
-    with pytest.raises(LabError, match="not a detector's config"):
+    with pytest.raises(LabError, match="is a generator, no detector"):
         Detector.from_pretrained(folder)
     (folder / "config.json").write_text('{"kind": "detector"}')
-    with pytest.raises(LabError, match="not a generator's config"):
+    with pytest.raises(LabError, match="is a detector, no generator"):
         Generator.from_pretrained(folder)

@@ -23,7 +23,8 @@ from fauxlab.data.images import PIPELINE_VERSION
 from fauxlab.errors import LabError
 from fauxlab.models import create_detector, export, open_detector
 from fauxlab.models.bundle import Detector
-from fauxlab.models.card import CONFIG, GRAPH, WEIGHTS, Calibration, DetectorConfig, Preprocessing
+from fauxlab.models.config import Calibration, DetectorConfig, Preprocessing
+from fauxlab.models.folder import CONFIG, GRAPH, WEIGHTS
 from fauxlab.models.onnx import OnnxDetector, export_onnx
 from fauxlab.scan import Scanner
 

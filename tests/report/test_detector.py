@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from fauxlab.data.manifest import index
+from fauxlab.data.indexing import index
 from fauxlab.records import Interval
 from fauxlab.report.detector import mean, write_report
 

@@ -20,9 +20,9 @@ from fauxlab.config import Recipe, load_recipe
 from fauxlab.data.cache import load_images
 from fauxlab.data.manifest import Manifest
 from fauxlab.errors import LabError
-from fauxlab.evaluation.detection import to_input
 from fauxlab.models.bundle import Detector
 from fauxlab.models.inception import Inception
+from fauxlab.models.inputs import to_input
 from fauxlab.training import batches
 from fauxlab.training import detector as training
 from fauxlab.training.detector import learning_rate, train_detector

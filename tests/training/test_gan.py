@@ -21,7 +21,7 @@ from fauxlab.data.cache import load_images
 from fauxlab.data.manifest import Manifest
 from fauxlab.data.marking import read_mark
 from fauxlab.errors import LabError
-from fauxlab.evaluation.detection import to_input
+from fauxlab.models.inputs import to_input
 from fauxlab.training import gan as training
 from fauxlab.training.average import update_average
 from fauxlab.training.game import Game, State, _Stream, mixes_images

@@ -38,7 +38,7 @@ def calibrate(
     from fauxlab.data.cache import load_images
     from fauxlab.data.degrade import degrade_repeatably
     from fauxlab.data.manifest import Manifest
-    from fauxlab.models.card import check_place
+    from fauxlab.models.folder import check_place
 
     refuse_exported(model, "calibrated")
     beside = model if model.name not in ("", "..") else model.resolve()

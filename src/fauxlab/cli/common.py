@@ -47,8 +47,9 @@ def index_folder(
     Images of the `earlier` manifest stay in its splits.
     """
     from fauxlab.data.faults import describe_missing_reals
+    from fauxlab.data.indexing import index
     from fauxlab.data.layouts import list_collections
-    from fauxlab.data.manifest import check_fractions, check_pairs, index
+    from fauxlab.data.manifest import check_fractions, check_pairs
     from fauxlab.data.split import FRACTIONS
 
     check_fractions(fractions or FRACTIONS)
@@ -135,7 +136,7 @@ def refuse_exported(model: Path, done: str) -> None:
     """Raise LabError for a model of a graph alone, as the packaged one: what is to be `done` takes torch's weights."""
     from fauxlab.data.files import show
     from fauxlab.models import DEFAULT_MODEL
-    from fauxlab.models.card import GRAPH, WEIGHTS
+    from fauxlab.models.folder import GRAPH, WEIGHTS
 
     if (str(model) == DEFAULT_MODEL or (model / GRAPH).is_file()) and not (model / WEIGHTS).is_file():
         raise LabError(

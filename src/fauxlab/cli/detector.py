@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from fauxlab.config import Recipe
     from fauxlab.data.cache import ImageArray
     from fauxlab.data.manifest import Manifest
-    from fauxlab.models.card import AnyDetector
+    from fauxlab.models.config import AnyDetector
     from fauxlab.records import DetectionReport, RobustnessReport
 
 app = typer.Typer(no_args_is_help=True, help="Train and evaluate detectors.")

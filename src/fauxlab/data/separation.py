@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fauxlab.records import Interval
+from fauxlab.statistics import auc_interval
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
 RIDGE = 10.0
 QUANTILES = np.linspace(0.05, 0.95, 13)
-MIN_GROUPS = 10  # of each class; below this a bootstrap interval says nothing
-DRAWS_AT_ONCE = 100
 
 
 def held_out_auc(
@@ -83,42 +82,3 @@ def fit_logistic(x: Floats, labels: Bools, ridge: float = RIDGE) -> Floats:
         if np.abs(size * step).max() < 1e-9:
             break
     return w
-
-
-def auc_interval(
-    labels: Bools, scores: Floats, groups: Sequence[str], bootstrap: int = 1000, seed: int = 0
-) -> Interval:
-    """AUC with its 95 % percentile interval over whole groups drawn with replacement (Efron and Tibshirani, 1993).
-
-    The bounds are None with fewer than MIN_GROUPS groups of a class, all of it where a class is missing.
-    """
-    names, codes = np.unique(np.asarray(groups), return_inverse=True)
-    value = float(weighted_auc(labels, scores, np.ones((1, len(scores))))[0])
-    if not np.isfinite(value):
-        return Interval(value=None)
-    if min(len(np.unique(codes[labels])), len(np.unique(codes[~labels]))) < MIN_GROUPS:
-        return Interval(value=value)
-    rng = np.random.default_rng(seed)
-    share = np.full(len(names), 1 / len(names))
-    drawn = []
-    for start in range(0, bootstrap, DRAWS_AT_ONCE):
-        times = rng.multinomial(len(names), share, size=min(DRAWS_AT_ONCE, bootstrap - start))
-        drawn.append(weighted_auc(labels, scores, times[:, codes].astype(np.float64)))
-    found = np.concatenate(drawn)
-    found = found[np.isfinite(found)]  # a draw without one of the classes has no ranking
-    if not len(found):
-        return Interval(value=value)
-    low, high = np.percentile(found, [2.5, 97.5]).tolist()
-    return Interval(value=value, low=low, high=high)
-
-
-def weighted_auc(labels: Bools, scores: Floats, weights: Floats) -> Floats:
-    """Share [R] of pairs of fake and real in which the fake scores higher, ties half, under R weightings [R, N]."""
-    order = np.argsort(scores, kind="stable")
-    scores, labels, weights = scores[order], labels[order], weights[:, order]
-    real = np.pad(np.cumsum(np.where(labels, 0, weights), axis=1), ((0, 0), (1, 0)))
-    fake = np.where(labels, weights, 0)
-    below, up_to = (real[:, np.searchsorted(scores, scores, side)] for side in ("left", "right"))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        found: Floats = (fake * (below + up_to)).sum(axis=1) / (2 * fake.sum(axis=1) * real[:, -1])
-    return found

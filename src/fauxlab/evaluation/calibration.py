@@ -19,7 +19,7 @@ import numpy as np
 
 from fauxlab.errors import LabError
 from fauxlab.evaluation.detection import ECE_BINS
-from fauxlab.models.card import MOST_BIAS, TEMPERATURES, Calibration
+from fauxlab.models.config import MOST_BIAS, TEMPERATURES, Calibration
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

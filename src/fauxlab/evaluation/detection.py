@@ -1,14 +1,11 @@
 """How well fakes are told from reals: scores with intervals, per generator and pooled.
 
-All metrics are computed from one table of weighted counts over the sorted scores, so that the bootstrap over groups
-(whole groups drawn with replacement, Efron and Tibshirani 1993, percentile intervals) is a matrix product rather than a
-thousand passes. Label 1 (fake) is the positive class; a score is P(fake).
+Label 1 (fake) is the positive class; a score is P(fake).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,78 +16,19 @@ from fauxlab.data.images import PIPELINE_VERSION
 from fauxlab.data.manifest import Manifest
 from fauxlab.errors import LabError
 from fauxlab.records import Confusion, DetectionReport, DetectionScores, Interval
+from fauxlab.statistics import Counts, auc, average_precision, count_pairs, eer, tpr_at_fpr, with_intervals
 
 if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
     from fauxlab.data.cache import ImageArray
-    from fauxlab.models.card import AnyDetector
+    from fauxlab.models.config import AnyDetector
 
     Floats = NDArray[np.float64]
 
 ECE_BINS = 15
 BATCH = 128
-MIN_GROUPS = 10  # of each class; below this a bootstrap interval says nothing
-MAX_CELLS = 20_000_000  # weights held at once: 160 MB
-
-
-@dataclass(frozen=True)
-class Counts:
-    """Weighted counts of R replicates at each of K distinct scores, from the highest down: float [R, K] cumulative."""
-
-    tp: Floats
-    fp: Floats
-
-    @classmethod
-    def of(cls, labels: NDArray[np.int64], scores: Floats, weights: Floats) -> Counts:
-        """From labels [N], scores [N] and weights [R, N]. Equal scores share one column."""
-        order = np.argsort(-scores, kind="stable")
-        ends = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))
-        sorted_weights = weights[:, order]
-        fake = labels[order] == 1
-        return cls(
-            np.cumsum(np.where(fake, sorted_weights, 0), axis=1)[:, ends],
-            np.cumsum(np.where(fake, 0, sorted_weights), axis=1)[:, ends],
-        )
-
-    def rates(self) -> tuple[Floats, Floats]:
-        """True and false positive rates [R, K + 1], starting at 0."""
-        start = np.zeros((len(self.tp), 1))
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return np.hstack([start, self.tp / self.tp[:, -1:]]), np.hstack([start, self.fp / self.fp[:, -1:]])
-
-
-def auc(counts: Counts) -> Floats:
-    """Area under the ROC curve [R], ties counted half."""
-    tpr, fpr = counts.rates()
-    return np.sum(np.diff(fpr) * (tpr[:, 1:] + tpr[:, :-1]) / 2, axis=1)
-
-
-def average_precision(counts: Counts) -> Floats:
-    """Precision averaged over the recall steps [R], without interpolation."""
-    tpr, fpr = counts.rates()
-    with np.errstate(invalid="ignore", divide="ignore"):
-        # Before the first image of weight, precision is 0/0 and its recall step is 0.
-        precision = np.nan_to_num(counts.tp / (counts.tp + counts.fp))
-    return np.sum(np.diff(tpr) * precision, axis=1) + 0 * fpr[:, -1]  # NaN where there are no reals
-
-
-def eer(counts: Counts) -> Floats:
-    """Equal error rate [R]: where the ROC curve, joined by straight lines, meets FPR = 1 - TPR."""
-    tpr, fpr = counts.rates()
-    gap = fpr - (1 - tpr)  # rises from -1 to 1
-    k = np.argmax(gap >= 0, axis=1)
-    r = np.arange(len(k))
-    before, after = gap[r, k - 1], gap[r, k]
-    share = np.divide(-before, after - before, out=np.zeros_like(before), where=after != before)
-    return fpr[r, k - 1] + share * (fpr[r, k] - fpr[r, k - 1]) + 0 * tpr[:, -1]  # NaN where a class is missing
-
-
-def tpr_at_fpr(counts: Counts, most: float) -> Floats:
-    """Highest true positive rate [R] of any threshold whose false positive rate is at most `most`."""
-    tpr, fpr = counts.rates()
-    return np.where(fpr <= most, tpr, 0 * tpr).max(axis=1) + 0 * fpr[:, -1]
 
 
 def expected_calibration_error(labels: NDArray[np.int64], scores: Floats, weights: Floats) -> Floats:
@@ -178,7 +116,12 @@ def score_set(
     both = 0 < labels.sum() < len(labels)
     ece = float(expected_calibration_error(labels, scores, balanced(labels)[None])[0]) if both else None
     n_groups, fake_groups = len(set(groups)), len({g for g, label in zip(groups, labels, strict=True) if label})
-    shares_of = {"accuracy": n_groups, "tpr_at_1_fpr": fake_groups, "tpr_at_5_fpr": fake_groups}
+    shares_of = {
+        "accuracy": n_groups,
+        "auc": count_pairs(labels, groups),
+        "tpr_at_1_fpr": fake_groups,
+        "tpr_at_5_fpr": fake_groups,
+    }
     figures = with_intervals(measure, groups, labels, bootstrap, seed, shares_of)
     tn, fp, fn, tp = confusion_counts(labels, called, np.ones((1, len(labels))))[0].astype(int).tolist()
     return DetectionScores(
@@ -291,6 +234,8 @@ def predict_logits(
     """Logits [len(rows)] in evaluation mode, on the device that the model is on; its mode is restored."""
     import torch
 
+    from fauxlab.models.inputs import to_input
+
     device = next(model.parameters()).device
     was_training = model.training
     model.eval()
@@ -303,64 +248,9 @@ def predict_logits(
     return np.concatenate(logits)
 
 
-def to_input(pixels: torch.Tensor) -> torch.Tensor:
-    """uint8 [N, 3, H, W] to float32 in [-1, 1], channels last."""
-    import torch
-
-    return pixels.to(dtype=torch.float32, memory_format=torch.channels_last).div_(127.5).sub_(1)
-
-
 def _share(hits: NDArray[np.bool_], groups: Sequence[str], bootstrap: int, seed: int) -> Interval:
     def measure(weights: Floats) -> dict[str, Floats]:
         return {"share": weights @ hits / weights.sum(axis=1)}
 
     same = np.zeros(len(hits), dtype=np.int64)
     return with_intervals(measure, groups, same, bootstrap, seed, {"share": len(set(groups))})["share"]
-
-
-def with_intervals(
-    measure: Callable[[Floats], dict[str, Floats]],
-    groups: Sequence[str],
-    labels: NDArray[np.int64],
-    bootstrap: int,
-    seed: int,
-    shares_of: Mapping[str, int] | None = None,
-) -> dict[str, Interval]:
-    """Each figure that `measure` gives for weights [R, N], with its percentile interval over drawn groups.
-
-    `shares_of` names the figures that are shares, and of how many groups: these have an exact bound where the bootstrap
-    shows no spread.
-    """
-    unique, codes = np.unique(np.asarray(groups), return_inverse=True)
-    n_groups = len(unique)
-    point = {name: float(value[0]) for name, value in measure(np.ones((1, len(codes)))).items()}
-    samples: dict[str, list[Floats]] = {name: [] for name in point}
-    if min((len(np.unique(codes[labels == label])) for label in np.unique(labels)), default=0) >= MIN_GROUPS:
-        rng = np.random.default_rng(seed)
-        chunk = max(1, min(bootstrap, MAX_CELLS // max(len(codes), 1)))
-        for start in range(0, bootstrap, chunk):
-            drawn = rng.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=min(chunk, bootstrap - start))
-            with np.errstate(invalid="ignore", divide="ignore"):
-                for name, value in measure(drawn[:, codes].astype(np.float64)).items():
-                    samples[name].append(value)
-    return {
-        name: _interval(value, np.concatenate([np.zeros(0), *samples[name]]), (shares_of or {}).get(name, 0))
-        for name, value in point.items()
-    }
-
-
-def _interval(value: float, drawn: Floats, n: int) -> Interval:
-    """`n` is the number of groups that the figure is a share of, 0 where it is none."""
-    if not np.isfinite(value):
-        return Interval(value=None)
-    drawn = drawn[np.isfinite(drawn)]  # a draw without one of the classes has no ranking
-    if not len(drawn):
-        return Interval(value=value)
-    low, high = np.percentile(drawn, [2.5, 97.5]).tolist()
-    if low == high and value in (0.0, 1.0):
-        # Drawing again cannot show what was never seen: the exact bound instead (Clopper and Pearson, 1934), or none.
-        if not n:
-            return Interval(value=value)
-        least = 0.025 ** (1 / n)
-        low, high = (0.0, 1 - least) if value == 0 else (least, 1.0)
-    return Interval(value=value, low=low, high=high)

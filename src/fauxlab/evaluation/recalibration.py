@@ -21,7 +21,7 @@ from fauxlab.evaluation.calibration import (
 from fauxlab.evaluation.detection import balanced, check_pipeline, expected_calibration_error
 from fauxlab.evaluation.typicality import fit_typicality, keeps_distances, measure_detail
 from fauxlab.models.bundle import Detector
-from fauxlab.models.card import Calibration, DetectorConfig
+from fauxlab.models.config import Calibration, DetectorConfig
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -18,15 +18,16 @@ import numpy as np
 
 from fauxlab.data.degrade import DEGRADATIONS, degrade, list_degradations, name_degradation
 from fauxlab.errors import LabError
-from fauxlab.evaluation.detection import Counts, auc, detection_report, predict_scores, with_intervals
+from fauxlab.evaluation.detection import detection_report, predict_scores
 from fauxlab.records import DegradedScores, DetectionReport, Interval, RobustnessReport
+from fauxlab.statistics import Counts, auc, with_intervals
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fauxlab.data.cache import ImageArray
     from fauxlab.data.manifest import Manifest
-    from fauxlab.models.card import AnyDetector
+    from fauxlab.models.config import AnyDetector
 
     Floats = NDArray[np.float64]
     Pixels = NDArray[np.uint8]

@@ -67,7 +67,7 @@ def fit_typicality(
     promise. `progress` is called with the number of images just described. Raises LabError when the network keeps no
     distances and for fewer than two groups.
     """
-    from fauxlab.models.card import DetectorConfig
+    from fauxlab.models.config import DetectorConfig
 
     if not keeps_distances(detector):
         raise LabError(f"the network {detector.config.architecture} keeps no distances; train trace or inception")
@@ -119,7 +119,7 @@ def describe_images(
     """The network's features [2 N, C] of all images as they are, then of all degraded."""
     import torch
 
-    from fauxlab.evaluation.detection import to_input
+    from fauxlab.models.inputs import to_input
 
     network = detector.model
     device = next(network.parameters()).device

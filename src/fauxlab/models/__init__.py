@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-    from fauxlab.models.card import AnyDetector
+    from fauxlab.models.config import AnyDetector
 
 MOST = 4096  # of any number in a network's options: what is above would take the memory before it could be refused
 DEFAULT_MODEL = "fauxlab"  # stands for the detector inside the package
@@ -40,7 +40,8 @@ def open_detector(model: str | Path) -> AnyDetector:
     A `model.onnx` is run by onnxruntime, without torch; where there is none, torch runs `model.safetensors`. Raises
     LabError when the model is missing or damaged, or needs torch where that is not installed.
     """
-    from fauxlab.models.card import GRAPH, DetectorConfig, read_config
+    from fauxlab.models.config import DetectorConfig
+    from fauxlab.models.folder import GRAPH, read_config
 
     folder = Path(model)
     if str(model) == DEFAULT_MODEL:

@@ -16,19 +16,10 @@ from torch import nn
 
 from fauxlab.errors import LabError
 from fauxlab.models import create_detector, create_generator
-from fauxlab.models.card import (
-    CONFIG,
-    WEIGHTS,
-    DetectorConfig,
-    GeneratorConfig,
-    Judged,
-    first_line,
-    hash_bundle,
-    read_config,
-    to_floats,
-    write_bundle,
-)
+from fauxlab.models.config import DetectorConfig, GeneratorConfig, Judged
+from fauxlab.models.folder import CONFIG, WEIGHTS, first_line, hash_bundle, read_config, write_bundle
 from fauxlab.models.gans import draw_latents, to_pixels
+from fauxlab.models.inputs import to_input
 
 
 @dataclass(frozen=True)
@@ -48,15 +39,12 @@ class Detector:
         """Judge pictures uint8 [N, 3, size, size] RGB on the device that the network is on."""
         device = next(self.model.parameters()).device
         with torch.inference_mode():
-            images = torch.from_numpy(to_floats(pixels)).to(device, memory_format=torch.channels_last)
-            found = self.model.judge(images)  # type: ignore[operator]  # what nn.Module gives may be a Tensor
+            found = self.model.judge(to_input(torch.from_numpy(pixels).to(device)))  # type: ignore[operator]  # what nn.Module gives may be a Tensor
         return Judged(*(part.float().cpu().numpy() for part in found))
 
     def scores(self, logits: NDArray[np.float32]) -> NDArray[np.float64]:
-        """P(fake) [N] from logits [N], as of `DetectorConfig.scores` but in single precision."""
-        fit, evidence = self.config.calibration, torch.as_tensor(logits)
-        scores = torch.sigmoid(evidence if fit is None else evidence / fit.temperature + fit.bias)
-        return scores.numpy().astype(np.float64)
+        """P(fake) [N] from logits [N], as of `DetectorConfig.scores`."""
+        return self.config.scores(logits)
 
     def save_pretrained(self, folder: str | Path) -> Detector:
         """Write the bundle, whole or not at all, replacing an older one; returns the detector with its hash."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fauxlab.models.card import to_floats
+from fauxlab.models.inputs import to_floats
 from fauxlab.models.onnx import INPUT, OUTPUTS
 
 if TYPE_CHECKING:

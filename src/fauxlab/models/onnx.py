@@ -11,18 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fauxlab.errors import LabError
-from fauxlab.models.card import (
-    GRAPH,
-    WEIGHTS,
-    DetectorConfig,
-    Judged,
-    check_place,
-    first_line,
-    hash_bundle,
-    read_config,
-    to_floats,
-    write_bundle,
-)
+from fauxlab.models.config import DetectorConfig, Judged
+from fauxlab.models.folder import GRAPH, WEIGHTS, check_place, first_line, hash_bundle, read_config, write_bundle
+from fauxlab.models.inputs import to_floats
 
 if TYPE_CHECKING:
     import onnxruntime

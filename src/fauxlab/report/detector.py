@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 import tomli_w
 
 from fauxlab.data.split import SPLITS
-from fauxlab.evaluation.detection import ECE_BINS, MIN_GROUPS
+from fauxlab.evaluation.detection import ECE_BINS
 from fauxlab.records import DetectionReport, Interval
 from fauxlab.report import detector_figures as draw
 from fauxlab.report.detector_figures import Matrix
 from fauxlab.report.figures import name_colours
 from fauxlab.report.html import Plate, data_uri, make_plate, printable, write_page
+from fauxlab.statistics import MIN_GROUPS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

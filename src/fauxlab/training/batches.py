@@ -13,7 +13,7 @@ from fauxlab.data.augment import augment
 from fauxlab.data.blend import blend_batch
 from fauxlab.data.cache import ImageArray
 from fauxlab.data.degrade import degrade_batch, random_squares
-from fauxlab.evaluation.detection import to_input
+from fauxlab.models.inputs import to_input
 from fauxlab.training.stages import Rows
 
 Pixels = Callable[[Rows], Tensor]

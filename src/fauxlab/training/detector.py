@@ -20,12 +20,13 @@ from fauxlab.data.cache import ImageArray, load_images
 from fauxlab.data.images import PIPELINE_VERSION
 from fauxlab.data.manifest import Manifest
 from fauxlab.errors import LabError
-from fauxlab.evaluation.detection import Counts, auc, predict_logits
+from fauxlab.evaluation.detection import predict_logits
 from fauxlab.evaluation.networks import check_pretrained, load_pretrained
 from fauxlab.models import create_detector
 from fauxlab.models.bundle import Detector
-from fauxlab.models.card import DetectorConfig, Preprocessing
+from fauxlab.models.config import DetectorConfig, Preprocessing
 from fauxlab.models.detectors import InceptionTrunk
+from fauxlab.statistics import Counts, auc
 from fauxlab.training.average import update_average
 from fauxlab.training.batches import draw_batch, pixel_source
 from fauxlab.training.run import (

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from fauxlab.config import GanRecipe, value_at
 from fauxlab.data.augment import augment_some, flip
 from fauxlab.data.cache import ImageArray
-from fauxlab.evaluation.detection import to_input
+from fauxlab.models.inputs import to_input
 from fauxlab.training.average import update_average
 from fauxlab.training.balance import Limits, Steps, adapt
 from fauxlab.training.batches import pixel_source

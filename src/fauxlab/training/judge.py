@@ -13,12 +13,13 @@ from torch import Tensor, nn
 
 from fauxlab import __version__
 from fauxlab.data.marking import Mark, grid, save_png
-from fauxlab.evaluation.detection import predict_logits, to_input
+from fauxlab.evaluation.detection import predict_logits
 from fauxlab.evaluation.features import extract
 from fauxlab.evaluation.generation import evaluate_generator, load_reference, measure
 from fauxlab.evaluation.networks import load_features
 from fauxlab.models.bundle import Generator
-from fauxlab.models.card import GeneratorConfig
+from fauxlab.models.config import GeneratorConfig
+from fauxlab.models.inputs import to_input
 from fauxlab.training.gan import may_go_back
 from fauxlab.training.guard import Signals
 

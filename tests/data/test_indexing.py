@@ -1,0 +1,298 @@
+"""Layouts, hostile folders and archives, duplicates."""
+
+from __future__ import annotations
+
+import os
+import struct
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fauxlab.data.files import FileReader, walk_images
+from fauxlab.data.images import ImageError
+from fauxlab.data.indexing import index
+from fauxlab.data.manifest import Manifest
+from fauxlab.errors import LabError
+
+Jpeg = Callable[..., bytes]
+
+
+def put(path: Path, data: bytes) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    return path
+
+
+def summary(manifest: Manifest) -> set[tuple[str, int, str, str]]:
+    return {(row.path, row.label, row.generator, row.source) for row in manifest.rows}
+
+
+def test_real_fake_layout(tmp_path: Path, jpeg: Jpeg) -> None:
+    put(tmp_path / "real/a.jpg", jpeg(1))
+    put(tmp_path / "real/flickr/b.jpg", jpeg(2))
+    put(tmp_path / "fake/gan/a.jpg", jpeg(3))
+    put(tmp_path / "fake/notes.txt", b"no picture")
+    put(tmp_path / "fake/c.jpg", jpeg(4))
+    manifest = index(tmp_path)
+    assert summary(manifest) == {
+        ("real/a.jpg", 0, "", "real"),
+        ("real/flickr/b.jpg", 0, "", "flickr"),
+        ("fake/gan/a.jpg", 1, "gan", ""),
+        ("fake/c.jpg", 1, "fake", ""),
+    }
+    group = {row.path: row.group for row in manifest.rows}
+    assert group["real/a.jpg"] == group["fake/gan/a.jpg"] != group["real/flickr/b.jpg"]
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_deepfakeface_folders_and_zips(tmp_path: Path, jpeg: Jpeg, zipped: bool) -> None:
+    names = ["10/110_1960-01-01_2001.jpg", "10/110_1960-01-01_2005.jpg", "20/220_1970-01-01_2002.jpg", "30/330_1_2.jpg"]
+    for k, folder in enumerate(("wiki", "inpainting", "insight", "text2img")):
+        for i, name in enumerate(names):
+            put(tmp_path / folder / name, jpeg(10 * k + i))
+    (tmp_path / "insight_pairs.csv").write_text(f"file_name,scene\n{names[0]},{names[2]}\n")
+    if zipped:
+        for folder in ("wiki", "inpainting", "insight", "text2img"):
+            with zipfile.ZipFile(tmp_path / f"{folder}.zip", "w") as archive:
+                for name in names:
+                    archive.write(tmp_path / folder / name, f"{folder}/{name}")
+                    (tmp_path / folder / name).unlink()
+            os.rename(tmp_path / folder, tmp_path / f"emptied-{folder}")
+    manifest = index(tmp_path)
+    assert len(manifest) == 16
+    assert manifest.generators == ["inpainting", "insight", "text2img"]
+    assert {row.source for row in manifest.rows} == {"wiki"}
+    group = {row.path.replace(".zip!/", "/").replace("wiki/wiki", "wiki"): row.group for row in manifest.rows}
+    # Persons 110 and 220 meet in an insight picture; 330 stands alone.
+    assert len(set(group.values())) == 2
+    assert sum(g == group[next(p for p in group if "330" in p)] for g in group.values()) == 4
+
+
+def test_imagefolder_with_metadata(tmp_path: Path, jpeg: Jpeg) -> None:
+    for i, name in enumerate(("r/0.jpg", "r/1.jpg", "f/0.jpg")):
+        put(tmp_path / name, jpeg(i))
+    (tmp_path / "metadata.csv").write_text(
+        "file_name,label,generator,group\nr/0.jpg,real,,p1;p2\nr/1.jpg,0,,p2\nf/0.jpg,Fake,gan,p9\n"
+    )
+    manifest = index(tmp_path)
+    assert summary(manifest) == {("r/0.jpg", 0, "", "r"), ("r/1.jpg", 0, "", "r"), ("f/0.jpg", 1, "gan", "")}
+    assert [row.group for row in manifest.rows] == ["p1", "p1", "p9"]
+
+
+def test_zips_with_metadata(tmp_path: Path, jpeg: Jpeg) -> None:
+    for name in ("photos", "gan"):
+        with zipfile.ZipFile(tmp_path / f"{name}.zip", "w") as archive:
+            archive.writestr(f"{name}/0.jpg", jpeg(len(name)))
+    (tmp_path / "metadata.csv").write_text("file_name,label\nphotos/0.jpg,real\ngan/0.jpg,fake\n")
+    manifest = index(tmp_path)
+    assert summary(manifest) == {
+        ("photos.zip!/photos/0.jpg", 0, "", "photos"),
+        ("gan.zip!/gan/0.jpg", 1, "gan", ""),
+    }
+
+
+def test_metadata_as_spreadsheets_save_it(tmp_path: Path, jpeg: Jpeg) -> None:
+    """A byte order mark, CRLF, empty groups, names that are no UTF-8."""
+    put(tmp_path / "a.jpg", jpeg(1))
+    put(tmp_path / "b.jpg", jpeg(2))
+    table = b"\xef\xbb\xbffile_name,label,generator,group\r\na.jpg,real,,;\r\nb.jpg,fake,g\xff,\r\n"
+    put(tmp_path / "metadata.csv", table)
+    manifest = index(tmp_path)
+    assert summary(manifest) == {("a.jpg", 0, "", "real"), ("b.jpg", 1, "g\\xff", "")}
+    assert [row.group for row in manifest.rows] == ["a.jpg", "b.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({}, "no known layout"),
+        ({"a.jpg": b""}, "no known layout"),
+        ({"metadata.csv": b"file,label\n"}, "lacks the column file_name"),
+        ({"metadata.csv": b"file_name,label\na.jpg,genuine\n"}, "line 2: label 'genuine'"),
+        ({"metadata.csv": "file_name,label\n".encode("utf-16")}, "lacks the column"),
+        ({"metadata.csv": b"\x00\r\x1b[2J" * 100}, "lacks the column|not CSV"),
+        ({"metadata.csv": b"x" * 200_000}, "not CSV"),
+        ({"real/a.jpg": b"", "fake/g/b.jpg": b"x"}, "no usable image"),
+        ({"wiki.zip": b"no zip at all", "insight.zip": b""}, "not a readable zip"),
+    ],
+)
+def test_unusable_folders(tmp_path: Path, files: dict[str, bytes], message: str) -> None:
+    for name, data in files.items():
+        put(tmp_path / name, data)
+    with pytest.raises(LabError, match=message) as caught:
+        index(tmp_path)
+    assert str(caught.value).isprintable(), "one line"
+
+
+def test_missing_folder(tmp_path: Path) -> None:
+    with pytest.raises(LabError, match="is not a folder"):
+        index(tmp_path / "nowhere")
+
+
+def test_bad_files_are_listed_and_the_rest_is_indexed(tmp_path: Path, jpeg: Jpeg) -> None:
+    put(tmp_path / "real/good.jpg", jpeg(1))
+    put(tmp_path / "real/cut.jpg", jpeg(2)[:500])
+    put(tmp_path / "real/empty.png", b"")
+    put(tmp_path / "fake/gan/text.jpg", b"text")
+    put(tmp_path / "fake/gan/good.jpg", jpeg(3))
+    manifest = index(tmp_path)
+    assert sorted(row.path for row in manifest.rows) == ["fake/gan/good.jpg", "real/good.jpg"]
+    assert {path for path, _ in manifest.skipped} == {"real/cut.jpg", "real/empty.png", "fake/gan/text.jpg"}
+
+
+def test_symlink_loop_ends(tmp_path: Path, jpeg: Jpeg) -> None:
+    put(tmp_path / "real/a.jpg", jpeg(1))
+    (tmp_path / "real/again").symlink_to(tmp_path / "real", target_is_directory=True)
+    (tmp_path / "real/up").symlink_to(tmp_path, target_is_directory=True)
+    (tmp_path / "real/dead.jpg").symlink_to(tmp_path / "gone.jpg")
+    names = [path.name for path in walk_images(tmp_path / "real")]
+    assert names.count("a.jpg") == 1
+    with FileReader() as reader, pytest.raises(ImageError, match="no such file"):
+        reader.read(str(tmp_path / "real/dead.jpg"))
+
+
+def test_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with FileReader() as reader, pytest.raises(ImageError, match="not a regular file"):
+        reader.read(str(tmp_path / "pipe.jpg"))
+
+
+def test_names_that_are_no_utf8_survive(tmp_path: Path, jpeg: Jpeg) -> None:
+    raw = os.fsencode(tmp_path) + b"/real/caf\xe9.jpg"
+    os.makedirs(os.path.dirname(raw))
+    Path(os.fsdecode(raw)).write_bytes(jpeg(1))
+    put(tmp_path / "fake/gan/b.jpg", jpeg(2))
+    index(tmp_path).split().save(tmp_path / "manifest.csv")
+    manifest = Manifest.load(tmp_path / "manifest.csv")
+    real = next(row for row in manifest.rows if not row.label)
+    assert os.fsencode(real.path) == b"real/caf\xe9.jpg"
+    with FileReader() as reader:
+        assert reader.read(manifest.resolve(real)) == jpeg(1)
+
+
+@pytest.mark.parametrize("mark", ["\r", "\n", "\r\n", '"', ",", "; "])
+def test_a_name_of_any_characters_comes_back_from_the_file(tmp_path: Path, jpeg: Jpeg, mark: str) -> None:
+    put(tmp_path / f"set/real/od{mark}d.jpg", jpeg(1))
+    put(tmp_path / "set/fake/gan/b.jpg", jpeg(2))
+    made = index(tmp_path / "set").split(seed=0)
+    made.save(tmp_path / "m.csv")
+    loaded = Manifest.load(tmp_path / "m.csv")
+    assert [loaded.resolve(row) for row in loaded.rows] == [made.resolve(row) for row in made.rows]
+
+
+def test_members_keep_the_names_that_open_them(tmp_path: Path, jpeg: Jpeg) -> None:
+    """As bsdtar and others pack: with "./" and "//", which no path of the system would keep."""
+    (tmp_path / "set/fake").mkdir(parents=True)
+    with zipfile.ZipFile(tmp_path / "set/real.zip", "w") as archive:
+        archive.writestr("./real/photos/a.jpg", jpeg(1))
+        archive.writestr("./b.jpg", jpeg(2))
+    with zipfile.ZipFile(tmp_path / "set/fake/gan.zip", "w") as archive:
+        archive.writestr(".//gan//photos//a.jpg", jpeg(3))
+    index(tmp_path / "set").split(seed=0).save(str(tmp_path / "m.csv"))
+    manifest = Manifest.load(tmp_path / "m.csv")
+    assert summary(manifest) == {
+        ("set/real.zip!/./real/photos/a.jpg", 0, "", "photos"),
+        ("set/real.zip!/./b.jpg", 0, "", "real"),
+        ("set/fake/gan.zip!/.//gan//photos//a.jpg", 1, "gan", ""),
+    }
+    with FileReader() as reader:
+        assert [reader.read(manifest.resolve(row)) for row in manifest.rows] == [jpeg(1), jpeg(2), jpeg(3)]
+
+
+def test_folders_may_look_like_members(tmp_path: Path, jpeg: Jpeg) -> None:
+    put(tmp_path / "a.zip!/real/!/a.jpg", jpeg(1))
+    put(tmp_path / "a.zip!/fake/x.zip!/b.jpg", jpeg(2))
+    manifest = index(tmp_path / "a.zip!")
+    assert [row.path for row in manifest.rows] == ["real/!/a.jpg", "fake/x.zip!/b.jpg"]
+
+
+def test_tables_may_name_files_from_here(tmp_path: Path, jpeg: Jpeg) -> None:
+    """As `find . -name …` writes them, beside folders and zips."""
+    put(tmp_path / "photos/a.jpg", jpeg(1))
+    put(tmp_path / "b.jpg", jpeg(2))
+    with zipfile.ZipFile(tmp_path / "gan.zip", "w") as archive:
+        archive.writestr("./0.jpg", jpeg(3))
+        archive.writestr("./gan/1.jpg", jpeg(4))
+    names = ["./photos/a.jpg,real", "./b.jpg,real", "./gan/0.jpg,fake", "gan//1.jpg,fake"]
+    (tmp_path / "metadata.csv").write_text("\n".join(["file_name,label", *names]))
+    assert summary(index(tmp_path)) == {
+        ("photos/a.jpg", 0, "", "photos"),
+        ("b.jpg", 0, "", "real"),
+        ("gan.zip!/./0.jpg", 1, "gan", ""),
+        ("gan.zip!/./gan/1.jpg", 1, "gan", ""),
+    }
+
+
+def test_a_zip_may_shout(tmp_path: Path, jpeg: Jpeg) -> None:
+    put(tmp_path / "real/a.jfif", jpeg(1))
+    (tmp_path / "fake").mkdir()
+    with zipfile.ZipFile(tmp_path / "fake/STYLEGAN.ZIP", "w") as archive:
+        archive.writestr("x.jpg", jpeg(2))
+    assert summary(index(tmp_path)) == {
+        ("real/a.jfif", 0, "", "real"),
+        ("fake/STYLEGAN.ZIP!/x.jpg", 1, "STYLEGAN", ""),
+    }
+
+
+def test_hostile_zip_members_are_refused(tmp_path: Path, jpeg: Jpeg) -> None:
+    path = tmp_path / "wiki.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("wiki/../../outside.jpg", jpeg(1))
+        archive.writestr("/absolute.jpg", jpeg(2))
+        archive.writestr("bomb.bmp", b"\0" * 20_000_000)
+        archive.writestr("good.jpg", jpeg(3))
+    put(tmp_path / "text2img/1_b_c.jpg", jpeg(4))
+    manifest = index(tmp_path)
+    assert {row.path for row in manifest.rows} == {"wiki.zip!/good.jpg", "text2img/1_b_c.jpg"}
+    reasons = dict(manifest.skipped)
+    assert "outside" in reasons.pop("wiki.zip!/bomb.bmp").replace("unpack", "outside")
+    assert len(reasons) == 2
+    assert all("points outside" in reason for reason in reasons.values())
+    assert not (tmp_path.parent / "outside.jpg").exists()
+
+
+def test_damaged_and_lying_zip_members_are_skipped(tmp_path: Path, jpeg: Jpeg) -> None:
+    path = tmp_path / "wiki.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.jpg", jpeg(1))
+        archive.writestr("b.jpg", jpeg(2))
+    data = bytearray(path.read_bytes())
+    start = data.index(b"a.jpg") + 60
+    data[start : start + 50] = bytes(50)
+    # The second central entry claims two gigabytes.
+    entry = data.rindex(b"PK\x01\x02")
+    data[entry + 24 : entry + 28] = struct.pack("<I", 2**31)
+    path.write_bytes(data)
+    put(tmp_path / "insight/1_b_c.jpg", jpeg(4))
+    manifest = index(tmp_path)
+    assert len(manifest) == 1
+    assert len(manifest.skipped) == 2
+
+
+def test_copies_share_a_group_and_ambiguous_bytes_are_left_out(tmp_path: Path, jpeg: Jpeg) -> None:
+    put(tmp_path / "real/a.jpg", jpeg(1, (160, 160)))
+    put(tmp_path / "real/recompressed.jpg", jpeg(1, (160, 160), quality=50))
+    put(tmp_path / "real/copy.jpg", jpeg(1, (160, 160)))
+    put(tmp_path / "real/other.jpg", jpeg(2, (160, 160)))
+    put(tmp_path / "real/both.jpg", jpeg(3))
+    put(tmp_path / "fake/gan/both-too.jpg", jpeg(3))
+    put(tmp_path / "fake/gan/own.jpg", jpeg(4))
+    manifest = index(tmp_path)
+    group = {Path(row.path).name: row.group for row in manifest.rows}
+    assert group["a.jpg"] == group["copy.jpg"] == group["recompressed.jpg"] != group["other.jpg"]
+    assert {Path(path).name for path, _ in manifest.skipped} == {"both.jpg", "both-too.jpg"}
+
+
+def test_generators_have_names_that_can_be_printed(tmp_path: Path, jpeg: Jpeg) -> None:
+    os.makedirs(os.fsencode(tmp_path) + b"/fake/g\xff\n")
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/fake/g\xff\n/a.jpg")).write_bytes(jpeg(1))
+    put(tmp_path / "real/b.jpg", jpeg(2))
+    indexed = index(tmp_path)
+    indexed.save(tmp_path / "manifest.csv")
+    manifest = Manifest.load(tmp_path / "manifest.csv")
+    assert manifest.generators == indexed.generators == ["g\\xff\\n"]
+    assert manifest.data_hash == indexed.data_hash
+    with FileReader() as reader:
+        assert reader.read(manifest.resolve(manifest.rows[1])) == jpeg(1)
