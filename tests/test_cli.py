@@ -85,6 +85,15 @@ def test_dry_run_trains_nothing(fauxlab: Command, small: Manifest, tmp_path: Pat
     assert not (tmp_path / "r").exists()
 
 
+def test_nothing_to_validate_on_is_told(fauxlab: Command, small: Manifest, tmp_path: Path) -> None:
+    small.where(lambda row: row.split != "val" or not row.label).save(tmp_path / "m.csv")
+    command = ("detector", "train", tmp_path / "m.csv", "--recipe", "unified-joint")
+    remark = "no images of both classes to validate on: best/ will be the last epoch"
+    assert f"# {remark}" in fauxlab(*command, "--dry-run")[1]
+    code, _, err = fauxlab(*command, *TINY, "--out", tmp_path / "runs")
+    assert (code, err.startswith(f"warning: {remark}\n")) == (0, True)
+
+
 def test_dry_run_of_leaving_one_out_shows_every_plan(fauxlab: Command, small: Manifest, tmp_path: Path) -> None:
     small.save(tmp_path / "m.csv")
     command = ("detector", "train", tmp_path / "m.csv", "--recipe", "unified-joint", "--leave-one-out")

@@ -25,7 +25,7 @@ ALLOWED: dict[str, set[str]] = {
     "evaluation": {"data", "models", "statistics", "config", "records", "errors"},
     "training": {"evaluation", "data", "models", "statistics", "environment", "config", "records", "errors"},
 }
-TOP = {"reproduce", "report", "sample", "scan"}
+TOP = {"compare", "reproduce", "report", "sample", "scan"}
 for room in TOP:
     ALLOWED[room] = {*ALLOWED["training"], "training", *TOP}
 ALLOWED["cli"] = {*ALLOWED["scan"], "progress"}

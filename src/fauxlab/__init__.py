@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from fauxlab.compare import compare_detectors, compare_runs
     from fauxlab.config import load_gan_recipe as gan_recipe
     from fauxlab.config import load_recipe as recipe
     from fauxlab.data.audit import audit
@@ -45,6 +46,8 @@ _PUBLIC = {
     "Verdict": "fauxlab.records:Verdict",
     "audit": "fauxlab.data.audit:audit",
     "calibrate": "fauxlab.evaluation.recalibration:calibrate",
+    "compare_detectors": "fauxlab.compare:compare_detectors",
+    "compare_runs": "fauxlab.compare:compare_runs",
     "evaluate": "fauxlab.evaluation.detection:evaluate",
     "gan_recipe": "fauxlab.config:load_gan_recipe",
     "index": "fauxlab.data.indexing:index",
@@ -68,6 +71,8 @@ __all__ = [
     "Verdict",
     "audit",
     "calibrate",
+    "compare_detectors",
+    "compare_runs",
     "evaluate",
     "gan_recipe",
     "index",

@@ -94,6 +94,17 @@ def auc_interval(
     return with_intervals(measure, groups, labels, bootstrap, seed, {"auc": count_pairs(labels, groups)})["auc"]
 
 
+def auc_change(
+    labels: Labels, before: Floats, after: Floats, groups: Sequence[str], bootstrap: int = 1000, seed: int = 0
+) -> Interval:
+    """AUC of the scores `after` minus that of those `before` [N], paired: both over the same drawn groups."""
+
+    def measure(weights: Floats) -> dict[str, Floats]:
+        return {"change": auc(Counts.of(labels, after, weights)) - auc(Counts.of(labels, before, weights))}
+
+    return with_intervals(measure, groups, labels, bootstrap, seed)["change"]
+
+
 def count_pairs(labels: Labels, groups: Sequence[str]) -> int:
     """Pairs of a fake and a real that share no group with each other pair: an AUC of 1 is that many wins of as many."""
     names = np.asarray(groups)

@@ -25,6 +25,8 @@ def test_plan_follows_the_report(small: Manifest) -> None:
         "report-unified-10",
         "unified-joint",
     ]
+    same = [e.part for e in plan_experiments(small, ["train.epochs=1"])]
+    assert same == ["specialist", "specialist", "sequential", "joint"], "ten epochs made one are the run before"
 
 
 def test_report_table_is_the_reports() -> None:

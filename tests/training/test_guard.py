@@ -125,6 +125,19 @@ def test_of_many_unquiet_checks_the_last_may_lie_far_above_the_best() -> None:
     assert alarmed / runs <= 0.2
 
 
+def test_a_distance_that_wanders_and_comes_back_is_healthy() -> None:
+    # `sngan-32` on 200 faces: its generator is not averaged, and its distance ends at its best.
+    wandering = [1.489, 1.675, 1.53, 1.417, 1.519, 1.615, 2.061, 0.91, 0.665, 0.674, 1.271, 1.05, 1.129, 0.988, 1.555]
+    wandering += [1.124, 0.824, 1.122, 0.9, 1.229, 1.27, 1.5, 1.424, 1.709, 0.922, 0.61]
+    guard = Guard(patience=2)
+    for check in history(wandering):
+        guard.check(replace(check, near_duplicates=0.3, separation=0.98) if check.images > 250_000 else check)
+    assert guard.alarms == 0
+    for check in history([*wandering, 3.5, 4.5, 5.5])[-3:]:
+        guard.check(replace(check, separation=0.98))
+    assert guard.alarms == 1
+
+
 def test_one_check_is_never_a_turn() -> None:
     assert assess(history([1.0], separation=1.0, overfit=1.0)).state == HEALTHY
 

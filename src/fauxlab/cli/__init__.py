@@ -49,7 +49,7 @@ def doctor() -> None:
     print(f"{'cache':<12}{folder} ({stored / 2**30:.2f} GiB used, {free / 2**30:.0f} GiB free)")
 
 
-for command in (experiments.demo, experiments.reproduce, scan.scan, export.export):
+for command in (experiments.demo, experiments.reproduce, experiments.compare, scan.scan, export.export):
     app.command()(command)
 app.add_typer(data.app, name="data")
 app.add_typer(detector.app, name="detector")

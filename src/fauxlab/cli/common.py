@@ -29,6 +29,7 @@ Weights = Annotated[
     typer.Option("--weights", help="file of the feature network; $FAUXLAB_INCEPTION for keras-inception-7a"),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout")]
+Split = Annotated[str, typer.Option(help="train, val, calibration, test, or all")]
 Pairs = Annotated[
     list[str] | None,
     typer.Option("--pair", metavar="GENERATOR=SOURCE,…", help="reals that a generator's fakes are compared with"),
@@ -82,6 +83,19 @@ def step_bar(stack: ExitStack, title: str) -> OnStep:
             stack.close()
 
     return on_step
+
+
+def check_split(split: str) -> None:
+    """Raise LabError where --split names none."""
+    from fauxlab.data.split import SPLITS
+
+    if split not in (*SPLITS, "all"):
+        raise LabError(f"--split {split!r}: one of {', '.join(SPLITS)}, all")
+
+
+def take_split(data: Manifest, split: str) -> Manifest:
+    """What --split names of a manifest."""
+    return data if split == "all" else data.in_split(split)
 
 
 def parse_pairs(items: list[str] | None) -> dict[str, list[str]]:

@@ -16,12 +16,15 @@ from fauxlab.cli.common import (
     Pairs,
     RecipeName,
     Sets,
+    Split,
+    check_split,
     is_main,
     parse_pairs,
     refuse_unwritable,
     report_skipped,
     say,
     step_bar,
+    take_split,
 )
 from fauxlab.errors import LabError
 from fauxlab.progress import count_images
@@ -73,11 +76,13 @@ def train(
         _train_without_each(data, experiment, out, max_minutes)
         return
     from fauxlab.data.cache import load_images
-    from fauxlab.training.detector import check_training, train_detector
+    from fauxlab.training.detector import check_training, remark_on, train_detector
     from fauxlab.training.stages import run_name
 
     check_training(data, experiment, out, name, resume)
     title = name or run_name(experiment)
+    for remark in remark_on(data, experiment) if is_main() else ():
+        say(f"warning: {remark}")
     with ExitStack() as stack:
         if is_main():
             with count_images("decoding") as advance:
@@ -118,7 +123,7 @@ def _train_without_each(data: Manifest, experiment: Recipe, out: Path, max_minut
 def evaluate(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="a bundle, as runs/<name>/best; fauxlab: the packaged")],
     manifest: ManifestPath,
-    split: Annotated[str, typer.Option(help="train, val, calibration, test, or all")] = "test",
+    split: Split = "test",
     pair: Pairs = None,
     robustness: Annotated[
         bool, typer.Option("--robustness", help="judge again after recompression, resizing, blur, …: 29 times the work")
@@ -127,16 +132,14 @@ def evaluate(
 ) -> None:
     """Judge a detector on a split: per generator against its matched reals, and pooled."""
     from fauxlab.data.manifest import Manifest
-    from fauxlab.data.split import SPLITS
     from fauxlab.evaluation.detection import evaluate
     from fauxlab.models import open_detector
 
-    if split not in (*SPLITS, "all"):
-        raise LabError(f"--split {split!r}: one of {', '.join(SPLITS)}, all")
+    check_split(split)
     data = Manifest.load(manifest).pair(parse_pairs(pair))
     detector = open_detector(model)
     train = data.where(lambda row: row.split == "train")
-    data = data if split == "all" else data.in_split(split)
+    data = take_split(data, split)
     if robustness and len(data):
         found = _judge_degraded(detector, data)
         found = found.model_copy(update={"clean": _beside_files(found.clean, train, data)})

@@ -10,7 +10,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fauxlab.cli.common import ManifestPath, Out, Sets, Weights, index_folder, report_skipped, say, step_bar
+from fauxlab.cli.common import (
+    AsJson,
+    ManifestPath,
+    Out,
+    Sets,
+    Split,
+    Weights,
+    check_split,
+    index_folder,
+    report_skipped,
+    say,
+    step_bar,
+    take_split,
+)
+from fauxlab.errors import LabError
 from fauxlab.progress import count_images, show_progress
 
 if TYPE_CHECKING:
@@ -94,6 +108,33 @@ def reproduce(
         _reproduce_detector(data, out, sets or [], extended, show_images)
     if experiments:
         _reproduce_gan(data, out, experiments, detector_sets=sets or [], weights=weights)
+
+
+def compare(
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN RUN…", help="run folders, or models; fauxlab: the packaged")
+    ],
+    manifest: Annotated[
+        Path | None,
+        typer.Option(metavar="MANIFEST", help="judge detectors on it, too, and say how sure differences are"),
+    ] = None,
+    split: Split = "test",
+    json_: AsJson = False,
+) -> None:
+    """Put runs beside each other: what was set differently, and what came of it."""
+    from fauxlab.compare import compare_detectors, compare_runs
+    from fauxlab.data.manifest import Manifest
+
+    check_split(split)
+    found = compare_runs(runs)
+    if manifest is not None:
+        if found.runs[0].kind != "detector":
+            raise LabError("--manifest judges detectors; for generators: `fauxlab gan eval`, one after the other")
+        data = take_split(Manifest.load(manifest), split)
+        with count_images("judging", len(runs) * len(data)) as advance:
+            paired = compare_detectors(runs, data, progress=advance)
+        found = found.model_copy(update={"judged_on": data.data_hash, "paired": paired})
+    print(found.model_dump_json(indent=2) if json_ else found.table())
 
 
 def _scale(asked: Scale | None) -> str:

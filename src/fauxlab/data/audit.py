@@ -197,14 +197,18 @@ def _sum_up(generators: list[GeneratorAudit], findings: list[Finding]) -> str:
         families = {name: ", ".join(f for g, f in cells if g == name) for name, _ in cells}
         return "; ".join(f"{name} ({told})" for name, told in families.items())
 
-    parts = [f"shortcuts: {found}: fix before training" if (found := named("shortcut")) else "no shortcut found"]
+    unknown = [g.generator for g in generators if any(trait.verdict == "unknown" for trait in g.traits.values())]
+    parts = []
+    if found := named("shortcut"):
+        parts.append(f"shortcuts: {found}: fix before training")
+    elif len(unknown) < len(generators):  # of none that can be told
+        parts.append("no shortcut found")
     if any(f.kind == "leak" for f in findings):
         parts.append("leaks between splits or labels: fix before training")
     if found := named("content"):
         parts.append(f"content or shortcut: {found}")
     if found := named("trace"):
         parts.append(f"true trace or compression: {found}")
-    unknown = [g.generator for g in generators if any(trait.verdict == "unknown" for trait in g.traits.values())]
     if unknown:
         parts.append(f"too few groups to tell: {', '.join(unknown)}")
     return " · ".join(parts)

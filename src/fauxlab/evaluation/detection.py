@@ -5,7 +5,7 @@ Label 1 (fake) is the positive class; a score is P(fake).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -150,19 +150,15 @@ def detection_report(
 ) -> DetectionReport:
     """Scores P(fake) [N], in the manifest's order, as a report: pooled, and per generator against its matched reals."""
     labels = manifest.labels
-    generators = np.array([row.generator for row in manifest.rows])
     sources = np.array(["" if row.label else row.source for row in manifest.rows])
     groups = np.array([row.group for row in manifest.rows])
-
-    def part(name: str, keep: NDArray[np.bool_], reals: list[str]) -> DetectionScores:
-        return score_set(name, labels[keep], scores[keep], groups[keep].tolist(), reals, threshold, bootstrap, seed)
-
-    per_generator = [
-        part(
-            name, (generators == name) & (labels == 1) | np.isin(sources, reals := manifest.matched_reals(name)), reals
+    *per_generator, pooled = (
+        score_set(
+            name, labels[keep], scores[keep], groups[keep].tolist(), reals, threshold=threshold,
+            bootstrap=bootstrap, seed=seed,
         )
-        for name in manifest.generators
-    ]
+        for name, keep, reals in list_parts(manifest)
+    )  # fmt: skip
     real_accuracy = {
         source: _share(~(scores[keep] >= threshold), groups[keep].tolist(), bootstrap, seed)
         for source in manifest.sources
@@ -179,10 +175,21 @@ def detection_report(
         bootstrap=bootstrap,
         threshold=threshold,
         code_version=__version__,
-        pooled=part("pooled", np.ones(len(labels), dtype=bool), manifest.sources),
+        pooled=pooled,
         generators=per_generator,
         real_accuracy=real_accuracy,
     )
+
+
+def list_parts(manifest: Manifest) -> Iterator[tuple[str, NDArray[np.bool_], list[str]]]:
+    """What is judged apart: (generator, its and its matched reals' rows [N], their sources), and last all pooled."""
+    generators = np.array([row.generator for row in manifest.rows])
+    sources = np.array(["" if row.label else row.source for row in manifest.rows])
+    labels = manifest.labels
+    for name in manifest.generators:
+        reals = manifest.matched_reals(name)
+        yield name, (generators == name) & (labels == 1) | np.isin(sources, reals), reals
+    yield "pooled", np.ones(len(labels), dtype=bool), manifest.sources
 
 
 def evaluate(detector: AnyDetector, manifest: Manifest, bootstrap: int = 1000, seed: int = 0) -> DetectionReport:

@@ -20,13 +20,12 @@ from fauxlab.data.degrade import DEGRADATIONS, degrade, list_degradations, name_
 from fauxlab.errors import LabError
 from fauxlab.evaluation.detection import detection_report, predict_scores
 from fauxlab.records import DegradedScores, DetectionReport, Interval, RobustnessReport
-from fauxlab.statistics import Counts, auc, with_intervals
+from fauxlab.statistics import auc_change
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fauxlab.data.cache import ImageArray
-    from fauxlab.data.manifest import Manifest
     from fauxlab.models.config import AnyDetector
 
     Floats = NDArray[np.float64]
@@ -69,10 +68,11 @@ def robustness_report(
 
     rows = []
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        groups = [row.group for row in images.manifest.rows]
         clean_scores = _score(detector, images, lambda block: block, progress)
         for kind, level in steps:
             scores = _score(detector, images, partial(_degrade_block, pool, kind, level), progress)
-            lost = _auc_change(images.manifest, clean_scores, scores, bootstrap, seed)
+            lost = auc_change(images.manifest.labels, clean_scores, scores, groups, bootstrap, seed)
             rows.append(_row(kind, level, judge(scores), lost))
     changes = [(row.auc_change.value, row.name) for row in rows if row.auc_change.value is not None]
     return RobustnessReport(clean=judge(clean_scores), degraded=rows, worst=min(changes)[1] if changes else None)
@@ -97,16 +97,6 @@ def _score(
         if progress:
             progress(len(rows))
     return np.concatenate(found)
-
-
-def _auc_change(manifest: Manifest, clean: Floats, degraded: Floats, bootstrap: int, seed: int) -> Interval:
-    """Pooled AUC after minus before, both over the same drawn groups."""
-    labels = manifest.labels
-
-    def measure(weights: Floats) -> dict[str, Floats]:
-        return {"change": auc(Counts.of(labels, degraded, weights)) - auc(Counts.of(labels, clean, weights))}
-
-    return with_intervals(measure, [row.group for row in manifest.rows], labels, bootstrap, seed)["change"]
 
 
 def _row(kind: str, level: float, report: DetectionReport, change: Interval) -> DegradedScores:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -43,6 +44,17 @@ def read_config(folder: Path, kind: type[C], what: str, weights: str = WEIGHTS) 
         raise LabError(
             f"{folder / CONFIG} is not a {what}'s config ({first_line(error)}); fetch or train the model again"
         ) from None
+
+
+def read_any_config(folder: Path) -> DetectorConfig | GeneratorConfig:
+    """The config of a bundle of either kind; errors as of `read_config`."""
+    weights = GRAPH if (folder / GRAPH).is_file() else WEIGHTS
+    try:
+        return read_config(folder, DetectorConfig, "detector", weights)
+    except LabError:
+        with suppress(LabError):
+            return read_config(folder, GeneratorConfig, "generator", weights)
+        raise
 
 
 def _where_to_look(folder: Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fauxlab.records.audit import AuditReport, Finding, GeneratorAudit, TraitScore
 from fauxlab.records.base import SCHEMA_VERSION, Box, Interval, Record
+from fauxlab.records.comparison import PairedScores, RunComparison, RunSummary
 from fauxlab.records.detection import (
     Confusion,
     DegradedScores,
@@ -33,8 +34,11 @@ __all__ = [
     "Interval",
     "LeaveOneOutReport",
     "LeftOut",
+    "PairedScores",
     "Record",
     "RobustnessReport",
+    "RunComparison",
+    "RunSummary",
     "TraitScore",
     "Verdict",
 ]

@@ -58,16 +58,20 @@ class Experiment:
 
 
 def plan_experiments(manifest: Manifest, overrides: Sequence[str] = (), extended: bool = True) -> list[Experiment]:
-    """Specialists, sequential, extended, joint, in this order; `overrides` apply to each recipe."""
+    """Specialists, sequential, extended, joint, in this order; `overrides` apply to each recipe.
+
+    The extended training is left out where they make it the sequential one once more.
+    """
     sets = list(overrides)
     generators = load_recipe("unified-joint", sets).data.generators or manifest.generators
     plan = []
     for name in generators:
         only = f"data.generators={json.dumps([name], ensure_ascii=False)}"  # a list: a name may hold a comma
         plan.append(Experiment("specialist", load_recipe("report-specialist", [*sets, only])))
-    plan.append(Experiment("sequential", load_recipe("report-unified", sets)))
-    if extended:
-        plan.append(Experiment("extended", load_recipe("report-unified-10", sets)))
+    plan.append(Experiment("sequential", sequential := load_recipe("report-unified", sets)))
+    longer = load_recipe("report-unified-10", sets)
+    if extended and longer != sequential.model_copy(update={"name": longer.name}):  # as where `overrides` set epochs
+        plan.append(Experiment("extended", longer))
     plan.append(Experiment("joint", load_recipe("unified-joint", sets)))
     return plan
 

@@ -112,7 +112,16 @@ def describe_plan(manifest: Manifest, recipe: Recipe) -> str:
         fakes = sum(manifest.rows[i].label for i in stage.rows)
         lines.append(f"# stage {stage.name}: {len(stage.rows) - fakes:,} real, {fakes:,} fake, {stage.steps:,} steps")
     lines.append(f"# {plan.steps * recipe.train.batch:,} images in all; {len(plan.val_rows):,} to validate on")
+    lines += [f"# {remark}" for remark in remark_on(manifest, recipe)]
     return "\n".join(lines)
+
+
+def remark_on(manifest: Manifest, recipe: Recipe) -> list[str]:
+    """What to tell of a plan before hours of training, in lines."""
+    labels = {manifest.rows[i].label for i in plan_training(manifest, recipe).val_rows}
+    if recipe.evaluate.select == "val_auc" and labels != {0, 1}:
+        return ["no images of both classes to validate on: best/ will be the last epoch"]
+    return []
 
 
 def _check_crop(network: nn.Module, recipe: Recipe) -> None:

@@ -33,6 +33,7 @@ RISE = 1.08  # of the distance over its best, both taken over two checks, that c
 # A turn must also stand out of the distance's own unrest, which is large where the generator is not averaged: by so
 # many deviations of a check more than the best and the worst of as many pairs of checks lie apart by chance.
 UNREST = 0.5
+WANDER = 6  # triples of checks from which on their unrest at a distance is believed
 SEPARATION = 0.97  # share of pairs (real, fake) that the discriminator puts in the right order
 OVERFIT = 0.5  # r_v: 0 when held-out images score as training images do, 1 when they score as fakes do
 LOST = 0.75  # of the greatest spread so far, or half of it in recall, when diversity counts as falling
@@ -151,14 +152,18 @@ def _turn(distances: Sequence[float]) -> tuple[float, float]:
 
 
 def _unrest(distances: Sequence[float]) -> float:
-    """Standard deviation of one check's log distance around its course.
+    """Standard deviation of one check's log distance around its course; unknown, infinite, below three checks.
 
-    From the median distance of a check to the mean of its two neighbours, in which a steady fall or rise cancels;
-    infinite, that is unknown, below three checks.
+    From the median distance of a check to the mean of the two beside it, in which a steady fall or rise cancels. Also
+    of those two and three checks away, where there are enough to tell: a distance may wander more than it trembles.
     """
     logs = [math.log(max(distance, 1e-12)) for distance in distances]
-    offsets = [abs(b - (a + c) / 2) for a, b, c in zip(logs, logs[1:], logs[2:], strict=False)]
-    return statistics.median(offsets) / (0.6745 * 1.5**0.5) if offsets else math.inf
+    found = []
+    for lag in (1, 2, 3):
+        offsets = [abs(b - (a + c) / 2) for a, b, c in zip(logs, logs[lag:], logs[2 * lag :], strict=False)]
+        if len(offsets) >= (1 if lag == 1 else WANDER):
+            found.append(statistics.median(offsets))
+    return max(found) / (0.6745 * 1.5**0.5) if found else math.inf
 
 
 def _smooth(values: Sequence[float]) -> list[float]:
