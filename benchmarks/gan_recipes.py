@@ -48,7 +48,7 @@ SHORT = ["guard.every=2500", "evaluate.every=10000", "evaluate.features=randconv
 DEAD = ["train.discriminator_lr={start=2e-4,end=0,over=0.5}", "train.images=60000", *SHORT, "evaluate.every=5000"]
 # What may fail of itself: few faces, and a relativistic pair that nothing holds back.
 FEW = ["data.limit=200", "train.images=150000", *SHORT, "guard.every=5000", "evaluate.every=15000"]
-FREE = ["gan.r1=0", "gan.r2=0", "train.images=100000", *SHORT]
+FREE = ["gan.r1=0", "gan.r2=0", "train.images=60000", *SHORT]
 ABLATIONS = {
     "": [],
     "no R2": ["gan.r2=0"],
