@@ -30,8 +30,9 @@ from fauxlab.data.manifest import Manifest
 from fauxlab.models import DEFAULT_MODEL, PACKAGED, open_detector
 from fauxlab.models.bundle import Detector
 from fauxlab.models.config import AnyDetector
+from fauxlab.models.export import TOLERANCE, export_onnx
 from fauxlab.models.folder import CARD
-from fauxlab.models.onnx import TOLERANCE, OnnxDetector, export_onnx
+from fauxlab.models.onnx import OnnxDetector
 
 # What a source's or generator's pictures are, and the terms that they come under.
 SOURCES = {

@@ -24,8 +24,9 @@ from fauxlab.errors import LabError
 from fauxlab.models import create_detector, export, open_detector
 from fauxlab.models.bundle import Detector
 from fauxlab.models.config import Calibration, DetectorConfig, Preprocessing
+from fauxlab.models.export import export_onnx
 from fauxlab.models.folder import CONFIG, GRAPH, WEIGHTS
-from fauxlab.models.onnx import OnnxDetector, export_onnx
+from fauxlab.models.onnx import OnnxDetector
 from fauxlab.scan import Scanner
 
 SMALL: dict[str, dict[str, Any]] = {

@@ -34,7 +34,7 @@ def export(
     """Write a detector as model.onnx, which `fauxlab scan` runs with onnxruntime, without torch."""
     refuse_exported(model, "exported again")
     from fauxlab.models.bundle import Detector
-    from fauxlab.models.onnx import export_onnx
+    from fauxlab.models.export import export_onnx
 
     beside = model if model.name not in ("", "..") else model.resolve()
     folder = beside.with_name(f"{beside.name}-{'int8' if int8 else 'onnx'}") if out is None else out

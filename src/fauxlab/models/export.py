@@ -1,4 +1,4 @@
-"""From a network to an ONNX graph: traced, with its constants, and in 8-bit integers."""
+"""From a detector to a bundle with an ONNX graph: traced, compared with torch, in 8-bit integers where asked."""
 
 from __future__ import annotations
 
@@ -6,22 +6,62 @@ import copy
 import tempfile
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from fauxlab.errors import LabError
+from fauxlab.models.folder import GRAPH, WEIGHTS, check_place, write_bundle
 from fauxlab.models.inputs import to_floats
-from fauxlab.models.onnx import INPUT, OUTPUTS
+from fauxlab.models.onnx import INPUT, OUTPUTS, OnnxDetector, constants, start_graph
 
 if TYPE_CHECKING:
-    import numpy as np
     import onnx
     from numpy.typing import NDArray
     from torch import nn
 
+    from fauxlab.models.bundle import Detector
+
 OPSET = 17
+TOLERANCE = 1e-4  # between torch and onnxruntime, of the largest number or of 1
 BATCH = 16  # pictures at once while scales are found
 # What is worth 8 bits: all between the first convolution and the head.
 INTEGER = ["Add", "AveragePool", "Concat", "Conv", "LeakyRelu", "MaxPool", "Relu"]
+
+
+def export_onnx(detector: Detector, folder: str | Path, pictures: NDArray[np.uint8] | None = None) -> OnnxDetector:
+    """Write a bundle with a `model.onnx` in place of weights for torch, replacing an older one of that kind.
+
+    The graph takes `images`, float32 [N, 3, size, size] in [-1, 1], and gives logits [N], evidence [N, h, w] and
+    distance [N]; `constants` are its metadata. With `pictures`, uint8 [M, 3, size, size] like those that it will
+    judge, its convolutions count in 8-bit integers, scaled by what these pictures bring about. Raises LabError where
+    the folder holds something else, or where the graph does not give what torch gives, in single precision.
+    """
+    folder = Path(folder)
+    check_place(folder)
+    if (folder / WEIGHTS).exists():
+        raise LabError(f"{folder} is there and is no exported model; name another folder")
+    training = {**detector.config.training, "exported_from": detector.hash}
+    config = detector.config.model_copy(update={"training": training})
+    content = trace_graph(detector.model, detector.size)
+    _compare(detector, start_graph(content, config))
+    if pictures is not None:
+        content = quantise(content, pictures)
+        config = config.model_copy(update={"precision": "int8"})
+    content = describe_graph(content, {**constants(config), "source": detector.hash})
+    return replace(start_graph(content, config), hash=write_bundle(folder, config, GRAPH, content))
+
+
+def _compare(detector: Detector, graph: OnnxDetector) -> None:
+    shape = (3, 3, detector.size, detector.size)
+    noise = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    for pixels in (noise, np.full(shape, 128, dtype=np.uint8)):
+        for name, here, there in zip(OUTPUTS, detector.judge(pixels), graph.judge(pixels), strict=True):
+            apart = float(np.abs(here - there).max())
+            if not apart <= TOLERANCE * max(1.0, float(np.abs(here).max())):
+                raise LabError(f"the exported graph's {name} lie {apart:.2g} from torch's; nothing was written")
 
 
 def trace_graph(model: nn.Module, size: int) -> bytes:

@@ -12,18 +12,16 @@ import numpy as np
 
 from fauxlab.errors import LabError
 from fauxlab.models.config import DetectorConfig, Judged
-from fauxlab.models.folder import GRAPH, WEIGHTS, check_place, first_line, hash_bundle, read_config, write_bundle
+from fauxlab.models.folder import GRAPH, first_line, hash_bundle, read_config
 from fauxlab.models.inputs import to_floats
 
 if TYPE_CHECKING:
     import onnxruntime
     from numpy.typing import NDArray
 
-    from fauxlab.models.bundle import Detector
 
 INPUT, OUTPUTS = "images", Judged._fields
 MAX_BYTES = 2**30
-TOLERANCE = 1e-4  # between torch and onnxruntime, of the largest number or of 1
 # The key that every reference to a file beside the graph has; before it stands its length, 8, in one or more bytes.
 _OUTSIDE = re.compile(rb"[\x00\x08]location")
 # A node's operation, as the format writes it down. No detector has one of these, and they may turn for ever.
@@ -63,49 +61,14 @@ class OnnxDetector:
         try:
             if path.stat().st_size > MAX_BYTES:
                 raise ValueError(f"above the limit of {MAX_BYTES:,} bytes")
-            return replace(_start(path.read_bytes(), config), hash=hash_bundle(path.parent, GRAPH))
+            return replace(start_graph(path.read_bytes(), config), hash=hash_bundle(path.parent, GRAPH))
         except Exception as error:  # onnxruntime's own kinds derive from nothing narrower
             # A graph's own names come back in reasons: nothing in them may reach the terminal as a control character.
             reason = "".join(c if c.isprintable() else "?" for c in first_line(error))
             raise LabError(f"{path} cannot be used ({reason}); fetch or export it again") from None
 
 
-def export_onnx(detector: Detector, folder: str | Path, pictures: NDArray[np.uint8] | None = None) -> OnnxDetector:
-    """Write a bundle with a `model.onnx` in place of weights for torch, replacing an older one of that kind.
-
-    The graph takes `images`, float32 [N, 3, size, size] in [-1, 1], and gives logits [N], evidence [N, h, w] and
-    distance [N]; `constants` are its metadata. With `pictures`, uint8 [M, 3, size, size] like those that it will
-    judge, its convolutions count in 8-bit integers, scaled by what these pictures bring about. Raises LabError where
-    the folder holds something else, or where the graph does not give what torch gives, in single precision.
-    """
-    from fauxlab.models import export
-
-    folder = Path(folder)
-    check_place(folder)
-    if (folder / WEIGHTS).exists():
-        raise LabError(f"{folder} is there and is no exported model; name another folder")
-    training = {**detector.config.training, "exported_from": detector.hash}
-    config = detector.config.model_copy(update={"training": training})
-    content = export.trace_graph(detector.model, detector.size)
-    _compare(detector, _start(content, config))
-    if pictures is not None:
-        content = export.quantise(content, pictures)
-        config = config.model_copy(update={"precision": "int8"})
-    content = export.describe_graph(content, {**constants(config), "source": detector.hash})
-    return replace(_start(content, config), hash=write_bundle(folder, config, GRAPH, content))
-
-
-def _compare(detector: Detector, graph: OnnxDetector) -> None:
-    shape = (3, 3, detector.size, detector.size)
-    noise = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    for pixels in (noise, np.full(shape, 128, dtype=np.uint8)):
-        for name, here, there in zip(OUTPUTS, detector.judge(pixels), graph.judge(pixels), strict=True):
-            apart = float(np.abs(here - there).max())
-            if not apart <= TOLERANCE * max(1.0, float(np.abs(here).max())):
-                raise LabError(f"the exported graph's {name} lie {apart:.2g} from torch's; nothing was written")
-
-
-def _start(content: bytes, config: DetectorConfig) -> OnnxDetector:
+def start_graph(content: bytes, config: DetectorConfig) -> OnnxDetector:
     """A detector that was tried. Raises whatever is wrong with it."""
     import onnxruntime
 

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -28,6 +27,7 @@ from fauxlab.models import create_discriminator, create_generator
 from fauxlab.training.balance import Steps
 from fauxlab.training.game import Game, State, mixes_images
 from fauxlab.training.guard import Guard
+from fauxlab.training.judge import Judge, may_go_back
 from fauxlab.training.run import (
     CHECKPOINT_SECONDS,
     OnStep,
@@ -41,9 +41,6 @@ from fauxlab.training.run import (
     train_alone,
 )
 from fauxlab.training.stages import Rows
-
-if TYPE_CHECKING:
-    from fauxlab.training.judge import Judge
 
 LOG_EVERY = 20  # rounds
 # Called with one line of text after every evaluation and whenever the guard has something to say.
@@ -190,8 +187,6 @@ def _train(
     on_event: OnEvent | None,
 ) -> None:
     """The loop."""
-    from fauxlab.training.judge import Judge
-
     main = accelerator.is_main_process
     state = _start(accelerator, run, recipe)
     game = Game(accelerator, recipe, images, plan.train_rows, plan.images)
@@ -349,10 +344,3 @@ def _mend_or_refuse(
         on_event(f"{state.images:,} images: {bad[0]} is no longer finite; rollback")
     _go_back(run, state)
     return True
-
-
-def may_go_back(run: Run, recipe: GanRecipe, state: State) -> bool:
-    """Whether a rollback is asked for, left, and has a state to go back to."""
-    guard = recipe.guard
-    left = guard.on_collapse == "rollback" and state.rollbacks < guard.rollbacks
-    return left and (run.folder / "checkpoints" / "best.pt").exists()

@@ -20,7 +20,6 @@ from fauxlab.evaluation.networks import load_features
 from fauxlab.models.bundle import Generator
 from fauxlab.models.config import GeneratorConfig
 from fauxlab.models.inputs import to_input
-from fauxlab.training.gan import may_go_back
 from fauxlab.training.guard import Signals
 
 if TYPE_CHECKING:
@@ -159,6 +158,13 @@ class Judge:
         pixels = generator.sample(0, SHOWN).numpy()
         mark = Mark(model=generator.config.architecture, model_hash=generator.hash, seed=None)
         save_png(folder / f"fakes{images:09}.png", grid(pixels), mark)
+
+
+def may_go_back(run: Run, recipe: GanRecipe, state: State) -> bool:
+    """Whether a rollback is asked for, left, and has a state to go back to."""
+    guard = recipe.guard
+    left = guard.on_collapse == "rollback" and state.rollbacks < guard.rollbacks
+    return left and (run.folder / "checkpoints" / "best.pt").exists()
 
 
 def _wrapped(network: nn.Module, recipe: GanRecipe, training: dict[str, Any], metrics: dict[str, Any]) -> Generator:
