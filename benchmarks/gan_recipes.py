@@ -35,7 +35,8 @@ from fauxlab.evaluation.generation import evaluate_generator, load_reference
 from fauxlab.evaluation.networks import load_features
 from fauxlab.models import create_generator
 from fauxlab.models.bundle import Generator
-from fauxlab.training.gan import plan_gan, train_gan
+from fauxlab.training.gan import train_gan
+from fauxlab.training.gan_plan import plan_gan
 from fauxlab.training.guard import WARM_UP, Guard, Signals
 from fauxlab.training.run import Run
 

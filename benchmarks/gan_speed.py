@@ -37,7 +37,8 @@ from fauxlab.evaluation.features import extract
 from fauxlab.evaluation.networks import load_features
 from fauxlab.models import create_discriminator, create_generator
 from fauxlab.training.game import Game
-from fauxlab.training.gan import GanPlan, _start, plan_gan, train_gan
+from fauxlab.training.gan import _start, train_gan
+from fauxlab.training.gan_plan import GanPlan, plan_gan
 from fauxlab.training.run import Run
 
 RESULTS = Path(__file__).parent / "results" / "gan_speed.json"

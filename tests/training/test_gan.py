@@ -25,7 +25,8 @@ from fauxlab.models.inputs import to_input
 from fauxlab.training import gan as training
 from fauxlab.training.average import update_average
 from fauxlab.training.game import Game, State, _Stream, mixes_images
-from fauxlab.training.gan import plan_gan, train_gan
+from fauxlab.training.gan import train_gan
+from fauxlab.training.gan_plan import plan_gan
 from fauxlab.training.guard import COLLAPSING, Assessment, Guard
 from fauxlab.training.judge import Judge
 from fauxlab.training.run import Run

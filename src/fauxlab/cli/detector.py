@@ -66,7 +66,7 @@ def train(
     data = Manifest.load(manifest)
     if dry_run:
         from fauxlab.reproduce.unseen import plan_leave_one_out
-        from fauxlab.training.detector import describe_plan
+        from fauxlab.training.detector_plan import describe_plan
 
         plans = plan_leave_one_out(data, experiment).values() if leave_one_out else [experiment]
         print("\n\n".join(describe_plan(data, plan) for plan in plans))
@@ -76,7 +76,8 @@ def train(
         _train_without_each(data, experiment, out, max_minutes)
         return
     from fauxlab.data.cache import load_images
-    from fauxlab.training.detector import check_training, remark_on, train_detector
+    from fauxlab.training.detector import train_detector
+    from fauxlab.training.detector_plan import check_training, remark_on
     from fauxlab.training.stages import run_name
 
     check_training(data, experiment, out, name, resume)

@@ -68,11 +68,12 @@ def train(
     experiment = load_gan_recipe(recipe, [*(sets or []), *chosen])
     data = Manifest.load(manifest)
     if dry_run:
-        from fauxlab.training.gan import describe_gan_plan
+        from fauxlab.training.gan_plan import describe_gan_plan
 
         print(describe_gan_plan(data, experiment, weights))
         return
-    from fauxlab.training.gan import check_gan, decode_reals, train_gan
+    from fauxlab.training.gan import train_gan
+    from fauxlab.training.gan_plan import check_gan, decode_reals
 
     refuse_unwritable(out / experiment.name, "--out")
     check_gan(data, experiment, out, name, resume, weights)

@@ -28,7 +28,8 @@ from fauxlab.errors import LabError
 from fauxlab.evaluation.detection import detection_report, predict_scores
 from fauxlab.models.bundle import Detector
 from fauxlab.records import SCHEMA_VERSION, DetectionReport
-from fauxlab.training.detector import check_plan, stage_folder, train_detector
+from fauxlab.training.detector import stage_folder, train_detector
+from fauxlab.training.detector_plan import check_plan
 from fauxlab.training.run import OnStep, Run
 from fauxlab.training.stages import run_name
 

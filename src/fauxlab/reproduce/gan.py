@@ -25,8 +25,10 @@ from fauxlab.evaluation.networks import check_features
 from fauxlab.records import SCHEMA_VERSION, DetectionReport
 from fauxlab.reproduce.detector import judge
 from fauxlab.sample import write_dataset
-from fauxlab.training.detector import check_plan, train_detector
-from fauxlab.training.gan import OnEvent, plan_gan, train_gan
+from fauxlab.training.detector import train_detector
+from fauxlab.training.detector_plan import check_plan
+from fauxlab.training.gan import OnEvent, train_gan
+from fauxlab.training.gan_plan import plan_gan
 from fauxlab.training.run import OnStep, Run
 
 RESULTS = "gan_results.json"

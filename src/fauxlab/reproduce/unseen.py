@@ -12,7 +12,8 @@ from fauxlab.data.manifest import Manifest
 from fauxlab.errors import LabError
 from fauxlab.records import LeaveOneOutReport, LeftOut
 from fauxlab.reproduce.detector import judge
-from fauxlab.training.detector import check_plan, train_detector
+from fauxlab.training.detector import train_detector
+from fauxlab.training.detector_plan import check_plan
 from fauxlab.training.run import OnStep
 from fauxlab.training.stages import run_name
 

@@ -15,20 +15,18 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from fauxlab import __version__
-from fauxlab.config import Recipe, as_name, check_run_name
+from fauxlab.config import Recipe, as_name
 from fauxlab.data.cache import ImageArray, load_images
 from fauxlab.data.images import PIPELINE_VERSION
 from fauxlab.data.manifest import Manifest
 from fauxlab.errors import LabError
 from fauxlab.evaluation.detection import predict_logits
-from fauxlab.evaluation.networks import check_pretrained, load_pretrained
-from fauxlab.models import create_detector
 from fauxlab.models.bundle import Detector
 from fauxlab.models.config import DetectorConfig, Preprocessing
-from fauxlab.models.detectors import InceptionTrunk
 from fauxlab.statistics import Counts, auc
 from fauxlab.training.average import update_average
 from fauxlab.training.batches import draw_batch, pixel_source
+from fauxlab.training.detector_plan import build_network, check_training
 from fauxlab.training.run import (
     CHECKPOINT_SECONDS,
     OnStep,
@@ -37,12 +35,11 @@ from fauxlab.training.run import (
     fits_checkpoint,
     open_run,
     point_latest,
-    refuse_taken,
     seed_step,
     start_accelerator,
     train_alone,
 )
-from fauxlab.training.stages import Plan, Rows, deal, plan_training, run_name, stage_order
+from fauxlab.training.stages import Plan, Rows, deal, plan_training, stage_order
 
 LOG_EVERY = 10  # steps
 
@@ -84,57 +81,6 @@ def train_detector(
         point_latest(Path(out), folder)
     accelerator.wait_for_everyone()
     return run
-
-
-def check_training(manifest: Manifest, recipe: Recipe, out: str | Path, name: str | None, resume: bool) -> Path:
-    """The run's folder; raises LabError for whatever can be refused before images are decoded."""
-    folder = Path(out) / check_run_name(name or run_name(recipe))
-    check_plan(manifest, recipe)
-    build_network(recipe)  # its pretrained weights may be absent or damaged
-    if not resume:
-        refuse_taken(folder)
-    return folder
-
-
-def check_plan(manifest: Manifest, recipe: Recipe) -> Plan:
-    """The plan; raises LabError where recipe and manifest, or the recipe's parts, do not fit. No file is read."""
-    plan = plan_training(manifest, recipe)
-    _check_crop(_create_network(recipe), recipe)
-    return plan
-
-
-def describe_plan(manifest: Manifest, recipe: Recipe) -> str:
-    """The recipe as TOML, and in comments what it comes to on this manifest; errors as of `check_plan`."""
-    plan = check_plan(manifest, recipe)
-    parameters = sum(p.numel() for p in _create_network(recipe).parameters())
-    lines = [recipe.to_toml(), f"# {parameters:,} parameters; data hash {manifest.data_hash}"]
-    for stage in plan.stages:
-        fakes = sum(manifest.rows[i].label for i in stage.rows)
-        lines.append(f"# stage {stage.name}: {len(stage.rows) - fakes:,} real, {fakes:,} fake, {stage.steps:,} steps")
-    lines.append(f"# {plan.steps * recipe.train.batch:,} images in all; {len(plan.val_rows):,} to validate on")
-    lines += [f"# {remark}" for remark in remark_on(manifest, recipe)]
-    return "\n".join(lines)
-
-
-def remark_on(manifest: Manifest, recipe: Recipe) -> list[str]:
-    """What to tell of a plan before hours of training, in lines."""
-    labels = {manifest.rows[i].label for i in plan_training(manifest, recipe).val_rows}
-    if recipe.evaluate.select == "val_auc" and labels != {0, 1}:
-        return ["no images of both classes to validate on: best/ will be the last epoch"]
-    return []
-
-
-def _check_crop(network: nn.Module, recipe: Recipe) -> None:
-    """Raise LabError when the training squares do not fit the images or the network."""
-    crop, size = recipe.train.crop, recipe.data.size
-    if not crop:
-        return
-    if crop > size:
-        raise LabError(f"train.crop = {crop} is more than data.size = {size}")
-    try:
-        network.eval()(torch.zeros(1, 3, crop, crop))
-    except RuntimeError:
-        raise LabError(f"model {recipe.model.name} takes {size} px only; leave out train.crop") from None
 
 
 @dataclass
@@ -238,25 +184,6 @@ def _start(accelerator: Accelerator, run: Run, recipe: Recipe) -> _State:
     if accelerator.is_main_process:
         run.rewind_log(saved["log_bytes"] if saved else 0)
     return state
-
-
-def build_network(recipe: Recipe) -> nn.Module:
-    """The recipe's network with its first weights, drawn or pretrained."""
-    network = _create_network(recipe)
-    if recipe.model.pretrained:
-        trunk: InceptionTrunk = network.trunk  # type: ignore[assignment]
-        trunk.load_weights(load_pretrained(recipe.model.pretrained))
-    return network
-
-
-def _create_network(recipe: Recipe) -> nn.Module:
-    """The network with drawn weights, and able to take the pretrained ones that the recipe names."""
-    network = create_detector(recipe.model.name, recipe.data.size, **recipe.model.options)
-    if recipe.model.pretrained:
-        check_pretrained(recipe.model.pretrained)
-        if not isinstance(getattr(network, "trunk", None), InceptionTrunk):
-            raise LabError(f"model {recipe.model.name} takes no pretrained weights; use model.name=inception")
-    return network
 
 
 def learning_rate(recipe: Recipe, step: int, steps: int) -> float:

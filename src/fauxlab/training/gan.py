@@ -12,20 +12,18 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 from torch import Tensor, nn
 
-from fauxlab.config import GanRecipe, check_run_name, value_at
+from fauxlab.config import GanRecipe, value_at
 from fauxlab.data.cache import ImageArray, load_images
 from fauxlab.data.manifest import Manifest
 from fauxlab.errors import LabError
-from fauxlab.evaluation.networks import check_features
-from fauxlab.models import create_discriminator, create_generator
 from fauxlab.training.balance import Steps
-from fauxlab.training.game import Game, State, mixes_images
+from fauxlab.training.game import Game, State
+from fauxlab.training.gan_plan import GanPlan, check_gan, create_sides, plan_gan
 from fauxlab.training.guard import Guard
 from fauxlab.training.judge import Judge, may_go_back
 from fauxlab.training.run import (
@@ -36,101 +34,13 @@ from fauxlab.training.run import (
     fits_checkpoint,
     open_run,
     point_latest,
-    refuse_taken,
     start_accelerator,
     train_alone,
 )
-from fauxlab.training.stages import Rows
 
 LOG_EVERY = 20  # rounds
 # Called with one line of text after every evaluation and whenever the guard has something to say.
 OnEvent = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class GanPlan:
-    """What a recipe means for a manifest, before any image is decoded."""
-
-    manifest: Manifest  # the real images, all splits
-    train_rows: Rows  # those learned from
-    heldout_rows: Rows  # validation images: never trained on, the guard compares them with the others
-    images: int
-    evaluate_every: int
-
-
-def plan_gan(manifest: Manifest, recipe: GanRecipe) -> GanPlan:
-    """Choose the real images. Raises LabError when there are none, or when the recipe's parts exclude each other."""
-    manifest.in_split("train")  # says so where the manifest was never split
-    reals = manifest.reals(*recipe.data.sources)
-    splits = np.array([row.split for row in reals.rows])
-    train = measured = np.flatnonzero(splits == "train")
-    if recipe.data.limit:
-        train = np.sort(np.random.default_rng(recipe.train.seed).permutation(train)[: recipe.data.limit])
-    if len(train) < recipe.train.batch:
-        raise LabError(
-            f"{len(train)} real images to learn from (source {', '.join(reals.sources) or 'none'}, split train), "
-            f"fewer than a batch of {recipe.train.batch}; index more images or set train.batch={max(2, len(train))} or "
-            "less"
-        )
-    if recipe.evaluate.n > len(measured):
-        raise LabError(
-            f"evaluate.n = {recipe.evaluate.n}, but there are {len(measured)} real images to compare with; index more "
-            f"images or set evaluate.n={len(measured)}"
-        )
-    discriminator = create_discriminator(recipe.model.name, recipe.data.size, **recipe.model.discriminator)
-    if (recipe.gan.r1, recipe.gan.r2) != (0.0, 0.0) and mixes_images(discriminator):
-        raise LabError(
-            f"gan.r1 and gan.r2 need a discriminator without batch normalisation; {recipe.model.name} has it "
-            "(a gradient penalty is on the gradient of one image's logit)"
-        )
-    return GanPlan(
-        reals,
-        train,
-        np.flatnonzero(splits == "val"),
-        recipe.train.images or recipe.train.epochs * len(train),
-        recipe.evaluate.every or recipe.evaluate.every_epochs * len(train),
-    )
-
-
-def check_gan(
-    manifest: Manifest,
-    recipe: GanRecipe,
-    out: str | Path,
-    name: str | None,
-    resume: bool,
-    weights: str | Path | None = None,
-) -> GanPlan:
-    """The plan; raises LabError for whatever can be refused before images are decoded and the folder is taken."""
-    folder = Path(out) / check_run_name(name or recipe.name)
-    plan = plan_gan(manifest, recipe)
-    _create_networks(recipe)
-    check_features(recipe.evaluate.features, weights)
-    if not resume:
-        refuse_taken(folder)
-    return plan
-
-
-def decode_reals(
-    manifest: Manifest, recipe: GanRecipe, progress: Callable[[int], None] | None = None
-) -> tuple[tuple[str, str], ...]:
-    """Fill the store of decoded images with what the recipe needs; returns what had to be skipped, with reasons."""
-    return load_images(plan_gan(manifest, recipe).manifest, recipe.data.size, progress).skipped
-
-
-def describe_gan_plan(manifest: Manifest, recipe: GanRecipe, weights: str | Path | None = None) -> str:
-    """The recipe as TOML, and in comments what it comes to on this manifest; errors as of `check_gan`."""
-    plan = plan_gan(manifest, recipe)
-    check_features(recipe.evaluate.features, weights)
-    sides = _create_networks(recipe)
-    counts = [sum(p.numel() for p in side.parameters()) for side in sides]
-    return "\n".join(
-        [
-            recipe.to_toml(),
-            f"# generator {counts[0]:,} parameters, discriminator {counts[1]:,}; data hash {plan.manifest.data_hash}",
-            f"# {len(plan.train_rows):,} real images, {len(plan.heldout_rows):,} held out",
-            f"# {plan.images:,} images in all, evaluated every {plan.evaluate_every:,} on {recipe.evaluate.n:,}",
-        ]
-    )
 
 
 def train_gan(
@@ -245,20 +155,12 @@ class Due:
         return cls(passed(plan.evaluate_every) or now >= plan.images, passed(recipe.guard.every))
 
 
-def _create_networks(recipe: GanRecipe) -> tuple[nn.Module, nn.Module]:
-    model, size = recipe.model, recipe.data.size
-    return (
-        create_generator(model.name, size, model.latent, **model.generator),
-        create_discriminator(model.name, size, **model.discriminator),
-    )
-
-
 def _start(accelerator: Accelerator, run: Run, recipe: GanRecipe) -> State:
     """Build both sides, fresh or from the run's checkpoint; the seed gives every process the same weights."""
     train = recipe.train
     torch.manual_seed(train.seed)
     sides: list[nn.Module] = []
-    for created in _create_networks(recipe):
+    for created in create_sides(recipe):
         together = accelerator.num_processes > 1 and accelerator.device.type == "cuda"
         side: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(created) if together else created  # type: ignore[no-untyped-call]
         sides.append(side.to(accelerator.device).to(memory_format=torch.channels_last).train())  # type: ignore[call-overload]

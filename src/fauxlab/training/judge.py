@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from fauxlab.config import GanRecipe
     from fauxlab.data.cache import ImageArray
     from fauxlab.training.game import State
-    from fauxlab.training.gan import GanPlan
+    from fauxlab.training.gan_plan import GanPlan
     from fauxlab.training.run import Run
 
 SHOWN = 64  # fixed latents in a sample grid
