@@ -37,6 +37,10 @@ def history(distances: Iterable[float], **last: float) -> list[Signals]:
 FALLING, TURNED = (9, 6, 4, 3, 2.5, 2.3), (9, 6, 4, 3, 3.3, 3.6)
 
 
+# As of `r3-32` without its penalties, on the point of collapse.
+UNQUIET = (3.514, 2.958, 2.96, 2.801, 2.519, 2.39, 2.032, 1.784, 1.529, 1.659, 1.377, 1.741, 2.32)
+
+
 def test_a_falling_noisy_distance_is_healthy() -> None:
     rng = np.random.default_rng(0)
     distances = 5 * np.exp(-np.arange(60) / 12) + 1
@@ -53,6 +57,9 @@ def test_a_falling_noisy_distance_is_healthy() -> None:
         (TURNED, {"spread": 0.6}, COLLAPSING, "spread fell from 0.95× to 0.60×"),
         (TURNED, {"recall": 0.1}, COLLAPSING, "recall fell from 0.400 to 0.100"),
         (TURNED, {"near_duplicates": 0.3}, COLLAPSING, "near-duplicates rose to 30% of the images"),
+        (UNQUIET, {"recall": 0.1}, HEALTHY, "distance 1.3"),
+        (UNQUIET, {"near_duplicates": 0.3}, HEALTHY, "distance 1.3"),
+        (UNQUIET, {"near_duplicates": 0.3, "recall": 0.1}, COLLAPSING, "rose to 30% of the images, recall fell from"),
         (FALLING, {"near_duplicates": 0.3}, HEALTHY, "distance 1.00× its best"),
         (FALLING, {"near_duplicates": 0.6}, COLLAPSING, "60% of the images are near-duplicates"),
         (FALLING, {"spread": 0.3}, COLLAPSING, "0.30× as spread as reals"),

@@ -85,13 +85,19 @@ def assess(history: Sequence[Signals], evaluations: Sequence[float] = ()) -> Ass
         return Assessment(COLLAPSING, f"{now.near_duplicates:.0%} of the images are near-duplicates")
     if spread < 0.5 and spread < LOST * top_spread:
         return Assessment(COLLAPSING, f"images are {spread:.2f}× as spread as reals, from {top_spread:.2f}×")
+    lost = []  # signs of lost variety
+    if spread < LOST * top_spread:
+        lost.append(f"spread fell from {top_spread:.2f}× to {spread:.2f}× the reals'")
+    if now.near_duplicates > max(0.05, MULTIPLIED * min(_smooth([s.near_duplicates for s in history]))):
+        lost.append(f"near-duplicates rose to {now.near_duplicates:.0%} of the images")
+    if top_recall > 0.05 and recall < 0.5 * top_recall:
+        lost.append(f"recall fell from {top_recall:.3f} to {recall:.3f}")
+        # With images that grow alike this is so plain that any rise will do, however unquiet the distance.
+        if len(lost) > 1 and rise > RISE:
+            return Assessment(COLLAPSING, f"{', '.join(lost)}; {turned}")
     if rise > turn or evaluated > its_turn:
-        if spread < LOST * top_spread:
-            return Assessment(COLLAPSING, f"spread fell from {top_spread:.2f}× to {spread:.2f}× the reals'; {turned}")
-        if now.near_duplicates > max(0.05, MULTIPLIED * min(_smooth([s.near_duplicates for s in history]))):
-            return Assessment(COLLAPSING, f"near-duplicates rose to {now.near_duplicates:.0%} of the images; {turned}")
-        if top_recall > 0.05 and recall < 0.5 * top_recall:
-            return Assessment(COLLAPSING, f"recall fell from {top_recall:.3f} to {recall:.3f}; {turned}")
+        if lost:
+            return Assessment(COLLAPSING, f"{', '.join(lost)}; {turned}")
         if now.overfit > OVERFIT and now.separation > 0.9:
             return Assessment(OVERFITTING, f"held-out reals score {now.overfit:.0%} of the way to fakes; {turned}")
         if now.separation > SEPARATION:
