@@ -59,6 +59,7 @@ ABLATIONS = {
     "dead discriminator rollback": [*DEAD, "guard.on_collapse=rollback"],
     "few faces": FEW,
     "no penalty": FREE,
+    "no penalty rollback": [*FREE, "guard.on_collapse=rollback"],
 }
 
 
@@ -91,7 +92,8 @@ def plan(scale: str, seeds: list[int]) -> list[Planned]:
     parts = [Planned(names[0], part, seeds[0]) for part in ("no R2", "no EMA", "no augmentation")]
     dead = [Planned(names[1], part, seeds[0]) for part in ("dead discriminator", "dead discriminator rollback")]
     few = [Planned(name, "few faces", seeds[0]) for name in names]
-    return [*main, *parts, *dead, *few, Planned(names[0], "no penalty", seeds[0])]
+    free = [Planned(names[0], part, seeds[0]) for part in ("no penalty", "no penalty rollback")]
+    return [*main, *parts, *dead, *few, *free]
 
 
 def main() -> None:
