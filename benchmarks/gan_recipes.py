@@ -41,6 +41,7 @@ from fauxlab.training.guard import WARM_UP, Guard, Signals
 from fauxlab.training.run import Run
 
 RESULTS = Path(__file__).parent / "results" / "gan_recipes.json"
+SIGNALS = [field.name for field in fields(Signals)]  # all are kept, for rules to come
 ROSE = 1.25  # times its best: from here on a distance counts as collapsed
 # Short runs for the guard, looked at often and in the features that cost least; a later value stands.
 SHORT = ["guard.every=2500", "evaluate.every=10000", "evaluate.features=randconv"]
@@ -224,7 +225,7 @@ def describe(planned: Planned, run: Run, line: str) -> dict[str, Any]:
         "collapsed_at_images": collapse(checks, evals),
         "rollbacks": sum(entry["action"] == "rollback" for entry in checks),
         "trend": [{key: entry[key] for key in ("images", "distance", "recall")} for entry in evals],
-        "guard_trend": [{key: entry[key] for key in ("images", "distance", "state")} for entry in checks],
+        "guard_trend": [{key: entry[key] for key in (*SIGNALS, "state")} for entry in checks],
         "command": line,
         "machine": {key: environment[key] for key in ("processor", "cpus", "gpu", "packages", "fauxlab")},
     }
@@ -256,12 +257,11 @@ def unaveraged(manifest: Manifest, run: Run, recipe: GanRecipe) -> dict[str, Any
 def judge_again(checks: list[dict[str, Any]], evals: list[dict[str, Any]], patience: int) -> None:
     """Put the guard's present judgement of the logged signals into the checks of a run in which it only watched."""
     guard = Guard(patience)
-    names = [field.name for field in fields(Signals)]
     waiting = list(evals)
     for check in checks:
         while waiting and waiting[0]["images"] <= check["images"]:  # an evaluation comes before a check
             guard.note_evaluation(waiting[0]["images"], waiting.pop(0)["distance"])
-        assessment, check["alarm"] = guard.check(Signals(**{name: check[name] for name in names}))
+        assessment, check["alarm"] = guard.check(Signals(**{name: check[name] for name in SIGNALS}))
         check["state"] = assessment.state
 
 
