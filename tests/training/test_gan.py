@@ -470,6 +470,23 @@ def test_taken_folder_and_changed_parameters_are_refused(small: Manifest, tmp_pa
         train_gan(small, recipe("r3-32", "gan.loss=hinge"), tmp_path, resume=True)
 
 
+def test_rollback_forgets_the_accuracies_of_networks_that_are_gone(
+    small: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, go_back = [], training._go_back
+
+    def spy(run: Run, state: State) -> None:
+        before = len(state.window)
+        go_back(run, state)
+        seen.append((before > 0, len(state.window)))
+
+    monkeypatch.setattr(training, "_go_back", spy)
+    monkeypatch.setattr(Judge, "check", lambda self, state: "rollback" if not state.rollbacks else "")
+    options = ["guard.on_collapse=rollback", "evaluate.every=16", "guard.every=64"]
+    train_gan(small, recipe("report-v2-32", *options), tmp_path)
+    assert seen == [(True, 0)]
+
+
 def test_losses_that_are_no_numbers_stop_the_run(
     small: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
