@@ -138,7 +138,7 @@ def main() -> None:
                 entry |= unaveraged(manifest, run, load_gan_recipe(planned.recipe, overrides))
             record(entry, run)
     entries = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
-    show_faces({entry["name"]: entry for entry in entries}, plan(options.scale, seeds[:1]))
+    show_faces({entry["name"]: entry for entry in entries}, plan(options.scale, [0]))
     print(confusion(entries))
 
 

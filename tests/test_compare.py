@@ -45,10 +45,15 @@ def test_what_was_set_differently_and_what_came_of_it(runs: list[Path]) -> None:
     assert compare_runs([runs[0], runs[1] / "best"]).differences == found.differences, "a run is known by its model"
 
 
-def test_detectors_on_the_same_pictures(runs: list[Path], small: Manifest) -> None:
-    whole = compare_detectors([*runs, runs[0] / "best"], small)
+def test_detectors_on_the_same_pictures(
+    runs: list[Path], small: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAUXLAB_CACHE", str(tmp_path / "empty"))  # what training decoded needs no file any more
+    (small.root / (gone := small.rows[0].path)).write_bytes(b"no picture")
+    whole, judged = compare_detectors([*runs, runs[0] / "best"], small)
+    assert (len(judged), [path for path, _ in judged.skipped]) == (119, [gone])
     assert [part.name for part in whole] == ["grain", "speckle", "pooled"]
-    assert [part.n for part in whole] == [80, 80, 120]
+    assert [part.n for part in whole] == [79, 79, 119]
     for part in whole:
         assert part.changes[1].value == pytest.approx(part.aucs[1].value - part.aucs[0].value)
         assert part.changes[2].value == 0
@@ -89,7 +94,7 @@ def test_generators_of_other_networks_are_not_compared(small: Manifest, tmp_path
     ]
     found = compare_runs(made)
     assert found.differences == {"evaluate.n": [20, 24]}
-    assert found.remarks == ["their distances are of other feature networks or N, and cannot be compared: use gan eval"]
+    assert found.remarks == ["their distances are of other feature networks, N, sizes or reals, and cannot be compared"]
     assert {run.figures["distance"] for run in found.runs} == {"FD(randconv)"}
     small.save(tmp_path / "m.csv")
     code, _, err = fauxlab("compare", *made, "--manifest", tmp_path / "m.csv")

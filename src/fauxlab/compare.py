@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,10 @@ from fauxlab.records import PairedScores, RunComparison, RunSummary
 
 if TYPE_CHECKING:
     from fauxlab.data.manifest import Manifest
+    from fauxlab.report.gan_runs import GanRun
     from fauxlab.training.run import Run
+
+Figures = dict[str, int | float | str | None]
 
 
 def compare_runs(runs: Sequence[str | Path]) -> RunComparison:
@@ -25,17 +29,24 @@ def compare_runs(runs: Sequence[str | Path]) -> RunComparison:
     """
     if len(runs) < 2:
         raise LabError("one run alone compares with nothing; name two or more")
-    summaries, trees = [], []
+    from fauxlab.report.gan_runs import alike
+
+    summaries, trees, gans = [], [], []
     for folder, name in zip(runs, _tell_apart([str(run) for run in runs]), strict=True):
         run = _find_run(Path(folder))
-        summaries.append(_summarise_run(name, run) if run else _summarise_bundle(name, folder))
+        gan = _read_gan(run) if run else None
+        summaries.append(_summarise_run(name, run, gan) if run else _summarise_bundle(name, folder))
         trees.append(_flatten(tomllib.loads(run.recipe.to_toml())) if run else {})
+        gans += [gan] if gan else []
     if len({summary.kind for summary in summaries}) > 1:
         raise LabError("a detector and a generator have nothing to be compared in; name runs of one kind")
     keys = dict.fromkeys(key for tree in trees for key in tree) if all(trees) else {}
     values = {key: [tree.get(key) for tree in trees] for key in keys if key != "name"}
     differ = {key: each for key, each in values.items() if any(a != b for a, b in pairwise(each))}
-    return RunComparison(runs=summaries, differences=differ, remarks=_remark(summaries))
+    remarks = _remark(summaries)
+    if len(alike(gans)) > 1:
+        remarks.append("their distances are of other feature networks, N, sizes or reals, and cannot be compared")
+    return RunComparison(runs=summaries, differences=differ, remarks=remarks)
 
 
 def compare_detectors(
@@ -44,11 +55,12 @@ def compare_detectors(
     bootstrap: int = 1000,
     seed: int = 0,
     progress: Callable[[int], None] | None = None,
-) -> list[PairedScores]:
+) -> tuple[list[PairedScores], Manifest]:
     """Detectors (runs, bundles, or the packaged one) on the same pictures; pass one split, as `data.test`.
 
     By generator against its matched reals, and pooled: AUCs, and their differences to the first with paired 95 %
-    intervals over groups. `progress` is called with the number of pictures just judged.
+    intervals over groups. Second the manifest of what was judged, with what could not be read in `skipped`. `progress`
+    is called with the number of pictures just judged. Raises LabError where there are none.
     """
     from fauxlab.data.cache import load_images
     from fauxlab.evaluation.detection import list_parts, predict_scores
@@ -59,10 +71,10 @@ def compare_detectors(
         raise LabError("there is no image to compare on: this split of the manifest is empty")
     scores = []
     for model in models:
-        run = _find_run(Path(model)) if (Path(model) / "config.toml").is_file() else None
-        detector = open_detector(run.folder / "best" if run else model)
+        detector = open_detector(Path(model) / "best" if (Path(model) / "config.toml").is_file() else model)
         images = load_images(manifest, detector.size)
-        manifest = images.manifest  # what cannot be read at one size cannot at another
+        # What cannot be read for the first cannot for the others.
+        manifest = replace(images.manifest, skipped=manifest.skipped + images.skipped)
         scores.append(predict_scores(detector, images))
         if progress:
             progress(len(images))
@@ -74,7 +86,7 @@ def compare_detectors(
         aucs = [auc_interval(y, part, g, bootstrap, seed) for part in parts]
         changes = [auc_change(y, parts[0], part, g, bootstrap, seed) for part in parts]
         found.append(PairedScores(name=name, n=int(keep.sum()), aucs=aucs, changes=changes))
-    return found
+    return found, manifest
 
 
 def _find_run(folder: Path) -> Run | None:
@@ -96,26 +108,34 @@ def _tell_apart(names: list[str]) -> list[str]:
     return names
 
 
-def _summarise_run(name: str, run: Run) -> RunSummary:
-    from fauxlab.config import GanRecipe
-
-    recipe, environment, log = run.recipe, run.environment, list(run.read_log())
-    gan = isinstance(recipe, GanRecipe)
+def _summarise_run(name: str, run: Run, gan: GanRun | None) -> RunSummary:
+    environment, log = run.environment, list(run.read_log())
     seen = [line["images"] for line in log if "images" in line]
-    ended = run.finished
+    end = next((line for line in log if line["event"] == "end"), None)
     return RunSummary(
         name=name,
         kind="generator" if gan else "detector",
-        state="stopped by the guard" if run.stopped_by_guard else "finished" if ended else "unfinished",
-        recipe=recipe.name,
+        state="unfinished" if end is None else "stopped by the guard" if end.get("reason") == "guard" else "finished",
+        recipe=run.recipe.name,
         images=seen[-1] if seen else 0,
         data_hash=str(environment.get("data_hash", "")),
         fauxlab=str(environment.get("fauxlab", "")),
-        figures=_generator_figures(log) if gan else _detector_figures(log),
+        figures=_generator_figures(gan) if gan else _detector_figures(log),
     )
 
 
-def _detector_figures(log: list[dict[str, Any]]) -> dict[str, int | float | str | None]:
+def _read_gan(run: Run) -> GanRun | None:
+    """A GAN's run as its figures are read from it; None for a detector's."""
+    from fauxlab.config import GanRecipe
+    from fauxlab.report.gan_runs import GanRun
+
+    recipe = run.recipe
+    return (
+        replace(GanRun.from_log(run.read_log()), recipe=recipe.model_dump()) if isinstance(recipe, GanRecipe) else None
+    )
+
+
+def _detector_figures(log: list[dict[str, Any]]) -> Figures:
     """Of the validation split: the best epoch's AUC, and the last epoch's figures."""
     epochs = [line for line in log if line["event"] == "epoch"]
     ranked = [line for line in epochs if line.get("val_auc") is not None]
@@ -123,26 +143,24 @@ def _detector_figures(log: list[dict[str, Any]]) -> dict[str, int | float | str 
         return {}
     best = max(ranked, key=lambda line: line["val_auc"], default=None)
     last = {key: epochs[-1].get(f"val_{key}") for key in ("auc", "accuracy", "loss")}
-    found: dict[str, int | float | str | None] = {"validation AUC, best": best["val_auc"] if best else None}
+    found: Figures = {"validation AUC, best": best["val_auc"] if best else None}
     found["at images"] = best["images"] if best else None
     return found | {f"validation {'AUC' if key == 'auc' else key}, last": value for key, value in last.items()}
 
 
-def _generator_figures(log: list[dict[str, Any]]) -> dict[str, int | float | str | None]:
+def _generator_figures(run: GanRun) -> Figures:
     """Of the evaluations in training, and of the guard."""
-    evals = [line for line in log if line["event"] == "eval"]
-    checks = [line for line in log if line["event"] == "guard"]
-    found: dict[str, int | float | str | None] = {}
-    if evals:
-        best, last = min(evals, key=lambda line: line["distance"]), evals[-1]
-        found = {"distance": last["label"], "N": last["n"], "floor": last["floor"], "best": best["distance"]}
-        found |= {"at images": best["images"], "last": last["distance"]}
+    found: Figures = {}
+    if run.last:
+        best = run.best or {}
+        found = {"distance": run.last["label"], "N": run.last["n"], "floor": run.last["floor"]}
+        found |= {"best": best.get("distance"), "at images": best.get("images"), "last": run.last["distance"]}
         shares = ("precision", "recall", "coverage", "memorised_share")
-        found |= {f"{key.replace('_', ' ')}, last": last.get(key) for key in shares}
-    alarms = [line for line in checks if line["alarm"]]
-    if checks:
-        found["guard's first alarm"] = f"{alarms[0]['state']} at {alarms[0]['images']:,}" if alarms else "none"
-        found["rollbacks"] = sum(line["action"] == "rollback" for line in checks)
+        found |= {f"{key.replace('_', ' ')}, last": run.last.get(key) for key in shares}
+    if run.guard:
+        first = run.alarms[0] if run.alarms else None
+        found["guard's first alarm"] = f"{first['state']} at {first['images']:,}" if first else "none"
+        found["rollbacks"] = run.rollbacks
     return found
 
 
@@ -166,16 +184,9 @@ def _summarise_bundle(name: str, folder: str | Path) -> RunSummary:
 
 def _remark(runs: list[RunSummary]) -> list[str]:
     """What stands in the way of comparing the figures."""
-
-    def differ(values: list[Any]) -> bool:
-        return len(set(values)) > 1
-
     remarks = []
-    if differ([run.data_hash for run in runs]):
+    if len({run.data_hash for run in runs}) > 1:
         remarks.append("they learned from different data or splits: " + ", ".join(run.data_hash or "?" for run in runs))
-    distances = [tuple(run.figures.get(key) for key in ("distance", "N")) for run in runs if "distance" in run.figures]
-    if differ(distances):
-        remarks.append("their distances are of other feature networks or N, and cannot be compared: use gan eval")
     if unfinished := [run.name for run in runs if run.state == "unfinished"]:
         remarks.append(f"not finished: {', '.join(unfinished)}")
     return remarks

@@ -106,7 +106,7 @@ def auc_change(
 
 
 def count_pairs(labels: Labels, groups: Sequence[str]) -> int:
-    """Pairs of a fake and a real that share no group with each other pair: an AUC of 1 is that many wins of as many."""
+    """Pairs of a fake and a real that use no group of a class twice: an AUC of 1 is that many wins of as many."""
     names = np.asarray(groups)
     return min(len(np.unique(names[labels == label])) for label in (0, 1))
 

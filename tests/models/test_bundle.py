@@ -169,6 +169,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "labels swapped": (edit_config(labels=["fake", "real"]), "labels"),
     "threshold": (edit_config(threshold=2), "threshold"),
     "from the future": (edit_config(schema_version=99), "schema_version"),
+    "kind that is none": (edit_config(kind=["generator"]), "kind"),
     "other kind": (edit_config(kind="generator"), "is a generator, no detector"),
     "other range": (edit_config(preprocessing={**PREPARED, "input_range": [0, 1]}), "input_range"),
     "calibration": (edit_config(calibration={"temperature": 1, "bias": float("nan")}), "bias"),

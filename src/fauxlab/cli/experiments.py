@@ -132,8 +132,9 @@ def compare(
             raise LabError("--manifest judges detectors; for generators: `fauxlab gan eval`, one after the other")
         data = take_split(Manifest.load(manifest), split)
         with count_images("judging", len(runs) * len(data)) as advance:
-            paired = compare_detectors(runs, data, progress=advance)
-        found = found.model_copy(update={"judged_on": data.data_hash, "paired": paired})
+            paired, judged = compare_detectors(runs, data, progress=advance)
+        report_skipped(judged.skipped)
+        found = found.model_copy(update={"judged_on": judged.data_hash, "paired": paired})
     print(found.model_dump_json(indent=2) if json_ else found.table())
 
 

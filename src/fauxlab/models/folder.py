@@ -36,9 +36,9 @@ def read_config(folder: Path, kind: type[C], what: str, weights: str = WEIGHTS) 
     try:
         found = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         other = found.get("kind", what) if isinstance(found, dict) else what
-        commands = {"detector": "detector", "generator": "gan"}
-        if other != what and other in commands:
-            raise LabError(f"{folder} is a {other}, no {what}; give one of `fauxlab {commands[what]} train`")
+        if other != what and other in ("detector", "generator"):
+            maker = {"detector": "detector train", "generator": "gan train"}[what]
+            raise LabError(f"{folder} is a {other}, no {what}; give one of `fauxlab {maker}`")
         return kind.model_validate(found)
     except (ValueError, RecursionError) as error:
         raise LabError(

@@ -8,8 +8,9 @@ The three ways of failing that it tells apart:
 - *collapsing*: the generator's images become alike (their spread, recall or number of near-duplicates says so)
 
 A large discriminator margin alone is not a failure: a healthy relativistic pair with a small training set shows one.
-So every alarm also needs a distance to have turned upwards, except where the images are alike beyond doubt: the guard's
-own, which is cheap and often taken, or the evaluated one, which may see what the guard's small network does not.
+So every alarm also needs a distance to have turned upwards: the guard's own, which is cheap and often taken, or the
+evaluated one, which may see what the guard's small network does not. A rise will do where recall fell and the images
+grow alike, and nothing is needed where they are alike beyond doubt.
 """
 
 from __future__ import annotations
