@@ -8,8 +8,8 @@
 Trains every run below `runs/gan` (resuming what was cut short, skipping what is finished) and writes each into
 benchmarks/results/gan_recipes.json as soon as it ends: distance by the feature network with N and floor, best and last,
 recall, the guard's alarms. Prints the guard's confusion table over all runs in the file, and saves a grid of each run's
-best and last faces, and the best of all recipes side by side. `--only r3-32,report-v2-32` chooses runs, `--scale gpu`
-takes the recipes for a GPU.
+best and last faces, and the best of all recipes side by side. `--only r3-32,report-v2-32` chooses runs, `--size 64` or
+`128` takes the recipes for a GPU.
 """
 
 from __future__ import annotations
@@ -43,6 +43,13 @@ from fauxlab.training.run import Run
 RESULTS = Path(__file__).parent / "results" / "gan_recipes.json"
 SIGNALS = [field.name for field in fields(Signals)]  # all are kept, for rules to come
 ROSE = 1.25  # times its best: from here on a distance counts as collapsed
+# By size, the recipe to beat the others with first, and the images that each of them sees.
+RECIPES = {
+    32: ("r3-32", "report-v2-32", "report-v1-32", "sngan-32"),
+    64: ("r3", "report-v2-64", "report-v1-64", "sngan"),
+    128: ("r3-128", "report-v2", "report-v1"),
+}
+IMAGES = {32: 300_000, 64: 3_000_000, 128: 280_000}  # the last: the report's 100 epochs of 2,800
 # Short runs for the guard, looked at often and in the features that cost least; a later value stands.
 SHORT = ["guard.every=2500", "evaluate.every=10000", "evaluate.features=randconv"]
 # Mode collapse made to order: the discriminator stops learning at half of the run, and the generator learns what it
@@ -82,13 +89,13 @@ class Planned:
         common = [f"data.sources={sources}", f"train.seed={self.seed}", f"train.images={images}"]
         common += [f"train.precision={precision}"]
         common += [f"evaluate.every={every}", f"evaluate.features={features}", "evaluate.n=2000"]
+        common += [f"guard.every={max(10_000, images // 30)}"]
         return [*common, "guard.on_collapse=warn", *ABLATIONS[self.ablation]]
 
 
-def plan(scale: str, seeds: list[int]) -> list[Planned]:
-    """All runs of a scale, the main ones of every seed first."""
-    suffix = {"cpu": "-32", "gpu": ""}[scale]
-    names = [f"{name}{suffix}" for name in ("r3", "report-v2", "report-v1", "sngan")]
+def plan(size: int, seeds: list[int]) -> list[Planned]:
+    """All runs at a size, the main ones of every seed first."""
+    names = RECIPES[size]
     main = [Planned(name, "", seed) for seed in seeds for name in names]
     parts = [Planned(names[0], part, seeds[0]) for part in ("no R2", "no EMA", "no augmentation")]
     dead = [Planned(names[1], part, seeds[0]) for part in ("dead discriminator", "dead discriminator rollback")]
@@ -102,20 +109,20 @@ def main() -> None:
     parser.add_argument("manifest", type=Path)
     parser.add_argument("--sources", default="celeba")
     parser.add_argument("--runs", type=Path, default=Path("runs/gan"))
-    parser.add_argument("--scale", choices=("cpu", "gpu"), default="cpu")
+    parser.add_argument("--size", type=int, choices=tuple(RECIPES), default=32)
     parser.add_argument("--seeds", default="0")
     parser.add_argument("--only", help="names of runs as they stand in RUNS, or of recipes, separated by commas")
-    parser.add_argument("--images", type=int, help="300,000 on a CPU and 3,000,000 on a GPU by default")
+    parser.add_argument("--images", type=int, help="by default 300,000 at 32 px, 3,000,000 at 64, 280,000 at 128")
     parser.add_argument("--evaluations", type=int, default=5, help="distances a run")
     parser.add_argument("--features", default="keras-inception-7a")
     parser.add_argument("--precision", default="no", help="bf16 where the machine has it")
     parser.add_argument("--max-minutes", type=float, help="of each run; the same command goes on later")
     options = parser.parse_args()
-    images = options.images or {"cpu": 300_000, "gpu": 3_000_000}[options.scale]
+    images = options.images or IMAGES[options.size]
     manifest = Manifest.load(options.manifest)
     chosen = set((options.only or "").split(",")) - {""}
     seeds = [int(seed) for seed in options.seeds.split(",")]
-    for planned in plan(options.scale, seeds):
+    for planned in plan(options.size, seeds):
         if chosen and not chosen & {planned.name, planned.recipe if not planned.ablation else ""}:
             continue
         every = images // options.evaluations
@@ -138,7 +145,7 @@ def main() -> None:
                 entry |= unaveraged(manifest, run, load_gan_recipe(planned.recipe, overrides))
             record(entry, run)
     entries = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
-    show_faces({entry["name"]: entry for entry in entries}, plan(options.scale, [0]))
+    show_faces({entry["name"]: entry for entry in entries}, plan(options.size, [0]))
     print(confusion(entries))
 
 

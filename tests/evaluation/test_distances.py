@@ -8,7 +8,9 @@ import torch
 from numpy.typing import NDArray
 from scipy import linalg
 from scipy.spatial.distance import cdist, pdist
+from torchmetrics.image.kid import KernelInceptionDistance
 
+from fauxlab.evaluation import distances
 from fauxlab.evaluation.distances import (
     BLOCK,
     frechet_distance,
@@ -136,6 +138,18 @@ def test_kernel_distance_is_seeded_and_leaves_the_generator_alone() -> None:
     assert torch.equal(torch.get_rng_state(), state)
     assert kernel_distance(a, b, seed=1) == first != kernel_distance(a, b, seed=2)
     assert first[1] > 0
+
+
+@pytest.mark.parametrize("shared", [0, 4000])
+def test_kernel_distance_is_that_of_torchmetrics(monkeypatch: pytest.MonkeyPatch, shared: int) -> None:
+    monkeypatch.setattr(distances, "SHARED", shared)  # subset by subset, and from one kernel of all pairs
+    a, b = cloud(80, 10, 0, 3), cloud(60, 10, 1, 3, 0.1)
+    metric = KernelInceptionDistance(distances._passed_through(10), subsets=7, subset_size=25)
+    metric.update(torch.from_numpy(a), real=True)
+    metric.update(torch.from_numpy(b), real=False)
+    torch.manual_seed(5)
+    expected = [float(value) for value in metric.compute()]
+    assert kernel_distance(a, b, seed=5, subsets=7, subset_size=25) == pytest.approx(expected, rel=1e-9)
 
 
 # --- overlap and distances

@@ -7,7 +7,6 @@ network behind the features.
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -27,6 +26,7 @@ COVER_NEIGHBOURS = 5  # of density and coverage (Naeem et al., 2020)
 NEAR_DUPLICATE = 0.005  # of reals are nearer to another real than the distance that makes a fake a near-duplicate
 MEMORISED = 0.01  # of held-out reals are nearer to a training image than the distance that makes a fake memorised
 KID_SUBSETS, KID_SIZE = 50, 1000
+SHARED = 4000  # pictures up to which the kernel of all pairs is held: three matrices, 128 MB each
 PAIRS = 2000  # pictures among which all pairs are measured
 BLOCK = 512  # rows of a distance matrix held at once
 
@@ -71,22 +71,31 @@ def kernel_distance(
     Kernel (x·y / D + 1)³, unbiased: 0 is expected of equal distributions whatever N is, and half of such values are
     negative. Subsets hold `subset_size` of each set, by default half of the smaller set and at most 1000; the same seed
     draws the same ones. By torchmetrics, in float64.
+
+    Subsets of a few thousand pictures share most of their pairs, whose kernel is then computed once. On one CPU thread
+    at D = 1280 and N = 2000: 1.1 s, subset by subset 10.7 s.
     """
     import torch
-    from torchmetrics.image.kid import KernelInceptionDistance
+    from torchmetrics.image.kid import poly_kernel, poly_mmd
 
     size = subset_size or min(KID_SIZE, max(2, min(len(real), len(fake)) // 2))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that it keeps all features in memory: here they are already
-        metric = KernelInceptionDistance(
-            _passed_through(real.shape[1]), subsets=subsets, subset_size=size, sync_on_compute=False
+    x, y = (torch.from_numpy(features.astype(np.float64)) for features in (real, fake))
+    draw = torch.Generator().manual_seed(seed)
+    chosen = [[torch.randperm(len(features), generator=draw)[:size] for features in (x, y)] for _ in range(subsets)]
+    if max(len(x), len(y)) > SHARED:
+        values = torch.stack([poly_mmd(x[i], y[j]) for i, j in chosen])
+    else:
+        # A column of ones and zeros for each subset: sums over a subset's pairs are products with the whole kernel.
+        a, b = (
+            torch.zeros(len(features), subsets, dtype=torch.float64).scatter_(
+                0, torch.stack([pair[side] for pair in chosen], 1), 1.0
+            )
+            for side, features in enumerate((x, y))
         )
-    metric.update(torch.from_numpy(real.astype(np.float64)), real=True)
-    metric.update(torch.from_numpy(fake.astype(np.float64)), real=False)
-    with torch.random.fork_rng(devices=[]):  # torchmetrics draws from the global generator
-        torch.manual_seed(seed)
-        mean, deviation = metric.compute()
-    return float(mean), float(deviation)
+        xx, xy, yy = poly_kernel(x, x), poly_kernel(x, y), poly_kernel(y, y)
+        within = (a * (xx @ a)).sum(0) - xx.diag() @ a + (b * (yy @ b)).sum(0) - yy.diag() @ b
+        values = within / (size * (size - 1)) - 2 * (a * (xy @ b)).sum(0) / size**2
+    return float(values.mean()), float(values.std(correction=0))
 
 
 @dataclass(frozen=True)

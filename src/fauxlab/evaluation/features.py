@@ -92,7 +92,8 @@ def _extract(
                 f"pictures {first} to {first + count - 1} came as {images.dtype} {list(images.shape)}; "
                 f"features are taken from torch.uint8 [{count}, 3, height, width]"
             )
-        with torch.inference_mode():
+        # In whole float32, where a GPU would round to 10 bits: figures of two machines are compared.
+        with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
             features = network.module(images.to(device)).float().cpu().numpy()
         if not np.isfinite(features).all():
             raise LabError(f"{network.name} gave NaN or infinity on pictures {first} to {first + count - 1}")

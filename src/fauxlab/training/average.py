@@ -15,7 +15,7 @@ def update_average(average: nn.Module, network: nn.Module, share: float, images:
     The half-life is `share` of the `images` seen so far, at most EMA_IMAGES; `shown` of them came since the last call.
     """
     decay = 0.5 ** (shown / min(EMA_IMAGES, share * images))
-    for slow, fast in zip(average.parameters(), network.parameters(), strict=True):
-        slow.lerp_(fast, 1 - decay)
+    slow, fast = ([p.data for p in side.parameters()] for side in (average, network))
+    torch._foreach_lerp_(slow, fast, 1 - decay)  # one kernel on a GPU, where one a parameter is most of the cost
     for held, new in zip(average.buffers(), network.buffers(), strict=True):
         held.copy_(new)

@@ -48,7 +48,8 @@ class State:
     updates: int = 0  # of the discriminator, since its penalty comes every few of them
     rollbacks: int = 0
     best: float = math.inf
-    window: dict[str, list[float]] = field(default_factory=dict)  # what the controller decides on
+    # What the controller decides on. On the device until then: to read one waits for all that was asked of a GPU.
+    window: dict[str, list[Tensor]] = field(default_factory=dict)
     decision: str = ""  # the controller's in this round, in words
 
     @property
@@ -68,7 +69,7 @@ class State:
             "updates": self.updates,
             "rollbacks": self.rollbacks,
             "best": self.best,
-            "window": self.window,
+            "window": {key: [float(value) for value in values] for key, values in self.window.items()},
         }
 
     def load_networks(self, saved: dict[str, Any]) -> None:
@@ -85,13 +86,13 @@ class State:
         counts = [saved[key] for key in ("images", "updates", "rollbacks")] + [n - 1 for n in saved["steps"]]
         if not all(type(n) is int and n >= 0 for n in counts) or type(saved["best"]) is not float:
             raise ValueError("its counts are no whole numbers, or its best distance is no number")
-        if not isinstance(saved["window"], dict):
-            raise ValueError("what the controller decides on is no table")
+        device = next(self.generator.parameters()).device
+        window = {k: [torch.tensor(float(v), device=device) for v in vs] for k, vs in saved["window"].items()}
         self.load_networks(saved)
         self.guard = Guard(patience, saved["guard"])
         self.round = saved["step"]
         self.images, self.updates, self.rollbacks = saved["images"], saved["updates"], saved["rollbacks"]
-        self.best, self.window = saved["best"], saved["window"]
+        self.best, self.window = saved["best"], window
 
 
 class Game:
@@ -232,10 +233,12 @@ class Game:
     def _adapt(self, state: State, found: dict[str, Tensor]) -> None:
         """Note the round's accuracies; at the end of a window let the controller move the steps."""
         for key in ("real_accuracy", "fake_accuracy"):
-            state.window.setdefault(key, []).append(float(self.accelerator.reduce(found[key], "mean")))
+            state.window.setdefault(key, []).append(self.accelerator.reduce(found[key], "mean"))
         if len(state.window["real_accuracy"]) < self.recipe.gan.adapt_every:
             return
-        real, fake = (float(np.mean(state.window[key])) for key in ("real_accuracy", "fake_accuracy"))
+        real, fake = (
+            float(torch.stack(state.window[key]).double().mean()) for key in ("real_accuracy", "fake_accuracy")
+        )
         state.window = {}
         state.steps, state.decision = adapt(state.steps, self.limits, real, fake)
 
