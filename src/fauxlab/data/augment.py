@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, device
 
 CUTOUT = 0.5  # side of the grey square, share of the image's
 SHIFT = 0.125  # largest translation, share of the side
@@ -55,11 +55,12 @@ def translate(images: Tensor) -> Tensor:
     n, _, height, width = images.shape
     reach = max(round(height * SHIFT), 1), max(round(width * SHIFT), 1)
     padded = F.pad(images, (reach[1], reach[1], reach[0], reach[0]))
-    rows = torch.randint(2 * reach[0] + 1, (n, 1)) + torch.arange(height)
-    columns = torch.randint(2 * reach[1] + 1, (n, 1)) + torch.arange(width)
-    at = (torch.arange(n)[:, None, None], rows[:, :, None], columns[:, None, :])
+    ranges = [torch.arange(count, device=images.device) for count in (n, height, width)]
+    down, right = (send(torch.randint(2 * most + 1, (n, 1)), images.device) for most in reach)
+    rows, columns = down + ranges[1], right + ranges[2]
     # Indices around a slice put the channels last in memory, which is the layout that networks here run in.
-    return padded.permute(0, 2, 3, 1)[tuple(i.to(images.device) for i in at)].permute(0, 3, 1, 2)
+    at = (ranges[0][:, None, None], rows[:, :, None], columns[:, None, :])
+    return padded.permute(0, 2, 3, 1)[at].permute(0, 3, 1, 2)
 
 
 def colour(images: Tensor) -> Tensor:
@@ -93,17 +94,22 @@ def cutout(images: Tensor) -> Tensor:
     n, _, height, width = images.shape
     kept = None
     for axis, side in ((2, height), (3, width)):
-        centre = torch.randint(side, (n, 1))
-        inside = (torch.arange(side) - centre).abs() < side * CUTOUT / 2
+        centre = send(torch.randint(side, (n, 1)), images.device)
+        inside = (torch.arange(side, device=images.device) - centre).abs() < side * CUTOUT / 2
         inside = inside.view(n, 1, side, 1) if axis == 2 else inside.view(n, 1, 1, side)
         kept = inside if kept is None else kept & inside
     assert kept is not None
     return images * (~kept).to(images)
 
 
+def send(values: Tensor, to: device) -> Tensor:
+    """Values drawn on the CPU, on a device; a GPU gets them when it gets there, so that nothing waits for it."""
+    return values.pin_memory().to(to, non_blocking=True) if to.type == "cuda" else values.to(to)
+
+
 def _column(values: Tensor, images: Tensor) -> Tensor:
     """One value an image [N], shaped and placed to act on all its pixels."""
-    return values.to(images.device)[:, None, None, None]
+    return send(values, images.device)[:, None, None, None]
 
 
 AUGMENTATIONS = {"flip": flip, "translation": translate, "colour": colour, "tone": tone, "cutout": cutout}

@@ -111,7 +111,10 @@ class R3Discriminator(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Float [N, 3, size, size] to logits [N]."""
-        logits: Tensor = self.head(self.basis(self.stages(self.from_rgb(images))).flatten(1))
+        maps = self.stages(self.from_rgb(images))
+        # The convolution `basis`, each channel weighed over its 4×4 and summed; written out, since torch differentiates
+        # a convolution in groups twice by one convolution a channel.
+        logits: Tensor = self.head((maps * self.basis.weight[:, 0]).sum((2, 3)))
         return logits[:, 0]
 
 

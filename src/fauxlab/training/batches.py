@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from fauxlab.config import TrainConfig
-from fauxlab.data.augment import augment
+from fauxlab.data.augment import augment, send
 from fauxlab.data.blend import blend_batch
 from fauxlab.data.cache import ImageArray
 from fauxlab.data.degrade import degrade_batch, random_squares
@@ -23,8 +23,8 @@ def pixel_source(images: ImageArray, device: torch.device) -> Pixels:
     """A function from rows to uint8 [n, 3, size, size] on the device; a GPU holds all images where they fit."""
     if device.type == "cuda" and len(images) * 3 * images.size**2 < 0.5 * torch.cuda.mem_get_info(device)[0]:
         resident = torch.from_numpy(images.take(np.arange(len(images)))).to(device)
-        return lambda rows: resident[torch.from_numpy(rows).to(device)]
-    return lambda rows: torch.from_numpy(images.take(rows)).to(device)
+        return lambda rows: resident[send(torch.from_numpy(rows), device)]
+    return lambda rows: send(torch.from_numpy(images.take(rows)), device)
 
 
 def draw_batch(pixels: Pixels, labels: Tensor, rows: Rows, train: TrainConfig) -> tuple[Tensor, Tensor]:

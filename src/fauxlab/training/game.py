@@ -17,7 +17,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from fauxlab.config import GanRecipe, value_at
-from fauxlab.data.augment import augment_some, flip
+from fauxlab.data.augment import augment_some, flip, send
 from fauxlab.data.cache import ImageArray
 from fauxlab.models.inputs import to_input
 from fauxlab.training.average import update_average
@@ -186,7 +186,7 @@ class Game:
 
     def latents(self, n: int) -> Tensor:
         """Fresh latents on the device."""
-        return torch.randn(n, self.recipe.model.latent).to(self.accelerator.device)
+        return send(torch.randn(n, self.recipe.model.latent), self.accelerator.device)
 
     def at(self, value: Any, state: State) -> float:
         """A scheduled value now."""

@@ -147,7 +147,6 @@ def start_accelerator(precision: str) -> Accelerator:
     """The engine of one training. A process may train at one precision and then at another."""
     # Otherwise a second precision in one process is refused; the processes' ties to each other are kept.
     AcceleratorState._reset_state()
-    torch.backends.cudnn.benchmark = True  # a GPU tries its ways to convolve once for every shape; shapes are few
     return Accelerator(mixed_precision=precision, cpu=not torch.cuda.is_available())
 
 
