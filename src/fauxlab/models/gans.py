@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
+from fauxlab.models.convolution import Conv2d
+
 Widths = Sequence[int]
 Layer = TypeVar("Layer", nn.Linear, nn.Conv2d)
 
@@ -99,7 +101,7 @@ class R3Discriminator(nn.Module):
         super().__init__()
         widths = list(reversed(_checked(size, widths or _r3_widths(size), blocks)))
         depth = blocks * len(widths)
-        self.from_rgb = _scaled(nn.Conv2d(3, widths[0], 1), 1.0)
+        self.from_rgb = _scaled(Conv2d(3, widths[0], 1), 1.0)
         stages: list[nn.Module] = []
         for before, after in pairwise([widths[0], *widths]):
             if stages:
@@ -129,9 +131,9 @@ class ResidualBlock(nn.Module):
     def __init__(self, width: int, depth: int, groups: int = 1) -> None:
         super().__init__()
         gain = 2**0.5 * depth**-0.25
-        self.expand = _scaled(nn.Conv2d(width, width, 1), gain)
-        self.mix = _scaled(nn.Conv2d(width, width, 3, padding=1, groups=groups), gain)
-        self.out = _scaled(nn.Conv2d(width, width, 1, bias=False), 0.0)
+        self.expand = _scaled(Conv2d(width, width, 1), gain)
+        self.mix = _scaled(Conv2d(width, width, 3, padding=1, groups=groups), gain)
+        self.out = _scaled(Conv2d(width, width, 1, bias=False), 0.0)
 
     def forward(self, x: Tensor) -> Tensor:
         """Float [N, width, H, W] to the same shape."""
@@ -201,9 +203,9 @@ class _SNDown(nn.Module):
     def __init__(self, before: int, after: int, first: bool, halve: bool) -> None:
         super().__init__()
         self.first, self.halve = first, halve
-        self.conv1 = nn.Conv2d(before, after, 3, padding=1)
-        self.conv2 = nn.Conv2d(after, after, 3, padding=1)
-        self.shortcut = nn.Conv2d(before, after, 1)
+        self.conv1 = Conv2d(before, after, 3, padding=1)
+        self.conv2 = Conv2d(after, after, 3, padding=1)
+        self.shortcut = Conv2d(before, after, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         hidden = self.conv2(F.relu(self.conv1(x if self.first else F.relu(x))))
@@ -215,7 +217,7 @@ class _Resample(nn.Sequential):
     """A change of side, and of channels by a 1×1 convolution where they differ; the cheaper map is convolved."""
 
     def __init__(self, before: int, after: int, resize: Callable[[Tensor], Tensor]) -> None:
-        conv = [] if before == after else [_scaled(nn.Conv2d(before, after, 1, bias=False), 1.0)]
+        conv = [] if before == after else [_scaled(Conv2d(before, after, 1, bias=False), 1.0)]
         change = [_Apply(resize)]
         super().__init__(*(conv + change if resize is _double else change + conv))
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from fauxlab.config import GanRecipe, value_at
 from fauxlab.data.augment import augment_some, flip, send
 from fauxlab.data.cache import ImageArray
+from fauxlab.models.convolution import differentiated_twice
 from fauxlab.models.inputs import to_input
 from fauxlab.training.average import update_average
 from fauxlab.training.balance import Limits, Steps, adapt
@@ -209,7 +210,7 @@ class Game:
                 logits = network(real).float(), network(fake).float()
             return *logits, real, logits[0]
         both = torch.cat([real, fake]).detach().requires_grad_(penalised)
-        with self.accelerator.autocast():
+        with self.accelerator.autocast(), differentiated_twice(penalised):
             together = network(both).float()
         return together[: len(real)], together[len(real) :], both, together
 

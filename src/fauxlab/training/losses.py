@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from fauxlab.models.convolution import input_gradients_only
+
 
 def discriminator_loss(kind: str, real: Tensor, fake: Tensor, smoothing: float = 0.0) -> Tensor:
     """The discriminator's loss from logits [N] of reals and fakes.
@@ -43,5 +45,6 @@ def squared_gradients(logits: Tensor, images: Tensor) -> Tensor:
     reals and fakes lie in one batch. The gradient of the summed logits is each image's own gradient as long as the
     discriminator has no operation across images.
     """
-    (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
+    with input_gradients_only():
+        (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
     return gradient.float().square().sum(dim=(1, 2, 3))
