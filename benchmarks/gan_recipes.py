@@ -9,7 +9,8 @@ Trains every run below `runs/gan` (resuming what was cut short, skipping what is
 benchmarks/results/gan_recipes.json as soon as it ends: distance by the feature network with N and floor, best and last,
 recall, the guard's alarms. Prints the guard's confusion table over all runs in the file, and saves a grid of each run's
 best and last faces, and the best of all recipes side by side. `--only r3-32,report-v2-32` chooses runs, `--size 64` or
-`128` takes the recipes for a GPU.
+`128` takes the recipes for a GPU. `--describe` trains nothing and writes what the logs of the chosen runs say, of runs
+that were cut short, too.
 """
 
 from __future__ import annotations
@@ -117,6 +118,7 @@ def main() -> None:
     parser.add_argument("--features", default="keras-inception-7a")
     parser.add_argument("--precision", default="no", help="bf16 where the machine has it")
     parser.add_argument("--max-minutes", type=float, help="of each run; the same command goes on later")
+    parser.add_argument("--describe", action="store_true", help="train nothing; what the logs below `--runs` say")
     options = parser.parse_args()
     images = options.images or IMAGES[options.size]
     manifest = Manifest.load(options.manifest)
@@ -128,16 +130,18 @@ def main() -> None:
         every = images // options.evaluations
         whole = replace(planned, ablation="") if planned.ablation == "no EMA" else planned
         overrides = planned.overrides(options.sources, images, every, options.features, options.precision)
-        run = train_gan(
-            manifest,
-            load_gan_recipe(planned.recipe, overrides),
-            options.runs,
-            name=whole.name,
-            resume=True,
-            max_minutes=options.max_minutes,
-            on_event=lambda text, name=whole.name: print(f"{name}: {text}", flush=True),
-        )
-        if run.finished:
+        run = Run(options.runs / whole.name)
+        if not options.describe:
+            run = train_gan(
+                manifest,
+                load_gan_recipe(planned.recipe, overrides),
+                options.runs,
+                name=whole.name,
+                resume=True,
+                max_minutes=options.max_minutes,
+                on_event=lambda text, name=whole.name: print(f"{name}: {text}", flush=True),
+            )
+        if run.finished or options.describe:
             entry = describe(planned, run, command(options.manifest, options.runs, whole, overrides))
             if whole != planned:
                 # The figure is this script's; `gan train` only makes the run.
@@ -145,7 +149,7 @@ def main() -> None:
                 entry |= unaveraged(manifest, run, load_gan_recipe(planned.recipe, overrides))
             record(entry, run)
     entries = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
-    show_faces({entry["name"]: entry for entry in entries}, plan(options.size, [0]))
+    show_faces({entry["name"]: entry for entry in entries}, plan(32, [0]))
     print(confusion(entries))
 
 
@@ -211,7 +215,8 @@ def describe(planned: Planned, run: Run, line: str) -> dict[str, Any]:
         "recipe": planned.recipe,
         "ablation": planned.ablation,
         "size": load_gan_recipe(planned.recipe).data.size,
-        "images": evals[-1]["images"],
+        "images": max(entry["images"] for entry in log if "images" in entry),
+        "finished": run.finished,
         "seed": planned.seed,
         "features": best["label"],
         "n": best["n"],
@@ -276,10 +281,12 @@ def collapse(checks: list[dict[str, Any]], evals: list[dict[str, Any]]) -> int |
     """Images from which on the distance stayed a quarter above its best to the end; None when it did not.
 
     Whether, the evaluated distance says; when, the guard's, which is taken far more often: told afterwards and from
-    medians of three checks, so that a noisy distance that comes back is no collapse.
+    medians of three checks, so that a noisy distance that comes back is no collapse. Of a run that was cut short after
+    its last evaluation the guard's says both.
     """
     best = min(entry["distance"] for entry in evals)
-    if evals[-1]["distance"] <= ROSE * best:
+    cut = bool(checks) and checks[-1]["images"] > evals[-1]["images"]
+    if evals[-1]["distance"] <= ROSE * best and not cut:
         return None
     distances = [check["distance"] for check in checks[WARM_UP:]]
     middle = [float(np.median(distances[max(0, i - 2) : i + 1])) for i in range(len(distances))]
@@ -290,7 +297,7 @@ def collapse(checks: list[dict[str, Any]], evals: list[dict[str, Any]]) -> int |
             at = None
         elif at is None:
             at = int(check["images"])
-    return at or int(evals[-1]["images"])
+    return at or (None if cut else int(evals[-1]["images"]))
 
 
 def confusion(entries: list[dict[str, Any]]) -> str:

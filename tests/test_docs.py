@@ -95,6 +95,19 @@ def test_the_generators_table_is_the_results() -> None:
         assert coverage == f"{run['coverage_last']:.2f}".lstrip("0")
 
 
+def test_the_larger_generators_are_the_results() -> None:
+    found = {run["name"]: run for run in results("gan_recipes")}
+    for cell, figures in rows("| images asked for | seen | best |").items():
+        run = found[f"{cell.split('`')[1]}-s0"]
+        for text, key in zip(figures[1:4:2], ("best", "last"), strict=True):
+            assert text == f"{run[key]:.1f}", cell
+        counts = [figures[0], figures[2], *([] if figures[5] == "none" else [figures[5]])]
+        for text, key in zip(counts, ("images", "best_images", "guard_first_alarm_images"), strict=False):
+            assert int(text.replace(",", "")) == pytest.approx(run[key], rel=5e-3), cell
+        assert (figures[5] == "none") == (run["guard_alarms"] == 0), cell
+        assert figures[4] == f"{run['coverage_last']:.2f}".lstrip("0"), cell
+
+
 def test_the_collapse_is_the_results() -> None:
     found = {run["name"]: run for run in results("gan_recipes")}
     table = rows("| 60,000 images, N = 2,000, FD(randconv), floor .02 |")
