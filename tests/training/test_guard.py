@@ -9,7 +9,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fauxlab.training.guard import COLLAPSING, HEALTHY, OVERFITTING, WARM_UP, WINNING, Guard, Signals, assess
+from fauxlab.training.guard import (
+    COLLAPSING,
+    HEALTHY,
+    OVERFITTING,
+    WARM_UP,
+    WINNING,
+    Assessment,
+    Guard,
+    Signals,
+    assess,
+)
 
 GOOD = Signals(
     images=0,
@@ -156,14 +166,26 @@ def test_nothing_is_judged_while_it_warms_up() -> None:
     assert assess([awful] * (WARM_UP + 1)).state == COLLAPSING
 
 
-def test_alarm_needs_patience_and_comes_once() -> None:
+def test_alarm_needs_patience_and_comes_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    states = iter(["good", "ill", "good", "ill", "ill", "ill", "good", "ill", "ill"])
+    told = {"good": Assessment(HEALTHY, ""), "ill": Assessment(WINNING, "")}
+    monkeypatch.setattr("fauxlab.training.guard.assess", lambda *_: told[next(states)])
     guard = Guard(patience=2)
-    for check in NOISE:
-        assert guard.check(check)[1] is False
-    ill = replace(GOOD, near_duplicates=0.9)
-    alarms = [guard.check(check)[1] for check in (GOOD, ill, GOOD, ill, ill, ill, GOOD, ill, ill)]
+    alarms = [guard.check(GOOD)[1] for _ in range(9)]
     assert alarms == [False, False, False, False, True, False, False, False, True]
     assert guard.alarms == 2
+
+
+def test_plain_evidence_alarms_at_the_first_look_and_once() -> None:
+    for last in ({"near_duplicates": 0.6}, {"recall": 0.1, "near_duplicates": 0.3}):
+        guard = Guard(patience=2)
+        told = [guard.check(signals)[1] for signals in history(TURNED)[:-1]]
+        now = history(TURNED, **last)[-1]
+        told += [guard.check(replace(now, images=now.images + i))[1] for i in range(3)]
+        assert told == [*[False] * (len(told) - 3), True, False, False], last
+        for i in range(2):
+            assert guard.check(replace(GOOD, images=10**6 + i, distance=0.1))[0].state == HEALTHY
+        assert guard.check(replace(now, images=10**6 + 2))[1], "again after a healthy one"
 
 
 def test_state_survives_a_checkpoint_and_a_rollback() -> None:

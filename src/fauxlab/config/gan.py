@@ -121,7 +121,7 @@ class GuardConfig(Table):
 
     every: int = Field(10_000, ge=0, description="images from check to check; 0: no guard")
     n: int = Field(1000, ge=64, description="images of each kind that a check looks at")
-    patience: int = Field(2, ge=1, description="checks in a row that must agree before it alarms")
+    patience: int = Field(2, ge=1, description="checks in a row before it alarms, unless one is plain")
     on_collapse: Literal["warn", "stop", "rollback"] = "warn"
     rollbacks: int = Field(2, ge=0, description="at most, then stop")
 

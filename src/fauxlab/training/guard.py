@@ -10,7 +10,7 @@ The three ways of failing that it tells apart:
 A large discriminator margin alone is not a failure: a healthy relativistic pair with a small training set shows one.
 So every alarm also needs a distance to have turned upwards: the guard's own, which is cheap and often taken, or the
 evaluated one, which may see what the guard's small network does not. A rise will do where recall fell and the images
-grow alike, and nothing is needed where they are alike beyond doubt.
+grow alike, and nothing is needed where they are alike beyond doubt: such evidence is plain, and one look is enough.
 """
 
 from __future__ import annotations
@@ -61,10 +61,11 @@ class Signals:
 
 @dataclass(frozen=True)
 class Assessment:
-    """A state and the figures that speak for it."""
+    """A state and the figures that speak for it; `plain` where no second look is needed."""
 
     state: str
     evidence: str
+    plain: bool = False
 
 
 def assess(history: Sequence[Signals], evaluations: Sequence[float] = ()) -> Assessment:
@@ -83,9 +84,11 @@ def assess(history: Sequence[Signals], evaluations: Sequence[float] = ()) -> Ass
     turned = f"distance {rise:.2f}× its best" + (f" (a turn: {turn:.2f}×)" if turn < math.inf else "")
     turned += f", the evaluated one {evaluated:.2f}× (a turn: {its_turn:.2f}×)" if its_turn < math.inf else ""
     if now.near_duplicates > ALIKE:
-        return Assessment(COLLAPSING, f"{now.near_duplicates:.0%} of the images are near-duplicates")
+        return Assessment(COLLAPSING, f"{now.near_duplicates:.0%} of the images are near-duplicates", plain=True)
     if spread < 0.5 and spread < LOST * top_spread:
-        return Assessment(COLLAPSING, f"images are {spread:.2f}× as spread as reals, from {top_spread:.2f}×")
+        return Assessment(
+            COLLAPSING, f"images are {spread:.2f}× as spread as reals, from {top_spread:.2f}×", plain=True
+        )
     lost = []  # signs of lost variety
     if spread < LOST * top_spread:
         lost.append(f"spread fell from {top_spread:.2f}× to {spread:.2f}× the reals'")
@@ -95,7 +98,7 @@ def assess(history: Sequence[Signals], evaluations: Sequence[float] = ()) -> Ass
         lost.append(f"recall fell from {top_recall:.3f} to {recall:.3f}")
         # With images that grow alike this is so plain that any rise will do, however unquiet the distance.
         if len(lost) > 1 and rise > RISE:
-            return Assessment(COLLAPSING, f"{', '.join(lost)}; {turned}")
+            return Assessment(COLLAPSING, f"{', '.join(lost)}; {turned}", plain=True)
     if rise > turn or evaluated > its_turn:
         if lost:
             return Assessment(COLLAPSING, f"{', '.join(lost)}; {turned}")
@@ -115,17 +118,20 @@ class Guard:
         self.evaluations: list[tuple[int, float]] = [(n, d) for n, d in state.get("evaluations", [])]
         self.history = [Signals(**signals) for signals in state["history"]]
         self.ill: int = state["ill"]
+        self.alarmed: bool = state.get("alarmed", self.ill >= patience)
         self.alarms: int = state["alarms"]
 
     def check(self, signals: Signals) -> tuple[Assessment, bool]:
         """Take a check in; the second answer tells whether this is the check at which the guard alarms.
 
-        It alarms once when `patience` checks in a row are not healthy, and again only after a healthy one.
+        It alarms once when a check's evidence is plain or `patience` checks in a row are not healthy, and again only
+        after a healthy one.
         """
         self.history.append(signals)
         assessment = assess(self.history, [distance for _, distance in self.evaluations])
         self.ill = 0 if assessment.state == HEALTHY else self.ill + 1
-        alarm = self.ill == self.patience
+        alarm = not self.alarmed and (assessment.plain or self.ill >= self.patience)
+        self.alarmed = self.ill > 0 and (alarm or self.alarmed)
         self.alarms += alarm
         return assessment, alarm
 
@@ -138,12 +144,13 @@ class Guard:
         """Drop the checks after a state that training went back to."""
         self.history = [signals for signals in self.history if signals.images <= images]
         self.evaluations = [(at, distance) for at, distance in self.evaluations if at <= images]
-        self.ill = 0
+        self.ill, self.alarmed = 0, False
 
     def state(self) -> dict[str, Any]:
         """What `__init__` takes back."""
         history, evaluations = [asdict(s) for s in self.history], [list(pair) for pair in self.evaluations]
-        return {"history": history, "evaluations": evaluations, "ill": self.ill, "alarms": self.alarms}
+        told = {"ill": self.ill, "alarmed": self.alarmed, "alarms": self.alarms}
+        return {"history": history, "evaluations": evaluations, **told}
 
 
 def _turn(distances: Sequence[float]) -> tuple[float, float]:
