@@ -27,9 +27,11 @@ TINY_DETECTOR = ["data.size=32", "model.options.widths=[8, 16]", "train.batch=8"
 
 def test_plan_follows_the_report() -> None:
     full = plan_gan_experiments("full", ["celeba"])
-    assert [(e.part, e.recipe.name) for e in full] == [("v1", "report-v1"), ("v2", "report-v2"), ("r3", "r3")]
+    assert [(e.part, e.recipe.name) for e in full] == [("v1", "report-v1"), ("v2", "report-v2"), ("r3", "r3-128")]
     assert [e.recipe.data.sources for e in full] == [[], ["celeba"], ["celeba"]], "iteration 1 took all kinds of photos"
-    assert [e.recipe.data.size for e in plan_gan_experiments("cpu")] == [32, 32, 32]
+    assert [e.recipe.train.epochs for e in full if not e.recipe.train.images] == [100, 100, 100]
+    for scale, size in (("full", 128), ("cpu", 32)):
+        assert [e.recipe.data.size for e in plan_gan_experiments(scale)] == [size] * 3, "or distances do not compare"
 
 
 def test_experiments_run_once_and_close_the_loop(small: Manifest, tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def reproduce(
     ] = None,
     extended: Annotated[bool, typer.Option(help="include the ten-epoch stages (report-unified-10)")] = True,
     scale: Annotated[
-        Scale | None, typer.Option(help="GAN recipes: full size, or for two CPU cores; by what the machine has")
+        Scale | None, typer.Option(help="GAN recipes: full size, for a GPU, or for two CPU cores; by what is there")
     ] = None,
     sources: Annotated[
         str, typer.Option(help="real collections, as a,b, that GANs after iteration 1 learn from; all by default")

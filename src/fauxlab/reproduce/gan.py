@@ -40,8 +40,12 @@ REPORT_ACCOUNT = {
     "had become alike.",
 }
 PARTS = ("v1", "v2", "r3")
-RECIPES = {"v1": "report-v1", "v2": "report-v2", "r3": "r3"}
-SCALES = ("full", "cpu")  # recipes as they stand, or their variants for two CPU cores
+# By scale: at the report's own size and epochs, or for two CPU cores. All of a scale make faces of one size.
+RECIPES = {
+    "full": {"v1": "report-v1", "v2": "report-v2", "r3": "r3-128"},
+    "cpu": {"v1": "report-v1-32", "v2": "report-v2-32", "r3": "r3-32"},
+}
+SCALES = tuple(RECIPES)
 OWN = 1000  # faces of our own that the detector is judged on and trained with
 
 
@@ -57,11 +61,10 @@ def plan_gan_experiments(
     scale: str, sources: Sequence[str] = (), overrides: Sequence[str] = (), parts: Sequence[str] = PARTS
 ) -> list[GanExperiment]:
     """The named parts in the report's order. `sources` are for all but iteration 1, which took all kinds of photos."""
-    suffix = {"full": "", "cpu": "-32"}[scale]
     plan = []
     for part in parts:
         chosen = [f"data.sources={','.join(sources)}"] if sources and part != "v1" else []
-        plan.append(GanExperiment(part, load_gan_recipe(RECIPES[part] + suffix, [*chosen, *overrides])))
+        plan.append(GanExperiment(part, load_gan_recipe(RECIPES[scale][part], [*chosen, *overrides])))
     return plan
 
 
