@@ -2,11 +2,14 @@
 
     FAUXLAB_INCEPTION=keras_inception_v3_mixed7a.pth .venv/bin/python benchmarks/gan_speed.py manifest.csv
 
-Side by side in one run, rounds alternating, all on recipe r3-32's networks and batch:
+Side by side in one run, rounds alternating, all on one recipe's networks and batch (`--recipe`, r3-32 by default; on a
+GPU, where there is one):
 
 - full, lazy: rounds of our game with the penalty on every update, and on every fourth
 - ours: `train_gan` with the lazy penalty, its log included; evaluation, guard and checkpoints are not
 - bare: a plain loop with the same losses over an array in memory
+- torch's, quick: updates of the discriminator with a penalty, through torch's convolutions as they are and through
+  those of fauxlab.models.convolution
 
 Writes benchmarks/results/gan_speed.json. Ratios above 1 mean that the first named is faster.
 """
@@ -36,17 +39,21 @@ from fauxlab.environment import describe_environment
 from fauxlab.evaluation.features import extract
 from fauxlab.evaluation.networks import load_features
 from fauxlab.models import create_discriminator, create_generator
+from fauxlab.models.convolution import differentiated_twice
 from fauxlab.training.game import Game
 from fauxlab.training.gan import _start, train_gan
 from fauxlab.training.gan_plan import GanPlan, plan_gan
+from fauxlab.training.losses import squared_gradients
 from fauxlab.training.run import Run
 
 RESULTS = Path(__file__).parent / "results" / "gan_speed.json"
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("manifest", type=Path)
+    parser.add_argument("--recipe", default="r3-32")
     parser.add_argument("--sources", default="celeba")
     parser.add_argument("--images", type=int, default=2560, help="images a round")
     parser.add_argument("--rounds", type=int, default=5)
@@ -55,29 +62,32 @@ def main() -> None:
     manifest = Manifest.load(options.manifest)
     quiet = [f"train.images={options.images}", f"evaluate.every={10**9}", "evaluate.n=64", "guard.every=0"]
     recipes = {
-        name: load_gan_recipe("r3-32", [f"data.sources={options.sources}", f"gan.penalty_every={every}", *quiet])
+        name: load_gan_recipe(options.recipe, [f"data.sources={options.sources}", f"gan.penalty_every={every}", *quiet])
         for name, every in (("full", 1), ("lazy", 4))
     }
     lazy = recipes["lazy"]
     plan = plan_gan(manifest, lazy)
     images = load_images(plan.manifest, lazy.data.size)
-    rates: dict[str, list[float]] = {name: [] for name in ("full", "lazy", "ours", "bare")}
+    rates: dict[str, list[float]] = {name: [] for name in ("full", "lazy", "ours", "bare", "torch's", "quick")}
     for _ in range(options.rounds):
         for name, recipe in recipes.items():
             rates[name].append(time_game(recipe, plan, images, options.images))
         rates["ours"].append(time_ours(manifest, lazy))
         rates["bare"].append(time_bare(lazy, plan, images, options.images))
+        for name, quick in (("torch's", False), ("quick", True)):
+            rates[name].append(time_penalty(lazy, options.images, quick))
         print({name: round(values[-1], 1) for name, values in rates.items()}, file=sys.stderr)
     result = {
         "command": f"benchmarks/gan_speed.py {' '.join(sys.argv[1:])}",
         "environment": describe_environment(manifest.data_hash),
-        "recipe": "r3-32",
+        "recipe": lazy.name,
         "batch": lazy.train.batch,
         "images_a_round": options.images,
         "images_per_second": rates,
         "ratio": {
             "lazy / full": ratio(rates["lazy"], rates["full"]),
             "ours / bare": ratio(rates["ours"], rates["bare"]),
+            "quick / torch's": ratio(rates["quick"], rates["torch's"]),
         },
         "features_images_per_second": {name: time_features(name, images) for name in options.features.split(",")},
     }
@@ -108,11 +118,11 @@ def time_bare(recipe: GanRecipe, plan: GanPlan, images: ImageArray, count: int) 
     """Images/s of the shortest loop with the same losses, augmentations and average."""
     torch.manual_seed(0)
     model, batch, size = recipe.model, recipe.train.batch, recipe.data.size
-    generator = create_generator(model.name, size, model.latent, **model.generator)
-    discriminator = create_discriminator(model.name, size, **model.discriminator)
+    generator = create_generator(model.name, size, model.latent, **model.generator).to(DEVICE)
+    discriminator = create_discriminator(model.name, size, **model.discriminator).to(DEVICE)
     average = copy.deepcopy(generator).requires_grad_(False)
     optimizers = [torch.optim.Adam(n.parameters(), 2e-4, (0.0, 0.9)) for n in (generator, discriminator)]
-    pixels = torch.from_numpy(images.take(plan.train_rows))
+    pixels = torch.from_numpy(images.take(plan.train_rows)).to(DEVICE)
     names = recipe.gan.augment
     step = 0
 
@@ -124,7 +134,7 @@ def time_bare(recipe: GanRecipe, plan: GanPlan, images: ImageArray, count: int) 
         reals = flip(pixels[torch.randint(len(pixels), (batch,))].float() / 127.5 - 1)
         discriminator.requires_grad_(True)
         with torch.no_grad():
-            fakes = generator(torch.randn(batch, model.latent))
+            fakes = generator(torch.randn(batch, model.latent, device=DEVICE))
         both = torch.cat([show(reals), show(fakes)]).requires_grad_(step % recipe.gan.penalty_every == 0)
         logits = discriminator(both)
         loss = F.softplus(logits[batch:] - logits[:batch]).mean()
@@ -137,7 +147,8 @@ def time_bare(recipe: GanRecipe, plan: GanPlan, images: ImageArray, count: int) 
         discriminator.requires_grad_(False)
         with torch.no_grad():
             real_logits = discriminator(show(reals))
-        loss = F.softplus(real_logits - discriminator(show(generator(torch.randn(batch, model.latent))))).mean()
+        fakes = generator(torch.randn(batch, model.latent, device=DEVICE))
+        loss = F.softplus(real_logits - discriminator(show(fakes))).mean()
         optimizers[0].zero_grad()
         loss.backward()
         optimizers[0].step()
@@ -149,9 +160,28 @@ def time_bare(recipe: GanRecipe, plan: GanPlan, images: ImageArray, count: int) 
     return rate(play, count, batch)
 
 
+def time_penalty(recipe: GanRecipe, count: int, quick: bool) -> float:
+    """Images/s of the discriminator's penalised gradient, on noise, at the recipe's precision."""
+    torch.manual_seed(0)
+    size, batch = recipe.data.size, recipe.train.batch
+    network = create_discriminator(recipe.model.name, size, **recipe.model.discriminator).to(DEVICE)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    images = torch.randn(2 * batch, 3, size, size, device=DEVICE).to(memory_format=torch.channels_last)
+    images.requires_grad_()
+
+    def play() -> None:
+        network.zero_grad()
+        narrow = torch.autocast(DEVICE.type, torch.bfloat16, enabled=recipe.train.precision == "bf16")
+        with narrow, differentiated_twice(quick):
+            logits = network(images).float()
+        (logits.mean() + squared_gradients(logits, images).mean()).backward()  # type: ignore[no-untyped-call]
+
+    return rate(play, count, batch)
+
+
 def time_features(name: str, images: ImageArray) -> float:
     """Images/s of feature extraction, resize included; a network without its weights counts as 0."""
-    network = load_features(name)
+    network = load_features(name, device=DEVICE)
     count = min(len(images), 2000 if name == "randconv" else 128)
 
     def take(first: int, n: int) -> torch.Tensor:
@@ -167,10 +197,18 @@ def rate(play: Callable[[], object], count: int, batch: int) -> float:
     """Images/s of calls that each see a batch, after some to warm up."""
     for _ in range(4):
         play()
+    wait()
     start = time.perf_counter()
     for _ in range(count // batch):
         play()
+    wait()
     return count // batch * batch / (time.perf_counter() - start)
+
+
+def wait() -> None:
+    """Until a GPU has done all that it was asked for."""
+    if DEVICE.type == "cuda":
+        torch.cuda.synchronize()
 
 
 def ratio(a: list[float], b: list[float]) -> dict[str, float]:
