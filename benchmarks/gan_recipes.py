@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from fauxlab.config import GanRecipe, load_gan_recipe
+from fauxlab.config import GanRecipe, difference, load_gan_recipe
 from fauxlab.data.cache import load_images
 from fauxlab.data.files import replace_file
 from fauxlab.data.manifest import Manifest
@@ -38,7 +38,7 @@ from fauxlab.models import create_generator
 from fauxlab.models.bundle import Generator
 from fauxlab.training.gan import train_gan
 from fauxlab.training.gan_plan import plan_gan
-from fauxlab.training.guard import WARM_UP, Guard, Signals
+from fauxlab.training.guard import ALIKE, WARM_UP, Guard, Signals
 from fauxlab.training.run import Run
 
 RESULTS = Path(__file__).parent / "results" / "gan_recipes.json"
@@ -112,7 +112,7 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs/gan"))
     parser.add_argument("--size", type=int, choices=tuple(RECIPES), default=32)
     parser.add_argument("--seeds", default="0")
-    parser.add_argument("--only", help="names of runs as they stand in RUNS, or of recipes, separated by commas")
+    parser.add_argument("--only", help="names of runs, as r3-32-no-r2-s0, or of recipes, separated by commas")
     parser.add_argument("--images", type=int, help="by default 300,000 at 32 px, 3,000,000 at 64, 280,000 at 128")
     parser.add_argument("--evaluations", type=int, default=5, help="distances a run")
     parser.add_argument("--features", default="keras-inception-7a")
@@ -130,8 +130,15 @@ def main() -> None:
         every = images // options.evaluations
         whole = replace(planned, ablation="") if planned.ablation == "no EMA" else planned
         overrides = planned.overrides(options.sources, images, every, options.features, options.precision)
-        run = Run(options.runs / whole.name)
-        if not options.describe:
+        if options.describe:
+            run = Run(options.runs / whole.name)
+            if whole != planned or not any(entry["event"] == "eval" for entry in run.read_log()):
+                print(f"{planned.name}: no evaluation in its log, or more than a log is needed; passed over")
+                continue
+            changed = difference(run.recipe.model_dump(), load_gan_recipe(planned.recipe, overrides).model_dump())
+            if changed:
+                raise SystemExit(f"{run.folder} was made by another command: {'; '.join(changed)}")
+        else:
             run = train_gan(
                 manifest,
                 load_gan_recipe(planned.recipe, overrides),
@@ -149,8 +156,9 @@ def main() -> None:
                 entry |= unaveraged(manifest, run, load_gan_recipe(planned.recipe, overrides))
             record(entry, run)
     entries = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
-    show_faces({entry["name"]: entry for entry in entries}, plan(32, [0]))
-    print(confusion(entries))
+    show_faces({entry["name"]: entry for entry in entries}, plan(32, [0]))  # side by side they need one size
+    for onset, words in (("rose_at_images", "single looks"), ("collapsed_at_images", "medians of three looks")):
+        print(f"onset by {words}:\n{confusion(entries, onset)}")
 
 
 def command(manifest: Path, runs: Path, planned: Planned, overrides: list[str]) -> str:
@@ -234,7 +242,8 @@ def describe(planned: Planned, run: Run, line: str) -> dict[str, Any]:
         "guard_alarms": len(alarms),
         "guard_first_alarm_images": alarms[0]["images"] if alarms else None,
         "guard_first_alarm_state": alarms[0]["state"] if alarms else None,
-        "collapsed_at_images": collapse(checks, evals),
+        "collapsed_at_images": collapse(checks, evals, run.finished),
+        "rose_at_images": collapse(checks, evals, run.finished, looks=1),
         "rollbacks": sum(entry["action"] == "rollback" for entry in checks),
         "trend": [{key: entry[key] for key in ("images", "distance", "recall")} for entry in evals],
         "guard_trend": [{key: entry[key] for key in (*SIGNALS, "state")} for entry in checks],
@@ -277,35 +286,40 @@ def judge_again(checks: list[dict[str, Any]], evals: list[dict[str, Any]], patie
         check["state"] = assessment.state
 
 
-def collapse(checks: list[dict[str, Any]], evals: list[dict[str, Any]]) -> int | None:
+def collapse(
+    checks: list[dict[str, Any]], evals: list[dict[str, Any]], finished: bool = True, looks: int = 3
+) -> int | None:
     """Images from which on the distance stayed a quarter above its best to the end; None when it did not.
 
     Whether, the evaluated distance says; when, the guard's, which is taken far more often: told afterwards and from
-    medians of three checks, so that a noisy distance that comes back is no collapse. Of a run that was cut short after
-    its last evaluation the guard's says both.
+    medians of `looks` checks, so that a noisy distance that comes back is no collapse. Of a run that was cut short
+    after its last evaluation the guard's says whether, too, where its last check shows lost variety besides.
     """
-    best = min(entry["distance"] for entry in evals)
-    cut = bool(checks) and checks[-1]["images"] > evals[-1]["images"]
-    if evals[-1]["distance"] <= ROSE * best and not cut:
-        return None
-    distances = [check["distance"] for check in checks[WARM_UP:]]
-    middle = [float(np.median(distances[max(0, i - 2) : i + 1])) for i in range(len(distances))]
+    judged = checks[WARM_UP:]
+    distances = [check["distance"] for check in judged]
+    middle = [float(np.median(distances[max(0, i + 1 - looks) : i + 1])) for i in range(len(distances))]
     at, nearest = None, float("inf")
-    for check, distance in zip(checks[WARM_UP:], middle, strict=True):
+    for check, distance in zip(judged, middle, strict=True):
         nearest = min(nearest, distance)
         if distance <= ROSE * nearest:
             at = None
         elif at is None:
             at = int(check["images"])
-    return at or (None if cut else int(evals[-1]["images"]))
+    if evals[-1]["distance"] > ROSE * min(entry["distance"] for entry in evals):
+        return at or int(evals[-1]["images"])
+    cut = not finished and bool(judged) and judged[-1]["images"] > evals[-1]["images"]
+    lost = cut and (
+        judged[-1]["near_duplicates"] > ALIKE or judged[-1]["recall"] < max(check["recall"] for check in judged) / 2
+    )
+    return at if lost else None
 
 
-def confusion(entries: list[dict[str, Any]]) -> str:
-    """The guard against what happened, over runs in which it only watched."""
+def confusion(entries: list[dict[str, Any]], onset: str) -> str:
+    """The guard against what happened by the distance, over runs in which it only watched; look at the faces, too."""
     cells = {"collapsed, alarm before": 0, "collapsed, alarm too late": 0, "collapsed, no alarm": 0}
     cells |= {"did not collapse, alarm": 0, "did not collapse, no alarm": 0}
     for entry in entries:
-        at, alarm = entry["collapsed_at_images"], entry["guard_first_alarm_images"]
+        at, alarm = entry[onset], entry["guard_first_alarm_images"]
         if "rollback" in entry["ablation"] or entry["ablation"] == "no EMA":
             continue
         if at is None:

@@ -11,7 +11,8 @@ GPU, where there is one):
 - torch's, quick: updates of the discriminator with a penalty, through torch's convolutions as they are and through
   those of fauxlab.models.convolution
 
-Writes benchmarks/results/gan_speed.json. Ratios above 1 mean that the first named is faster.
+Writes benchmarks/results/gan_speed.json, or gan_speed-RECIPE-DEVICE.json. Ratios above 1 mean that the first named is
+faster.
 """
 
 from __future__ import annotations
@@ -28,7 +29,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from accelerate import Accelerator
 from torch.nn import functional as F
 
 from fauxlab.config import GanRecipe, load_gan_recipe
@@ -44,9 +44,9 @@ from fauxlab.training.game import Game
 from fauxlab.training.gan import _start, train_gan
 from fauxlab.training.gan_plan import GanPlan, plan_gan
 from fauxlab.training.losses import squared_gradients
-from fauxlab.training.run import Run
+from fauxlab.training.run import Run, start_accelerator
 
-RESULTS = Path(__file__).parent / "results" / "gan_speed.json"
+RESULTS = Path(__file__).parent / "results"
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
@@ -55,11 +55,12 @@ def main() -> None:
     parser.add_argument("manifest", type=Path)
     parser.add_argument("--recipe", default="r3-32")
     parser.add_argument("--sources", default="celeba")
-    parser.add_argument("--images", type=int, default=2560, help="images a round")
+    parser.add_argument("--images", type=int, help="images a round; 160 batches by default")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--features", default="randconv,keras-inception-7a")
     options = parser.parse_args()
     manifest = Manifest.load(options.manifest)
+    options.images = options.images or 160 * load_gan_recipe(options.recipe).train.batch
     quiet = [f"train.images={options.images}", f"evaluate.every={10**9}", "evaluate.n=64", "guard.every=0"]
     recipes = {
         name: load_gan_recipe(options.recipe, [f"data.sources={options.sources}", f"gan.penalty_every={every}", *quiet])
@@ -91,15 +92,16 @@ def main() -> None:
         },
         "features_images_per_second": {name: time_features(name, images) for name in options.features.split(",")},
     }
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(result, indent=1) + "\n")
+    RESULTS.mkdir(exist_ok=True)
+    name = "gan_speed" if (lazy.name, DEVICE.type) == ("r3-32", "cpu") else f"gan_speed-{lazy.name}-{DEVICE.type}"
+    (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps({k: result[k] for k in ("ratio", "features_images_per_second")}, indent=1))
 
 
 def time_game(recipe: GanRecipe, plan: GanPlan, images: ImageArray, count: int) -> float:
     """Images/s of rounds of the game alone."""
     with tempfile.TemporaryDirectory() as folder:
-        accelerator = Accelerator(cpu=not torch.cuda.is_available())
+        accelerator = start_accelerator(recipe.train.precision)
         state = _start(accelerator, Run(Path(folder)), recipe)
         game = Game(accelerator, recipe, images, plan.train_rows, plan.images)
         return rate(lambda: game.play(state), count, recipe.train.batch)
@@ -119,7 +121,9 @@ def time_bare(recipe: GanRecipe, plan: GanPlan, images: ImageArray, count: int) 
     torch.manual_seed(0)
     model, batch, size = recipe.model, recipe.train.batch, recipe.data.size
     generator = create_generator(model.name, size, model.latent, **model.generator).to(DEVICE)
+    generator.to(memory_format=torch.channels_last)
     discriminator = create_discriminator(model.name, size, **model.discriminator).to(DEVICE)
+    discriminator.to(memory_format=torch.channels_last)
     average = copy.deepcopy(generator).requires_grad_(False)
     optimizers = [torch.optim.Adam(n.parameters(), 2e-4, (0.0, 0.9)) for n in (generator, discriminator)]
     pixels = torch.from_numpy(images.take(plan.train_rows)).to(DEVICE)
@@ -133,10 +137,11 @@ def time_bare(recipe: GanRecipe, plan: GanPlan, images: ImageArray, count: int) 
         nonlocal step
         reals = flip(pixels[torch.randint(len(pixels), (batch,))].float() / 127.5 - 1)
         discriminator.requires_grad_(True)
-        with torch.no_grad():
-            fakes = generator(torch.randn(batch, model.latent, device=DEVICE))
+        with torch.no_grad(), narrow(recipe):
+            fakes = generator(torch.randn(batch, model.latent, device=DEVICE)).float()
         both = torch.cat([show(reals), show(fakes)]).requires_grad_(step % recipe.gan.penalty_every == 0)
-        logits = discriminator(both)
+        with narrow(recipe):
+            logits = discriminator(both).float()
         loss = F.softplus(logits[batch:] - logits[:batch]).mean()
         if both.requires_grad:
             (gradient,) = torch.autograd.grad(logits.sum(), both, create_graph=True)
@@ -145,10 +150,12 @@ def time_bare(recipe: GanRecipe, plan: GanPlan, images: ImageArray, count: int) 
         loss.backward()
         optimizers[1].step()
         discriminator.requires_grad_(False)
-        with torch.no_grad():
-            real_logits = discriminator(show(reals))
-        fakes = generator(torch.randn(batch, model.latent, device=DEVICE))
-        loss = F.softplus(real_logits - discriminator(show(fakes))).mean()
+        with narrow(recipe):
+            with torch.no_grad():
+                real_logits = discriminator(show(reals)).float()
+            fakes = generator(torch.randn(batch, model.latent, device=DEVICE)).float()
+            fake_logits = discriminator(show(fakes)).float()
+        loss = F.softplus(real_logits - fake_logits).mean()
         optimizers[0].zero_grad()
         loss.backward()
         optimizers[0].step()
@@ -165,16 +172,15 @@ def time_penalty(recipe: GanRecipe, count: int, quick: bool) -> float:
     torch.manual_seed(0)
     size, batch = recipe.data.size, recipe.train.batch
     network = create_discriminator(recipe.model.name, size, **recipe.model.discriminator).to(DEVICE)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.to(memory_format=torch.channels_last)
     images = torch.randn(2 * batch, 3, size, size, device=DEVICE).to(memory_format=torch.channels_last)
     images.requires_grad_()
 
     def play() -> None:
         network.zero_grad()
-        narrow = torch.autocast(DEVICE.type, torch.bfloat16, enabled=recipe.train.precision == "bf16")
-        with narrow, differentiated_twice(quick):
+        with narrow(recipe), differentiated_twice(quick):
             logits = network(images).float()
-        (logits.mean() + squared_gradients(logits, images).mean()).backward()  # type: ignore[no-untyped-call]
+        (logits.mean() + squared_gradients(logits, images).mean()).backward()
 
     return rate(play, count, batch)
 
@@ -203,6 +209,11 @@ def rate(play: Callable[[], object], count: int, batch: int) -> float:
         play()
     wait()
     return count // batch * batch / (time.perf_counter() - start)
+
+
+def narrow(recipe: GanRecipe) -> torch.autocast:
+    """The recipe's precision."""
+    return torch.autocast(DEVICE.type, torch.bfloat16, enabled=recipe.train.precision == "bf16")
 
 
 def wait() -> None:

@@ -108,6 +108,17 @@ def test_the_larger_generators_are_the_results() -> None:
         assert figures[4] == f"{run['coverage_last']:.2f}".lstrip("0"), cell
 
 
+def test_what_the_guard_saw_is_the_results() -> None:
+    found = {run["name"]: run for run in results("gan_recipes")}
+    names = ("r3-32-no-penalty", "report-v2-32-dead-discriminator", "report-v2-64", "report-v1-64", "report-v2")
+    for (cell, (_, onset, alarm)), name in zip(rows("| run | looks every | onset |").items(), names, strict=True):
+        run = found[f"{name}-s0"]
+        onsets = [run["rose_at_images"], run["collapsed_at_images"]]
+        assert onset == ("none" if onsets[0] is None else f"{onsets[0]:,} ({onsets[1]:,})"), cell
+        at = run["guard_first_alarm_images"]
+        assert alarm.split(", by")[0].strip("*") == ("none" if at is None else f"{at:,}"), cell
+
+
 def test_the_collapse_is_the_results() -> None:
     found = {run["name"]: run for run in results("gan_recipes")}
     table = rows("| 60,000 images, N = 2,000, FD(randconv), floor .02 |")

@@ -152,6 +152,11 @@ def test_kernel_distance_is_that_of_torchmetrics(monkeypatch: pytest.MonkeyPatch
     assert kernel_distance(a, b, seed=5, subsets=7, subset_size=25) == pytest.approx(expected, rel=1e-9)
 
 
+def test_kernel_distance_refuses_subsets_larger_than_a_set() -> None:
+    with pytest.raises(ValueError, match="subsets of 40 pictures from sets of 30 and 60"):
+        kernel_distance(cloud(30, 8, 0), cloud(60, 8, 1), subset_size=40)
+
+
 # --- overlap and distances
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -74,6 +76,16 @@ def test_weights_are_left_out_only_where_asked_for() -> None:
         assert torch.autograd.grad(out.sum(), layer.weight, allow_unused=True, retain_graph=True) == (None,)
     assert torch.autograd.grad(gradient.square().sum(), layer.weight)[0].abs().max() > 0
     assert torch.autograd.grad(out.sum(), layer.weight)[0].abs().max() > 0
+
+
+@pytest.mark.parametrize("options", [{"stride": 2}, {"padding_mode": "reflect"}, {"padding": "same"}, {"dilation": 2}])
+def test_other_convolutions_are_left_to_torch(options: dict[str, Any]) -> None:
+    layer, images = Conv2d(3, 4, 3, **{"padding": 1} | options), torch.randn(2, 3, 8, 8, requires_grad=True)
+    expected = layer(images)
+    with differentiated_twice():
+        found = layer(images)
+    torch.testing.assert_close(found, expected)
+    assert "_Convolve" not in type(found.grad_fn).__name__
 
 
 @pytest.mark.gpu

@@ -139,3 +139,10 @@ def test_generator_bundle(tmp_path: object) -> None:
     (folder / "config.json").write_text('{"kind": "detector"}')
     with pytest.raises(LabError, match="is a detector, no generator"):
         Generator.from_pretrained(folder)
+
+
+def test_r3_discriminator_takes_images_of_its_size_only() -> None:
+    network = R3Discriminator(32, widths=[4, 4, 4, 4])
+    for side in (8, 64):
+        with pytest.raises(ValueError, match=rf"images of \[{side}, {side}\] pixels, made for 32"):
+            network(torch.zeros(1, 3, side, side))

@@ -21,6 +21,7 @@ from fauxlab.data.cache import load_images
 from fauxlab.data.manifest import Manifest
 from fauxlab.data.marking import read_mark
 from fauxlab.errors import LabError
+from fauxlab.models import convolution
 from fauxlab.models.inputs import to_input
 from fauxlab.training import gan as training
 from fauxlab.training.average import update_average
@@ -136,6 +137,26 @@ def test_lazy_penalty_weighs_as_much_as_a_full_one(small: Manifest, tmp_path: Pa
     game.update_discriminator(state, game.reals(0))
     assert (gradients[1] - gradients[0]).abs().max() > 0
     torch.testing.assert_close(gradients[4] - gradients[0], 4 * (gradients[1] - gradients[0]), rtol=1e-3, atol=1e-6)
+
+
+def test_penalised_updates_alone_go_the_way_that_is_quick_to_differentiate_twice(
+    small: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    game, state = start(small, tmp_path, recipe("r3-32", "gan.penalty_every=2"))
+    seen: list[tuple[str, bool]] = []
+    for name in ("_convolve", "_to_weight"):
+        plain = getattr(convolution, name)
+        monkeypatch.setattr(
+            convolution, name, lambda *a, n=name, f=plain: seen.append((n, convolution._on["inputs only"])) or f(*a)
+        )
+    game.update_discriminator(state, game.reals(0))
+    assert ("_convolve", False) in seen
+    assert ("_to_weight", False) in seen
+    assert ("_to_weight", True) not in seen, "the penalty needs the images' gradient alone"
+    seen.clear()
+    game.update_discriminator(state, game.reals(0))
+    game.update_generator(state, game.reals(0))
+    assert not seen
 
 
 def test_average_follows_with_its_half_life() -> None:

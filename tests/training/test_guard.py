@@ -188,6 +188,37 @@ def test_plain_evidence_alarms_at_the_first_look_and_once() -> None:
         assert guard.check(replace(now, images=10**6 + 2))[1], "again after a healthy one"
 
 
+def test_alike_from_the_first_look_on_takes_patience() -> None:
+    guard = Guard(patience=2)
+    alike = [replace(check, near_duplicates=0.7) for check in history(FALLING)]
+    assert [guard.check(check)[1] for check in alike].index(True) == WARM_UP + 1, "the second look that is judged"
+
+
+def test_after_a_rollback_plain_evidence_takes_patience_until_a_healthy_check() -> None:
+    guard = Guard(patience=2)
+    for check in history(FALLING):
+        guard.check(check)
+    at = history(FALLING)[-1].images
+    ill, well = replace(GOOD, near_duplicates=0.9, distance=2.3), replace(GOOD, distance=2.2)
+    assert guard.check(replace(ill, images=at + 1))[1]
+    guard.forget_after(at)
+    guard = Guard(2, json.loads(json.dumps(guard.state())))
+    told = [guard.check(replace(check, images=at + i))[1] for i, check in enumerate((ill, ill, well, ill), start=2)]
+    assert told == [False, True, False, True]
+
+
+def test_an_alarm_is_not_given_again_after_a_restart() -> None:
+    guard = Guard(patience=2)
+    for check in history(FALLING):
+        guard.check(check)
+    ill = replace(GOOD, near_duplicates=0.9, images=10**6)
+    assert guard.check(ill)[1]
+    state = json.loads(json.dumps(guard.state()))
+    assert not Guard(2, state).check(ill)[1]
+    older = {key: value for key, value in state.items() if key not in ("alarmed", "recovering")}
+    assert [Guard(2, older | {"ill": n}).check(ill)[1] for n in (1, 3)] == [True, False]
+
+
 def test_state_survives_a_checkpoint_and_a_rollback() -> None:
     guard = Guard(2)
     for check in history(FALLING):

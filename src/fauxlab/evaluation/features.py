@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from torch import Tensor
+from torch.backends import cudnn
 
 from fauxlab.data.cache import cache_folder
 from fauxlab.data.files import show
@@ -93,7 +94,10 @@ def _extract(
                 f"features are taken from torch.uint8 [{count}, 3, height, width]"
             )
         # In whole float32, where a GPU would round to 10 bits: figures of two machines are compared.
-        with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        with (
+            torch.inference_mode(),
+            cudnn.flags(True, cudnn.benchmark, deterministic=cudnn.deterministic, allow_tf32=False),
+        ):
             features = network.module(images.to(device)).float().cpu().numpy()
         if not np.isfinite(features).all():
             raise LabError(f"{network.name} gave NaN or infinity on pictures {first} to {first + count - 1}")

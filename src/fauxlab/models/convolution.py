@@ -2,10 +2,11 @@
 
 A gradient penalty differentiates a gradient. For that torch writes a convolution's weight gradient as one more
 convolution, whose filter is as large as the picture. On an H100 that took 209 of the 224 ms of a penalised step of the
-discriminator (recipe `r3`, 384 pictures of 64 px, bf16, torch 2.11), and a step without penalty 8 ms. Here the three
-convolutions that belong together, forward, to the pictures' gradient and to the weights', name each other as
-derivatives, so that each is computed by the routine made for it, however often it is differentiated. Without a penalty
-torch's own convolution is as quick and is used; on a CPU both cost the same.
+discriminator (recipe `r3`, 384 pictures of 64 px, bf16, torch 2.11), and a step without penalty 8 ms;
+benchmarks/gan_speed.py measures both ways on the machine at hand. Here the three convolutions that belong together,
+forward, to the pictures' gradient and to the weights', name each other as derivatives, so that each is computed by the
+routine made for it, however often it is differentiated. Without a penalty torch's own convolution is as quick and is
+used.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-# Not one of a thread: a GPU's gradients are computed on a thread of their own.
+# For the process, not a thread: a GPU's gradients are computed on a thread of their own. So one training at a time.
 _on = {"twice": False, "inputs only": False}
 
 
@@ -37,12 +38,13 @@ def input_gradients_only() -> Iterator[None]:
 
 
 class Conv2d(nn.Conv2d):
-    """torch's layer at stride 1 without dilation; within `differentiated_twice` it is computed as said above."""
+    """torch's layer; within `differentiated_twice`, at stride 1 with plain padding, it is computed as said above."""
 
     def _conv_forward(self, images: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        if not _on["twice"]:
-            plain: Tensor = super()._conv_forward(images, weight, bias)
-            return plain
+        plain = self.stride == self.dilation == (1, 1) and self.padding_mode == "zeros"
+        if not (_on["twice"] and plain and isinstance(self.padding, tuple)):
+            usual: Tensor = super()._conv_forward(images, weight, bias)
+            return usual
         if torch.is_autocast_enabled(images.device.type):
             kind = torch.get_autocast_dtype(images.device.type)
             images, weight, bias = images.to(kind), weight.to(kind), None if bias is None else bias.to(kind)

@@ -101,6 +101,7 @@ class R3Discriminator(nn.Module):
         super().__init__()
         widths = list(reversed(_checked(size, widths or _r3_widths(size), blocks)))
         depth = blocks * len(widths)
+        self.size = size
         self.from_rgb = _scaled(Conv2d(3, widths[0], 1), 1.0)
         stages: list[nn.Module] = []
         for before, after in pairwise([widths[0], *widths]):
@@ -114,8 +115,10 @@ class R3Discriminator(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Float [N, 3, size, size] to logits [N]."""
         maps = self.stages(self.from_rgb(images))
+        if maps.shape[2:] != (START, START):
+            raise ValueError(f"images of {list(images.shape[2:])} pixels, made for {self.size}")
         # The convolution `basis`, each channel weighed over its 4×4 and summed; written out, since torch differentiates
-        # a convolution in groups twice by one convolution a channel.
+        # a convolution in groups twice by a convolution for each group.
         logits: Tensor = self.head((maps * self.basis.weight[:, 0]).sum((2, 3)))
         return logits[:, 0]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 EMA_IMAGES = 500_000  # longest half-life
 
@@ -15,7 +15,8 @@ def update_average(average: nn.Module, network: nn.Module, share: float, images:
     The half-life is `share` of the `images` seen so far, at most EMA_IMAGES; `shown` of them came since the last call.
     """
     decay = 0.5 ** (shown / min(EMA_IMAGES, share * images))
-    slow, fast = ([p.data for p in side.parameters()] for side in (average, network))
+    slow: list[Tensor] = [*average.parameters()]
+    fast: list[Tensor] = [*network.parameters()]
     torch._foreach_lerp_(slow, fast, 1 - decay)  # one kernel on a GPU, where one a parameter is most of the cost
     for held, new in zip(average.buffers(), network.buffers(), strict=True):
         held.copy_(new)

@@ -83,8 +83,10 @@ def assess(history: Sequence[Signals], evaluations: Sequence[float] = ()) -> Ass
     recall, top_recall = now.recall, max(_smooth([s.recall for s in history]))
     turned = f"distance {rise:.2f}× its best" + (f" (a turn: {turn:.2f}×)" if turn < math.inf else "")
     turned += f", the evaluated one {evaluated:.2f}× (a turn: {its_turn:.2f}×)" if its_turn < math.inf else ""
+    grew_alike = now.near_duplicates > max(0.05, MULTIPLIED * min(_smooth([s.near_duplicates for s in history])))
     if now.near_duplicates > ALIKE:
-        return Assessment(COLLAPSING, f"{now.near_duplicates:.0%} of the images are near-duplicates", plain=True)
+        # Alike from the first look on is no turn: a generator may still grow out of it.
+        return Assessment(COLLAPSING, f"{now.near_duplicates:.0%} of the images are near-duplicates", grew_alike)
     if spread < 0.5 and spread < LOST * top_spread:
         return Assessment(
             COLLAPSING, f"images are {spread:.2f}× as spread as reals, from {top_spread:.2f}×", plain=True
@@ -92,7 +94,7 @@ def assess(history: Sequence[Signals], evaluations: Sequence[float] = ()) -> Ass
     lost = []  # signs of lost variety
     if spread < LOST * top_spread:
         lost.append(f"spread fell from {top_spread:.2f}× to {spread:.2f}× the reals'")
-    if now.near_duplicates > max(0.05, MULTIPLIED * min(_smooth([s.near_duplicates for s in history]))):
+    if grew_alike:
         lost.append(f"near-duplicates rose to {now.near_duplicates:.0%} of the images")
     if top_recall > 0.05 and recall < 0.5 * top_recall:
         lost.append(f"recall fell from {top_recall:.3f} to {recall:.3f}")
@@ -119,19 +121,22 @@ class Guard:
         self.history = [Signals(**signals) for signals in state["history"]]
         self.ill: int = state["ill"]
         self.alarmed: bool = state.get("alarmed", self.ill >= patience)
+        self.recovering: bool = state.get("recovering", False)
         self.alarms: int = state["alarms"]
 
     def check(self, signals: Signals) -> tuple[Assessment, bool]:
         """Take a check in; the second answer tells whether this is the check at which the guard alarms.
 
         It alarms once when a check's evidence is plain or `patience` checks in a row are not healthy, and again only
-        after a healthy one.
+        after a healthy one. After a rollback, until a healthy check, it takes patience: the state gone back to may be
+        ill itself, and what was changed needs time to tell.
         """
         self.history.append(signals)
         assessment = assess(self.history, [distance for _, distance in self.evaluations])
         self.ill = 0 if assessment.state == HEALTHY else self.ill + 1
-        alarm = not self.alarmed and (assessment.plain or self.ill >= self.patience)
+        alarm = not self.alarmed and (self.ill >= self.patience or (assessment.plain and not self.recovering))
         self.alarmed = self.ill > 0 and (alarm or self.alarmed)
+        self.recovering = self.recovering and self.ill > 0
         self.alarms += alarm
         return assessment, alarm
 
@@ -144,13 +149,13 @@ class Guard:
         """Drop the checks after a state that training went back to."""
         self.history = [signals for signals in self.history if signals.images <= images]
         self.evaluations = [(at, distance) for at, distance in self.evaluations if at <= images]
-        self.ill, self.alarmed = 0, False
+        self.ill, self.alarmed, self.recovering = 0, False, True
 
     def state(self) -> dict[str, Any]:
         """What `__init__` takes back."""
         history, evaluations = [asdict(s) for s in self.history], [list(pair) for pair in self.evaluations]
-        told = {"ill": self.ill, "alarmed": self.alarmed, "alarms": self.alarms}
-        return {"history": history, "evaluations": evaluations, **told}
+        counts = {"ill": self.ill, "alarmed": self.alarmed, "recovering": self.recovering, "alarms": self.alarms}
+        return {"history": history, "evaluations": evaluations, **counts}
 
 
 def _turn(distances: Sequence[float]) -> tuple[float, float]:
