@@ -110,9 +110,10 @@ def test_the_larger_generators_are_the_results() -> None:
 
 def test_what_the_guard_saw_is_the_results() -> None:
     found = {run["name"]: run for run in results("gan_recipes")}
-    names = ("r3-32-no-penalty", "report-v2-32-dead-discriminator", "report-v2-64", "report-v1-64", "report-v2")
+    dead = "report-v2-32-dead-discriminator"
+    names = ("r3-32-no-penalty-s0", f"{dead}-s0", f"{dead}-s1", "report-v2-64-s0", "report-v1-64-s0", "report-v2-s0")
     for (cell, (_, onset, alarm)), name in zip(rows("| run | looks every | onset |").items(), names, strict=True):
-        run = found[f"{name}-s0"]
+        run = found[name]
         onsets = [run["rose_at_images"], run["collapsed_at_images"]]
         assert onset == ("none" if onsets[0] is None else f"{onsets[0]:,} ({onsets[1]:,})"), cell
         at = run["guard_first_alarm_images"]
