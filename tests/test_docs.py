@@ -78,6 +78,7 @@ def test_the_generators_table_is_the_results() -> None:
     for cell, name in (
         ("`report-v1-32` (iteration 1)", "report-v1-32-s0"),
         ("`report-v2-32` (iteration 2)", "report-v2-32-s0"),
+        ("`report-v2-32` from another seed (in single precision)", "report-v2-32-s1"),
         ("`sngan-32`", "sngan-32-s0"),
         ("`r3-32`", "r3-32-s0"),
         ("the same from another seed (in single precision)", "r3-32-s1"),
