@@ -78,7 +78,10 @@ def test_weights_are_left_out_only_where_asked_for() -> None:
     assert torch.autograd.grad(out.sum(), layer.weight)[0].abs().max() > 0
 
 
-@pytest.mark.parametrize("options", [{"stride": 2}, {"padding_mode": "reflect"}, {"padding": "same"}, {"dilation": 2}])
+@pytest.mark.parametrize(
+    "options",
+    [{"stride": 2}, {"padding_mode": "reflect"}, {"padding": "same"}, {"padding": (1, 3)}, {"dilation": 2}],
+)
 def test_other_convolutions_are_left_to_torch(options: dict[str, Any]) -> None:
     layer, images = Conv2d(3, 4, 3, **{"padding": 1} | options), torch.randn(2, 3, 8, 8, requires_grad=True)
     expected = layer(images)

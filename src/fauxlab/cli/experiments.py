@@ -80,7 +80,7 @@ def reproduce(
     ] = None,
     extended: Annotated[bool, typer.Option(help="include the ten-epoch stages (report-unified-10)")] = True,
     scale: Annotated[
-        Scale | None, typer.Option(help="GAN recipes: full size, for a GPU, or for two CPU cores; by what is there")
+        Scale | None, typer.Option(help="GANs at the report's size, for a GPU, or at 32 px; by what the machine has")
     ] = None,
     sources: Annotated[
         str, typer.Option(help="real collections, as a,b, that GANs after iteration 1 learn from; all by default")

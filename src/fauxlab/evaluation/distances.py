@@ -88,12 +88,9 @@ def kernel_distance(
         values = torch.stack([poly_mmd(x[i], y[j]) for i, j in chosen])
     else:
         # A column of ones and zeros for each subset: sums over a subset's pairs are products with the whole kernel.
-        a, b = (
-            torch.zeros(len(features), subsets, dtype=torch.float64).scatter_(
-                0, torch.stack([pair[side] for pair in chosen], 1), 1.0
-            )
-            for side, features in enumerate((x, y))
-        )
+        a, b = (torch.zeros(len(features), subsets, dtype=torch.float64) for features in (x, y))
+        for k, (i, j) in enumerate(chosen):
+            a[i, k], b[j, k] = 1, 1
         values = -2 * (a * (poly_kernel(x, y) @ b)).sum(0) / size**2
         for features, ones in ((x, a), (y, b)):
             kernel = poly_kernel(features, features)

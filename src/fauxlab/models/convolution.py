@@ -3,16 +3,17 @@
 A gradient penalty differentiates a gradient. For that torch writes a convolution's weight gradient as one more
 convolution, whose filter is as large as the picture. On an H100 that took 209 of the 224 ms of a penalised step of the
 discriminator (recipe `r3`, 384 pictures of 64 px, bf16, torch 2.11), and a step without penalty 8 ms;
-benchmarks/gan_speed.py measures both ways on the machine at hand. Here the three convolutions that belong together,
-forward, to the pictures' gradient and to the weights', name each other as derivatives, so that each is computed by the
-routine made for it, however often it is differentiated. Without a penalty torch's own convolution is as quick and is
-used.
+benchmarks/gan_speed.py measures both ways on the machine at hand. Here a convolution and the gradient of its weights
+name each other as derivatives (the gradient of the pictures is a convolution with turned weights), so that each is
+computed by the routine made for it, however often it is differentiated. Without a penalty torch's own convolution is as
+quick and is used.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from operator import lt
 from typing import Any
 
 import torch
@@ -42,7 +43,8 @@ class Conv2d(nn.Conv2d):
 
     def _conv_forward(self, images: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         plain = self.stride == self.dilation == (1, 1) and self.padding_mode == "zeros"
-        if not (_on["twice"] and plain and isinstance(self.padding, tuple)):
+        plain = plain and isinstance(self.padding, tuple) and all(map(lt, self.padding, self.kernel_size))
+        if not (_on["twice"] and plain):
             usual: Tensor = super()._conv_forward(images, weight, bias)
             return usual
         if torch.is_autocast_enabled(images.device.type):
@@ -53,7 +55,7 @@ class Conv2d(nn.Conv2d):
 
 
 class _Convolve(torch.autograd.Function):
-    """Pictures and weights to outputs; linear in both, as the other two are."""
+    """Pictures and weights to outputs; linear in both."""
 
     @staticmethod
     def forward(ctx: Any, images: Tensor, weight: Tensor, padding: tuple[int, int], groups: int) -> Tensor:
@@ -73,29 +75,8 @@ class _Convolve(torch.autograd.Function):
         )
 
 
-class _ToImages(torch.autograd.Function):
-    """Outputs' gradient and weights to the pictures' gradient."""
-
-    @staticmethod
-    def forward(ctx: Any, outputs: Tensor, weight: Tensor, padding: tuple[int, int], groups: int) -> Tensor:
-        ctx.save_for_backward(outputs, weight)
-        ctx.how = padding, groups
-        return F.conv_transpose2d(outputs, weight, None, 1, padding, 0, groups)
-
-    @staticmethod
-    def backward(ctx: Any, images: Tensor) -> tuple[Tensor | None, ...]:
-        outputs, weight = ctx.saved_tensors
-        of_outputs, of_weight = ctx.needs_input_grad[:2]
-        return (
-            _convolve(images, weight, *ctx.how) if of_outputs else None,
-            _to_weight(outputs, images, weight.shape, *ctx.how) if of_weight else None,
-            None,
-            None,
-        )
-
-
 class _ToWeight(torch.autograd.Function):
-    """Outputs' gradient and pictures to the weights' gradient."""
+    """Outputs' gradient and pictures to the weights' gradient; linear in both."""
 
     @staticmethod
     def forward(
@@ -123,8 +104,15 @@ class _ToWeight(torch.autograd.Function):
 
 
 _convolve: Any = _Convolve.apply
-_to_images: Any = _ToImages.apply
 _to_weight: Any = _ToWeight.apply
+
+
+def _to_images(outputs: Tensor, weight: Tensor, padding: tuple[int, int], groups: int) -> Tensor:
+    """Outputs' gradient and weights [O, I / groups, H, W] to the pictures' gradient: weights turned, ends exchanged."""
+    ends, (high, wide) = weight.shape[:2], weight.shape[2:]
+    turned = weight.flip(2, 3).view(groups, ends[0] // groups, ends[1], high, wide).transpose(1, 2).flatten(0, 1)
+    found: Tensor = _convolve(outputs, turned, (high - 1 - padding[0], wide - 1 - padding[1]), groups)
+    return found
 
 
 @contextmanager
