@@ -76,6 +76,9 @@ def test_a_falling_noisy_distance_is_healthy() -> None:
         (TURNED, {}, HEALTHY, "distance"),
         (FALLING, {"separation": 0.99, "overfit": 0.9}, HEALTHY, "distance 1.00× its best"),
         (FALLING, {"recall": 0.1}, HEALTHY, "distance 1.00× its best"),
+        (FALLING, {"recall": 0.27, "near_duplicates": 0.06}, COLLAPSING, "rose to 6% of the images, recall fell from"),
+        (FALLING, {"recall": 0.29, "near_duplicates": 0.06}, HEALTHY, "distance 1.00× its best"),
+        (FALLING, {"recall": 0.27, "spread": 0.7}, COLLAPSING, "0.70× the reals', recall fell from 0.400 to 0.270"),
     ],
 )
 def test_each_failure_is_named_with_its_evidence(
@@ -86,6 +89,31 @@ def test_each_failure_is_named_with_its_evidence(
     assert found.state == state
     # The rise is of two-check means: (3.3 + 3.6) / 2 over (3 + 3.3) / 2.
     assert evidence.replace("1.06", "1.10") in found.evidence
+
+
+def test_lost_variety_needs_no_turn_but_a_recall_that_can_be_believed() -> None:
+    low = [replace(check, recall=check.recall * 0.45) for check in history(FALLING)]
+    alike = replace(low[-1], near_duplicates=0.3)
+    assert assess([*low[:-1], replace(alike, recall=0.12)]).state == HEALTHY, "two thirds of .18"
+    assert assess([*low[:-1], replace(alike, recall=0.08)]).state == HEALTHY, "under half, and no rise"
+    for checks in ([*low[:-1], replace(alike, recall=0.08, distance=9.0)], history(FALLING, recall=0.27, spread=0.7)):
+        found = assess(checks)
+        assert (found.state, found.plain) == (COLLAPSING, True)
+
+
+def test_after_a_rollback_variety_is_held_against_the_state_gone_back_to() -> None:
+    guard = Guard(patience=2)
+    for check in history(FALLING):
+        guard.check(check)
+    at = guard.history[-1].images
+    less = replace(GOOD, distance=2.2, recall=0.25, near_duplicates=0.06)
+    assert guard.check(replace(less, images=at + 10_000))[1]
+    guard.forget_after(at + 10_000)
+    guard = Guard(2, json.loads(json.dumps(guard.state())))
+    for i in range(2, 6):
+        assert guard.check(replace(less, images=at + 10_000 * i))[0].state == HEALTHY
+    lost = replace(less, recall=0.15, near_duplicates=0.15)
+    assert guard.check(replace(lost, images=at + 60_000))[1], "and what is lost from there on is lost"
 
 
 @pytest.mark.parametrize(

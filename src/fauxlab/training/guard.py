@@ -8,9 +8,10 @@ The three ways of failing that it tells apart:
 - *collapsing*: the generator's images become alike (their spread, recall or number of near-duplicates says so)
 
 A large discriminator margin alone is not a failure: a healthy relativistic pair with a small training set shows one.
-So every alarm also needs a distance to have turned upwards: the guard's own, which is cheap and often taken, or the
-evaluated one, which may see what the guard's small network does not. A rise will do where recall fell and the images
-grow alike, and nothing is needed where they are alike beyond doubt: such evidence is plain, and one look is enough.
+So most alarms also need a distance to have turned upwards: the guard's own, which is cheap and often taken, or the
+evaluated one, which may see what the guard's small network does not. Images that are alike beyond doubt need none, nor
+do those that grow alike while recall, the steadiest signal, falls: variety is then lost before the distance says so.
+Such evidence is plain, and one look is enough.
 """
 
 from __future__ import annotations
@@ -37,11 +38,15 @@ UNREST = 0.5
 WANDER = 6  # triples of checks from which on their unrest at a distance is believed
 SEPARATION = 0.97  # share of pairs (real, fake) that the discriminator puts in the right order
 OVERFIT = 0.5  # r_v: 0 when held-out images score as training images do, 1 when they score as fakes do
-LOST = 0.75  # of the greatest spread so far, or half of it in recall, when diversity counts as falling
+LOST = 0.75  # of the greatest spread so far, when diversity counts as falling
 # Share of near-duplicates that is a collapse whatever else; so is less than half the reals' spread. A young generator's
 # faces are blurred and so near each other that a fifth counts as near-duplicates while all goes well.
 ALIKE = 0.5
 MULTIPLIED = 2.0  # near-duplicates over their lowest share so far, when diversity counts as falling
+# Recall, once it was as high as this, counts as fallen at such a share of its best. Training that went well kept it
+# above .77 of that; before `r3-32` without its penalties collapsed, it was at .65 while the distance was at its best. A
+# lower recall is too uncertain: of that it takes half, and a rise of the distance besides.
+SEEN, FELL = 0.2, 0.7
 
 
 @dataclass(frozen=True)
@@ -68,10 +73,10 @@ class Assessment:
     plain: bool = False
 
 
-def assess(history: Sequence[Signals], evaluations: Sequence[float] = ()) -> Assessment:
+def assess(history: Sequence[Signals], evaluations: Sequence[float] = (), since: int = 0) -> Assessment:
     """Judge the last check against those before it, from the first after WARM_UP on.
 
-    `evaluations` are the evaluated distances since then.
+    `evaluations` are the evaluated distances since then. Variety is held against what it was from `since` images on.
     """
     if len(history) <= WARM_UP:
         return Assessment(HEALTHY, f"warming up, check {len(history)} of {WARM_UP}")
@@ -79,11 +84,12 @@ def assess(history: Sequence[Signals], evaluations: Sequence[float] = ()) -> Ass
     now = history[-1]
     rise, turn = _turn([s.distance for s in history])
     evaluated, its_turn = _turn(evaluations)
-    spread, top_spread = now.spread, max(s.spread for s in history)
-    recall, top_recall = now.recall, max(_smooth([s.recall for s in history]))
+    since_then = [s for s in history if s.images >= since]
+    spread, top_spread = now.spread, max(s.spread for s in since_then)
+    recall, top_recall = now.recall, max(_smooth([s.recall for s in since_then]))
     turned = f"distance {rise:.2f}× its best" + (f" (a turn: {turn:.2f}×)" if turn < math.inf else "")
     turned += f", the evaluated one {evaluated:.2f}× (a turn: {its_turn:.2f}×)" if its_turn < math.inf else ""
-    grew_alike = now.near_duplicates > max(0.05, MULTIPLIED * min(_smooth([s.near_duplicates for s in history])))
+    grew_alike = now.near_duplicates > max(0.05, MULTIPLIED * min(_smooth([s.near_duplicates for s in since_then])))
     if now.near_duplicates > ALIKE:
         # Alike from the first look on is no turn: a generator may still grow out of it.
         return Assessment(COLLAPSING, f"{now.near_duplicates:.0%} of the images are near-duplicates", grew_alike)
@@ -96,11 +102,11 @@ def assess(history: Sequence[Signals], evaluations: Sequence[float] = ()) -> Ass
         lost.append(f"spread fell from {top_spread:.2f}× to {spread:.2f}× the reals'")
     if grew_alike:
         lost.append(f"near-duplicates rose to {now.near_duplicates:.0%} of the images")
-    if top_recall > 0.05 and recall < 0.5 * top_recall:
+    seen = top_recall > SEEN
+    if fell := top_recall > 0.05 and recall < (FELL if seen else 0.5) * top_recall:
         lost.append(f"recall fell from {top_recall:.3f} to {recall:.3f}")
-        # With images that grow alike this is so plain that any rise will do, however unquiet the distance.
-        if len(lost) > 1 and rise > RISE:
-            return Assessment(COLLAPSING, f"{', '.join(lost)}; {turned}", plain=True)
+    if fell and len(lost) > 1 and (seen or rise > RISE):
+        return Assessment(COLLAPSING, f"{', '.join(lost)}; {turned}", plain=True)
     if rise > turn or evaluated > its_turn:
         if lost:
             return Assessment(COLLAPSING, f"{', '.join(lost)}; {turned}")
@@ -122,6 +128,7 @@ class Guard:
         self.ill: int = state["ill"]
         self.alarmed: bool = state.get("alarmed", self.ill >= patience)
         self.recovering: bool = state.get("recovering", False)
+        self.since: int = state.get("since", 0)  # images of the state last gone back to
         self.alarms: int = state["alarms"]
 
     def check(self, signals: Signals) -> tuple[Assessment, bool]:
@@ -129,10 +136,10 @@ class Guard:
 
         It alarms once when a check's evidence is plain or `patience` checks in a row are not healthy, and again only
         after a healthy one. After a rollback, until a healthy check, it takes patience: the state gone back to may be
-        ill itself, and what was changed needs time to tell.
+        ill itself, and what was changed needs time to tell. Its variety is what counts as lost or not from then on.
         """
         self.history.append(signals)
-        assessment = assess(self.history, [distance for _, distance in self.evaluations])
+        assessment = assess(self.history, [distance for _, distance in self.evaluations], self.since)
         self.ill = 0 if assessment.state == HEALTHY else self.ill + 1
         alarm = not self.alarmed and (self.ill >= self.patience or (assessment.plain and not self.recovering))
         self.alarmed = self.ill > 0 and (alarm or self.alarmed)
@@ -149,12 +156,13 @@ class Guard:
         """Drop the checks after a state that training went back to."""
         self.history = [signals for signals in self.history if signals.images <= images]
         self.evaluations = [(at, distance) for at, distance in self.evaluations if at <= images]
-        self.ill, self.alarmed, self.recovering = 0, False, True
+        self.ill, self.alarmed, self.recovering, self.since = 0, False, True, images
 
     def state(self) -> dict[str, Any]:
         """What `__init__` takes back."""
         history, evaluations = [asdict(s) for s in self.history], [list(pair) for pair in self.evaluations]
-        counts = {"ill": self.ill, "alarmed": self.alarmed, "recovering": self.recovering, "alarms": self.alarms}
+        counts = {"ill": self.ill, "alarmed": self.alarmed, "recovering": self.recovering}
+        counts |= {"since": self.since, "alarms": self.alarms}
         return {"history": history, "evaluations": evaluations, **counts}
 
 
