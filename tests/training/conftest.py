@@ -1,0 +1,59 @@
+"""Shared fixtures: a GAN of tiny networks, its recipe and the first moment of its game."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from accelerate import Accelerator
+
+from fauxlab.config import GanRecipe, load_gan_recipe
+from fauxlab.data.cache import load_images
+from fauxlab.data.manifest import Manifest
+from fauxlab.training import gan as training
+from fauxlab.training.game import Game, State
+from fauxlab.training.gan_plan import plan_gan
+from fauxlab.training.run import Run
+
+WIDTHS = "{ widths = [8, 8, 8, 8] }"
+
+
+@pytest.fixture
+def tiny() -> list[str]:
+    """Overrides that make any 32 px recipe tiny and short."""
+    return [
+        f"model.generator={WIDTHS}",
+        f"model.discriminator={WIDTHS}",
+        "model.latent=8",
+        "train.batch=8",
+        "train.images=160",
+        "evaluate.every=64",
+        "evaluate.n=20",
+        "guard.every=48",
+        "guard.n=64",
+    ]
+
+
+@pytest.fixture
+def recipe(tiny: list[str]) -> Callable[..., GanRecipe]:
+    """Such a recipe by name, with overrides of its own."""
+
+    def load(name: str = "r3-32", *overrides: str) -> GanRecipe:
+        return load_gan_recipe(name, [*tiny, *overrides])
+
+    return load
+
+
+@pytest.fixture
+def start(small: Manifest, tmp_path: Path) -> Callable[[GanRecipe], tuple[Game, State]]:
+    """The game of a recipe on the small data set, and its state before the first round."""
+
+    def begin(experiment: GanRecipe) -> tuple[Game, State]:
+        plan = plan_gan(small, experiment)
+        images = load_images(plan.manifest, 32)
+        accelerator = Accelerator(cpu=True)
+        state = training._start(accelerator, Run(tmp_path), experiment)
+        return Game(accelerator, experiment, images, plan.train_rows, plan.images), state
+
+    return begin
