@@ -101,6 +101,16 @@ def test_lost_variety_needs_no_turn_but_a_recall_that_can_be_believed() -> None:
         assert (found.state, found.plain) == (COLLAPSING, True)
 
 
+@pytest.mark.parametrize(
+    ("end", "state"),
+    [((9, 10), COLLAPSING), ((2.2, 19), HEALTHY), ((5, 6), HEALTHY), ((19, 2.2), HEALTHY)],
+    ids=["far", "one check", "not twice as far", "back again"],
+)
+def test_a_distance_far_out_of_its_range_needs_no_second_signal(end: tuple[float, float], state: str) -> None:
+    found = assess(history([5, 4, 3.3, 2.8, 2.5, 2.4, 2.3, 2.3, 2.2, 2.3, 2.2, *end]))
+    assert (found.state, found.plain) == (state, state == COLLAPSING)
+
+
 def test_after_a_rollback_variety_is_held_against_the_state_gone_back_to() -> None:
     guard = Guard(patience=2)
     for check in history(FALLING):

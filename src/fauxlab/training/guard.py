@@ -10,8 +10,8 @@ The three ways of failing that it tells apart:
 A large discriminator margin alone is not a failure: a healthy relativistic pair with a small training set shows one.
 So most alarms also need a distance to have turned upwards: the guard's own, which is cheap and often taken, or the
 evaluated one, which may see what the guard's small network does not. Images that are alike beyond doubt need none, nor
-do those that grow alike while recall, the steadiest signal, falls: variety is then lost before the distance says so.
-Such evidence is plain, and one look is enough.
+do those that grow alike while recall, the steadiest signal, falls: variety is then lost before the distance says so. A
+distance that rose far out of its range needs nothing else. Such evidence is plain, and one look is enough.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ RISE = 1.08  # of the distance over its best, both taken over two checks, that c
 # A turn must also stand out of the distance's own unrest, which is large where the generator is not averaged: by so
 # many deviations of a check more than the best and the worst of as many pairs of checks lie apart by chance.
 UNREST = 0.5
+FAR = 2.0  # and twice as far up as a turn, each of the two checks past it: such a rise needs no second signal
 WANDER = 6  # triples of checks from which on their unrest at a distance is believed
 SEPARATION = 0.97  # share of pairs (real, fake) that the discriminator puts in the right order
 OVERFIT = 0.5  # r_v: 0 when held-out images score as training images do, 1 when they score as fakes do
@@ -82,7 +83,8 @@ def assess(history: Sequence[Signals], evaluations: Sequence[float] = (), since:
         return Assessment(HEALTHY, f"warming up, check {len(history)} of {WARM_UP}")
     history = history[WARM_UP:]
     now = history[-1]
-    rise, turn = _turn([s.distance for s in history])
+    distances = [s.distance for s in history]
+    rise, turn = _turn(distances)
     evaluated, its_turn = _turn(evaluations)
     since_then = [s for s in history if s.images >= since]
     spread, top_spread = now.spread, max(s.spread for s in since_then)
@@ -114,6 +116,9 @@ def assess(history: Sequence[Signals], evaluations: Sequence[float] = (), since:
             return Assessment(OVERFITTING, f"held-out reals score {now.overfit:.0%} of the way to fakes; {turned}")
         if now.separation > SEPARATION:
             return Assessment(WINNING, f"{now.separation:.1%} of real and fake pairs told apart; {turned}")
+    if rise > max(FAR, turn**2) and min(distances[-2:]) * rise > turn * statistics.mean(distances[-2:]):
+        # By what else it shows nobody can say, but this generator is going to pieces.
+        return Assessment(COLLAPSING, turned, plain=True)
     return Assessment(HEALTHY, turned)
 
 
