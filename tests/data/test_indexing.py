@@ -285,6 +285,14 @@ def test_copies_share_a_group_and_ambiguous_bytes_are_left_out(tmp_path: Path, j
     assert {Path(path).name for path, _ in manifest.skipped} == {"both.jpg", "both-too.jpg"}
 
 
+def test_a_collection_of_reals_has_no_separator_in_its_name(tmp_path: Path, jpeg: Jpeg) -> None:
+    put(tmp_path / "real/a;b/1.jpg", jpeg(1))
+    put(tmp_path / "fake/g/2.jpg", jpeg(2))
+    paired = index(tmp_path).pair({"g": ["a_b"]})
+    assert paired.sources == ["a_b"]
+    assert [row.source for row in paired.rows] == ["a_b", "a_b"]
+
+
 def test_generators_have_names_that_can_be_printed(tmp_path: Path, jpeg: Jpeg) -> None:
     os.makedirs(os.fsencode(tmp_path) + b"/fake/g\xff\n")
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/fake/g\xff\n/a.jpg")).write_bytes(jpeg(1))

@@ -93,7 +93,7 @@ def _real_fake(folder: Path) -> Iterator[Found]:
     assert real is not None
     for path, name in _list(real):
         first, slash, rest = name.partition("/")
-        source, rest = (show(first), rest) if slash else ("real", name)
+        source, rest = (_collection(first), rest) if slash else ("real", name)
         yield Found(path, 0, "", source, (_stem(rest),))
     fake = folder / "fake"
     for part in sorted(fake.iterdir()) if fake.is_dir() else ():
@@ -145,9 +145,14 @@ def _metadata(folder: Path) -> Iterator[Found]:
             _locate(folder, name, members),
             label,
             show(row.get("generator") or top) if label else "",
-            show(row.get("source") or ("" if label else top)),
+            show(row.get("source") or "") if label else _collection(row.get("source") or top),
             groups,
         )
+
+
+def _collection(name: str) -> str:
+    """The name of a collection of reals; a `;` in it would read as two where fakes name what they compare with."""
+    return show(name).replace(";", "_")
 
 
 def _locate(folder: Path, name: str, members: dict[Path, dict[str, str]]) -> str:
