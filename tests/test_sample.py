@@ -262,6 +262,7 @@ def test_joint_manifest_holds_both_and_resolves(small: Manifest, tmp_path: Path)
     assert joint.generators == ["grain", "speckle", "r3-tiny"]
     assert joint.sources == ["photos", "photos-32px"]
     assert joint.matched_reals("r3-tiny") == ["photos-32px"]
+    assert small.matched_reals("grain") == joint.matched_reals("grain") == ["photos"], "no copies beside the others"
     assert not load_images(joint, SIZE).skipped
     assert not any(os.path.isabs(row.path) for row in joint.rows[len(small) :]), "ours move with the folder"
     with pytest.raises(LabError, match="a generator 'r3-tiny' already"):

@@ -184,7 +184,12 @@ def write_dataset(
     manifest.save(folder / "manifest.csv")
     if beside is not None:
         root = beside.root.absolute()
-        old = (replace(row, path=os.path.join(root, row.path)) for row in beside.rows)
+        # Fakes that were compared with all reals stay so with all of those: the copies are there for the new ones.
+        all_of_them = ";".join(beside.sources)
+        old = (
+            replace(row, path=os.path.join(root, row.path), source=row.source or (all_of_them if row.label else ""))
+            for row in beside.rows
+        )
         Manifest((*old, *manifest.rows), folder).save(folder / "joint.csv")
     return manifest
 

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import pickle
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -41,11 +42,21 @@ def test_round_trip(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "m" / CONFIG).read_text())["labels"] == ["real", "fake"]
 
 
-def test_saving_again_replaces_all(tmp_path: Path) -> None:
+@pytest.mark.parametrize("exchange", [True, False], ids=["at one stroke", "in two"])
+def test_saving_again_replaces_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exchange: bool) -> None:
+    if not exchange:
+        monkeypatch.setattr("fauxlab.models.folder._exchange", lambda *_: False)
     first = make(0).save_pretrained(tmp_path / "m")
     second = make(1).save_pretrained(tmp_path / "m")
     assert first.hash != second.hash == Detector.from_pretrained(tmp_path / "m").hash
     assert [p.name for p in tmp_path.iterdir()] == ["m"], "nothing is left lying beside it"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets folders change places")
+def test_while_a_bundle_is_replaced_there_always_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(0).save_pretrained(tmp_path / "m")
+    monkeypatch.setattr("os.replace", lambda *_: pytest.fail("moved away first"))
+    assert Detector.from_pretrained(tmp_path / "m").hash != make(1).save_pretrained(tmp_path / "m").hash
 
 
 @pytest.mark.parametrize("held", [("src/work.py",), ("model.safetensors", "notes.txt"), ()])

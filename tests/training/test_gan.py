@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -166,6 +167,8 @@ def test_two_processes_train_and_stay_equal(small: Manifest, tmp_path: Path, tin
     ("name", "override", "message"),
     [
         ("r3-32", "data.sources=nobody", "no real source 'nobody' in the manifest; it has photos"),
+        ("r3-32", "model.latent=70000", "model.latent = 70000: .* less than or equal to 65536"),
+        ("report-v2-32", "gan.generator_steps=8", "steps = 5: expected at least gan.generator_steps = 8"),
         ("r3-32", "train.batch=1000", "28 real images to learn from .* fewer than a batch of 1000"),
         ("r3-32", "evaluate.n=500", "there are 28 real images to compare with"),
         ("report-v1-32", "gan.r1=1.0", "need a discriminator without batch normalisation"),
@@ -192,6 +195,27 @@ def test_a_limit_binds_what_is_learned_from_and_not_what_is_compared_with(
     assert found["n"] == 20, "of the reals, more are compared with than were learned from"
     with pytest.raises(LabError, match=r"7 real images to learn from .* fewer than a batch of 8"):
         plan_gan(small, recipe("r3-32", "data.limit=7"))
+
+
+def test_fewer_reals_than_a_figure_needs_are_refused_as_such(small: Manifest, recipe: MakeRecipe) -> None:
+    few = replace(small, rows=small.reals().in_split("train").rows[:12])
+    with pytest.raises(LabError, match=r"12 real images .* a GAN and its figures need 16: index more images$"):
+        plan_gan(few, recipe("r3-32", "train.batch=2"))
+
+
+def test_a_run_begun_again_knows_nothing_of_the_one_before(
+    small: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recipe: MakeRecipe
+) -> None:
+    experiment = recipe("r3-32", "guard.on_collapse=rollback")
+    checkpoints = tmp_path / experiment.name / "checkpoints"
+    while not (checkpoints / "best.pt").exists():
+        assert not train_gan(small, experiment, tmp_path, resume=True, max_minutes=1e-9).finished
+    (checkpoints / "last.pt").unlink()
+    monkeypatch.setattr("fauxlab.training.game.discriminator_loss", lambda _, real, *__: real.mean() * float("nan"))
+    with pytest.raises(LabError, match="no longer finite"):
+        train_gan(small, experiment, tmp_path, resume=True)
+    (line,) = [line for line in Run(tmp_path / experiment.name).read_log() if line["event"] == "not_finite"]
+    assert line["action"] == "", "and not back to a state of the former run"
 
 
 def test_a_run_from_before_a_parameter_existed_goes_on(small: Manifest, tmp_path: Path, recipe: MakeRecipe) -> None:

@@ -71,8 +71,8 @@ def test_a_falling_noisy_distance_is_healthy() -> None:
         (UNQUIET, {"near_duplicates": 0.3}, HEALTHY, "distance 1.3"),
         (UNQUIET, {"near_duplicates": 0.3, "recall": 0.1}, COLLAPSING, "rose to 30% of the images, recall fell from"),
         (FALLING, {"near_duplicates": 0.3}, HEALTHY, "distance 1.00× its best"),
-        (FALLING, {"near_duplicates": 0.6}, COLLAPSING, "60% of the images are near-duplicates"),
-        (FALLING, {"spread": 0.3}, COLLAPSING, "0.30× as spread as reals"),
+        (FALLING, {"near_duplicates": 0.6}, COLLAPSING, "near-duplicates rose to 60% of the images"),
+        (FALLING, {"spread": 0.3}, COLLAPSING, "spread fell from 0.95× to 0.30× the reals'"),
         (TURNED, {}, HEALTHY, "distance"),
         (FALLING, {"separation": 0.99, "overfit": 0.9}, HEALTHY, "distance 1.00× its best"),
         (FALLING, {"recall": 0.1}, HEALTHY, "distance 1.00× its best"),
@@ -111,6 +111,17 @@ def test_a_distance_far_out_of_its_range_needs_no_second_signal(end: tuple[float
     assert (found.state, found.plain) == (state, state == COLLAPSING)
 
 
+@pytest.mark.parametrize("last", [{"separation": 0.99}, {"recall": 0.1}, {"separation": 0.95, "overfit": 0.7}])
+def test_a_second_signal_makes_plain_evidence_no_less_plain(last: dict[str, float]) -> None:
+    assert assess(history([5, 4, 3.3, 2.8, 2.5, 2.4, 2.3, 2.3, 2.2, 2.3, 2.2, 9, 10], **last)).plain
+
+
+def test_alike_from_the_first_look_on_may_still_lose_plainly() -> None:
+    alike = [replace(check, near_duplicates=0.7) for check in history(FALLING)]
+    assert not assess(alike).plain
+    assert assess([*alike[:-1], replace(alike[-1], spread=0.3)]).plain
+
+
 def test_after_a_rollback_variety_is_held_against_the_state_gone_back_to() -> None:
     guard = Guard(patience=2)
     for check in history(FALLING):
@@ -124,6 +135,16 @@ def test_after_a_rollback_variety_is_held_against_the_state_gone_back_to() -> No
         assert guard.check(replace(less, images=at + 10_000 * i))[0].state == HEALTHY
     lost = replace(less, recall=0.15, near_duplicates=0.15)
     assert guard.check(replace(lost, images=at + 60_000))[1], "and what is lost from there on is lost"
+
+
+def test_what_was_gone_back_to_is_known_from_the_look_before_it() -> None:
+    guard = Guard(patience=2)
+    for check in history(FALLING):
+        guard.check(check)
+    at = guard.history[-1].images
+    guard.forget_after(at + 3_000)  # evaluated between two looks
+    lost = replace(GOOD, distance=2.2, recall=0.02, spread=0.6, near_duplicates=0.35)
+    assert [guard.check(replace(lost, images=at + 10_000 * i))[1] for i in (1, 2)] == [False, True]
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,11 @@ import math
 from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import BeforeValidator, Field, field_validator, model_serializer
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_serializer
 
 from fauxlab.config.base import Names, RunName, Table, split_names
+
+FEWEST = 16  # images of which the figures of a GAN can be told
 
 
 class Cosine(Table):
@@ -50,7 +52,7 @@ class GanModelConfig(Table):
     """A generator and its discriminator by name; the two option tables go to their constructors."""
 
     name: str = "r3"
-    latent: int = Field(64, ge=1, description="length of the latent vector")
+    latent: int = Field(64, ge=1, le=65536, description="length of the latent vector")
     generator: dict[str, Any] = Field({}, description="options of its constructor")
     discriminator: dict[str, Any] = Field({}, description="options of its constructor")
 
@@ -97,8 +99,8 @@ class GanConfig(Table):
     steps: Literal["fixed", "adaptive"] = Field("fixed", description="adaptive: the report's controller moves them")
     generator_steps: int = Field(1, ge=1)
     discriminator_steps: int = Field(1, ge=1)
-    most_generator_steps: int = Field(5, ge=1, description="adaptive only")
-    most_discriminator_steps: int = Field(3, ge=1, description="adaptive only")
+    most_generator_steps: int = Field(5, ge=1, validate_default=True, description="adaptive only")
+    most_discriminator_steps: int = Field(3, ge=1, validate_default=True, description="adaptive only")
     adapt_every: int = Field(50, ge=1, description="adaptive only: rounds from decision to decision")
 
     @field_validator("augment_p")
@@ -106,13 +108,21 @@ class GanConfig(Table):
     def _a_share(cls, value: float | Cosine) -> float | Cosine:
         return _at_most(value, 1.0)
 
+    @field_validator("most_generator_steps", "most_discriminator_steps")
+    @classmethod
+    def _not_below_the_start(cls, value: int, info: ValidationInfo) -> int:
+        start = str(info.field_name).removeprefix("most_")
+        if info.data.get("steps") == "adaptive" and info.data.get(start, 1) > value:
+            raise ValueError(f"expected at least gan.{start} = {info.data[start]}")
+        return value
+
 
 class GanEvaluateConfig(Table):
     """Distance during training, on the averaged generator where there is one."""
 
     every: int = Field(0, ge=0, description="images from evaluation to evaluation; 0: `every_epochs` decides")
     every_epochs: int = Field(5, ge=1)
-    n: int = Field(2000, ge=16, description="generated images, and as many real ones")
+    n: int = Field(2000, ge=FEWEST, description="generated images, and as many real ones")
     features: str = Field("randconv", description="feature network, see `fauxlab models list`")
 
 

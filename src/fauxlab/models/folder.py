@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import json
 import os
 import shutil
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
@@ -96,14 +98,23 @@ def write_bundle(folder: Path, config: DetectorConfig | GeneratorConfig, weights
     (aside / CONFIG).write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
     found = hash_bundle(aside, weights)
     (aside / CARD).write_text(write_card(config, found), encoding="utf-8")
-    if folder.exists():
+    if not folder.exists():
+        os.replace(aside, folder)
+    elif _exchange(aside, folder):
+        shutil.rmtree(aside)
+    else:
         old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
         os.replace(folder, old)
         os.replace(aside, folder)
         shutil.rmtree(old)
-    else:
-        os.replace(aside, folder)
     return found
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Let two folders change places at one stroke; False where the system or the file system cannot."""
+    rename = getattr(ctypes.CDLL(None), "renameat2", None) if sys.platform == "linux" else None
+    here, swap = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    return rename is not None and rename(here, os.fsencode(one), here, os.fsencode(other), swap) == 0
 
 
 def hash_bundle(folder: Path, weights: str = WEIGHTS) -> str:

@@ -208,15 +208,16 @@ def draw_guard(run: GanRun) -> Figure:
 
 
 def _plot_updates(axes: Axes, run: GanRun) -> None:
-    """Updates a round of each side: as logged at first, then from each of the controller's decisions on."""
+    """Updates a round of each side: as logged, and from each of the controller's decisions on."""
     top = 2
     # The discriminator's line lies on the generator's where they are equal, and is thinner.
     for key, colour, width in (("generator", GENERATOR, 2.6), ("discriminator", DISCRIMINATOR, 1.2)):
-        start = next((line[f"{key}_steps"] for line in run.steps if number(line, f"{key}_steps") is not None), None)
-        if start is not None:
-            moves = [(line["images"], line[key]) for line in run.controller if number(line, key) is not None]
-            values = [start, *(value for _, value in moves)]
-            axes.step([0, *(x for x, _ in moves), run.seen], [*values, values[-1]], where="post", color=colour,
+        named = ((f"{key}_steps", run.steps), (key, run.controller))
+        moves = [(line["images"], line[n]) for n, lines in named for line in lines if number(line, n) is not None]
+        moves.sort(key=lambda move: move[0])
+        if moves:
+            values = [value for _, value in moves]
+            axes.step([0, *(x for x, _ in moves[1:]), run.seen], [*values, values[-1]], where="post", color=colour,
                       linewidth=width)  # fmt: skip
             top = max(top, *values)
     axes.set_ylabel("updates\na round")

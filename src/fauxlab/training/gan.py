@@ -176,6 +176,8 @@ def _start(accelerator: Accelerator, run: Run, recipe: GanRecipe) -> State:
             state.load(saved, recipe.guard.patience)
     if accelerator.is_main_process:
         run.rewind_log(saved["log_bytes"] if saved else 0)
+        if saved is None:  # no run goes back to a state of the one that stood here before it
+            (run.folder / "checkpoints" / "best.pt").unlink(missing_ok=True)
     return state
 
 

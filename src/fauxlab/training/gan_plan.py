@@ -10,6 +10,7 @@ import numpy as np
 from torch import nn
 
 from fauxlab.config import GanRecipe, check_run_name
+from fauxlab.config.gan import FEWEST
 from fauxlab.data.cache import load_images
 from fauxlab.data.manifest import Manifest
 from fauxlab.errors import LabError
@@ -39,6 +40,11 @@ def plan_gan(manifest: Manifest, recipe: GanRecipe) -> GanPlan:
     train = measured = np.flatnonzero(splits == "train")
     if recipe.data.limit:
         train = np.sort(np.random.default_rng(recipe.train.seed).permutation(train)[: recipe.data.limit])
+    if len(measured) < FEWEST:
+        raise LabError(
+            f"{len(measured)} real images to learn from (source {', '.join(reals.sources) or 'none'}, split train); a "
+            f"GAN and its figures need {FEWEST}: index more images"
+        )
     if len(train) < recipe.train.batch:
         raise LabError(
             f"{len(train)} real images to learn from (source {', '.join(reals.sources) or 'none'}, split train), "

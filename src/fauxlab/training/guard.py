@@ -92,13 +92,6 @@ def assess(history: Sequence[Signals], evaluations: Sequence[float] = (), since:
     turned = f"distance {rise:.2f}× its best" + (f" (a turn: {turn:.2f}×)" if turn < math.inf else "")
     turned += f", the evaluated one {evaluated:.2f}× (a turn: {its_turn:.2f}×)" if its_turn < math.inf else ""
     grew_alike = now.near_duplicates > max(0.05, MULTIPLIED * min(_smooth([s.near_duplicates for s in since_then])))
-    if now.near_duplicates > ALIKE:
-        # Alike from the first look on is no turn: a generator may still grow out of it.
-        return Assessment(COLLAPSING, f"{now.near_duplicates:.0%} of the images are near-duplicates", grew_alike)
-    if spread < 0.5 and spread < LOST * top_spread:
-        return Assessment(
-            COLLAPSING, f"images are {spread:.2f}× as spread as reals, from {top_spread:.2f}×", plain=True
-        )
     lost = []  # signs of lost variety
     if spread < LOST * top_spread:
         lost.append(f"spread fell from {top_spread:.2f}× to {spread:.2f}× the reals'")
@@ -107,17 +100,20 @@ def assess(history: Sequence[Signals], evaluations: Sequence[float] = (), since:
     seen = top_recall > SEEN
     if fell := top_recall > 0.05 and recall < (FELL if seen else 0.5) * top_recall:
         lost.append(f"recall fell from {top_recall:.3f} to {recall:.3f}")
-    if fell and len(lost) > 1 and (seen or rise > RISE):
-        return Assessment(COLLAPSING, f"{', '.join(lost)}; {turned}", plain=True)
-    if rise > turn or evaluated > its_turn:
-        if lost:
-            return Assessment(COLLAPSING, f"{', '.join(lost)}; {turned}")
-        if now.overfit > OVERFIT and now.separation > 0.9:
-            return Assessment(OVERFITTING, f"held-out reals score {now.overfit:.0%} of the way to fakes; {turned}")
-        if now.separation > SEPARATION:
-            return Assessment(WINNING, f"{now.separation:.1%} of real and fake pairs told apart; {turned}")
-    if rise > max(FAR, turn**2) and min(distances[-2:]) * rise > turn * statistics.mean(distances[-2:]):
-        # By what else it shows nobody can say, but this generator is going to pieces.
+    alike = now.near_duplicates > ALIKE
+    plain = (alike and grew_alike) or spread < min(0.5, LOST * top_spread)
+    plain = plain or (fell and len(lost) > 1 and (seen or rise > RISE))
+    far = rise > max(FAR, turn**2) and min(distances[-2:]) * rise > turn * statistics.mean(distances[-2:])
+    upwards = rise > turn or evaluated > its_turn
+    if plain or (lost and upwards):
+        return Assessment(COLLAPSING, f"{', '.join(lost)}; {turned}", plain or far)
+    if alike:  # from the first look on is no turn: a generator may still grow out of it
+        return Assessment(COLLAPSING, f"{now.near_duplicates:.0%} of the images are near-duplicates", far)
+    if upwards and now.overfit > OVERFIT and now.separation > 0.9:
+        return Assessment(OVERFITTING, f"held-out reals score {now.overfit:.0%} of the way to fakes; {turned}", far)
+    if upwards and now.separation > SEPARATION:
+        return Assessment(WINNING, f"{now.separation:.1%} of real and fake pairs told apart; {turned}", far)
+    if far:
         return Assessment(COLLAPSING, turned, plain=True)
     return Assessment(HEALTHY, turned)
 
@@ -133,7 +129,7 @@ class Guard:
         self.ill: int = state["ill"]
         self.alarmed: bool = state.get("alarmed", self.ill >= patience)
         self.recovering: bool = state.get("recovering", False)
-        self.since: int = state.get("since", 0)  # images of the state last gone back to
+        self.since: int = state.get("since", 0)  # images at the last look before the state gone back to
         self.alarms: int = state["alarms"]
 
     def check(self, signals: Signals) -> tuple[Assessment, bool]:
@@ -161,7 +157,8 @@ class Guard:
         """Drop the checks after a state that training went back to."""
         self.history = [signals for signals in self.history if signals.images <= images]
         self.evaluations = [(at, distance) for at, distance in self.evaluations if at <= images]
-        self.ill, self.alarmed, self.recovering, self.since = 0, False, True, images
+        self.ill, self.alarmed, self.recovering = 0, False, True
+        self.since = self.history[-1].images if self.history else 0  # the last look at what was gone back to
 
     def state(self) -> dict[str, Any]:
         """What `__init__` takes back."""

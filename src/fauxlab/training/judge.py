@@ -90,7 +90,8 @@ class Judge:
         if alarm:
             done = action or "going on"
             if (guard.on_collapse, action) == ("rollback", "stop"):
-                done += f" (rolled back {state.rollbacks} times)" if state.rollbacks else " (no state to go back to)"
+                left = state.rollbacks < guard.rollbacks
+                done += " (no state to go back to)" if left else f" (rolled back {state.rollbacks} times)"
             self.say(f"{state.images:,} images: {assessment.state}: {assessment.evidence}; {done}")
         self.run.log(
             "guard",

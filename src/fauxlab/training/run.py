@@ -129,7 +129,7 @@ class Run:
             reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
             raise LabError(
                 f"checkpoint {path} cannot be used ({reason}): damaged, or a pickle with code in it, which is never "
-                "run; delete it to start over"
+                f"run; delete {path.parent} to start over"
             ) from None
         return state
 
