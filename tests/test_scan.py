@@ -142,6 +142,13 @@ def test_a_pattern_names_each_picture_once(tmp_path: Path, jpeg: Jpeg) -> None:
     root = str(tmp_path)
     found = [path.removeprefix(root + "/") for path in expand_paths([f"{root}/**"])]
     assert sorted(found) == ["a.jpg", "d-1.jpg", "d/c.jpg", "d/e/f.jpg"]
+    (tmp_path / "d e.jpg").write_bytes(jpeg(0))  # sorts between a folder and what lies in it
+    (tmp_path / "d.jpg").write_bytes(jpeg(0))
+    for pattern in ("**", "**/*", "*"):
+        found = [path.removeprefix(root + "/") for path in expand_paths([f"{root}/{pattern}"])]
+        assert sorted(found) == ["a.jpg", "d e.jpg", "d-1.jpg", "d.jpg", "d/c.jpg", "d/e/f.jpg"], pattern
+    for name in ("d e.jpg", "d.jpg"):
+        (tmp_path / name).unlink()
     found = [path.removeprefix(root + "/") for path in expand_paths([f"{root}/d*"])]
     assert sorted(found) == ["d-1.jpg", "d/c.jpg", "d/e/f.jpg"]
 

@@ -182,7 +182,7 @@ def expand_paths(arguments: Iterable[str]) -> Iterator[str]:
         elif (
             glob.has_magic(argument)
             and not os.path.lexists(argument)
-            and (matches := sorted(glob.iglob(argument, recursive=True)))
+            and (matches := sorted(glob.iglob(argument, recursive=True), key=lambda match: match.split(os.sep)))
         ):
             yield from expand_paths(_outermost(matches))
         else:

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from fauxlab.data import images
 from fauxlab.data.images import FORMATS, MAX_BYTES, ImageError, decode, describe_encoding, fingerprint, to_square
@@ -76,6 +76,16 @@ def test_exif_rotation_is_applied() -> None:
     image = decode(encoded(halves(), "JPEG", exif=exif, quality=95))
     assert image.size == (32, 64)
     assert image.getpixel((16, 4))[0] > 200, "what was left is on top"
+
+
+@pytest.mark.parametrize("tag", [0x0100, 0x0106, 0x011A])
+def test_a_rotated_photo_may_have_metadata_of_odd_types(tag: int) -> None:
+    entries = sorted([(0x0112, 3, 1, b"\6\0\0\0"), (tag, 2, 4, b"odd\0")])  # numbers by the standard; here text
+    body = b"".join(struct.pack("<HHI4s", *entry) for entry in entries)
+    odd = encoded(halves(), "JPEG", exif=b"Exif\0\0II*\0\x08\0\0\0\2\0" + body + bytes(4))
+    with pytest.raises((TypeError, struct.error)):  # what writes the metadata anew stumbles over it
+        ImageOps.exif_transpose(Image.open(io.BytesIO(odd)))
+    assert decode(odd).size == (32, 64)
 
 
 @pytest.mark.parametrize("form", [form for form in FORMATS if form not in ("GIF", "BMP")])
@@ -151,6 +161,32 @@ def test_what_a_header_may_hold_is_bounded() -> None:
             with pytest.raises(ImageError) as caught:
                 read(before + part * (fine + fine // 9) + after)
             assert str(caught.value) == reason
+
+
+@pytest.mark.parametrize(("order", "wide"), [("<", False), (">", False), ("<", True)])
+def test_strips_of_a_tiff_are_bounded(order: str, wide: bool) -> None:
+    """16 rows of grey, one strip each, and more places of strips behind those."""
+
+    place, count = (8, "Q") if wide else (4, "I")
+
+    def tiff(strips: int) -> bytes:
+        sizes, start = [16] * strips, (16 if wide else 8) + (8 if wide else 2) + 9 * (4 + 2 * place) + place
+        offsets = [start + 8 * strips + 16 * min(row, 15) for row in range(strips)]
+        plain = {256: [16], 257: [16], 258: [8], 259: [1], 262: [1], 273: offsets, 277: [1], 278: [1], 279: sizes}
+        entries, behind = b"", b""
+        for tag, values in plain.items():
+            body = struct.pack(f"{order}{len(values)}I", *values)
+            if len(body) > place:
+                body, behind = struct.pack(order + count, start + len(behind)), behind + body
+            entries += struct.pack(f"{order}HH{count}", tag, 4, len(values)) + body.ljust(place, b"\0")
+        head = struct.pack(f"{order}HHHQQ", 43, 8, 0, 16, 9) if wide else struct.pack(f"{order}HIH", 42, 8, 9)
+        return (b"II" if order == "<" else b"MM") + head + entries + bytes(place) + behind + bytes(range(256))
+
+    assert np.asarray(decode(tiff(16)))[..., 0].ravel().tolist() == list(range(256))
+    assert decode(tiff(60_000)).size == (16, 16)
+    for read in (decode, describe_encoding):
+        with pytest.raises(ImageError, match=r"^a TIFF of more than 65,536 strips or tiles$"):
+            read(tiff(70_000))
 
 
 def test_segments_between_scans_are_bounded() -> None:

@@ -46,6 +46,22 @@ def test_real_fake_layout(tmp_path: Path, jpeg: Jpeg) -> None:
     assert group["real/a.jpg"] == group["fake/gan/a.jpg"] != group["real/flickr/b.jpg"]
 
 
+def test_collections_of_the_real_fake_layout_may_be_zips(tmp_path: Path, jpeg: Jpeg) -> None:
+    (tmp_path / "a/real").mkdir(parents=True)
+    for name, members in (("real/ffhq", ("ffhq/1.jpg", "2.jpg")), ("fake", ("fake/gan/1.jpg", "4.jpg"))):
+        with zipfile.ZipFile(tmp_path / f"a/{name}.zip", "w") as archive:
+            for member in members:
+                archive.writestr(member, jpeg(len(name) + len(member)))
+    manifest = index(tmp_path / "a")
+    assert summary(manifest) == {
+        ("real/ffhq.zip!/ffhq/1.jpg", 0, "", "ffhq"),
+        ("real/ffhq.zip!/2.jpg", 0, "", "ffhq"),
+        ("fake.zip!/fake/gan/1.jpg", 1, "gan", ""),
+        ("fake.zip!/4.jpg", 1, "fake", ""),
+    }
+    assert len({row.group for row in manifest.rows}) == 3, "1.jpg is one picture in two versions"
+
+
 @pytest.mark.parametrize("zipped", [False, True])
 def test_deepfakeface_folders_and_zips(tmp_path: Path, jpeg: Jpeg, zipped: bool) -> None:
     names = ["10/110_1960-01-01_2001.jpg", "10/110_1960-01-01_2005.jpg", "20/220_1970-01-01_2002.jpg", "30/330_1_2.jpg"]

@@ -54,6 +54,12 @@ def test_tied_images_of_two_earlier_splits_go_to_the_one_nearer_to_training(smal
     assert [splits[row.sha256] for row in held] == ["train", "train", "val"]
 
 
+def test_pictures_with_other_bytes_and_new_ones_of_a_group_stay_on_its_side(small: Manifest) -> None:
+    anew = tuple(replace(row, sha256=f"{i:064}") for i, row in enumerate(small.rows))
+    again = Manifest((*anew, replace(anew[0], path="new.png", sha256="f" * 64)), small.root).split(1, earlier=small)
+    assert [row.split for row in again.rows] == [*(row.split for row in small.rows), small.rows[0].split]
+
+
 def test_matched_reals(small: Manifest) -> None:
     assert small.matched_reals("grain") == ["photos"]
     assert small.missing_reals() == {}

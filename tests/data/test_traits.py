@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +50,13 @@ def test_subsampling_and_scans() -> None:
     assert describe_encoding(encoded("JPEG", subsampling=1)).subsampling == (2, 1)
     assert describe_encoding(encoded("JPEG", progressive=True)).progressive
     assert measure_file(encoded("PNG")).looks["encoding"] == "PNG"
+
+
+def test_metadata_may_claim_more_bytes_than_the_file_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = encoded("AVIF")
+    twice = replace(describe_encoding(data), metadata=(("exif", len(data)), ("xmp", len(data))))
+    monkeypatch.setattr("fauxlab.data.traits.describe_encoding", lambda _: twice)
+    assert np.isfinite(measure_file(data).values["bytes"]).all()
 
 
 def test_metadata_by_kind() -> None:

@@ -107,6 +107,12 @@ FITTED: dict[str, Any] = {
 }  # fmt: skip
 
 
+def test_calibrated_scores_tell_the_surest_apart_too() -> None:
+    logits = np.array([13.5, 14, 15, 20], dtype=np.float32)
+    scores = make(calibration=Calibration(temperature=0.8, bias=0.1)).config.scores(logits)
+    assert (np.diff(scores) > 0).all()
+
+
 def test_calibration_comes_back_and_the_card_tells_it(tmp_path: Path) -> None:
     made = make(calibration=Calibration(**FITTED), threshold=0.7).save_pretrained(tmp_path / "m")
     assert Detector.from_pretrained(tmp_path / "m").config == made.config
@@ -200,6 +206,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
         r"\(value error, the threshold lies",
     ),
     "option taken twice": (edit_config(options={"size": 64}), "cannot be used .*(multiple values|no option)"),
+    "no options at all": (edit_config(options={"widths": []}), "expected a list of whole numbers above 0"),
     "option of no size": (edit_config(options={"widths": [-4]}), "cannot be used .*(negative|above 0)"),
     "option beyond memory": (edit_config(options={"widths": [10**11]}), "none may be above 4,096"),
     "network beyond memory": (edit_config(options={"widths": [4096] * 4}), "do not fit"),

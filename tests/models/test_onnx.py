@@ -234,17 +234,23 @@ def point_outside(graph: onnx.ModelProto) -> None:
 
 
 def of_one_node(
-    kind: str, outputs: tuple[str, ...] = ("logits",), name: str = "images", side: int = 32
+    kind: str, outputs: tuple[str, ...] = ("logits",), name: str = "images", side: int = 32, count: int | str = "N"
 ) -> Callable[[Path], None]:
     def edit(folder: Path) -> None:
         values = [helper.make_tensor_value_info(item, TensorProto.FLOAT, None) for item in outputs]
-        given = helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", 3, side, side])
+        given = helper.make_tensor_value_info(name, TensorProto.FLOAT, [count, 3, side, side])
         nodes = [helper.make_node(kind, [name], [item]) for item in outputs]
         graph = helper.make_graph(nodes, "g", [given], values)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
         (folder / GRAPH).write_bytes(model.SerializeToString())
 
     return edit
+
+
+def lengthen_a_loop(folder: Path) -> None:
+    """Its operation's length in two bytes where one would do, which readers take."""
+    of_one_node("Loop", ALL)(folder)
+    (folder / GRAPH).write_bytes((folder / GRAPH).read_bytes().replace(b"\x22\x04Loop", b"\x22\x84\x00Loop"))
 
 
 ALL = ("logits", "evidence", "distance")
@@ -260,7 +266,9 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "other size": (of_one_node("Identity", ALL, side=64), "its inputs are"),
     "other outputs": (of_one_node("Identity"), "cannot be used"),
     "other shapes": (of_one_node("Identity", ALL), r"outputs have \[4, 4, 4\] dimensions"),
+    "two at once": (of_one_node("Identity", ALL, count=2), "takes 2 pictures at once"),
     "a loop": (of_one_node("Loop", ALL), "holds loops"),
+    "a loop written at length": (lengthen_a_loop, "holds loops"),
     "unknown operation": (of_one_node("Summon\x1b[2J", ALL), r"cannot be used .*Summon\?\[2J"),
     "size in the config": (edit_config(preprocessing={"size": 64, "pipeline_version": PIPELINE_VERSION}), "size '32'"),
     "threshold in the config": (edit_config(threshold=0.5), "made for threshold '0.4', its config says '0.5'"),

@@ -77,8 +77,8 @@ def index(
     earlier = None if resplit else _load_earlier(out)
     manifest = index_folder(folder, seed, shares, parse_pairs(pair), earlier)
     if earlier:
-        known = {row.sha256 for row in earlier.rows if row.split}
-        kept = sum(row.sha256 in known for row in manifest.rows)
+        known = {key for row in earlier.rows if row.split for key in (row.sha256, row.group)}
+        kept = sum(row.sha256 in known or row.group in known for row in manifest.rows)
         say(f"{kept:,} images keep the splits of the manifest that is replaced (--resplit draws all anew)")
     manifest.save(out)
     if out.is_file():  # beside a device there is no place for it

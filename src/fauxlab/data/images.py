@@ -23,10 +23,9 @@ from PIL import (  # the plugins register the decoders of FORMATS; without them 
     BmpImagePlugin,  # noqa: F401
     GifImagePlugin,  # noqa: F401
     Image,
-    ImageOps,
     JpegImagePlugin,
     PngImagePlugin,  # noqa: F401
-    TiffImagePlugin,  # noqa: F401
+    TiffImagePlugin,
     UnidentifiedImageError,
     WebPImagePlugin,  # noqa: F401
 )
@@ -50,6 +49,7 @@ MAX_SEGMENTS = 1_000  # of 64 KiB; a depth map or a provenance record of 10 MB t
 MAX_JUNK = 2**16  # bytes between segments, which Pillow takes one by one
 MAX_CHUNKS = 50_000  # a PNG of MAX_BYTES in pieces of 8 KiB, which libpng writes, has 32,768
 MAX_PNG_ENTRIES = 1_000  # chunks without pixels: each may unpack to 1 MB
+MAX_STRIPS = 2**16  # of a TIFF, and entries of its directory: encoders write at most one strip a row
 MAX_REASON = 200  # characters of a decoder's message
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 SUFFIXES |= {".avif", ".heic", ".heif"}  # listed even where their decoder is missing, so that none is passed over
@@ -74,6 +74,11 @@ _STANDARD_LUMA = """
     18 22 37 56 68 109 103 77  24 35 55 64 81 104 113 92  49 64 78 87 103 121 120 101  72 92 95 98 112 100 103 99"""
 _STANDARD_CHROMA = f"17 18 24 47{' 99' * 4} 18 21 26 66{' 99' * 4} 24 26 56{' 99' * 5} 47 66{' 99' * 38}"
 _ORIENTATION = 0x0112
+_TURNS = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
+          5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
+          8: Image.Transpose.ROTATE_90}  # fmt: skip
+# What a TIFF's header lists once a strip or tile (offsets and sizes) or a channel, and Pillow as a tuple of numbers.
+_TIFF_LISTS = frozenset({258, 273, 279, 324, 325, 338, 339})
 # Chunks that say something about the picture and change none of its pixels as they are decoded here.
 _PNG_METADATA = {b"tEXt": "text", b"zTXt": "text", b"iTXt": "text", b"eXIf": "exif", b"iCCP": "icc", b"caBX": "other",
                  b"gAMA": "other", b"cHRM": "other", b"sRGB": "other", b"pHYs": "other", b"tIME": "other"}  # fmt: skip
@@ -277,6 +282,8 @@ def _open(data: bytes) -> Image.Image:
         _refuse_segments(data)
     elif data.startswith(b"\x89PNG\r\n\x1a\n"):
         _refuse_chunks(data)
+    elif data[:4] in TiffImagePlugin.PREFIXES:
+        _refuse_strips(data)
     if data[4:8] == b"ftyp":
         _add_heif()
     return Image.open(io.BytesIO(data), formats=[form for form in FORMATS if form in Image.OPEN])
@@ -333,6 +340,23 @@ def _refuse_chunks(data: bytes) -> None:
             return
 
 
+def _refuse_strips(data: bytes) -> None:
+    """Raises ImageError on a TIFF whose first directory, or a list in it, is longer than encoders write."""
+
+    def number(start: int, size: int) -> int:
+        return int.from_bytes(data[start : start + size], "little" if data.startswith(b"I") else "big")
+
+    # A BigTIFF, as far as Pillow knows one, writes every count and place in 8 bytes.
+    wide, head, at = (8, 8, 8) if data[2] == 43 else (4, 2, 4)
+    start = number(at, wide)
+    entries = number(start, head)
+    if entries > MAX_STRIPS:
+        raise ImageError(f"a TIFF of more than {MAX_STRIPS:,} entries")
+    for entry in range(start + head, start + head + entries * (4 + 2 * wide), 4 + 2 * wide):
+        if number(entry, 2) in _TIFF_LISTS and number(entry + 4, wide) > MAX_STRIPS:
+            raise ImageError(f"a TIFF of more than {MAX_STRIPS:,} strips or tiles")
+
+
 def _undecodable(error: Exception) -> ImageError:
     reason = " ".join(str(error).split())  # decoders' messages may hold line breaks, and parts of the file
     return ImageError(f"cannot be decoded: {reason[:MAX_REASON] or type(error).__name__}")
@@ -359,7 +383,10 @@ def _unknown(data: bytes) -> ImageError:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    return _to_rgb(ImageOps.exif_transpose(image))
+    # Not ImageOps.exif_transpose, which also writes the metadata anew and stumbles over entries of odd types in it.
+    image.load()
+    turn = _TURNS.get(image.getexif().get(_ORIENTATION, 1))
+    return _to_rgb(image if turn is None else image.transpose(turn))
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -87,16 +87,28 @@ def _list(part: Path) -> Iterator[tuple[str, str]]:
             yield f"{part}{SEPARATOR}{member}", _plain(member).removeprefix(f"{part.stem}/")
 
 
+def _zips(part: Path) -> list[Path]:
+    """The archives in a folder."""
+    return sorted(path for path in part.iterdir() if path.suffix.lower() == ".zip") if part.is_dir() else []
+
+
 def _real_fake(folder: Path) -> Iterator[Found]:
     """Images of the same name below real/ and fake/<generator>/ are taken for versions of one picture."""
-    real = _part(folder, "real")
+    real, fake = _part(folder, "real"), _part(folder, "fake")
     assert real is not None
     for path, name in _list(real):
         first, slash, rest = name.partition("/")
         source, rest = (_collection(first), rest) if slash else ("real", name)
         yield Found(path, 0, "", source, (_stem(rest),))
-    fake = folder / "fake"
-    for part in sorted(fake.iterdir()) if fake.is_dir() else ():
+    for archive in _zips(real):
+        for path, name in _list(archive):
+            yield Found(path, 0, "", _collection(archive.stem), (_stem(name),))
+    if fake and not fake.is_dir():
+        for path, name in _list(fake):
+            first, slash, rest = name.partition("/")
+            yield Found(path, 1, show(first) if slash else "fake", "", (_stem(rest if slash else name),))
+        return
+    for part in sorted(fake.iterdir()) if fake else ():
         packed = part.suffix.lower() == ".zip"
         if part.is_dir() or packed:
             for path, name in _list(part):

@@ -141,18 +141,21 @@ class Manifest:
     def split(self, seed: int = 0, fractions: Sequence[float] = FRACTIONS, earlier: Manifest | None = None) -> Manifest:
         """Assign train, val, calibration and test by whole groups, stratified by generator and source.
 
-        Images that `earlier` holds stay in its splits, so that nothing a model learned from gets among its tests.
+        Images that `earlier` holds, or others of whose group it holds, stay in its splits, so that nothing a model
+        learned from gets among its tests: not with other bytes, and no other picture of a person either.
         Where a new image ties some of different splits together, all go to the first of those: training before the
         rest, test last.
         """
         check_fractions(fractions)
         if seed < 0:
             raise LabError(f"split seed {seed}: give 0 or more")
-        known = {row.sha256: row.split for row in earlier.rows if row.split} if earlier else {}
+        before = [row for row in earlier.rows if row.split] if earlier else []
+        by_content, by_group = ({getattr(row, key): row.split for row in before} for key in ("sha256", "group"))
         placed: dict[Hashable, str] = {}
         for row in self.rows:
-            if row.sha256 in known:
-                placed[row.group] = min(placed.get(row.group, SPLITS[-1]), known[row.sha256], key=SPLITS.index)
+            for split in (by_content.get(row.sha256), by_group.get(row.group)):
+                if split:
+                    placed[row.group] = min(placed.get(row.group, SPLITS[-1]), split, key=SPLITS.index)
         strata = [row.generator if row.label else f"real {row.source}" for row in self.rows]
         names = assign_splits([row.group for row in self.rows], strata, fractions, seed, placed)
         rows = tuple(replace(row, split=name) for row, name in zip(self.rows, names, strict=True))

@@ -111,7 +111,7 @@ def measure_file(data: bytes, pixels: bool = True) -> Traits:
     """
     encoding = describe_encoding(data)
     entries = () if read_mark(data) else encoding.metadata
-    size = len(data) - sum(n for _, n in encoding.metadata)
+    size = max(len(data) - sum(n for _, n in encoding.metadata), 0)  # entries may lie in the same bytes
     width, height = encoding.width, encoding.height
     kinds = [kind for kind in METADATA if any(kind == k for k, _ in entries)]
     sizes = [sum(n for k, n in entries if k == kind) for kind in METADATA]

@@ -96,7 +96,8 @@ def _create(maker: str, name: str, fixed: dict[str, Any], options: dict[str, Any
     if taken := fixed.keys() & options.keys():
         raise LabError(f"model {name}: {', '.join(sorted(taken))} is no option; it follows from the recipe")
     widths = options.get("widths")
-    if widths is not None and not (isinstance(widths, list | tuple) and all(type(w) is int and w > 0 for w in widths)):
+    listed = isinstance(widths, list | tuple) and len(widths) > 0
+    if widths is not None and not (listed and all(type(w) is int and w > 0 for w in widths)):
         raise LabError(f"model {name}: widths {widths!r}, expected a list of whole numbers above 0")
     if _largest(options) > MOST:
         raise LabError(f"model {name}: options up to {_largest(options):,}; none may be above {MOST:,}")

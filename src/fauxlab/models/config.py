@@ -147,7 +147,8 @@ class DetectorConfig(BaseModel):
     def scores(self, logits: NDArray[np.float32]) -> NDArray[np.float64]:
         """P(fake) [N] from logits [N]: calibrated where there is a calibration, else the plain sigmoid."""
         fit = self.calibration
-        evidence = logits.astype(np.float64) if fit is None else logits / fit.temperature + fit.bias
+        evidence = logits.astype(np.float64)  # in single precision the surest would all get the same score
+        evidence = evidence if fit is None else evidence / fit.temperature + fit.bias
         with np.errstate(over="ignore"):  # e^710 is infinite, and the score rightly 0
             return np.asarray(1 / (1 + np.exp(-evidence)), dtype=np.float64)
 

@@ -24,8 +24,8 @@ INPUT, OUTPUTS = "images", Judged._fields
 MAX_BYTES = 2**30
 # The key that every reference to a file beside the graph has; before it stands its length, 8, in one or more bytes.
 _OUTSIDE = re.compile(rb"[\x00\x08]location")
-# A node's operation, as the format writes it down. No detector has one of these, and they may turn for ever.
-_LOOPS = re.compile(rb"\x22\x04(Loop|Scan)")
+# A node's operation behind its length, 4, likewise. No detector has one of these, and they may turn for ever.
+_LOOPS = re.compile(rb"[\x00\x04](Loop|Scan)")
 
 
 @dataclass(frozen=True)
@@ -98,6 +98,8 @@ def _check_outputs(detector: OnnxDetector) -> None:
     inputs = {item.name: (item.type, item.shape[1:]) for item in detector.session.get_inputs()}
     if inputs != {INPUT: ("tensor(float)", [3, detector.size, detector.size])}:
         raise ValueError(f"its inputs are {inputs}, expected {INPUT}: float [N, 3, {detector.size}, {detector.size}]")
+    if isinstance(count := detector.session.get_inputs()[0].shape[0], int):
+        raise ValueError(f"it takes {count} pictures at once, expected any number N")
     found = detector.judge(np.full((2, 3, detector.size, detector.size), 128, dtype=np.uint8))
     forms = [part.ndim for part in found]
     if forms != [1, 3, 1] or any(len(part) != 2 or part.dtype != np.float32 for part in found):
