@@ -80,6 +80,7 @@ def test_the_generators_table_is_the_results() -> None:
         ("`report-v2-32` (iteration 2)", "report-v2-32-s0"),
         ("`report-v2-32` from another seed (in single precision)", "report-v2-32-s1"),
         ("`sngan-32`", "sngan-32-s0"),
+        ("`sngan-32` from another seed (in single precision)", "sngan-32-s1"),
         ("`r3-32`", "r3-32-s0"),
         ("the same from another seed (in single precision)", "r3-32-s1"),
         ("the same from a third (in single precision)", "r3-32-s2"),
