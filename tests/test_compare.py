@@ -11,6 +11,7 @@ import pytest
 
 from fauxlab.compare import compare_detectors, compare_runs
 from fauxlab.config import load_gan_recipe, load_recipe
+from fauxlab.data.cache import load_images
 from fauxlab.data.manifest import Manifest
 from fauxlab.errors import LabError
 from fauxlab.statistics import auc_change
@@ -58,6 +59,18 @@ def test_detectors_on_the_same_pictures(
         assert part.changes[1].value == pytest.approx(part.aucs[1].value - part.aucs[0].value)
         assert part.changes[2].value == 0
         assert part.aucs[2] == part.aucs[0]
+
+
+def test_what_one_detector_has_in_store_and_another_cannot_read(
+    runs: list[Path], small: Manifest, tmp_path: Path
+) -> None:
+    larger = train_detector(small.train, load_recipe("unified-joint", [*TINY, "data.size=48"]), tmp_path / "c").folder
+    load_images(small, 32)
+    (small.root / (gone := next(row.path for row in small.rows if row.split == "test"))).write_bytes(b"no picture")
+    for models in ([runs[0], larger], [larger, runs[0]]):
+        parts, judged = compare_detectors(models, small)
+        assert [path for path, _ in judged.skipped] == [gone]
+        assert parts[-1].n == 119
 
 
 def test_a_paired_difference_is_surer_than_the_two_figures() -> None:

@@ -69,12 +69,15 @@ def compare_detectors(
 
     if not len(manifest):
         raise LabError("there is no image to compare on: this split of the manifest is empty")
-    scores = []
-    for model in models:
-        detector = open_detector(Path(model) / "best" if (Path(model) / "config.toml").is_file() else model)
+    folders = [Path(m) / "best" if (Path(m) / "config.toml").is_file() else Path(m) for m in models]
+    detectors = [open_detector(folder) for folder in folders]
+    # Whoever comes later may fail to read what an earlier one found in the store at its own size.
+    for detector in detectors:
         images = load_images(manifest, detector.size)
-        # What cannot be read for the first cannot for the others.
         manifest = replace(images.manifest, skipped=manifest.skipped + images.skipped)
+    scores = []
+    for detector in detectors:
+        images = load_images(manifest, detector.size)
         scores.append(predict_scores(detector, images))
         if progress:
             progress(len(images))

@@ -75,9 +75,21 @@ def test_what_another_version_judged_is_judged_again(small: Manifest, tmp_path: 
     assert reproduce_detector(small, tmp_path, overrides=TINY, extended=False)["runs"] == first["runs"]
 
 
+def test_a_generator_may_come_twice(small: Manifest, tmp_path: Path) -> None:
+    sets = [*TINY, "data.generators=grain,speckle,grain"]
+    runs = reproduce_detector(small, tmp_path, overrides=sets, extended=False)["runs"]
+    assert [run["part"] for run in runs] == ["specialist", "specialist", "sequential", "joint"]
+    assert [stage["name"] for stage in runs[2]["stages"]] == ["grain", "speckle", "grain"]
+    assert runs[2]["stages"][-1]["test"] == runs[2]["test"] != runs[2]["stages"][0]["test"]
+
+
 def test_what_cannot_work_is_refused_before_training(small: Manifest, tmp_path: Path) -> None:
     with pytest.raises(LabError, match="test split"):
         reproduce_detector(small.in_split("train", "val"), tmp_path, overrides=TINY)
+    with pytest.raises(LabError, match="needs reals and fakes"):
+        reproduce_detector(small.where(lambda row: not row.label or row.split != "test"), tmp_path, overrides=TINY)
+    with pytest.raises(LabError, match="two trainings would share the run 'x'"):
+        reproduce_detector(small, tmp_path, overrides=[*TINY, "name=x"])
     with pytest.raises(LabError, match="no generator 'x'"):
         reproduce_detector(small, tmp_path, overrides=[*TINY, "data.generators=x"])
     assert not list(tmp_path.glob("report-*"))

@@ -175,10 +175,15 @@ def test_a_batch_is_cut_blended_and_degraded(small: Manifest) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "crop", "message"), [("trace", 65, "more than data.size"), ("report-cnn", 32, "only")]
+    ("name", "sets", "message"),
+    [
+        ("trace", ["train.crop=65"], "more than data.size"),
+        ("report-cnn", ["train.crop=32"], r"cannot take squares of 32 px \(.*\); leave out train.crop"),
+        ("trace", ["model.options.blocks=[1,1,1,0]"], r"cannot take squares of 64 px \(.*\); change model.options"),
+    ],
 )
-def test_squares_that_cannot_be(small: Manifest, tmp_path: Path, name: str, crop: int, message: str) -> None:
-    asked = load_recipe("unified-joint", [f"model.name={name}", "data.size=64", f"train.crop={crop}"])
+def test_squares_that_cannot_be(small: Manifest, tmp_path: Path, name: str, sets: list[str], message: str) -> None:
+    asked = load_recipe("unified-joint", [f"model.name={name}", "data.size=64", *sets])
     with pytest.raises(LabError, match=message):
         train_detector(small, asked, tmp_path)
 
@@ -434,10 +439,36 @@ def test_two_processes_train_as_one(small: Manifest, tmp_path: Path) -> None:
                 assert two[key] == pytest.approx(one[key], abs=1e-4)
 
 
+def test_two_processes_judge_the_network_that_they_save(small: Manifest, tmp_path: Path) -> None:
+    small.save(tmp_path / "manifest.csv")
+    (tmp_path / "train.py").write_text(TWO)
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    arguments = [tmp_path / "train.py", tmp_path / "manifest.csv", tmp_path / "runs", "2", *TINY, "train.epochs=1"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    subprocess.run([*launch, *map(str, arguments)], check=True, timeout=300, env=environment)
+    run = Run(tmp_path / "runs" / "2")
+    (epoch,) = [line for line in run.read_log() if line["event"] == "epoch"]
+    images = load_images(small.val, 32)
+    logits = torch.from_numpy(training.predict_logits(run.model.model, images, np.arange(len(images))))
+    truth = torch.from_numpy(small.val.labels).float()
+    loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, truth).item()
+    assert epoch["val_loss"] == pytest.approx(loss, abs=1e-5)
+
+
+def test_what_others_began_together_goes_on_with_as_many(small: Manifest, tmp_path: Path) -> None:
+    path = train_detector(small, recipe(), tmp_path, max_minutes=0).folder / "checkpoints" / "last.pt"
+    torch.save(torch.load(path, weights_only=True) | {"processes": 2}, path)
+    with pytest.raises(LabError, match=r"trained by 2 processes and cannot go on with 1: use torchrun"):
+        train_detector(small, recipe(), tmp_path, resume=True)
+
+
 def test_batch_must_divide_among_processes(small: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training.Accelerator, "num_processes", property(lambda _: 3))
     with pytest.raises(LabError, match=r"cannot be shared by 3 processes in pairs .* a multiple of 6"):
         train_detector(small, recipe(), tmp_path)
+    monkeypatch.setattr(training.Accelerator, "num_processes", property(lambda _: 2))
+    with pytest.raises(LabError, match=r"stage joint: \d+ images are fewer than a batch, .* by 2 processes"):
+        train_detector(small, recipe("unified-joint", "train.batch=400"), tmp_path)
 
 
 def test_degraded_training_is_seeded_like_the_rest(small: Manifest, tmp_path: Path) -> None:

@@ -92,7 +92,8 @@ def _score(
     found = []
     for start in range(0, len(images), BLOCK):
         rows = np.arange(start, min(start + BLOCK, len(images)))
-        block = replace(images, pixels=change(images.take(rows)), slots=np.arange(len(rows)))
+        part = replace(images.manifest, rows=images.manifest.rows[start : start + BLOCK])
+        block = replace(images, manifest=part, pixels=change(images.take(rows)), slots=np.arange(len(rows)))
         found.append(predict_scores(detector, block))
         if progress:
             progress(len(rows))

@@ -10,7 +10,8 @@ from __future__ import annotations
 import csv
 import json
 import tomllib
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +32,7 @@ from fauxlab.records import SCHEMA_VERSION, DetectionReport
 from fauxlab.training.detector import stage_folder, train_detector
 from fauxlab.training.detector_plan import check_plan
 from fauxlab.training.run import OnStep, Run
-from fauxlab.training.stages import run_name
+from fauxlab.training.stages import plan_training, run_name
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -66,7 +67,7 @@ def plan_experiments(manifest: Manifest, overrides: Sequence[str] = (), extended
     sets = list(overrides)
     generators = load_recipe("unified-joint", sets).data.generators or manifest.generators
     plan = []
-    for name in generators:
+    for name in dict.fromkeys(generators):  # a generator may stand twice among the stages
         only = f"data.generators={json.dumps([name], ensure_ascii=False)}"  # a list: a name may hold a comma
         plan.append(Experiment("specialist", load_recipe("report-specialist", [*sets, only])))
     plan.append(Experiment("sequential", sequential := load_recipe("report-unified", sets)))
@@ -93,11 +94,12 @@ def reproduce_detector(
     """
     out = Path(out)
     experiments = plan_experiments(manifest, overrides, extended)
-    for experiment in experiments:  # all that can be refused is refused before hours of training
-        check_run_name(run_name(experiment.recipe))
+    # All that can be refused is refused before hours of training.
+    check_names(experiment.recipe for experiment in experiments)
+    for experiment in experiments:
         check_plan(manifest, experiment.recipe)
-    if not len(manifest.test):
-        raise LabError("the manifest has no images in its test split; index more images")
+    if set(manifest.test.labels.tolist()) != {0, 1}:
+        raise LabError("the manifest's test split needs reals and fakes; index more images")
     runs = {
         experiment.name: train_detector(
             manifest, experiment.recipe, out, resume=True, on_step=on_step(experiment.name) if on_step else None
@@ -109,7 +111,7 @@ def reproduce_detector(
     for experiment in experiments:
         if on_judge:
             on_judge(experiment.name)
-        described.append(_describe_run(experiment, runs[experiment.name], images))
+        described.append(_describe_run(manifest, experiment, runs[experiment.name], images))
     results = {
         "schema_version": SCHEMA_VERSION,
         "code_version": __version__,
@@ -121,6 +123,16 @@ def reproduce_detector(
     }
     replace_file(out / "results.json", json.dumps(results, indent=1) + "\n")
     return results
+
+
+def check_names(recipes: Iterable[Recipe]) -> None:
+    """Raise LabError where a recipe's run can have no folder of its own."""
+    names = [check_run_name(run_name(recipe)) for recipe in recipes]
+    if twice := [name for name, n in Counter(names).items() if n > 1]:
+        raise LabError(
+            f"two trainings would share the run {twice[0]!r}: leave name and train.schedule out of --set, and give "
+            "generators names that differ in more than signs"
+        )
 
 
 def judge(detector: Detector, images: ImageArray, folder: Path) -> DetectionReport:
@@ -146,7 +158,7 @@ def judge(detector: Detector, images: ImageArray, folder: Path) -> DetectionRepo
     return report
 
 
-def _describe_run(experiment: Experiment, run: Run, images: ImageArray) -> dict[str, Any]:
+def _describe_run(manifest: Manifest, experiment: Experiment, run: Run, images: ImageArray) -> dict[str, Any]:
     log = list(run.read_log())
     found: dict[str, Any] = {
         "name": experiment.name,
@@ -158,8 +170,7 @@ def _describe_run(experiment: Experiment, run: Run, images: ImageArray) -> dict[
         "stages": [],
     }
     if experiment.recipe.train.schedule == "sequential":
-        names = list(dict.fromkeys(line["stage"] for line in log if line["event"] == "epoch"))
-        for number, name in enumerate(names):
+        for number, name in enumerate(stage.name for stage in plan_training(manifest, experiment.recipe).stages):
             detector = Detector.from_pretrained(stage_folder(run, number, name))
             report = judge(detector, images, run.folder / "test" / f"stage-{number + 1}-{as_name(name)}")
             found["stages"].append({"name": name, "test": report.model_dump()})

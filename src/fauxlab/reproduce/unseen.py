@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from fauxlab import __version__
-from fauxlab.config import Recipe, as_name, check_run_name
+from fauxlab.config import Recipe, as_name
 from fauxlab.data.cache import load_images
 from fauxlab.data.manifest import Manifest
 from fauxlab.errors import LabError
 from fauxlab.records import LeaveOneOutReport, LeftOut
-from fauxlab.reproduce.detector import judge
+from fauxlab.reproduce.detector import check_names, judge
 from fauxlab.training.detector import train_detector
 from fauxlab.training.detector_plan import check_plan
 from fauxlab.training.run import OnStep
@@ -37,10 +38,13 @@ def leave_one_out(
     plans = plan_leave_one_out(manifest, recipe, only)
     names = recipe.data.generators or manifest.generators
     images = load_images(manifest.test, recipe.data.size)
+    _refuse_untested(plans, images.manifest)
     rows = []
+    deadline = None if max_minutes is None else time.monotonic() + 60 * max_minutes
     for name, plan in plans.items():
         bar = on_step(plan.name) if on_step else None
-        run = train_detector(manifest, plan, out, resume=True, max_minutes=max_minutes, on_step=bar)
+        left = None if deadline is None else max(deadline - time.monotonic(), 0) / 60
+        run = train_detector(manifest, plan, out, resume=True, max_minutes=left, on_step=bar)
         if not run.finished:
             raise LabError(f"{run.folder} is not finished; the same command goes on")
         report = judge(run.model, images, run.folder / "test")
@@ -68,13 +72,18 @@ def plan_leave_one_out(manifest: Manifest, recipe: Recipe, only: list[str] | Non
         raise LabError(f"leaving one out needs two generators or more; there is {', '.join(names) or 'none'}")
     if unknown := [name for name in only or [] if name not in names]:
         raise LabError(f"no generator {unknown[0]!r} to leave out; there are {', '.join(names)}")
-    if not len(manifest.test):
-        raise LabError("the manifest has no images in its test split; index more images")
     plans = {name: without(recipe, name, names) for name in only or names}
+    check_names(plans.values())
+    _refuse_untested(plans, manifest.test)
     for plan in plans.values():
-        check_run_name(plan.name)
         check_plan(manifest, plan)
     return plans
+
+
+def _refuse_untested(names: Iterable[str], test: Manifest) -> None:
+    """Raise LabError where the test split has no image of a generator that is to be judged on it."""
+    if lost := [name for name in names if name not in test.generators]:
+        raise LabError(f"the test split has no image of {lost[0]} to judge on; index more images of it")
 
 
 def without(recipe: Recipe, name: str, names: list[str]) -> Recipe:

@@ -72,6 +72,11 @@ def train_detector(
     folder = check_training(manifest, recipe, out, name, resume or not accelerator.is_main_process)
     images = load_images(manifest, recipe.data.size)
     plan = plan_training(images.manifest, recipe)
+    if world > 1 and (few := [stage for stage in plan.stages if len(stage.rows) < recipe.train.batch]):
+        raise LabError(
+            f"stage {few[0].name}: {len(few[0].rows)} images are fewer than a batch, which cannot be shared by {world} "
+            "processes; lower train.batch or train on one"
+        )
     with accelerator.main_process_first():
         run = open_run(folder, recipe, images.manifest.data_hash, resume or not accelerator.is_main_process)
     if not run.finished:
@@ -168,7 +173,7 @@ def _start(accelerator: Accelerator, run: Run, recipe: Recipe) -> _State:
     optimizer: Any = torch.optim.Adam(
         network.parameters(), train.lr, (train.beta1, train.beta2), weight_decay=train.weight_decay, fused=True
     )
-    saved = run.load_checkpoint()
+    saved = run.load_checkpoint(to_resume=True)
     average = copy.deepcopy(network).eval().requires_grad_(False).to(accelerator.device) if train.ema else None
     with fits_checkpoint(run):
         if saved is not None:
@@ -214,6 +219,10 @@ def _end_epoch(
     """Validate, log, and write best/ and the stage's bundle where due; returns the best selection value so far."""
     network = accelerator.unwrap_model(state.model) if state.average is None else state.average
     step = state.step
+    if accelerator.num_processes > 1:
+        # On CPUs each process has batch statistics of its own; those of the first are saved, so they are judged.
+        for statistics in network.buffers():
+            torch.distributed.broadcast(statistics, 0)
     rows = plan.val_rows
     metrics = {}
     if len(rows):

@@ -13,6 +13,7 @@ from fauxlab.errors import LabError
 from fauxlab.evaluation.networks import check_pretrained, load_pretrained
 from fauxlab.models import create_detector
 from fauxlab.models.detectors import InceptionTrunk
+from fauxlab.models.folder import first_line
 from fauxlab.training.run import refuse_taken
 from fauxlab.training.stages import Plan, plan_training, run_name
 
@@ -58,14 +59,16 @@ def remark_on(manifest: Manifest, recipe: Recipe) -> list[str]:
 def _check_crop(network: nn.Module, recipe: Recipe) -> None:
     """Raise LabError when the training squares do not fit the images or the network."""
     crop, size = recipe.train.crop, recipe.data.size
-    if not crop:
-        return
     if crop > size:
         raise LabError(f"train.crop = {crop} is more than data.size = {size}")
+    side = crop or size
     try:
-        network.eval()(torch.zeros(1, 3, crop, crop))
-    except RuntimeError:
-        raise LabError(f"model {recipe.model.name} takes {size} px only; leave out train.crop") from None
+        network.eval()(torch.zeros(1, 3, side, side))
+    except RuntimeError as error:
+        advice = "leave out train.crop, or make it larger" if crop else "change model.options"
+        raise LabError(
+            f"model {recipe.model.name} cannot take squares of {side} px ({first_line(error)}); {advice}"
+        ) from None
 
 
 def build_network(recipe: Recipe) -> nn.Module:

@@ -170,7 +170,7 @@ def _start(accelerator: Accelerator, run: Run, recipe: GanRecipe) -> State:
     steps = Steps(recipe.gan.generator_steps, recipe.gan.discriminator_steps)
     guard = Guard(recipe.guard.patience)
     state = State(sides[0], sides[1], average, (optimizers[0], optimizers[1]), steps, guard)
-    saved = run.load_checkpoint()
+    saved = run.load_checkpoint(to_resume=True)
     if saved is not None:
         with fits_checkpoint(run):
             state.load(saved, recipe.guard.patience)

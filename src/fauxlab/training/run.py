@@ -109,13 +109,17 @@ class Run:
         folder.mkdir(exist_ok=True)
         aside = folder / f"{name}.tmp"
         with aside.open("wb") as stream:
-            torch.save({**state, "log_bytes": log.stat().st_size if log.exists() else 0}, stream)
+            ends = {"log_bytes": log.stat().st_size if log.exists() else 0, "processes": _processes()}
+            torch.save({**state, **ends}, stream)
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(aside, folder / name)
 
-    def load_checkpoint(self, name: str = "last.pt") -> dict[str, Any] | None:
-        """A checkpoint, or None where there is none yet. Raises LabError on one that is damaged or carries code."""
+    def load_checkpoint(self, name: str = "last.pt", to_resume: bool = False) -> dict[str, Any] | None:
+        """A checkpoint, or None where there is none yet. Raises LabError on one that is damaged or carries code.
+
+        `to_resume`: also where another number of processes wrote it, whose draws nobody could continue.
+        """
         path = self.folder / "checkpoints" / name
         if not path.exists():
             return None
@@ -131,6 +135,12 @@ class Run:
                 f"checkpoint {path} cannot be used ({reason}): damaged, or a pickle with code in it, which is never "
                 f"run; delete {path.parent} to start over"
             ) from None
+        count = state.get("processes", _processes())
+        if to_resume and count != _processes():
+            raise LabError(
+                f"{self.folder} was trained by {count} processes and cannot go on with {_processes()}: "
+                f"use torchrun --nproc-per-node {count}, or start over in another folder"
+            )
         return state
 
     def rewind_log(self, length: int) -> None:
@@ -234,6 +244,11 @@ def fits_checkpoint(run: Run) -> Iterator[None]:
 def seed_step(seed: int, step: int, rank: int) -> None:
     """Seed torch for one step of one process; the same three numbers always give the same draws."""
     torch.manual_seed(((seed * 1_000_003 + step) * 1_009 + rank) % 2**63)
+
+
+def _processes() -> int:
+    """How many train together, as torchrun says."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
