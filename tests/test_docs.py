@@ -79,6 +79,7 @@ def test_the_generators_table_is_the_results() -> None:
         ("`report-v1-32` (iteration 1)", "report-v1-32-s0"),
         ("`report-v2-32` (iteration 2)", "report-v2-32-s0"),
         ("`report-v2-32` from another seed (in single precision)", "report-v2-32-s1"),
+        ("`report-v2-32` from a third (in single precision)", "report-v2-32-s2"),
         ("`sngan-32`", "sngan-32-s0"),
         ("`sngan-32` from another seed (in single precision)", "sngan-32-s1"),
         ("`r3-32`", "r3-32-s0"),
@@ -113,7 +114,8 @@ def test_the_larger_generators_are_the_results() -> None:
 def test_what_the_guard_saw_is_the_results() -> None:
     found = {run["name"]: run for run in results("gan_recipes")}
     dead = "report-v2-32-dead-discriminator"
-    names = ("r3-32-no-penalty-s0", f"{dead}-s0", f"{dead}-s1", "report-v2-64-s0", "report-v1-64-s0", "report-v2-s0")
+    names = ["r3-32-no-penalty-s0", f"{dead}-s0", f"{dead}-s1", "report-v2-64-s0", "report-v1-64-s0", "report-v2-s0"]
+    names += ["report-v2-32-s2"]
     for (cell, (_, onset, alarm)), name in zip(rows("| run | looks every | onset |").items(), names, strict=True):
         run = found[name]
         onsets = [run["rose_at_images"], run["collapsed_at_images"]]
