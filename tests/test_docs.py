@@ -114,7 +114,16 @@ def test_the_larger_generators_are_the_results() -> None:
 def test_what_the_guard_saw_is_the_results() -> None:
     found = {run["name"]: run for run in results("gan_recipes")}
     dead = "report-v2-32-dead-discriminator"
-    names = ["r3-32-no-penalty-s0", f"{dead}-s0", f"{dead}-s1", "report-v2-64-s0", "report-v1-64-s0", "report-v2-s0"]
+    free = "r3-32-no-penalty"
+    names = [
+        f"{free}-s0",
+        f"{free}-s1",
+        f"{dead}-s0",
+        f"{dead}-s1",
+        "report-v2-64-s0",
+        "report-v1-64-s0",
+        "report-v2-s0",
+    ]
     names += ["report-v2-32-s2"]
     for (cell, (_, onset, alarm)), name in zip(rows("| run | looks every | onset |").items(), names, strict=True):
         run = found[name]
