@@ -17,7 +17,8 @@ import numpy as np
 
 from fauxlab.data.faces import crop_face, survey_faces
 from fauxlab.data.files import SEPARATOR, FileReader, show, walk_images, zip_images
-from fauxlab.data.images import ImageError, decode, to_square
+from fauxlab.data.images import decode, to_square
+from fauxlab.data.limits import ImageError
 from fauxlab.errors import LabError
 from fauxlab.evaluation.detection import check_pipeline
 from fauxlab.evaluation.typicality import measure_detail

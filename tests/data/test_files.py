@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from fauxlab.data.files import KEPT_OPEN, FileReader, replace_file, show, walk_images, zip_images
-from fauxlab.data.images import ImageError
+from fauxlab.data.limits import ImageError
 from fauxlab.errors import LabError
 
 Jpeg = Callable[..., bytes]

@@ -17,7 +17,8 @@ import pytest
 from PIL import Image, ImageOps
 
 from fauxlab.data import images
-from fauxlab.data.images import FORMATS, MAX_BYTES, ImageError, decode, describe_encoding, fingerprint, to_square
+from fauxlab.data.images import FORMATS, MAX_BYTES, decode, describe_encoding, fingerprint, to_square
+from fauxlab.data.limits import ImageError
 
 
 def encoded(image: Image.Image, form: str, **options: object) -> bytes:

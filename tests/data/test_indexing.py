@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from fauxlab.data.files import FileReader, walk_images
-from fauxlab.data.images import ImageError
 from fauxlab.data.indexing import index
+from fauxlab.data.limits import ImageError
 from fauxlab.data.manifest import Manifest
 from fauxlab.errors import LabError
 

@@ -12,7 +12,8 @@ import pytest
 from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 
-from fauxlab.data.images import ImageError, describe_encoding, ijg_tables, to_square
+from fauxlab.data.images import describe_encoding, ijg_tables, to_square
+from fauxlab.data.limits import ImageError
 from fauxlab.data.marking import Mark, save_jpeg
 from fauxlab.data.traits import colour, framing, measure_file, spectrum
 

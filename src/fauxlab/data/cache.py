@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING, TextIO
 import numpy as np
 
 from fauxlab.data.files import FileReader, show
-from fauxlab.data.images import PIPELINE_VERSION, ImageError, decode, to_square
+from fauxlab.data.images import PIPELINE_VERSION, decode, to_square
+from fauxlab.data.limits import ImageError
 from fauxlab.data.manifest import Manifest, Row
 from fauxlab.errors import LabError
 

@@ -16,7 +16,8 @@ import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
-from fauxlab.data.images import MAX_BYTES, SUFFIXES, ImageError
+from fauxlab.data.images import MAX_BYTES, SUFFIXES
+from fauxlab.data.limits import ImageError
 from fauxlab.errors import LabError
 
 SEPARATOR = "!/"

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fauxlab.data.files import SEPARATOR, FileReader, show
-from fauxlab.data.images import ImageError, decode, fingerprint
+from fauxlab.data.images import decode, fingerprint
 from fauxlab.data.layouts import Found, find_images
+from fauxlab.data.limits import ImageError
 from fauxlab.data.manifest import Manifest, Row
 from fauxlab.data.split import connected_components, near_duplicates
 from fauxlab.errors import LabError

@@ -18,16 +18,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fauxlab.data.files import FileReader
-from fauxlab.data.images import (
-    FORMATS,
-    METADATA,
-    Encoding,
-    ImageError,
-    decode,
-    describe_encoding,
-    fingerprint,
-    to_square,
-)
+from fauxlab.data.images import FORMATS, METADATA, Encoding, decode, describe_encoding, fingerprint, to_square
+from fauxlab.data.limits import ImageError
 from fauxlab.data.manifest import Manifest, Row
 from fauxlab.data.marking import read_mark
 

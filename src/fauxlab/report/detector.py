@@ -278,7 +278,8 @@ def _matrix(
 def _pictures(worst: Sequence[Mapping[str, Any]], manifest: Manifest) -> list[str | None]:
     """The worst errors' pictures as JPEG data URIs; None for one that is not in the manifest or cannot be read."""
     from fauxlab.data.files import FileReader
-    from fauxlab.data.images import ImageError, decode, to_picture, to_square
+    from fauxlab.data.images import decode, to_picture, to_square
+    from fauxlab.data.limits import ImageError
 
     where = {row.path: manifest.resolve(row) for row in manifest.rows}
     pictures: list[str | None] = []

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fauxlab.data.files import FileReader
-from fauxlab.data.images import ImageError, decode, to_pixels
+from fauxlab.data.images import decode, to_pixels
+from fauxlab.data.limits import ImageError
 from fauxlab.data.marking import Mark, grid, read_mark, save_jpeg, save_png
 from fauxlab.report.figures import Line
 from fauxlab.report.gan_runs import GanRun
