@@ -1,4 +1,6 @@
-"""Shared fixtures: a cache of the test's own, a small data set, and the research faces where they are present."""
+"""Shared fixtures: a cache of the test's own, a small data set, and the research faces where they
+are present.
+"""
 
 from __future__ import annotations
 
@@ -22,10 +24,11 @@ if TYPE_CHECKING:
 
 Command = Callable[..., tuple[int, str, str]]
 
-# The tests' networks are tiny: a second thread only waits, here and in the processes that tests start.
+# The tests' networks are tiny: a second thread only waits, here and in the processes that tests
+# start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-FACES = Path(os.environ.get("FAUXLAB_FACES", Path(__file__).parents[2] / "shared" / "faces"))
+FACES = Path(os.environ.get("FAUXLAB_FACES", Path(__file__).parents[2] / "shared" / "lineup"))
 
 
 @pytest.fixture(autouse=True)
@@ -60,7 +63,9 @@ def jpeg() -> Callable[..., bytes]:
         rng = np.random.default_rng(seed)
         coarse = Image.fromarray(rng.integers(0, 256, (6, 6, 3), dtype=np.uint8))
         stream = io.BytesIO()
-        coarse.resize(size, Image.Resampling.BICUBIC).save(stream, "JPEG", **{"quality": 92, **options})
+        coarse.resize(size, Image.Resampling.BICUBIC).save(
+            stream, "JPEG", **{"quality": 92, **options}
+        )
         return stream.getvalue()
 
     return make
@@ -73,14 +78,18 @@ def pictures() -> Callable[..., Tensor]:
     def make(n: int, size: int = 32, seed: int = 0) -> Tensor:
         import torch
 
-        return torch.from_numpy(np.random.default_rng(seed).integers(0, 256, (n, 3, size, size), dtype=np.uint8))
+        return torch.from_numpy(
+            np.random.default_rng(seed).integers(0, 256, (n, 3, size, size), dtype=np.uint8)
+        )
 
     return make
 
 
 @pytest.fixture
 def small(tmp_path: Path) -> Manifest:
-    """Two generators and their reals, 40 images each: flat-noise fakes, which a network learns in seconds."""
+    """Two generators and their reals, 40 images each: flat-noise fakes, which a network learns in
+    seconds.
+    """
     rng = np.random.default_rng(0)
     for folder, amplitude in {"real/photos": 0, "fake/grain": 60, "fake/speckle": 90}.items():
         (tmp_path / "set" / folder).mkdir(parents=True)
@@ -97,5 +106,7 @@ def small(tmp_path: Path) -> Manifest:
 def faces() -> Path:
     """The folder of real and fake faces that the figures are measured on; it cannot be passed on."""
     if not (FACES / "metadata.csv").is_file():
-        pytest.skip("the research faces are not on this machine (set FAUXLAB_FACES to their folder)")
+        pytest.skip(
+            "the research faces are not on this machine (set FAUXLAB_FACES to their folder)"
+        )
     return FACES

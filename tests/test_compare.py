@@ -15,8 +15,8 @@ from fauxlab.data.cache import load_images
 from fauxlab.data.manifest import Manifest
 from fauxlab.errors import LabError
 from fauxlab.statistics import auc_change
-from fauxlab.training.detector import train_detector
-from fauxlab.training.gan import train_gan
+from fauxlab.training.detector.loop import train_detector
+from fauxlab.training.gan.loop import train_gan
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -27,7 +27,9 @@ TINY = ["data.size=32", "model.options.widths=[8, 16]", "train.batch=8", "train.
 def runs(small: Manifest, tmp_path: Path) -> list[Path]:
     """Two trainings that differ in seed and rate."""
     made = [
-        train_detector(small, load_recipe("unified-joint", [*TINY, *sets]), tmp_path / folder, name="mine")
+        train_detector(
+            small, load_recipe("unified-joint", [*TINY, *sets]), tmp_path / folder, name="mine"
+        )
         for folder, sets in (("a", []), ("b", ["train.seed=1", "train.lr=1e-3"]))
     ]
     return [run.folder for run in made]
@@ -36,20 +38,33 @@ def runs(small: Manifest, tmp_path: Path) -> list[Path]:
 def test_what_was_set_differently_and_what_came_of_it(runs: list[Path]) -> None:
     found = compare_runs(runs)
     assert found.differences == {"train.lr": [5e-4, 1e-3], "train.seed": [0, 1]}
-    assert [run.name for run in found.runs] == ["a/mine", "b/mine"], "as much of the path as tells them apart"
+    assert [run.name for run in found.runs] == ["a/mine", "b/mine"], (
+        "as much of the path as tells them apart"
+    )
     assert found.remarks == []
     for run, folder in zip(found.runs, runs, strict=True):
-        epoch = next(line for line in map(json.loads, (folder / "log.jsonl").open()) if line["event"] == "epoch")
+        epoch = next(
+            line
+            for line in map(json.loads, (folder / "log.jsonl").open())
+            if line["event"] == "epoch"
+        )
         assert run.state == "finished"
-        assert run.figures["validation AUC, best"] == run.figures["validation AUC, last"] == epoch["val_auc"]
+        assert (
+            run.figures["validation AUC, best"]
+            == run.figures["validation AUC, last"]
+            == epoch["val_auc"]
+        )
         assert run.images == run.figures["at images"] == epoch["images"]
-    assert compare_runs([runs[0], runs[1] / "best"]).differences == found.differences, "a run is known by its model"
+    assert compare_runs([runs[0], runs[1] / "best"]).differences == found.differences, (
+        "a run is known by its model"
+    )
 
 
 def test_detectors_on_the_same_pictures(
     runs: list[Path], small: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("FAUXLAB_CACHE", str(tmp_path / "empty"))  # what training decoded needs no file any more
+    # what training decoded needs no file any more
+    monkeypatch.setenv("FAUXLAB_CACHE", str(tmp_path / "empty"))
     (small.root / (gone := small.rows[0].path)).write_bytes(b"no picture")
     whole, judged = compare_detectors([*runs, runs[0] / "best"], small)
     assert (len(judged), [path for path, _ in judged.skipped]) == (119, [gone])
@@ -64,9 +79,13 @@ def test_detectors_on_the_same_pictures(
 def test_what_one_detector_has_in_store_and_another_cannot_read(
     runs: list[Path], small: Manifest, tmp_path: Path
 ) -> None:
-    larger = train_detector(small.train, load_recipe("unified-joint", [*TINY, "data.size=48"]), tmp_path / "c").folder
+    larger = train_detector(
+        small.train, load_recipe("unified-joint", [*TINY, "data.size=48"]), tmp_path / "c"
+    ).folder
     load_images(small, 32)
-    (small.root / (gone := next(row.path for row in small.rows if row.split == "test"))).write_bytes(b"no picture")
+    (
+        small.root / (gone := next(row.path for row in small.rows if row.split == "test"))
+    ).write_bytes(b"no picture")
     for models in ([runs[0], larger], [larger, runs[0]]):
         parts, judged = compare_detectors(models, small)
         assert [path for path, _ in judged.skipped] == [gone]
@@ -98,16 +117,26 @@ def test_command(fauxlab: Command, runs: list[Path], small: Manifest, tmp_path: 
     assert "learned from different data" in found["remarks"][0]
 
 
-def test_generators_of_other_networks_are_not_compared(small: Manifest, tmp_path: Path, fauxlab: Command) -> None:
-    tiny = ["model.latent=8", "model.generator={widths=[8,8,8,8]}", "model.discriminator={widths=[8,8,8,8]}"]
+def test_generators_of_other_networks_are_not_compared(
+    small: Manifest, tmp_path: Path, fauxlab: Command
+) -> None:
+    tiny = [
+        "model.latent=8",
+        "model.generator={widths=[8,8,8,8]}",
+        "model.discriminator={widths=[8,8,8,8]}",
+    ]
     tiny += ["train.images=16", "train.batch=8", "evaluate.every=8", "guard.every=0"]
     made = [
-        train_gan(small, load_gan_recipe("sngan-32", [*tiny, f"evaluate.n={n}"]), tmp_path, name=f"n{n}").folder
+        train_gan(
+            small, load_gan_recipe("sngan-32", [*tiny, f"evaluate.n={n}"]), tmp_path, name=f"n{n}"
+        ).folder
         for n in (20, 24)
     ]
     found = compare_runs(made)
     assert found.differences == {"evaluate.n": [20, 24]}
-    assert found.remarks == ["their distances are of other feature networks, N, sizes or reals, and cannot be compared"]
+    assert found.remarks == [
+        "their distances are of other feature networks, N, sizes or reals, and cannot be compared"
+    ]
     assert {run.figures["distance"] for run in found.runs} == {"FD(randconv)"}
     small.save(tmp_path / "m.csv")
     code, _, err = fauxlab("compare", *made, "--manifest", tmp_path / "m.csv")

@@ -26,7 +26,9 @@ def test_every_packaged_recipe_loads_and_survives_a_round_trip(name: str) -> Non
     assert type(recipe).model_validate(tomllib.loads(recipe.to_toml())) == recipe
     header = recipe_text(name).split("[data]")[0]
     half = "gan" if isinstance(recipe, GanRecipe) else "detector"
-    assert f"fauxlab {half} train manifest.csv --recipe {name}" in header, "the header holds the command that runs it"
+    assert f"fauxlab {half} train manifest.csv --recipe {name}" in header, (
+        "the header holds the command that runs it"
+    )
 
 
 def test_the_reports_gans() -> None:
@@ -52,7 +54,15 @@ def test_a_recipe_on_a_base_changes_what_it_names_and_nothing_else() -> None:
     assert {"name", "data.size", "train.images", "train.batch"} <= tables
     assert variant.gan.loss == base.gan.loss == "relativistic"
     written = tomllib.loads(recipe_text("r3-32"))
-    named = ["name", *(f"{table}.{key}" for table, keys in written.items() if isinstance(keys, dict) for key in keys)]
+    named = [
+        "name",
+        *(
+            f"{table}.{key}"
+            for table, keys in written.items()
+            if isinstance(keys, dict)
+            for key in keys
+        ),
+    ]
     for line in tables:
         assert line.startswith(tuple(named)), line
     assert not any(line.startswith(("train.beta1", "gan.augment:", "gan.ema")) for line in changed)
@@ -117,7 +127,9 @@ def test_faults_of_gan_recipes_are_named(override: str, message: str) -> None:
 
 
 def test_schedules_on_the_command_line() -> None:
-    recipe = load_gan_recipe("r3-32", ["gan.r1={start=4, end=1}", "train.lr=1e-4", "gan.augment=translation,cutout"])
+    recipe = load_gan_recipe(
+        "r3-32", ["gan.r1={start=4, end=1}", "train.lr=1e-4", "gan.augment=translation,cutout"]
+    )
     assert recipe.gan.r1 == Cosine(start=4, end=1)
     assert recipe.train.lr == 1e-4
     assert recipe.gan.augment == ["translation", "cutout"]
@@ -135,7 +147,13 @@ def test_the_reports_epochs() -> None:
 def test_overrides() -> None:
     recipe = load_recipe(
         "unified-joint",
-        ["train.lr=1e-4", "data.size=64", "data.generators=a,b", "evaluate.select=last", "model.options.dropout=0.0"],
+        [
+            "train.lr=1e-4",
+            "data.size=64",
+            "data.generators=a,b",
+            "evaluate.select=last",
+            "model.options.dropout=0.0",
+        ],
     )
     assert recipe.train.lr == 1e-4
     assert recipe.data.size == 64
@@ -194,8 +212,17 @@ def test_difference_lists_changed_leaves() -> None:
 
 
 def test_an_override_of_text_stays_as_it_is_written() -> None:
-    recipe = load_recipe("detector", ["data.generators=2.10", "model.pretrained=1e3", "name=2024-01-01"])
-    assert (recipe.data.generators, recipe.model.pretrained, recipe.name) == (["2.10"], "1e3", "2024-01-01")
-    assert load_recipe("detector", ['data.generators=["2.10", "b"]']).data.generators == ["2.10", "b"]
+    recipe = load_recipe(
+        "detector", ["data.generators=2.10", "model.pretrained=1e3", "name=2024-01-01"]
+    )
+    assert (recipe.data.generators, recipe.model.pretrained, recipe.name) == (
+        ["2.10"],
+        "1e3",
+        "2024-01-01",
+    )
+    assert load_recipe("detector", ['data.generators=["2.10", "b"]']).data.generators == [
+        "2.10",
+        "b",
+    ]
     assert load_gan_recipe("r3", ["data.sources=7,8"]).data.sources == ["7", "8"]
     assert load_gan_recipe("r3", ["train.lr=1e-3"]).train.lr == 1e-3

@@ -1,4 +1,6 @@
-"""What the documents say is so: commands exist, the folder list is the folder, figures are those of the results."""
+"""What the documents say is so: commands exist, the folder list is the folder, figures are those of
+the results.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,12 @@ from fauxlab.cli import app
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "fauxlab"
-DOCUMENTS = [*ROOT.glob("*.md"), *SOURCE.rglob("*.md"), *SOURCE.glob("recipes/*.toml"), *ROOT.glob("benchmarks/*.py")]
+DOCUMENTS = [
+    *ROOT.glob("*.md"),
+    *SOURCE.rglob("*.md"),
+    *SOURCE.glob("recipes/*.toml"),
+    *ROOT.glob("benchmarks/*.py"),
+]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 # A command at the head of an indented or commented line, or in backticks; a backslash continues it.
 COMMAND = re.compile(r"(?:^#? {2,}(?:\.venv/bin/)?|`)fauxlab ((?:\\\n|[^`\n])*)", re.MULTILINE)
@@ -39,7 +46,11 @@ def test_every_command_and_option_exists() -> None:
         while words and hasattr(command, "commands") and not words[0].startswith("-"):
             assert words[0] in command.commands, f"{document}: fauxlab {line}"
             command = command.commands[words.pop(0)]
-        options = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+        options = {
+            option
+            for parameter in command.params
+            for option in (*parameter.opts, *parameter.secondary_opts)
+        }
         for word in words:
             if word.startswith("--"):
                 assert word.partition("=")[0] in {*options, "--help"}, f"{document}: fauxlab {line}"
@@ -53,23 +64,34 @@ def test_the_folder_list_is_the_folder() -> None:
     rooms = {path for path in SOURCE.iterdir() if path.is_dir() and (path / "__init__.py").exists()}
     told_whole = {name.rstrip("/") for name in listed if name.endswith("/")}
     for path in SOURCE.rglob("*.py"):
-        if path.name.startswith("__") or path.parent.name in ("cli", "config", "report", "reproduce"):
+        if path.name.startswith("__") or path.parent.name in (
+            "cli",
+            "config",
+            "report",
+            "reproduce",
+        ):
             continue  # rooms that one line tells of
         assert path.name in listed, f"{path.relative_to(SOURCE)} is not in the README's list"
     assert {room.name for room in rooms} <= told_whole
     for name in listed:
-        assert (SOURCE / name).exists() or list(SOURCE.rglob(name)) or name in ("src/", "tests/"), f"{name} is gone"
+        assert (SOURCE / name).exists() or list(SOURCE.rglob(name)) or name in ("src/", "tests/"), (
+            f"{name} is gone"
+        )
 
 
 def rows(head: str) -> dict[str, list[str]]:
-    """A table of the README by its rows' first cells, from below the line that begins with `head` on."""
+    """A table of the README by its rows' first cells, from below the line that begins with `head`
+    on.
+    """
     lines = README[README.index(head) :].split("\n\n")[0].splitlines()[2:]
     cells = [[cell.strip().strip("*") for cell in line.strip("|").split("|")] for line in lines]
     return {line[0]: line[1:] for line in cells}
 
 
 def results(name: str) -> Any:
-    return json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text(encoding="utf-8"))
+    return json.loads(
+        (ROOT / "benchmarks" / "results" / f"{name}.json").read_text(encoding="utf-8")
+    )
 
 
 def test_the_generators_table_is_the_results() -> None:
@@ -105,7 +127,9 @@ def test_the_larger_generators_are_the_results() -> None:
         for text, key in zip(figures[1:4:2], ("best", "last"), strict=True):
             assert text == f"{run[key]:.1f}", cell
         counts = [figures[0], figures[2], *([] if figures[5] == "none" else [figures[5]])]
-        for text, key in zip(counts, ("images", "best_images", "guard_first_alarm_images"), strict=False):
+        for text, key in zip(
+            counts, ("images", "best_images", "guard_first_alarm_images"), strict=False
+        ):
             assert int(text.replace(",", "")) == pytest.approx(run[key], rel=5e-3), cell
         assert (figures[5] == "none") == (run["guard_alarms"] == 0), cell
         assert figures[4] == f"{run['coverage_last']:.2f}".lstrip("0"), cell
@@ -125,7 +149,9 @@ def test_what_the_guard_saw_is_the_results() -> None:
         "report-v2-s0",
         "report-v2-32-s2",
     ]
-    for (cell, (_, onset, alarm)), name in zip(rows("| run | looks every | onset |").items(), names, strict=True):
+    for (cell, (_, onset, alarm)), name in zip(
+        rows("| run | looks every | onset |").items(), names, strict=True
+    ):
         run = found[name]
         onsets = [run["rose_at_images"], run["collapsed_at_images"]]
         assert onset == ("none" if onsets[0] is None else f"{onsets[0]:,} ({onsets[1]:,})"), cell
@@ -136,9 +162,13 @@ def test_what_the_guard_saw_is_the_results() -> None:
 def test_the_collapse_is_the_results() -> None:
     found = {run["name"]: run for run in results("gan_recipes")}
     table = rows("| 60,000 images, N = 2,000, FD(randconv), floor .02 |")
-    for (cell, figures), name in zip(table.items(), ("no-penalty", "no-penalty-rollback"), strict=True):
+    for (cell, figures), name in zip(
+        table.items(), ("no-penalty", "no-penalty-rollback"), strict=True
+    ):
         run = found[f"r3-32-{name}-s0"]
-        assert figures == [f"{run[key]:.2f}".removeprefix("0") for key in ("best", "last", "recall_last")], cell
+        assert figures == [
+            f"{run[key]:.2f}".removeprefix("0") for key in ("best", "last", "recall_last")
+        ], cell
         assert f"{run['guard_first_alarm_images']:,}" in README
 
 
@@ -149,27 +179,43 @@ def short(interval: dict[str, float], bounds: bool = True) -> str:
 
 
 def test_the_detectors_table_is_the_results() -> None:
-    models, table = results("detector_trust")["models"], rows("|  | the report's CNN, as in the report |")
+    models, table = (
+        results("detector_trust")["models"],
+        rows("|  | the report's CNN, as in the report |"),
+    )
     for name, scores in models["detector"]["generators"].items():
         as_reported, unseen, joint, own, own_unseen = table[f"AUC: {name}"]
         assert own == short(scores["auc"]), name
         assert own_unseen == short(models["detector"]["never_seen"][name]["auc"]), name
         assert unseen == short(models["report"]["never_seen"][name]["auc"], bounds=False), name
         for cell, model in ((as_reported, "report"), (joint, "joint")):
-            assert cell == short(models[model]["generators"][name]["auc"], bounds=False), (name, model)
+            assert cell == short(models[model]["generators"][name]["auc"], bounds=False), (
+                name,
+                model,
+            )
     for source, share in models["detector"]["false_alarms"].items():
         assert table[f"called fake: real {source}"][3] == short(share), source
-    ece, by_chance = (f"{models['detector']['pooled'][key]:.3f}".lstrip("0") for key in ("ece", "ece_expected"))
-    assert table["calibration error, of both classes alike"][3] == f"{ece} ({by_chance} by chance alone)"
+    ece, by_chance = (
+        f"{models['detector']['pooled'][key]:.3f}".lstrip("0") for key in ("ece", "ece_expected")
+    )
+    assert (
+        table["calibration error, of both classes alike"][3]
+        == f"{ece} ({by_chance} by chance alone)"
+    )
 
 
 def test_the_reports_own_table_is_the_results() -> None:
-    detectors, table = results("detector_report")["detectors"], rows("| | accuracy / macro F1: specialist |")
+    detectors, table = (
+        results("detector_report")["detectors"],
+        rows("| | accuracy / macro F1: specialist |"),
+    )
     for name, cells in table.items():
         found = [
             next(part for part in detectors[run]["test"]["generators"] if part["name"] == name)
             for run in (f"report-specialist-{name}", "report-unified", "unified-joint")
         ]
-        calls = [f"{short(part['accuracy'], False)} / {short(part['macro_f1'], False)}" for part in found]
+        calls = [
+            f"{short(part['accuracy'], False)} / {short(part['macro_f1'], False)}" for part in found
+        ]
         aucs = [*(short(part["auc"], False) for part in found[:2]), short(found[2]["auc"])]
         assert cells == [*calls, *aucs], name

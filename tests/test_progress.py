@@ -1,4 +1,6 @@
-"""Progress on a terminal must not swallow what a command prints, and a rate is of what was done just now."""
+"""Progress on a terminal must not swallow what a command prints, and a rate is of what was done
+just now.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ def test_a_file_gets_the_lines_while_a_terminal_gets_the_bar(tmp_path: Path) -> 
     os.close(terminal)
     assert process.wait() == 0
     assert b"counting" in shown
-    assert (tmp_path / "out.csv").read_text() == "".join(f"{k}," + "x" * 200 + "\n" for k in range(3))
+    assert (tmp_path / "out.csv").read_text() == "".join(
+        f"{k}," + "x" * 200 + "\n" for k in range(3)
+    )
 
 
 def test_the_rate_is_of_what_was_done_since(

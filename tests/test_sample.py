@@ -16,17 +16,17 @@ from PIL import Image
 from torch import Tensor, nn
 
 import fauxlab as fl
+from fauxlab.bundle.config import DetectorConfig, GeneratorConfig, Preprocessing
 from fauxlab.cli.gan import parse_seeds
 from fauxlab.data.cache import load_images
-from fauxlab.data.files import FileReader
-from fauxlab.data.images import PIPELINE_VERSION, decode
 from fauxlab.data.manifest import Manifest
-from fauxlab.data.marking import Mark, grid, read_mark
 from fauxlab.errors import LabError
+from fauxlab.io.images import PIPELINE_VERSION, decode
+from fauxlab.io.marking import Mark, grid, read_mark
+from fauxlab.io.sources import FileReader
 from fauxlab.models import create_detector, create_generator
-from fauxlab.models.bundle import Detector, Generator
-from fauxlab.models.config import DetectorConfig, GeneratorConfig, Preprocessing
 from fauxlab.models.gans import draw_latents
+from fauxlab.models.pretrained import Detector, Generator
 from fauxlab.sample import interpolate, sample_images, write_dataset, write_samples
 
 SIZE, LATENT = 32, 8
@@ -75,10 +75,16 @@ def spy() -> tuple[Generator, Spy]:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
 
 
-def test_a_seed_is_a_picture_in_any_batch(generator: Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_seed_is_a_picture_in_any_batch(
+    generator: Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
     together = sample_images(generator, range(20))
     assert together.shape == (20, 3, SIZE, SIZE)
     assert together.dtype == np.uint8
@@ -87,7 +93,9 @@ def test_a_seed_is_a_picture_in_any_batch(generator: Generator, monkeypatch: pyt
     shuffled = [7, 19, 0, 3, 12]
     apart = sample_images(generator, shuffled)
     assert np.abs(apart.astype(int) - together[shuffled].astype(int)).max() <= 1
-    assert np.abs(together[0].astype(int) - together[1].astype(int)).max() > 20, "and another seed is another picture"
+    assert np.abs(together[0].astype(int) - together[1].astype(int)).max() > 20, (
+        "and another seed is another picture"
+    )
 
 
 def test_truncation_scales_the_latents() -> None:
@@ -127,7 +135,9 @@ def test_path_keeps_the_norm_and_turns_evenly() -> None:
 
 def test_path_in_one_dimension_has_no_plane_to_turn_in() -> None:
     model = Spy()
-    interpolate(Generator(model, GeneratorConfig(architecture="r3", latent=1, size=SIZE)), range(4), 16)
+    interpolate(
+        Generator(model, GeneratorConfig(architecture="r3", latent=1, size=SIZE)), range(4), 16
+    )
     assert torch.isfinite(model.latents).all()
 
 
@@ -144,7 +154,9 @@ def test_path_in_one_dimension_has_no_plane_to_turn_in() -> None:
         ([1], float("nan"), "truncation nan"),
     ],
 )
-def test_what_cannot_be_drawn(generator: Generator, seeds: list[int], truncation: float, message: str) -> None:
+def test_what_cannot_be_drawn(
+    generator: Generator, seeds: list[int], truncation: float, message: str
+) -> None:
     with pytest.raises(LabError, match=message):
         sample_images(generator, seeds, truncation)
 
@@ -162,14 +174,22 @@ def test_paths_that_cannot_be_walked(generator: Generator) -> None:
 def test_samples_are_written_with_marks(generator: Generator, tmp_path: Path) -> None:
     folder = tmp_path / "out"
     paths = write_samples(generator, folder, [3, 12345, 7], columns=2, frames=6)
-    assert [p.name for p in paths] == ["seed0003.png", "seed12345.png", "seed0007.png", "grid.png", "interpolation.gif"]
+    assert [p.name for p in paths] == [
+        "seed0003.png",
+        "seed12345.png",
+        "seed0007.png",
+        "grid.png",
+        "interpolation.gif",
+    ]
     assert sorted(os.listdir(folder)) == sorted([*(p.name for p in paths), "samples.json"])
     images = sample_images(generator, [3, 12345, 7])
     assert np.array_equal(np.asarray(Image.open(paths[1])).transpose(2, 0, 1), images[1])
     assert np.array_equal(np.asarray(Image.open(paths[3])).transpose(2, 0, 1), grid(images, 2))
     assert Image.open(paths[4]).n_frames == 6  # type: ignore[attr-defined]
     seeds = [3, 12345, 7, None, None]
-    assert [read_mark(path.read_bytes()) for path in paths] == [Mark("r3", "abc", seed) for seed in seeds]
+    assert [read_mark(path.read_bytes()) for path in paths] == [
+        Mark("r3", "abc", seed) for seed in seeds
+    ]
 
 
 def test_only_what_this_wrote_is_replaced(generator: Generator, tmp_path: Path) -> None:
@@ -183,7 +203,11 @@ def test_only_what_this_wrote_is_replaced(generator: Generator, tmp_path: Path) 
     first = files(folder)
 
     other = replace(generator, hash="def")
-    for lab, options in ((other, {}), (generator, {"truncation": 0.5}), (generator, {"mark": False})):
+    for lab, options in (
+        (other, {}),
+        (generator, {"truncation": 0.5}),
+        (generator, {"mark": False}),
+    ):
         with pytest.raises(LabError, match="give another folder"):
             write_samples(lab, folder, [0], **options)
     (folder / "seed0009.png").write_bytes(b"mine")
@@ -223,7 +247,9 @@ def test_leaving_out_the_mark_is_noted(generator: Generator, tmp_path: Path) -> 
 
 def test_samples_become_a_fair_data_set(small: Manifest, tmp_path: Path) -> None:
     folder = tmp_path / "ours"
-    manifest = write_dataset(make_generator(["photos"]), folder, 30, "r3-tiny", small, quality=85, first_seed=100)
+    manifest = write_dataset(
+        make_generator(["photos"]), folder, 30, "r3-tiny", small, quality=85, first_seed=100
+    )
     assert manifest.generators == ["r3-tiny"]
     assert manifest.sources == ["photos-32px"] == manifest.matched_reals("r3-tiny")
     again = Manifest.load(folder / "manifest.csv")
@@ -249,7 +275,9 @@ def test_samples_become_a_fair_data_set(small: Manifest, tmp_path: Path) -> None
         after = np.asarray(decode(reader.read(manifest.resolve(news[0])))).transpose(2, 0, 1)
     assert np.abs(before.astype(int) - after).mean() < 4, "the same picture, recompressed"
     fakes = [row for row in manifest.rows if row.label]
-    assert {row.path for row in fakes} == {f"fake/r3-tiny/seed{seed:06}.jpg" for seed in range(100, 130)}
+    assert {row.path for row in fakes} == {
+        f"fake/r3-tiny/seed{seed:06}.jpg" for seed in range(100, 130)
+    }
     assert all(row.group.startswith("r3-tiny seed 1") for row in fakes)
     assert {row.split for row in fakes} == {"train", "val", "calibration", "test"}
 
@@ -262,9 +290,13 @@ def test_joint_manifest_holds_both_and_resolves(small: Manifest, tmp_path: Path)
     assert joint.generators == ["grain", "speckle", "r3-tiny"]
     assert joint.sources == ["photos", "photos-32px"]
     assert joint.matched_reals("r3-tiny") == ["photos-32px"]
-    assert small.matched_reals("grain") == joint.matched_reals("grain") == ["photos"], "no copies beside the others"
+    assert small.matched_reals("grain") == joint.matched_reals("grain") == ["photos"], (
+        "no copies beside the others"
+    )
     assert not load_images(joint, SIZE).skipped
-    assert not any(os.path.isabs(row.path) for row in joint.rows[len(small) :]), "ours move with the folder"
+    assert not any(os.path.isabs(row.path) for row in joint.rows[len(small) :]), (
+        "ours move with the folder"
+    )
     with pytest.raises(LabError, match="a generator 'r3-tiny' already"):
         write_dataset(make_generator(), tmp_path / "more", 12, "r3-tiny", joint)
     second = write_dataset(make_generator(), tmp_path / "more", 12, "r3-other", joint)
@@ -277,7 +309,9 @@ def test_fakes_that_look_alike_stay_on_one_side(tmp_path: Path) -> None:
 
         def __init__(self) -> None:
             super().__init__()
-            self.pictures = nn.Parameter(torch.rand(4, 3, 6, 6, generator=torch.Generator().manual_seed(0)) * 2 - 1)
+            self.pictures = nn.Parameter(
+                torch.rand(4, 3, 6, 6, generator=torch.Generator().manual_seed(0)) * 2 - 1
+            )
             self.count = 0
 
         def forward(self, latents: Tensor) -> Tensor:
@@ -302,7 +336,12 @@ def test_a_data_set_alone_and_again(generator: Generator, tmp_path: Path) -> Non
     first = files(folder)
     write_dataset(generator, folder, 10, "r3-tiny")
     assert files(folder) == first
-    for n, options in ((11, {}), (10, {"quality": 50}), (10, {"first_seed": 5}), (10, {"mark": False})):
+    for n, options in (
+        (11, {}),
+        (10, {"quality": 50}),
+        (10, {"first_seed": 5}),
+        (10, {"mark": False}),
+    ):
         with pytest.raises(LabError, match="give another folder"):
             write_dataset(generator, folder, n, "r3-tiny", **options)
     assert files(folder) == first
@@ -313,8 +352,13 @@ def test_a_data_set_alone_and_again(generator: Generator, tmp_path: Path) -> Non
 
 def test_hostile_source_names_stay_in_the_folder(small: Manifest, tmp_path: Path) -> None:
     odd = {0: "../../out", 1: "a;b", 2: "a/b", 3: "", 4: "ü" * 300}
-    rows = tuple(replace(row, source=odd[i % 5]) if not row.label else row for i, row in enumerate(small.rows))
-    manifest = write_dataset(make_generator([]), tmp_path / "deep/ours", 10, "r3-tiny", replace(small, rows=rows))
+    rows = tuple(
+        replace(row, source=odd[i % 5]) if not row.label else row
+        for i, row in enumerate(small.rows)
+    )
+    manifest = write_dataset(
+        make_generator([]), tmp_path / "deep/ours", 10, "r3-tiny", replace(small, rows=rows)
+    )
     assert len(manifest.matched_reals("r3-tiny")) == 5
     assert len(os.listdir(tmp_path / "deep/ours/real")) == 5
     assert os.listdir(tmp_path / "deep") == ["ours"]
@@ -350,14 +394,29 @@ def test_unreadable_reals_are_left_out(small: Manifest, tmp_path: Path) -> None:
     victim = next(row for row in small.rows if not row.label)
     Path(small.resolve(victim)).write_bytes(b"")
     manifest = write_dataset(make_generator(), tmp_path / "ours", 4, "r3-tiny", small)
-    assert manifest.skipped == ((victim.path, "changed since it was indexed; index the folder again"),)
+    assert manifest.skipped == (
+        (victim.path, "changed since it was indexed; index the folder again"),
+    )
     assert sum(row.label == 0 for row in manifest.rows) == 39
 
 
 def test_seeds_are_parsed() -> None:
     assert parse_seeds("3,5,9") == [3, 5, 9]
     assert parse_seeds("0-3, 10-10") == [0, 1, 2, 3, 10]
-    for text in ("", "a", "1,", "-1", "1-", "1--3", "١", "5-3", "0-9999999999", "1e3", "1" * 5000, "0-999999,2000000"):
+    for text in (
+        "",
+        "a",
+        "1,",
+        "-1",
+        "1-",
+        "1--3",
+        "١",
+        "5-3",
+        "0-9999999999",
+        "1e3",
+        "1" * 5000,
+        "0-999999,2000000",
+    ):
         with pytest.raises(LabError, match="--seeds"):
             parse_seeds(text)
 
@@ -370,7 +429,9 @@ def bundle(tmp_path: Path) -> Path:
 
 def test_command_writes_samples(fauxlab: Command, bundle: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    code, text, err = fauxlab("gan", "sample", bundle, "--seeds", "0-5,9", "--out", out, "--interpolate", 14)
+    code, text, err = fauxlab(
+        "gan", "sample", bundle, "--seeds", "0-5,9", "--out", out, "--interpolate", 14
+    )
     assert (code, text) == (0, "")
     found = fl.Generator.from_pretrained(bundle).hash
     assert f"wrote {out}/seed0000.png … seed0009.png" in err
@@ -379,28 +440,53 @@ def test_command_writes_samples(fauxlab: Command, bundle: Path, tmp_path: Path) 
     assert Image.open(out / "grid.png").size == (3 * SIZE, 3 * SIZE)
     code, _, err = fauxlab("gan", "sample", bundle, "--n", 2, "--out", out, "--no-mark")
     assert (code, "give another folder" in err) == (1, True)
-    code, _, err = fauxlab("gan", "sample", bundle, "--n", 2, "--out", tmp_path / "bare", "--no-mark", "--no-grid")
+    code, _, err = fauxlab(
+        "gan", "sample", bundle, "--n", 2, "--out", tmp_path / "bare", "--no-mark", "--no-grid"
+    )
     assert (code, f"NOT marked as AI-generated: 2 images of model {found}" in err) == (0, True)
-    assert sorted(os.listdir(tmp_path / "bare")) == ["samples.json", "seed0000.png", "seed0001.png", "unmarked.log"]
+    assert sorted(os.listdir(tmp_path / "bare")) == [
+        "samples.json",
+        "seed0000.png",
+        "seed0001.png",
+        "unmarked.log",
+    ]
 
 
-def test_command_closes_the_loop(fauxlab: Command, bundle: Path, small: Manifest, tmp_path: Path) -> None:
+def test_command_closes_the_loop(
+    fauxlab: Command, bundle: Path, small: Manifest, tmp_path: Path
+) -> None:
     small.save(tmp_path / "manifest.csv")
     ours = tmp_path / "ours"
-    arguments = ("--as-dataset", ours, "--name", "tiny", "--beside", tmp_path / "manifest.csv", "--n", 20)
+    arguments = (
+        "--as-dataset",
+        ours,
+        "--name",
+        "tiny",
+        "--beside",
+        tmp_path / "manifest.csv",
+        "--n",
+        20,
+    )
     code, text, err = fauxlab("gan", "sample", bundle, *arguments)
     assert (code, text) == (0, "")
     assert "do not pass them on" in err
     assert "60 images" in err
     assert fauxlab("gan", "sample", bundle, *arguments)[0] == 0, "the same again"
     config = DetectorConfig(
-        architecture="report-cnn", preprocessing=Preprocessing(size=32, pipeline_version=PIPELINE_VERSION)
+        architecture="report-cnn",
+        preprocessing=Preprocessing(size=32, pipeline_version=PIPELINE_VERSION),
     )
     Detector(create_detector("report-cnn", 32), config).save_pretrained(tmp_path / "detector")
-    code, text, err = fauxlab("detector", "eval", tmp_path / "detector", ours / "joint.csv", "--split", "all", "--json")
+    code, text, err = fauxlab(
+        "detector", "eval", tmp_path / "detector", ours / "joint.csv", "--split", "all", "--json"
+    )
     assert code == 0, err
     scores = {part["name"]: part for part in json.loads(text)["generators"]}
-    assert (scores["tiny"]["reals"], scores["tiny"]["n_real"], scores["tiny"]["n_fake"]) == (["photos-32px"], 40, 20)
+    assert (scores["tiny"]["reals"], scores["tiny"]["n_real"], scores["tiny"]["n_fake"]) == (
+        ["photos-32px"],
+        40,
+        20,
+    )
     code, _, err = fauxlab("gan", "sample", tmp_path / "detector", "--out", tmp_path / "out")
     assert (code, "is a detector, no generator" in err) == (1, True)
     assert not (tmp_path / "out").exists()
@@ -421,7 +507,10 @@ def test_command_closes_the_loop(fauxlab: Command, bundle: Path, small: Manifest
         (["--as-dataset", "d", "--name", "x", "--out", "o"], "excludes --out"),
         (["--as-dataset", "d", "--name", "x", "--seeds", "1,3"], "without gaps"),
         (["--as-dataset", "d", "--name", "../x"], "generator name"),
-        (["--as-dataset", "d", "--name", "x", "--beside", "none.csv"], "cannot read manifest none.csv"),
+        (
+            ["--as-dataset", "d", "--name", "x", "--beside", "none.csv"],
+            "cannot read manifest none.csv",
+        ),
     ],
 )
 def test_faults_are_one_line(  # type: ignore[no-untyped-def]

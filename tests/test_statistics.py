@@ -21,7 +21,9 @@ def test_ranking_metrics_equal_scikit_learn(seed: int, n: int, levels: int) -> N
     weights[-2:] = 1
     for w in (np.ones(n + 2), weights):
         counts = Counts.of(labels, scores, w[None])
-        assert auc(counts)[0] == pytest.approx(sk.roc_auc_score(labels, scores, sample_weight=w), abs=1e-12)
+        assert auc(counts)[0] == pytest.approx(
+            sk.roc_auc_score(labels, scores, sample_weight=w), abs=1e-12
+        )
         expected = sk.average_precision_score(labels, scores, sample_weight=w)
         assert average_precision(counts)[0] == pytest.approx(expected, abs=1e-12)
         fpr, tpr, _ = sk.roc_curve(labels, scores, sample_weight=w, drop_intermediate=False)
@@ -30,7 +32,8 @@ def test_ranking_metrics_equal_scikit_learn(seed: int, n: int, levels: int) -> N
 
 
 def test_auc_by_hand() -> None:
-    # Fakes 3 and 1, reals 2 and 1: two pairs won, one lost, one tied. Counted twice, the fake 3 wins four of six.
+    # Fakes 3 and 1, reals 2 and 1: two pairs won, one lost, one tied. Counted twice, the fake 3
+    # wins four of six.
     labels, scores = np.array([True, True, False, False]), np.array([3.0, 1, 2, 1])
     weights = np.array([[1.0, 1, 1, 1], [2, 1, 1, 1], [1, 0, 1, 0], [0, 0, 1, 1]])
     assert auc(Counts.of(labels, scores, weights))[:3].tolist() == [0.625, 4.5 / 6, 1]
@@ -38,7 +41,8 @@ def test_auc_by_hand() -> None:
 
 
 def test_equal_error_rate_by_hand() -> None:
-    # Thresholds from above: (fpr, tpr) = (0, 1/4) (1/4, 1/4) (1/4, 3/4) → at 1/4 false positives, 1/4 missed.
+    # Thresholds from above: (fpr, tpr) = (0, 1/4) (1/4, 1/4) (1/4, 3/4) → at 1/4 false positives,
+    # 1/4 missed.
     labels = np.array([1, 0, 1, 1, 0, 1, 0, 0])
     scores = np.array([0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2])
     assert eer(Counts.of(labels, scores, np.ones((1, 8))))[0] == pytest.approx(0.25)
@@ -53,7 +57,9 @@ def test_interval_needs_groups_and_both_classes() -> None:
     assert auc_interval(labels, scores, ["a", "b"] * 10).value == pytest.approx(0.55)
     assert auc_interval(np.ones(20, dtype=bool), scores, [*map(str, range(20))]).value is None
     videos = ["one video" if fake else str(k) for k, fake in enumerate(labels)]
-    assert auc_interval(labels, scores, videos).low is None, "one group of fakes tells nothing of the next"
+    assert auc_interval(labels, scores, videos).low is None, (
+        "one group of fakes tells nothing of the next"
+    )
     whole = auc_interval(labels, labels * 1.0, [*map(str, range(20))])
     # Ten pairs of ten won: the exact bound, as drawing again cannot show the pair that is lost.
     assert (whole.low, whole.value, whole.high) == (pytest.approx(0.025**0.1), 1, 1)

@@ -12,40 +12,40 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from fauxlab.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from fauxlab.auditing.audit import audit
+    from fauxlab.calibration.calibrate import calibrate
     from fauxlab.compare import compare_detectors, compare_runs
     from fauxlab.config import load_gan_recipe as gan_recipe
     from fauxlab.config import load_recipe as recipe
-    from fauxlab.data.audit import audit
     from fauxlab.data.indexing import index
     from fauxlab.data.manifest import Manifest
     from fauxlab.errors import LabError
     from fauxlab.evaluation.detection import evaluate
-    from fauxlab.evaluation.recalibration import calibrate
     from fauxlab.evaluation.robustness import robustness_report
-    from fauxlab.models.bundle import Detector, Generator
+    from fauxlab.models.pretrained import Detector, Generator
     from fauxlab.records import DetectionReport, Verdict
     from fauxlab.reproduce.detector import reproduce_detector
     from fauxlab.reproduce.gan import reproduce_gan
     from fauxlab.reproduce.unseen import leave_one_out
     from fauxlab.sample import sample_images
-    from fauxlab.scan import Scanner
-    from fauxlab.training.detector import train_detector
-    from fauxlab.training.gan import train_gan
+    from fauxlab.scan.scanner import Scanner
+    from fauxlab.training.detector.loop import train_detector
+    from fauxlab.training.gan.loop import train_gan
 
 # Public name → where it is defined; imported on first use, so that `import fauxlab` costs nothing.
 _PUBLIC = {
     "DetectionReport": "fauxlab.records:DetectionReport",
-    "Detector": "fauxlab.models.bundle:Detector",
-    "Generator": "fauxlab.models.bundle:Generator",
+    "Detector": "fauxlab.models.pretrained:Detector",
+    "Generator": "fauxlab.models.pretrained:Generator",
     "LabError": "fauxlab.errors:LabError",
     "Manifest": "fauxlab.data.manifest:Manifest",
-    "Scanner": "fauxlab.scan:Scanner",
+    "Scanner": "fauxlab.scan.scanner:Scanner",
     "Verdict": "fauxlab.records:Verdict",
-    "audit": "fauxlab.data.audit:audit",
-    "calibrate": "fauxlab.evaluation.recalibration:calibrate",
+    "audit": "fauxlab.auditing.audit:audit",
+    "calibrate": "fauxlab.calibration.calibrate:calibrate",
     "compare_detectors": "fauxlab.compare:compare_detectors",
     "compare_runs": "fauxlab.compare:compare_runs",
     "evaluate": "fauxlab.evaluation.detection:evaluate",
@@ -57,8 +57,8 @@ _PUBLIC = {
     "reproduce_gan": "fauxlab.reproduce.gan:reproduce_gan",
     "robustness_report": "fauxlab.evaluation.robustness:robustness_report",
     "sample_images": "fauxlab.sample:sample_images",
-    "train_detector": "fauxlab.training.detector:train_detector",
-    "train_gan": "fauxlab.training.gan:train_gan",
+    "train_detector": "fauxlab.training.detector.loop:train_detector",
+    "train_gan": "fauxlab.training.gan.loop:train_gan",
 }
 
 __all__ = [
@@ -92,3 +92,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'fauxlab' has no attribute {name!r}")
     module, _, attribute = _PUBLIC[name].partition(":")
     return getattr(import_module(module), attribute)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

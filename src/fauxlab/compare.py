@@ -1,4 +1,6 @@
-"""Runs beside each other: what was set differently, what came of it, and how sure a difference between detectors is."""
+"""Runs beside each other: what was set differently, what came of it, and how sure a difference
+between detectors is.
+"""
 
 from __future__ import annotations
 
@@ -16,20 +18,22 @@ from fauxlab.records import PairedScores, RunComparison, RunSummary
 
 if TYPE_CHECKING:
     from fauxlab.data.manifest import Manifest
-    from fauxlab.report.gan_runs import GanRun
     from fauxlab.training.run import Run
+    from fauxlab.training.run_log import GanRun
 
 Figures = dict[str, int | float | str | None]
 
 
 def compare_runs(runs: Sequence[str | Path]) -> RunComparison:
-    """Runs of one kind, from their folders, configs and logs alone; bundles that have no run say what they know.
+    """Runs of one kind, from their folders, configs and logs alone; bundles that have no run say
+    what they know.
 
-    Raises LabError for fewer than two, for folders that are neither, and for a detector beside a generator.
+    Raises LabError for fewer than two, for folders that are neither, and for a detector beside a
+    generator.
     """
     if len(runs) < 2:
         raise LabError("one run alone compares with nothing; name two or more")
-    from fauxlab.report.gan_runs import alike
+    from fauxlab.training.run_log import alike
 
     summaries, trees, gans = [], [], []
     for folder, name in zip(runs, _tell_apart([str(run) for run in runs]), strict=True):
@@ -39,13 +43,17 @@ def compare_runs(runs: Sequence[str | Path]) -> RunComparison:
         trees.append(_flatten(tomllib.loads(run.recipe.to_toml())) if run else {})
         gans += [gan] if gan else []
     if len({summary.kind for summary in summaries}) > 1:
-        raise LabError("a detector and a generator have nothing to be compared in; name runs of one kind")
+        raise LabError(
+            "a detector and a generator have nothing to be compared in; name runs of one kind"
+        )
     keys = dict.fromkeys(key for tree in trees for key in tree) if all(trees) else {}
     values = {key: [tree.get(key) for tree in trees] for key in keys if key != "name"}
     differ = {key: each for key, each in values.items() if any(a != b for a, b in pairwise(each))}
     remarks = _remark(summaries)
     if len(alike(gans)) > 1:
-        remarks.append("their distances are of other feature networks, N, sizes or reals, and cannot be compared")
+        remarks.append(
+            "their distances are of other feature networks, N, sizes or reals, and cannot be compared"
+        )
     return RunComparison(runs=summaries, differences=differ, remarks=remarks)
 
 
@@ -56,15 +64,17 @@ def compare_detectors(
     seed: int = 0,
     progress: Callable[[int], None] | None = None,
 ) -> tuple[list[PairedScores], Manifest]:
-    """Detectors (runs, bundles, or the packaged one) on the same pictures; pass one split, as `data.test`.
+    """Detectors (runs, bundles, or the packaged one) on the same pictures; pass one split, as
+    `data.test`.
 
-    By generator against its matched reals, and pooled: AUCs, and their differences to the first with paired 95 %
-    intervals over groups. Second the manifest of what was judged, with what could not be read in `skipped`. `progress`
-    is called with the number of pictures just judged. Raises LabError where there are none.
+    By generator against its matched reals, and pooled: AUCs, and their differences to the first
+    with paired 95 % intervals over groups. Second the manifest of what was judged, with what could
+    not be read in `skipped`. `progress` is called with the number of pictures just judged. Raises
+    LabError where there are none.
     """
+    from fauxlab.bundle.opening import open_detector
     from fauxlab.data.cache import load_images
     from fauxlab.evaluation.detection import list_parts, predict_scores
-    from fauxlab.models import open_detector
     from fauxlab.statistics import auc_change, auc_interval
 
     if not len(manifest):
@@ -118,7 +128,11 @@ def _summarise_run(name: str, run: Run, gan: GanRun | None) -> RunSummary:
     return RunSummary(
         name=name,
         kind="generator" if gan else "detector",
-        state="unfinished" if end is None else "stopped by the guard" if end.get("reason") == "guard" else "finished",
+        state="unfinished"
+        if end is None
+        else "stopped by the guard"
+        if end.get("reason") == "guard"
+        else "finished",
         recipe=run.recipe.name,
         images=seen[-1] if seen else 0,
         data_hash=str(environment.get("data_hash", "")),
@@ -130,11 +144,13 @@ def _summarise_run(name: str, run: Run, gan: GanRun | None) -> RunSummary:
 def _read_gan(run: Run) -> GanRun | None:
     """A GAN's run as its figures are read from it; None for a detector's."""
     from fauxlab.config import GanRecipe
-    from fauxlab.report.gan_runs import GanRun
+    from fauxlab.training.run_log import GanRun
 
     recipe = run.recipe
     return (
-        replace(GanRun.from_log(run.read_log()), recipe=recipe.model_dump()) if isinstance(recipe, GanRecipe) else None
+        replace(GanRun.from_log(run.read_log()), recipe=recipe.model_dump())
+        if isinstance(recipe, GanRecipe)
+        else None
     )
 
 
@@ -148,7 +164,9 @@ def _detector_figures(log: list[dict[str, Any]]) -> Figures:
     last = {key: epochs[-1].get(f"val_{key}") for key in ("auc", "accuracy", "loss")}
     found: Figures = {"validation AUC, best": best["val_auc"] if best else None}
     found["at images"] = best["images"] if best else None
-    return found | {f"validation {'AUC' if key == 'auc' else key}, last": value for key, value in last.items()}
+    return found | {
+        f"validation {'AUC' if key == 'auc' else key}, last": value for key, value in last.items()
+    }
 
 
 def _generator_figures(run: GanRun) -> Figures:
@@ -157,19 +175,25 @@ def _generator_figures(run: GanRun) -> Figures:
     if run.last:
         best = run.best or {}
         found = {"distance": run.last["label"], "N": run.last["n"], "floor": run.last["floor"]}
-        found |= {"best": best.get("distance"), "at images": best.get("images"), "last": run.last["distance"]}
+        found |= {
+            "best": best.get("distance"),
+            "at images": best.get("images"),
+            "last": run.last["distance"],
+        }
         shares = ("precision", "recall", "coverage", "memorised_share")
         found |= {f"{key.replace('_', ' ')}, last": run.last.get(key) for key in shares}
     if run.guard:
         first = run.alarms[0] if run.alarms else None
-        found["guard's first alarm"] = f"{first['state']} at {first['images']:,}" if first else "none"
+        found["guard's first alarm"] = (
+            f"{first['state']} at {first['images']:,}" if first else "none"
+        )
         found["rollbacks"] = run.rollbacks
     return found
 
 
 def _summarise_bundle(name: str, folder: str | Path) -> RunSummary:
-    from fauxlab.models import DEFAULT_MODEL, PACKAGED
-    from fauxlab.models.folder import read_any_config
+    from fauxlab.bundle.folder import read_any_config
+    from fauxlab.bundle.opening import DEFAULT_MODEL, PACKAGED
 
     config = read_any_config(PACKAGED if str(folder) == DEFAULT_MODEL else Path(folder))
     told = config.training
@@ -189,7 +213,10 @@ def _remark(runs: list[RunSummary]) -> list[str]:
     """What stands in the way of comparing the figures."""
     remarks = []
     if len({run.data_hash for run in runs}) > 1:
-        remarks.append("they learned from different data or splits: " + ", ".join(run.data_hash or "?" for run in runs))
+        remarks.append(
+            "they learned from different data or splits: "
+            + ", ".join(run.data_hash or "?" for run in runs)
+        )
     if unfinished := [run.name for run in runs if run.state == "unfinished"]:
         remarks.append(f"not finished: {', '.join(unfinished)}")
     return remarks

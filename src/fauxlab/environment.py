@@ -13,9 +13,17 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from fauxlab import __version__
+from fauxlab.version import __version__
 
-PACKAGES = ("torch", "accelerate", "numpy", "pillow", "safetensors", "onnxruntime", "opencv-python-headless")
+PACKAGES = (
+    "torch",
+    "accelerate",
+    "numpy",
+    "pillow",
+    "safetensors",
+    "onnxruntime",
+    "opencv-python-headless",
+)
 
 
 def describe_environment(data_hash: str) -> dict[str, Any]:
@@ -38,7 +46,9 @@ def describe_environment(data_hash: str) -> dict[str, Any]:
 
 
 def _program() -> str:
-    """What was started, by a name that means something on another machine: a path only below the folder it ran in."""
+    """What was started, by a name that means something on another machine: a path only below the
+    folder it ran in.
+    """
     name = Path(sys.argv[0])
     if name.name in ("fauxlab", "__main__.py"):  # the entry point, or python -m
         return "fauxlab"

@@ -1,4 +1,6 @@
-"""Progress on stderr: a bar with images per second on a terminal, a plain line now and then in a log."""
+"""Progress on stderr: a bar with images per second on a terminal, a plain line now and then in a
+log.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,8 @@ Show = Callable[[int, int | None, str], None]
 
 @contextmanager
 def show_progress(title: str, start: int = 0) -> Iterator[Show]:
-    """A function to be called with the state so far; what it shows disappears from a terminal when done.
+    """A function to be called with the state so far; what it shows disappears from a terminal when
+    done.
 
     `start` images were done before: they count as done, but not in the rate.
     """
@@ -47,15 +50,20 @@ def _bar(title: str, start: int) -> Iterator[Show]:
         TextColumn("{task.completed:,.0f} images{task.fields[rate]}{task.fields[remark]}"),
         TimeRemainingColumn(),
     )
-    # Lines on stdout go above the bar where both are the terminal; a file or a pipe must get them as they are.
+    # Lines on stdout go above the bar where both are the terminal; a file or a pipe must get them
+    # as they are.
     redirect = sys.stdout.isatty()
-    with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=redirect) as progress:
+    with Progress(
+        *columns, console=Console(stderr=True), transient=True, redirect_stdout=redirect
+    ) as progress:
         task = progress.add_task(title, total=None, completed=start, rate="", remark="")
         rate = _rate(start)
 
         def show(done: int, total: int | None, remark: str) -> None:
             shown = rate(done)
-            progress.update(task, completed=done, total=total, rate=shown, remark=remark and f", {remark}")
+            progress.update(
+                task, completed=done, total=total, rate=shown, remark=remark and f", {remark}"
+            )
 
         yield show
 
@@ -78,10 +86,16 @@ def _lines(title: str, start: int) -> Iterator[Show]:
 
 
 def _rate(start: int) -> Callable[[int], str]:
-    """What to add to a count, as ", 12/s": images per second from now on; nothing while there are none."""
+    """What to add to a count, as ", 12/s": images per second from now on; nothing while there are
+    none.
+    """
     began = time.monotonic()
 
     def rate(done: int) -> str:
-        return f", {(done - start) / max(time.monotonic() - began, 1e-3):,.0f}/s" if done > start else ""
+        return (
+            f", {(done - start) / max(time.monotonic() - began, 1e-3):,.0f}/s"
+            if done > start
+            else ""
+        )
 
     return rate

@@ -1,8 +1,8 @@
 """What a ranking is worth: areas, rates, and their intervals over groups.
 
-All is computed from one table of weighted counts over the sorted scores, so that the bootstrap over groups (whole
-groups drawn with replacement, Efron and Tibshirani, 1993, percentile intervals) is a matrix product rather than a
-thousand passes. Label 1 (fake) is the positive class.
+All is computed from one table of weighted counts over the sorted scores, so that the bootstrap over
+groups (whole groups drawn with replacement, Efron and Tibshirani, 1993, percentile intervals) is a
+matrix product rather than a thousand passes. Label 1 (fake) is the positive class.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ MAX_CELLS = 20_000_000  # weights held at once: 160 MB
 
 @dataclass(frozen=True)
 class Counts:
-    """Weighted counts of R replicates at each of K distinct scores, from the highest down: float [R, K] cumulative."""
+    """Weighted counts of R replicates at each of K distinct scores, from the highest down: float
+    [R, K] cumulative.
+    """
 
     tp: Floats
     fp: Floats
@@ -48,7 +50,9 @@ class Counts:
         """True and false positive rates [R, K + 1], starting at 0."""
         start = np.zeros((len(self.tp), 1))
         with np.errstate(invalid="ignore", divide="ignore"):
-            return np.hstack([start, self.tp / self.tp[:, -1:]]), np.hstack([start, self.fp / self.fp[:, -1:]])
+            return np.hstack([start, self.tp / self.tp[:, -1:]]), np.hstack(
+                [start, self.fp / self.fp[:, -1:]]
+            )
 
 
 def auc(counts: Counts) -> Floats:
@@ -74,7 +78,8 @@ def eer(counts: Counts) -> Floats:
     r = np.arange(len(k))
     before, after = gap[r, k - 1], gap[r, k]
     share = np.divide(-before, after - before, out=np.zeros_like(before), where=after != before)
-    return fpr[r, k - 1] + share * (fpr[r, k] - fpr[r, k - 1]) + 0 * tpr[:, -1]  # NaN where a class is missing
+    # NaN where a class is missing
+    return fpr[r, k - 1] + share * (fpr[r, k] - fpr[r, k - 1]) + 0 * tpr[:, -1]
 
 
 def tpr_at_fpr(counts: Counts, most: float) -> Floats:
@@ -86,27 +91,43 @@ def tpr_at_fpr(counts: Counts, most: float) -> Floats:
 def auc_interval(
     labels: Labels, scores: Floats, groups: Sequence[str], bootstrap: int = 1000, seed: int = 0
 ) -> Interval:
-    """AUC with its 95 % interval over groups. Labels, scores and groups are [N]; None where a class is missing."""
+    """AUC with its 95 % interval over groups. Labels, scores and groups are [N]; None where a class
+    is missing.
+    """
 
     def measure(weights: Floats) -> dict[str, Floats]:
         return {"auc": auc(Counts.of(labels, scores, weights))}
 
-    return with_intervals(measure, groups, labels, bootstrap, seed, {"auc": count_pairs(labels, groups)})["auc"]
+    return with_intervals(
+        measure, groups, labels, bootstrap, seed, {"auc": count_pairs(labels, groups)}
+    )["auc"]
 
 
 def auc_change(
-    labels: Labels, before: Floats, after: Floats, groups: Sequence[str], bootstrap: int = 1000, seed: int = 0
+    labels: Labels,
+    before: Floats,
+    after: Floats,
+    groups: Sequence[str],
+    bootstrap: int = 1000,
+    seed: int = 0,
 ) -> Interval:
-    """AUC of the scores `after` minus that of those `before` [N], paired: both over the same drawn groups."""
+    """AUC of the scores `after` minus that of those `before` [N], paired: both over the same drawn
+    groups.
+    """
 
     def measure(weights: Floats) -> dict[str, Floats]:
-        return {"change": auc(Counts.of(labels, after, weights)) - auc(Counts.of(labels, before, weights))}
+        return {
+            "change": auc(Counts.of(labels, after, weights))
+            - auc(Counts.of(labels, before, weights))
+        }
 
     return with_intervals(measure, groups, labels, bootstrap, seed)["change"]
 
 
 def count_pairs(labels: Labels, groups: Sequence[str]) -> int:
-    """Pairs of a fake and a real that use no group of a class twice: an AUC of 1 is that many wins of as many."""
+    """Pairs of a fake and a real that use no group of a class twice: an AUC of 1 is that many wins
+    of as many.
+    """
     names = np.asarray(groups)
     return min(len(np.unique(names[labels == label])) for label in (0, 1))
 
@@ -119,25 +140,33 @@ def with_intervals(
     seed: int,
     shares_of: Mapping[str, int] | None = None,
 ) -> dict[str, Interval]:
-    """Each figure that `measure` gives for weights [R, N], with its percentile interval over drawn groups.
+    """Each figure that `measure` gives for weights [R, N], with its percentile interval over drawn
+    groups.
 
-    `shares_of` names the figures that are shares, and of how many groups or pairs of groups: these have an exact bound
-    where the bootstrap shows no spread.
+    `shares_of` names the figures that are shares, and of how many groups or pairs of groups: these
+    have an exact bound where the bootstrap shows no spread.
     """
     unique, codes = np.unique(np.asarray(groups), return_inverse=True)
     n_groups = len(unique)
     point = {name: float(value[0]) for name, value in measure(np.ones((1, len(codes)))).items()}
     samples: dict[str, list[Floats]] = {name: [] for name in point}
-    if min((len(np.unique(codes[labels == label])) for label in np.unique(labels)), default=0) >= MIN_GROUPS:
+    if (
+        min((len(np.unique(codes[labels == label])) for label in np.unique(labels)), default=0)
+        >= MIN_GROUPS
+    ):
         rng = np.random.default_rng(seed)
         chunk = max(1, min(bootstrap, MAX_CELLS // max(len(codes), 1)))
         for start in range(0, bootstrap, chunk):
-            drawn = rng.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=min(chunk, bootstrap - start))
+            drawn = rng.multinomial(
+                n_groups, np.full(n_groups, 1 / n_groups), size=min(chunk, bootstrap - start)
+            )
             with np.errstate(invalid="ignore", divide="ignore"):
                 for name, value in measure(drawn[:, codes].astype(np.float64)).items():
                     samples[name].append(value)
     return {
-        name: _interval(value, np.concatenate([np.zeros(0), *samples[name]]), (shares_of or {}).get(name, 0))
+        name: _interval(
+            value, np.concatenate([np.zeros(0), *samples[name]]), (shares_of or {}).get(name, 0)
+        )
         for name, value in point.items()
     }
 
@@ -151,7 +180,8 @@ def _interval(value: float, drawn: Floats, n: int) -> Interval:
         return Interval(value=value)
     low, high = np.percentile(drawn, [2.5, 97.5]).tolist()
     if low == high and value in (0.0, 1.0):
-        # Drawing again cannot show what was never seen: the exact bound instead (Clopper and Pearson, 1934), or none.
+        # Drawing again cannot show what was never seen: the exact bound instead (Clopper and
+        # Pearson, 1934), or none.
         if not n:
             return Interval(value=value)
         least = 0.025 ** (1 / n)

@@ -15,10 +15,10 @@ import pytest
 from PIL import Image
 
 from fauxlab.data.cache import load_images
-from fauxlab.data.files import FileReader
-from fauxlab.data.images import PIPELINE_VERSION, decode, to_square
 from fauxlab.data.manifest import Manifest
 from fauxlab.errors import LabError
+from fauxlab.io.images import PIPELINE_VERSION, decode, to_square
+from fauxlab.io.sources import FileReader
 
 
 def expected(manifest: Manifest, row: int, size: int) -> np.ndarray:
@@ -77,7 +77,10 @@ def test_of_equal_copies_one_is_enough(small: Manifest, left: list[str]) -> None
         assert (len(images), images.skipped) == (3, ())
         np.testing.assert_array_equal(images.take(np.array([1]))[0], expected(small, 0, 32))
     else:
-        assert (len(images), images.skipped) == (1, (("a.png", "no such file"), ("b.png", "no such file")))
+        assert (len(images), images.skipped) == (
+            1,
+            (("a.png", "no such file"), ("b.png", "no such file")),
+        )
 
 
 def test_an_empty_manifest_is_an_error(small: Manifest) -> None:
@@ -108,17 +111,23 @@ def test_a_wait_for_another_process_is_told_once(
 def test_nothing_left_is_an_error(small: Manifest) -> None:
     for row in small.rows:
         os.unlink(small.resolve(row))
-    with pytest.raises(LabError, match=r"none of the manifest's 120 images .* the first: .*\.png: no such file$"):
+    with pytest.raises(
+        LabError, match=r"none of the manifest's 120 images .* the first: .*\.png: no such file$"
+    ):
         load_images(small, 32)
 
 
 def test_full_disk_is_said_before_writing(small: Manifest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shutil.disk_usage", lambda _: os.terminal_size((0, 0)) and type("U", (), {"free": 10}))
+    monkeypatch.setattr(
+        "shutil.disk_usage", lambda _: os.terminal_size((0, 0)) and type("U", (), {"free": 10})
+    )
     with pytest.raises(LabError, match="FAUXLAB_CACHE"):
         load_images(small, 32)
 
 
-def test_a_store_that_cannot_be_made_is_said(small: Manifest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_store_that_cannot_be_made_is_said(
+    small: Manifest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     (tmp_path / "file").write_text("kept")
     monkeypatch.setenv("FAUXLAB_CACHE", str(tmp_path / "file"))
     with pytest.raises(LabError, match="set FAUXLAB_CACHE to a folder"):
@@ -126,7 +135,9 @@ def test_a_store_that_cannot_be_made_is_said(small: Manifest, monkeypatch: pytes
     assert (tmp_path / "file").read_text() == "kept"
 
 
-def test_a_disk_that_fills_up_midway_leaves_a_valid_store(small: Manifest, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_fills_up_midway_leaves_a_valid_store(
+    small: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
     load_images(small.test, 32)
 
     def full(_: int) -> None:

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from fauxlab.data.files import FileReader, walk_images
 from fauxlab.data.indexing import index
-from fauxlab.data.limits import ImageError
 from fauxlab.data.manifest import Manifest
 from fauxlab.errors import LabError
+from fauxlab.io.limits import ImageError
+from fauxlab.io.sources import FileReader, walk_images
 
 Jpeg = Callable[..., bytes]
 
@@ -48,7 +48,10 @@ def test_real_fake_layout(tmp_path: Path, jpeg: Jpeg) -> None:
 
 def test_collections_of_the_real_fake_layout_may_be_zips(tmp_path: Path, jpeg: Jpeg) -> None:
     (tmp_path / "a/real").mkdir(parents=True)
-    for name, members in (("real/ffhq", ("ffhq/1.jpg", "2.jpg")), ("fake", ("fake/gan/1.jpg", "4.jpg"))):
+    for name, members in (
+        ("real/ffhq", ("ffhq/1.jpg", "2.jpg")),
+        ("fake", ("fake/gan/1.jpg", "4.jpg")),
+    ):
         with zipfile.ZipFile(tmp_path / f"a/{name}.zip", "w") as archive:
             for member in members:
                 archive.writestr(member, jpeg(len(name) + len(member)))
@@ -64,7 +67,12 @@ def test_collections_of_the_real_fake_layout_may_be_zips(tmp_path: Path, jpeg: J
 
 @pytest.mark.parametrize("zipped", [False, True])
 def test_deepfakeface_folders_and_zips(tmp_path: Path, jpeg: Jpeg, zipped: bool) -> None:
-    names = ["10/110_1960-01-01_2001.jpg", "10/110_1960-01-01_2005.jpg", "20/220_1970-01-01_2002.jpg", "30/330_1_2.jpg"]
+    names = [
+        "10/110_1960-01-01_2001.jpg",
+        "10/110_1960-01-01_2005.jpg",
+        "20/220_1970-01-01_2002.jpg",
+        "30/330_1_2.jpg",
+    ]
     for k, folder in enumerate(("wiki", "inpainting", "insight", "text2img")):
         for i, name in enumerate(names):
             put(tmp_path / folder / name, jpeg(10 * k + i))
@@ -80,7 +88,10 @@ def test_deepfakeface_folders_and_zips(tmp_path: Path, jpeg: Jpeg, zipped: bool)
     assert len(manifest) == 16
     assert manifest.generators == ["inpainting", "insight", "text2img"]
     assert {row.source for row in manifest.rows} == {"wiki"}
-    group = {row.path.replace(".zip!/", "/").replace("wiki/wiki", "wiki"): row.group for row in manifest.rows}
+    group = {
+        row.path.replace(".zip!/", "/").replace("wiki/wiki", "wiki"): row.group
+        for row in manifest.rows
+    }
     # Persons 110 and 220 meet in an insight picture; 330 stands alone.
     assert len(set(group.values())) == 2
     assert sum(g == group[next(p for p in group if "330" in p)] for g in group.values()) == 4
@@ -93,7 +104,11 @@ def test_imagefolder_with_metadata(tmp_path: Path, jpeg: Jpeg) -> None:
         "file_name,label,generator,group\nr/0.jpg,real,,p1;p2\nr/1.jpg,0,,p2\nf/0.jpg,Fake,gan,p9\n"
     )
     manifest = index(tmp_path)
-    assert summary(manifest) == {("r/0.jpg", 0, "", "r"), ("r/1.jpg", 0, "", "r"), ("f/0.jpg", 1, "gan", "")}
+    assert summary(manifest) == {
+        ("r/0.jpg", 0, "", "r"),
+        ("r/1.jpg", 0, "", "r"),
+        ("f/0.jpg", 1, "gan", ""),
+    }
     assert [row.group for row in manifest.rows] == ["p1", "p1", "p9"]
 
 
@@ -155,7 +170,11 @@ def test_bad_files_are_listed_and_the_rest_is_indexed(tmp_path: Path, jpeg: Jpeg
     put(tmp_path / "fake/gan/good.jpg", jpeg(3))
     manifest = index(tmp_path)
     assert sorted(row.path for row in manifest.rows) == ["fake/gan/good.jpg", "real/good.jpg"]
-    assert {path for path, _ in manifest.skipped} == {"real/cut.jpg", "real/empty.png", "fake/gan/text.jpg"}
+    assert {path for path, _ in manifest.skipped} == {
+        "real/cut.jpg",
+        "real/empty.png",
+        "fake/gan/text.jpg",
+    }
 
 
 def test_symlink_loop_ends(tmp_path: Path, jpeg: Jpeg) -> None:
@@ -189,7 +208,9 @@ def test_names_that_are_no_utf8_survive(tmp_path: Path, jpeg: Jpeg) -> None:
 
 
 @pytest.mark.parametrize("mark", ["\r", "\n", "\r\n", '"', ",", "; "])
-def test_a_name_of_any_characters_comes_back_from_the_file(tmp_path: Path, jpeg: Jpeg, mark: str) -> None:
+def test_a_name_of_any_characters_comes_back_from_the_file(
+    tmp_path: Path, jpeg: Jpeg, mark: str
+) -> None:
     put(tmp_path / f"set/real/od{mark}d.jpg", jpeg(1))
     put(tmp_path / "set/fake/gan/b.jpg", jpeg(2))
     made = index(tmp_path / "set").split(seed=0)
@@ -214,7 +235,11 @@ def test_members_keep_the_names_that_open_them(tmp_path: Path, jpeg: Jpeg) -> No
         ("set/fake/gan.zip!/.//gan//photos//a.jpg", 1, "gan", ""),
     }
     with FileReader() as reader:
-        assert [reader.read(manifest.resolve(row)) for row in manifest.rows] == [jpeg(1), jpeg(2), jpeg(3)]
+        assert [reader.read(manifest.resolve(row)) for row in manifest.rows] == [
+            jpeg(1),
+            jpeg(2),
+            jpeg(3),
+        ]
 
 
 def test_folders_may_look_like_members(tmp_path: Path, jpeg: Jpeg) -> None:

@@ -45,8 +45,12 @@ def test_data_hash_sees_content_labels_and_splits(small: Manifest) -> None:
     assert small.split(seed=1).data_hash != small.data_hash
 
 
-def test_tied_images_of_two_earlier_splits_go_to_the_one_nearer_to_training(small: Manifest) -> None:
-    held = [next(row for row in small.rows if row.split == split) for split in ("test", "train", "val")]
+def test_tied_images_of_two_earlier_splits_go_to_the_one_nearer_to_training(
+    small: Manifest,
+) -> None:
+    held = [
+        next(row for row in small.rows if row.split == split) for split in ("test", "train", "val")
+    ]
     tied = {held[0].group: "one", held[1].group: "one", held[2].group: held[2].group}
     rows = tuple(replace(row, group=tied.get(row.group, row.group)) for row in small.rows)
     again = Manifest(rows, small.root).split(seed=1, earlier=small)
@@ -54,10 +58,17 @@ def test_tied_images_of_two_earlier_splits_go_to_the_one_nearer_to_training(smal
     assert [splits[row.sha256] for row in held] == ["train", "train", "val"]
 
 
-def test_pictures_with_other_bytes_and_new_ones_of_a_group_stay_on_its_side(small: Manifest) -> None:
+def test_pictures_with_other_bytes_and_new_ones_of_a_group_stay_on_its_side(
+    small: Manifest,
+) -> None:
     anew = tuple(replace(row, sha256=f"{i:064}") for i, row in enumerate(small.rows))
-    again = Manifest((*anew, replace(anew[0], path="new.png", sha256="f" * 64)), small.root).split(1, earlier=small)
-    assert [row.split for row in again.rows] == [*(row.split for row in small.rows), small.rows[0].split]
+    again = Manifest((*anew, replace(anew[0], path="new.png", sha256="f" * 64)), small.root).split(
+        1, earlier=small
+    )
+    assert [row.split for row in again.rows] == [
+        *(row.split for row in small.rows),
+        small.rows[0].split,
+    ]
 
 
 def test_matched_reals(small: Manifest) -> None:
@@ -72,7 +83,10 @@ def test_matched_reals(small: Manifest) -> None:
 
 
 def test_reals_that_are_not_there_are_no_reason_to_take_others(small: Manifest) -> None:
-    rows = [replace(row, source="ffhq;flickr" if row.generator == "grain" else row.source) for row in small.rows]
+    rows = [
+        replace(row, source="ffhq;flickr" if row.generator == "grain" else row.source)
+        for row in small.rows
+    ]
     manifest = replace(small, rows=tuple(rows))
     assert manifest.matched_reals("grain") == []
     assert manifest.matched_reals("speckle") == ["photos"]
@@ -83,7 +97,14 @@ def test_reals_that_are_not_there_are_no_reason_to_take_others(small: Manifest) 
     assert manifest.missing_reals() == {"grain": ["ffhq"]}
 
 
-GOOD = {"path": "a.jpg", "label": "real", "generator": "", "group": "g", "split": "train", "sha256": "0" * 64}
+GOOD = {
+    "path": "a.jpg",
+    "label": "real",
+    "generator": "",
+    "group": "g",
+    "split": "train",
+    "sha256": "0" * 64,
+}
 
 
 @pytest.mark.parametrize(
@@ -110,7 +131,9 @@ def test_bad_manifest_rows(tmp_path: Path, change: dict[str, str], message: str)
 @pytest.mark.parametrize("missing", [c for c in COLUMNS if c != "source"])
 def test_missing_columns_are_named(tmp_path: Path, missing: str) -> None:
     columns = [c for c in COLUMNS if c != missing]
-    (tmp_path / "manifest.csv").write_text(",".join(columns) + "\n" + ",".join("x" for _ in columns) + "\n")
+    (tmp_path / "manifest.csv").write_text(
+        ",".join(columns) + "\n" + ",".join("x" for _ in columns) + "\n"
+    )
     with pytest.raises(LabError, match=f"lacks the column {missing}"):
         Manifest.load(tmp_path / "manifest.csv")
 

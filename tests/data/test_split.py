@@ -8,10 +8,18 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fauxlab.data.split import FRACTIONS, SPLITS, assign_splits, connected_components, near_duplicates
+from fauxlab.data.split import (
+    FRACTIONS,
+    SPLITS,
+    assign_splits,
+    connected_components,
+    near_duplicates,
+)
 
 items = st.lists(
-    st.tuples(st.lists(st.integers(0, 30), min_size=1, max_size=3), st.sampled_from(["real", "a", "b"])),
+    st.tuples(
+        st.lists(st.integers(0, 30), min_size=1, max_size=3), st.sampled_from(["real", "a", "b"])
+    ),
     min_size=1,
     max_size=80,
 )
@@ -49,7 +57,8 @@ def test_every_stratum_gets_its_fractions(n: int, seed: int) -> None:
     for stratum in ("real", "fake"):
         counts = Counter(s for s, name in zip(splits, strata, strict=True) if name == stratum)
         for split, fraction in zip(SPLITS, FRACTIONS, strict=True):
-            # The small splits may each be rounded up by less than one, all at the expense of training.
+            # The small splits may each be rounded up by less than one, all at the expense of
+            # training.
             assert abs(counts[split] - fraction * counts.total()) <= (3 if split == "train" else 1)
 
 
@@ -63,15 +72,29 @@ def test_seed_changes_the_split_and_nothing_else_does() -> None:
 @settings(max_examples=50, deadline=None)
 def test_what_was_placed_stays_and_the_rest_fills_up(n: int, seed: int) -> None:
     first = assign_splits(range(n), ["x"] * n, seed=seed)
-    splits = assign_splits(range(2 * n), ["x"] * (2 * n), seed=seed + 1, placed=dict(enumerate(first)))
+    splits = assign_splits(
+        range(2 * n), ["x"] * (2 * n), seed=seed + 1, placed=dict(enumerate(first))
+    )
     assert splits[:n] == first
     for split, fraction in zip(SPLITS, FRACTIONS, strict=True):
         assert abs(splits.count(split) - fraction * 2 * n) <= (3 if split == "train" else 1)
 
 
 def test_components_chain() -> None:
-    assert connected_components([["a"], ["b"], ["a", "b"], ["c"], ["c", "d"], ["e"]]) == [0, 0, 0, 3, 3, 5]
-    assert connected_components([["a"], ["b"], ["b"], ["c"]], iter([(0, 2), (3, 1)])) == [0, 0, 0, 0]
+    assert connected_components([["a"], ["b"], ["a", "b"], ["c"], ["c", "d"], ["e"]]) == [
+        0,
+        0,
+        0,
+        3,
+        3,
+        5,
+    ]
+    assert connected_components([["a"], ["b"], ["b"], ["c"]], iter([(0, 2), (3, 1)])) == [
+        0,
+        0,
+        0,
+        0,
+    ]
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(0, 40), st.integers(1, 40))
@@ -79,8 +102,15 @@ def test_components_chain() -> None:
 def test_near_duplicates_tie_what_all_close_pairs_tie(seed: int, distance: int, block: int) -> None:
     rng = np.random.default_rng(seed)
     base = rng.random((4, 60)) < 0.5
-    bits = base[rng.integers(0, 4, 30)] ^ (rng.random((30, 60)) < rng.choice([0, 0.02, 0.2], (30, 1)))
-    brute = {(i, j) for i in range(30) for j in range(i + 1, 30) if int((bits[i] != bits[j]).sum()) <= distance}
+    bits = base[rng.integers(0, 4, 30)] ^ (
+        rng.random((30, 60)) < rng.choice([0, 0.02, 0.2], (30, 1))
+    )
+    brute = {
+        (i, j)
+        for i in range(30)
+        for j in range(i + 1, 30)
+        if int((bits[i] != bits[j]).sum()) <= distance
+    }
     ties = list(near_duplicates(bits, distance, block))
     assert brute.issuperset(ties)
     names: list[list[int]] = [[i] for i in range(30)]

@@ -26,7 +26,9 @@ class Counting(nn.Module):
 
 @pytest.fixture
 def counting() -> Callable[..., FeatureNetwork]:
-    """A network of channel means; its module's `seen` is the number of pictures that it was asked for."""
+    """A network of channel means; its module's `seen` is the number of pictures that it was asked
+    for.
+    """
 
     def make(sha256: str = "0" * 64) -> FeatureNetwork:
         return FeatureNetwork("counting", sha256, 3, None, "0 to 255", "none", Counting())

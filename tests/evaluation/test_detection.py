@@ -32,7 +32,10 @@ def test_threshold_metrics_equal_scikit_learn(seed: int, n: int) -> None:
     labels, called = rng.integers(0, 2, n), rng.random(n) < 0.5
     cells = confusion_counts(labels, called, ones(n))
     assert accuracy(cells)[0] == pytest.approx(sk.accuracy_score(labels, called))
-    assert cells[0].reshape(2, 2).tolist() == sk.confusion_matrix(labels, called, labels=[0, 1]).tolist()
+    assert (
+        cells[0].reshape(2, 2).tolist()
+        == sk.confusion_matrix(labels, called, labels=[0, 1]).tolist()
+    )
     expected = sk.f1_score(labels, called, labels=[0, 1], average="macro", zero_division=0)
     if 0 < labels.sum() < n:
         assert macro_f1(cells)[0] == pytest.approx(expected)
@@ -56,7 +59,8 @@ def test_interval_covers_and_widens_with_groups() -> None:
     assert alone.auc.low is not None
     assert alone.auc.high is not None
     assert alone.auc.low < alone.auc.value < alone.auc.high
-    # Binomial standard error of the accuracy: sqrt(p(1-p)/n); the interval is 2 × 1.96 of them wide.
+    # Binomial standard error of the accuracy: sqrt(p(1-p)/n); the interval is 2 × 1.96 of them
+    # wide.
     p = alone.accuracy.value
     assert p is not None
     width = 2 * 1.96 * (p * (1 - p) / 600) ** 0.5
@@ -69,11 +73,15 @@ def test_intervals_over_repeated_groups_are_wider() -> None:
     scores = np.repeat(np.clip(rng.normal(0.5, 0.2, 60), 0, 1), 10)
     apart = score_set("x", labels, scores, [str(i) for i in range(600)], []).accuracy
     together = score_set("x", labels, scores, [str(i // 10) for i in range(600)], []).accuracy
-    assert together.high - together.low == pytest.approx((apart.high - apart.low) * 10**0.5, rel=0.2)
+    assert together.high - together.low == pytest.approx(
+        (apart.high - apart.low) * 10**0.5, rel=0.2
+    )
 
 
 def test_one_class_alone_has_no_ranking_metrics() -> None:
-    found = score_set("x", np.ones(30, dtype=int), np.linspace(0, 1, 30), [str(i) for i in range(30)], [])
+    found = score_set(
+        "x", np.ones(30, dtype=int), np.linspace(0, 1, 30), [str(i) for i in range(30)], []
+    )
     assert found.auc.value is found.eer.value is found.tpr_at_1_fpr.value is None
     assert found.accuracy.value == 0.5
     assert "n/a" in str(found.auc)
@@ -85,7 +93,9 @@ def test_few_groups_have_no_interval() -> None:
 
 
 def test_report_judges_each_generator_against_its_reals(small: Manifest) -> None:
-    scores = np.array([{"": 0.1, "grain": 0.9, "speckle": 0.2}[row.generator] for row in small.rows])
+    scores = np.array(
+        [{"": 0.1, "grain": 0.9, "speckle": 0.2}[row.generator] for row in small.rows]
+    )
     report = detection_report(small, scores, model="m", model_hash="h")
     by_name = {s.name: s for s in report.generators}
     assert by_name["grain"].accuracy.value == 1
@@ -99,8 +109,12 @@ def test_report_judges_each_generator_against_its_reals(small: Manifest) -> None
 
 
 def test_a_right_score_is_expected_to_err_by_chance() -> None:
-    assert expected_ece(np.array([0, 1, 1]), np.array([0.0, 1.0, 1.0])) == 0, "what is certain and right never errs"
-    assert expected_ece(np.array([0, 1]), np.array([0.5, 0.5])) == 0, "one of each is what such scores say"
+    assert expected_ece(np.array([0, 1, 1]), np.array([0.0, 1.0, 1.0])) == 0, (
+        "what is certain and right never errs"
+    )
+    assert expected_ece(np.array([0, 1]), np.array([0.5, 0.5])) == 0, (
+        "one of each is what such scores say"
+    )
     assert expected_ece(np.array([1, 1]), np.array([0.5, 0.5])) is None
     rng = np.random.default_rng(1)
 
@@ -121,15 +135,24 @@ def test_a_right_score_is_expected_to_err_by_chance() -> None:
 def test_what_never_happened_has_an_exact_bound() -> None:
     labels = np.repeat([0, 1], 50)
     scores = np.where(labels == 1, 0.9, 0.1)
-    found = score_set("all right", labels, scores, [str(k) for k in range(100)], ["photos"], bootstrap=50)
-    # With 100 groups all right, a share of errors of 3.6 % would still show none in 2.5 % of such sets.
+    found = score_set(
+        "all right", labels, scores, [str(k) for k in range(100)], ["photos"], bootstrap=50
+    )
+    # With 100 groups all right, a share of errors of 3.6 % would still show none in 2.5 % of such
+    # sets.
     assert found.accuracy.low == pytest.approx(0.025 ** (1 / 100))
     assert found.accuracy.low == pytest.approx(0.964, abs=1e-3)
     assert found.accuracy.high == found.accuracy.value == 1
     assert found.tpr_at_1_fpr.low == pytest.approx(0.025 ** (1 / 50)), "of the fakes"
     # Of as many pairs of a fake and a real that have no picture in common.
-    assert (found.auc.value, found.auc.low, found.auc.high) == (1, pytest.approx(0.025 ** (1 / 50)), 1)
-    assert (found.average_precision.value, found.average_precision.low) == (1, None), "which is no share"
+    assert (found.auc.value, found.auc.low, found.auc.high) == (
+        1,
+        pytest.approx(0.025 ** (1 / 50)),
+        1,
+    )
+    assert (found.average_precision.value, found.average_precision.low) == (1, None), (
+        "which is no share"
+    )
     assert found.ece.low is found.ece.high is None
 
 
@@ -138,7 +161,9 @@ def test_right_scores_are_well_calibrated_whatever_the_share_of_fakes(n_real: in
     rng = np.random.default_rng(2)
     scores = rng.random(40_000)
     labels = (rng.random(40_000) < scores).astype(int)
-    kept = np.concatenate([np.flatnonzero(labels == 0)[: 20 * n_real], np.flatnonzero(labels == 1)[:4000]])
+    kept = np.concatenate(
+        [np.flatnonzero(labels == 0)[: 20 * n_real], np.flatnonzero(labels == 1)[:4000]]
+    )
     groups = [str(k) for k in kept]
     found = score_set("x", labels[kept], scores[kept], groups, [], bootstrap=1)
     assert found.ece.value == pytest.approx(found.ece_expected, rel=0.4)
@@ -154,5 +179,7 @@ def test_one_video_of_swaps_has_no_interval() -> None:
 
 
 def test_fakes_alone_have_no_ranking() -> None:
-    found = score_set("alone", np.ones(20, dtype=int), np.linspace(0, 1, 20), [str(k) for k in range(20)], [])
+    found = score_set(
+        "alone", np.ones(20, dtype=int), np.linspace(0, 1, 20), [str(k) for k in range(20)], []
+    )
     assert found.auc.value is found.average_precision.value is found.tpr_at_1_fpr.value is None

@@ -54,10 +54,17 @@ def by_symmetric_eigenvalues(a: Array, b: Array) -> float:
 
 
 def by_singular_values(a: Array, b: Array) -> float:
-    """tr √(Σ₁Σ₂) = nuclear norm of X₁X₂ᵀ, X the centred points over √(N - 1): exact where N < D too."""
+    """tr √(Σ₁Σ₂) = nuclear norm of X₁X₂ᵀ, X the centred points over √(N - 1): exact where N < D
+    too.
+    """
     one, two = ((x - x.mean(0)) / (len(x) - 1) ** 0.5 for x in (a, b))
     trace = linalg.svdvals(one @ two.T).sum()
-    return float(np.square(a.mean(0) - b.mean(0)).sum() + np.square(one).sum() + np.square(two).sum() - 2 * trace)
+    return float(
+        np.square(a.mean(0) - b.mean(0)).sum()
+        + np.square(one).sum()
+        + np.square(two).sum()
+        - 2 * trace
+    )
 
 
 @pytest.mark.parametrize(("n", "m", "d"), [(300, 300, 40), (500, 200, 120), (130, 400, 120)])
@@ -72,7 +79,8 @@ def test_frechet_distance_equals_three_other_ways(n: int, m: int, d: int) -> Non
 def test_frechet_distance_is_exact_with_fewer_pictures_than_dimensions(n: int, m: int) -> None:
     a, b = cloud(n, 120, 0), cloud(m, 120, 1, 1.2, 0.05)
     assert frechet_distance(a, b) == pytest.approx(by_singular_values(a, b), rel=1e-6)
-    near = a + cloud(n, 120, 2, 1e-3)  # where the eigenvalues' rounding would be greater than the distance
+    # where the eigenvalues' rounding would be greater than the distance
+    near = a + cloud(n, 120, 2, 1e-3)
     assert frechet_distance(a, near) == pytest.approx(by_singular_values(a, near), rel=1e-6)
 
 
@@ -82,7 +90,9 @@ def test_frechet_distance_by_hand() -> None:
     a = cloud(200, 20, 0)
     assert frechet_distance(a, a) == pytest.approx(0, abs=1e-9)
     assert frechet_distance(a, a + 3) == pytest.approx(20 * 9)  # a shift costs its square
-    assert frechet_distance(a, a * 2) == pytest.approx(np.trace(np.cov(a.T)) + np.square(a.mean(0)).sum())
+    assert frechet_distance(a, a * 2) == pytest.approx(
+        np.trace(np.cov(a.T)) + np.square(a.mean(0)).sum()
+    )
     few = cloud(15, 20, 0)
     assert frechet_distance(few, few) == pytest.approx(0, abs=1e-9)
     collapsed = np.repeat(few[:1], 15, 0)  # no variance left: all of the reals' is missing
@@ -109,7 +119,10 @@ def unbiased_mmd(a: Array, b: Array) -> float:
     """Squared MMD with kernel (x·y / D + 1)³, pair by pair."""
     d = a.shape[1]
     within = [
-        np.mean([(x[i] @ x[j] / d + 1) ** 3 for i in range(len(x)) for j in range(len(x)) if i != j]) for x in (a, b)
+        np.mean(
+            [(x[i] @ x[j] / d + 1) ** 3 for i in range(len(x)) for j in range(len(x)) if i != j]
+        )
+        for x in (a, b)
     ]
     return float(sum(within) - 2 * np.mean([(x @ y / d + 1) ** 3 for x in a for y in b]))
 
@@ -141,15 +154,20 @@ def test_kernel_distance_is_seeded_and_leaves_the_generator_alone() -> None:
 
 
 @pytest.mark.parametrize("shared", [0, 4000])
-def test_kernel_distance_is_that_of_torchmetrics(monkeypatch: pytest.MonkeyPatch, shared: int) -> None:
-    monkeypatch.setattr(distances, "SHARED", shared)  # subset by subset, and from one kernel of all pairs
+def test_kernel_distance_is_that_of_torchmetrics(
+    monkeypatch: pytest.MonkeyPatch, shared: int
+) -> None:
+    # subset by subset, and from one kernel of all pairs
+    monkeypatch.setattr(distances, "SHARED", shared)
     a, b = cloud(80, 10, 0, 3), cloud(60, 10, 1, 3, 0.1)
     metric = KernelInceptionDistance(distances._passed_through(10), subsets=7, subset_size=25)
     metric.update(torch.from_numpy(a), real=True)
     metric.update(torch.from_numpy(b), real=False)
     torch.manual_seed(5)
     expected = [float(value) for value in metric.compute()]
-    assert kernel_distance(a, b, seed=5, subsets=7, subset_size=25) == pytest.approx(expected, rel=1e-9)
+    assert kernel_distance(a, b, seed=5, subsets=7, subset_size=25) == pytest.approx(
+        expected, rel=1e-9
+    )
 
 
 def test_kernel_distance_refuses_subsets_larger_than_a_set() -> None:
@@ -165,8 +183,10 @@ def test_precision_and_recall_by_hand() -> None:
     real, fake = np.array([[-5.0], [1], [2], [10]]), np.array([[2.5], [9], [50]])
     found = precision_recall(real, fake, k=1, cover_k=1)
     assert found.precision == pytest.approx(2 / 3)  # all but 50
-    assert found.recall == pytest.approx(3 / 4)  # 1 and 2 lie within 6.5 of 2.5, 10 of 9; -5 of none
-    assert found.density == pytest.approx(3 / 3)  # 2.5 lies in the balls of 2 and 10, 9 in that of 10, 50 in none
+    # 1 and 2 lie within 6.5 of 2.5, 10 of 9; -5 of none
+    assert found.recall == pytest.approx(3 / 4)
+    # 2.5 lies in the balls of 2 and 10, 9 in that of 10, 50 in none
+    assert found.density == pytest.approx(3 / 3)
     assert found.coverage == pytest.approx(2 / 4)  # the balls of 2 and 10 hold a fake
 
 
@@ -205,12 +225,17 @@ def test_mean_pairwise_distance_by_hand_and_over_a_draw() -> None:
     assert mean_pairwise_distance(np.full((9, 4), 1e3)) == 0
     many = cloud(1500, 6, 0)
     drawn = mean_pairwise_distance(many, seed=3, most=500)
-    assert drawn == mean_pairwise_distance(many, seed=3, most=500) != mean_pairwise_distance(many, seed=4, most=500)
+    assert (
+        drawn
+        == mean_pairwise_distance(many, seed=3, most=500)
+        != mean_pairwise_distance(many, seed=4, most=500)
+    )
     assert drawn == pytest.approx(mean_pairwise_distance(many), rel=0.1)
 
 
 def test_near_duplicates_by_hand() -> None:
-    real = np.arange(200.0)[:, None] ** 2  # the nearest other lies at 1, 1, 3, 5, …: 0.5 % of 200 lie below 1
+    # the nearest other lies at 1, 1, 3, 5, …: 0.5 % of 200 lie below 1
+    real = np.arange(200.0)[:, None] ** 2
     fake = np.array([[0.0], [0.5], [10], [20], [30], [30]])
     assert nearest_other(fake).tolist() == [0.5, 0.5, 9.5, 10, 0, 0]
     within = near_duplicate_distance(real)

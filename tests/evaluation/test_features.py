@@ -26,7 +26,13 @@ def test_extraction_keeps_order_and_counts(
     pictures: Callable[..., Tensor], counting: Callable[..., FeatureNetwork]
 ) -> None:
     images, network, done = pictures(10), counting(), []
-    found = extract(network, lambda first, count: images[first : first + count], 10, batch=4, progress=done.append)
+    found = extract(
+        network,
+        lambda first, count: images[first : first + count],
+        10,
+        batch=4,
+        progress=done.append,
+    )
     assert (found.shape, found.dtype, done) == ((10, 3), np.float32, [4, 4, 2])
     np.testing.assert_allclose(found, images.float().mean((2, 3)), rtol=1e-6)
     assert extract(network, lambda first, count: images[:0], 0).shape == (0, 3)
@@ -63,7 +69,9 @@ def test_real_features_follow_images_order_size_and_network(
     network = counting()
     first = real_features(network, reals)
     reordered = replace(
-        reals, manifest=replace(reals.manifest, rows=reals.manifest.rows[::-1]), slots=reals.slots[::-1].copy()
+        reals,
+        manifest=replace(reals.manifest, rows=reals.manifest.rows[::-1]),
+        slots=reals.slots[::-1].copy(),
     )
     np.testing.assert_array_equal(real_features(network, reordered), first[::-1])
     assert network.module.seen == 2 * len(reals)

@@ -27,7 +27,10 @@ def constant_weights(tmp_path: Path) -> Callable[..., Path]:
     """A file of Inception weights, all 0.01: one stored number each, so that it is small."""
 
     def make(complete: bool, **changes: Tensor) -> Path:
-        state = {k: torch.tensor(0.01).expand(v.shape) for k, v in Inception(complete).state_dict().items()}
+        state = {
+            k: torch.tensor(0.01).expand(v.shape)
+            for k, v in Inception(complete).state_dict().items()
+        }
         path = tmp_path / "weights.pth"
         torch.save({**state, **changes}, path)
         return path
@@ -50,13 +53,17 @@ def test_resize_rounds_to_levels_as_pillow_does(jpeg: Callable[..., bytes], tmp_
             found = resize(stored, size)
             assert torch.equal(found, found.round())
             assert 0 <= found.min() <= found.max() <= 255
-            expected = np.asarray(image.resize((size, size), Image.Resampling.BICUBIC), dtype=np.float32)
+            expected = np.asarray(
+                image.resize((size, size), Image.Resampling.BICUBIC), dtype=np.float32
+            )
             difference = np.abs(found[0].permute(1, 2, 0).numpy() - expected)
             assert difference.max() <= 1  # Pillow rounds between the two passes
             assert difference.mean() < 0.2
 
 
-def test_resize_clamps_the_overshoot_and_leaves_the_right_size_alone(pictures: Callable[..., Tensor]) -> None:
+def test_resize_clamps_the_overshoot_and_leaves_the_right_size_alone(
+    pictures: Callable[..., Tensor],
+) -> None:
     edge = torch.zeros(1, 3, 8, 8, dtype=torch.uint8)
     edge[..., 4:] = 255
     found = resize(edge, 64)
@@ -65,7 +72,9 @@ def test_resize_clamps_the_overshoot_and_leaves_the_right_size_alone(pictures: C
     assert torch.equal(resize(images, 299), images.float())
 
 
-def test_input_range_of_both_inceptions(monkeypatch: pytest.MonkeyPatch, constant_weights: Callable[..., Path]) -> None:
+def test_input_range_of_both_inceptions(
+    monkeypatch: pytest.MonkeyPatch, constant_weights: Callable[..., Path]
+) -> None:
     monkeypatch.setattr(Inception, "forward", lambda self, x: x.amax((2, 3)))
     black = torch.zeros(1, 3, 32, 32, dtype=torch.uint8)
     keras = load_features("keras-inception-7a", constant_weights(False))
@@ -90,7 +99,11 @@ def test_random_network_is_the_same_everywhere() -> None:
 
 def test_only_the_network_of_2015_is_called_fid(counting: Callable[..., FeatureNetwork]) -> None:
     labels = {name: replace(counting(), name=name) for name in list_features()}
-    assert [network.label for network in labels.values()] == ["FID", "FD(keras-inception-7a)", "FD(randconv)"]
+    assert [network.label for network in labels.values()] == [
+        "FID",
+        "FD(keras-inception-7a)",
+        "FD(randconv)",
+    ]
     assert labels["inception-fid"].kid_label == "KID"
     assert labels["randconv"].kid_label == "KID(randconv)"
     assert Path(networks.FID_URL).name == FID_NAME
@@ -113,7 +126,9 @@ def test_unknown_names_and_missing_weights(monkeypatch: pytest.MonkeyPatch, tmp_
         load_features("randconv", tmp_path / "nothing.pth")
 
 
-def test_weights_from_the_environment(monkeypatch: pytest.MonkeyPatch, constant_weights: Callable[..., Path]) -> None:
+def test_weights_from_the_environment(
+    monkeypatch: pytest.MonkeyPatch, constant_weights: Callable[..., Path]
+) -> None:
     path = constant_weights(complete=False)
     monkeypatch.setenv("FAUXLAB_INCEPTION", str(path))
     network = load_features("keras-inception-7a")
@@ -130,13 +145,19 @@ def test_damaged_weights_are_refused(tmp_path: Path, constant_weights: Callable[
     empty.touch()
     other = tmp_path / "list.pth"
     torch.save([torch.zeros(3)], other)
-    for path, message in ((cut, "damaged"), (noise, "damaged"), (empty, "damaged"), (other, "no table of weights")):
+    for path, message in (
+        (cut, "damaged"),
+        (noise, "damaged"),
+        (empty, "damaged"),
+        (other, "no table of weights"),
+    ):
         with pytest.raises(LabError, match=message) as caught:
             load_features("keras-inception-7a", path)
         assert "\n" not in str(caught.value)
     changes = {"Mixed_5b.branch1x1.conv.weight": torch.zeros(64, 192, 3, 3)}
     with pytest.raises(
-        LabError, match=r"Mixed_5b.branch1x1.conv.weight is \(64, 192, 3, 3\), expected \(64, 192, 1, 1"
+        LabError,
+        match=r"Mixed_5b.branch1x1.conv.weight is \(64, 192, 3, 3\), expected \(64, 192, 1, 1",
     ):
         load_features("keras-inception-7a", constant_weights(complete=False, **changes))
 
@@ -172,7 +193,9 @@ def test_download_is_checked_and_kept(
         assert network.module(pictures(1)).shape == (1, 2048)
 
 
-def test_a_wrong_download_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch, cache: Path, tmp_path: Path) -> None:
+def test_a_wrong_download_leaves_nothing_behind(
+    monkeypatch: pytest.MonkeyPatch, cache: Path, tmp_path: Path
+) -> None:
     served = tmp_path / "inception-01234567.pth"
     served.write_bytes(b"an error page")
     monkeypatch.setattr(networks, "FID_URL", served.as_uri())
@@ -185,7 +208,10 @@ def test_a_wrong_download_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch,
 
 
 def test_a_damaged_copy_in_the_cache_is_fetched_again(
-    monkeypatch: pytest.MonkeyPatch, cache: Path, tmp_path: Path, constant_weights: Callable[..., Path]
+    monkeypatch: pytest.MonkeyPatch,
+    cache: Path,
+    tmp_path: Path,
+    constant_weights: Callable[..., Path],
 ) -> None:
     file = constant_weights(complete=True)
     served = tmp_path / f"inception-{sha256(file)[:8]}.pth"

@@ -1,4 +1,6 @@
-"""Robustness: the clean row is the plain report, both classes are treated alike, figures agree with sums by hand."""
+"""Robustness: the clean row is the plain report, both classes are treated alike, figures agree with
+sums by hand.
+"""
 
 from __future__ import annotations
 
@@ -11,26 +13,26 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from fauxlab.bundle.config import DetectorConfig, Preprocessing
 from fauxlab.data.cache import ImageArray
-from fauxlab.data.degrade import list_degradations
-from fauxlab.data.images import PIPELINE_VERSION
 from fauxlab.data.manifest import Manifest, Row
 from fauxlab.errors import LabError
 from fauxlab.evaluation import robustness
 from fauxlab.evaluation.detection import detection_report, predict_scores
 from fauxlab.evaluation.robustness import robustness_report
+from fauxlab.io.images import PIPELINE_VERSION
 from fauxlab.models import create_detector
-from fauxlab.models.bundle import Detector
-from fauxlab.models.config import DetectorConfig, Preprocessing
-from fauxlab.models.detectors import Judgement
+from fauxlab.models.detectors import TensorPrediction
+from fauxlab.models.pretrained import Detector
 from fauxlab.records import RobustnessReport
+from fauxlab.transforms.degradations import list_degradations
 
 Command = Callable[..., tuple[int, str, str]]
 
 
-def judge(model: nn.Module, images: Tensor) -> Judgement:
+def judge(model: nn.Module, images: Tensor) -> TensorPrediction:
     logits = model(images)
-    return Judgement(logits, logits[:, None, None], torch.zeros_like(logits))
+    return TensorPrediction(logits, logits[:, None, None], torch.zeros_like(logits))
 
 
 class Brightness(nn.Module):
@@ -43,7 +45,7 @@ class Brightness(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         return self.scale * images.mean(dim=(1, 2, 3))
 
-    def judge(self, images: Tensor) -> Judgement:
+    def predict(self, images: Tensor) -> TensorPrediction:
         return judge(self, images)
 
 
@@ -57,35 +59,48 @@ class Roughness(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         return self.scale * images.diff(dim=3).abs().mean(dim=(1, 2, 3))
 
-    def judge(self, images: Tensor) -> Judgement:
+    def predict(self, images: Tensor) -> TensorPrediction:
         return judge(self, images)
 
 
 def detector(model: nn.Module, size: int = 16) -> Detector:
     config = DetectorConfig(
-        architecture="by-hand", preprocessing=Preprocessing(size=size, pipeline_version=PIPELINE_VERSION)
+        architecture="by-hand",
+        preprocessing=Preprocessing(size=size, pipeline_version=PIPELINE_VERSION),
     )
     return Detector(model.eval(), config, "hash")
 
 
-def array(pixels: np.ndarray, labels: Sequence[int], generators: Sequence[str] | None = None) -> ImageArray:
+def array(
+    pixels: np.ndarray, labels: Sequence[int], generators: Sequence[str] | None = None
+) -> ImageArray:
     """Pictures in memory as if they came from a manifest; each a group of its own."""
     rows = tuple(
-        Row(str(i), label, (generators[i] if generators else "g") if label else "", "" if label else "photos",
-            f"group{i}", "test", f"{i:064x}")
+        Row(
+            str(i),
+            label,
+            (generators[i] if generators else "g") if label else "",
+            "" if label else "photos",
+            f"group{i}",
+            "test",
+            f"{i:064x}",
+        )
         for i, label in enumerate(labels)
-    )  # fmt: skip
+    )
     return ImageArray(Manifest(rows, Path("/")), pixels.shape[-1], pixels, np.arange(len(rows)))
 
 
 def flats(levels: Sequence[int]) -> np.ndarray:
     """One flat grey picture uint8 [3, 16, 16] a level."""
-    return np.array(levels, dtype=np.uint8)[:, None, None, None] * np.ones((1, 3, 16, 16), dtype=np.uint8)
+    return np.array(levels, dtype=np.uint8)[:, None, None, None] * np.ones(
+        (1, 3, 16, 16), dtype=np.uint8
+    )
 
 
 def test_a_detector_of_brightness_by_hand() -> None:
-    # Reals at 180 … 199, fakes at 200 … 219: all told apart (AUC 1). × 1.3, values from 196 on are all 255: the fakes
-    # tie with the reals 196 … 199, so that 16 of 20 reals stand below every fake and 4 tie with all: .8 + .1.
+    # Reals at 180 … 199, fakes at 200 … 219: all told apart (AUC 1). × 1.3, values from 196 on are
+    # all 255: the fakes tie with the reals 196 … 199, so that 16 of 20 reals stand below every fake
+    # and 4 tie with all: .8 + .1.
     images = array(flats(range(180, 220)), [0] * 20 + [1] * 20)
     report = robustness_report(detector(Brightness()), images, ["brightness"])
     darker, lighter = report.degraded
@@ -94,15 +109,16 @@ def test_a_detector_of_brightness_by_hand() -> None:
     assert lighter.pooled.auc.value == pytest.approx(0.9)
     assert lighter.auc_change.value == pytest.approx(-0.1)
     assert report.worst == "brightness ×1.3"
-    # The threshold is mid-grey, 127.5. Clean, all are called fake; × .7 makes 126 … 153 of them: the reals 180, 181 and
-    # 182 (126, 126.7 → 127, 127.4 → 127) fall below it.
+    # The threshold is mid-grey, 127.5. Clean, all are called fake; × .7 makes 126 … 153 of them:
+    # the reals 180, 181 and 182 (126, 126.7 → 127, 127.4 → 127) fall below it.
     assert report.clean.real_accuracy["photos"].value == 0
     assert darker.real_accuracy["photos"].value == pytest.approx(3 / 20)
     assert darker.pooled.accuracy.value == pytest.approx(23 / 40)
 
 
 def test_a_change_is_paired() -> None:
-    # Flat pictures survive recompression unchanged, so that the AUC's own interval is wide and the change's is not.
+    # Flat pictures survive recompression unchanged, so that the AUC's own interval is wide and the
+    # change's is not.
     rng = np.random.default_rng(0)
     images = array(flats(rng.integers(60, 200, 80).tolist()), ([0, 1] * 40))
     (row,) = robustness_report(detector(Brightness()), images, ["screenshot"]).degraded
@@ -116,7 +132,9 @@ def test_fine_detail_is_lost_to_blur_and_small_sizes() -> None:
     smooth = smooth + rng.integers(-2, 3, smooth.shape)
     smooth[30:] += rng.integers(-12, 13, smooth[30:].shape)  # the fakes' grain
     images = array(smooth.astype(np.uint8), [0] * 30 + [1] * 30)
-    report = robustness_report(detector(Roughness()), images, ["blur", "resize", "brightness"], bootstrap=50)
+    report = robustness_report(
+        detector(Roughness()), images, ["blur", "resize", "brightness"], bootstrap=50
+    )
     after = {row.name: row.pooled.auc.value for row in report.degraded}
     assert after["blur σ0.5"] > after["blur σ1"] > after["blur σ2"] - 0.05
     assert after["resize ×2"] > after["resize ×0.5"]
@@ -128,9 +146,16 @@ def test_the_clean_row_is_the_plain_report(small: Manifest) -> None:
     pixels = rng.integers(0, 256, (len(small), 3, 16, 16), dtype=np.uint8)
     images = ImageArray(small, 16, pixels, rng.permutation(len(small)))
     judged, calls = detector(Brightness()), []
-    report = robustness_report(judged, images, ["crop"], bootstrap=100, seed=3, progress=calls.append)
+    report = robustness_report(
+        judged, images, ["crop"], bootstrap=100, seed=3, progress=calls.append
+    )
     plain = detection_report(
-        small, predict_scores(judged, images), model="by-hand", model_hash="hash", bootstrap=100, seed=3
+        small,
+        predict_scores(judged, images),
+        model="by-hand",
+        model_hash="hash",
+        bootstrap=100,
+        seed=3,
     )
     assert report.clean == plain
     assert sum(calls) == 4 * len(small)
@@ -151,7 +176,9 @@ def test_both_classes_are_treated_alike(monkeypatch: pytest.MonkeyPatch) -> None
     robustness_report(detector(Brightness()), array(pixels, labels), bootstrap=10)
     before = seen.copy()
     seen.clear()
-    robustness_report(detector(Brightness()), array(pixels, [1 - label for label in labels]), bootstrap=10)
+    robustness_report(
+        detector(Brightness()), array(pixels, [1 - label for label in labels]), bootstrap=10
+    )
     assert seen == before
     assert len(seen) == 1 + len(list_degradations())
 
@@ -170,20 +197,33 @@ def test_table_and_json() -> None:
     report = robustness_report(detector(Brightness()), images, bootstrap=50)
     assert RobustnessReport.model_validate_json(report.model_dump_json()) == report
     head, *lines = report.table().splitlines()
-    assert head.split() == ["pooled", "AUC", "change", "grain", "speckle", "reals", "called", "real"]
+    assert head.split() == [
+        "pooled",
+        "AUC",
+        "change",
+        "grain",
+        "speckle",
+        "reals",
+        "called",
+        "real",
+    ]
     assert len(lines) == 1 + len(list_degradations()) + 1
     assert lines[0].startswith(f"clean             {report.clean.pooled.auc}")
     jpeg = next(line for line in lines if line.startswith("jpeg q30"))
     row = next(row for row in report.degraded if row.name == "jpeg q30")
     confusion = row.pooled.confusion
     assert jpeg.split()[-3:] == [
-        f"{row.generators[0].auc.value:.3f}", f"{row.generators[1].auc.value:.3f}", f"{confusion.real_as_real / 20:.3f}"
-    ]  # fmt: skip
+        f"{row.generators[0].auc.value:.3f}",
+        f"{row.generators[1].auc.value:.3f}",
+        f"{confusion.real_as_real / 20:.3f}",
+    ]
     assert lines[-1] == f"worst: {report.worst}"
 
 
 def test_one_class_alone_has_no_worst() -> None:
-    report = robustness_report(detector(Brightness()), array(flats(range(100, 120)), [0] * 20), ["jpeg"])
+    report = robustness_report(
+        detector(Brightness()), array(flats(range(100, 120)), [0] * 20), ["jpeg"]
+    )
     assert report.worst is None
     assert "n/a" in report.table()
     assert report.degraded[0].real_accuracy["photos"].value == 1
@@ -196,10 +236,14 @@ def test_the_command_prints_both_tables(small: Manifest, tmp_path: Path, fauxlab
         options={"widths": [8, 16]},
         preprocessing=Preprocessing(size=32, pipeline_version=PIPELINE_VERSION),
     )
-    Detector(create_detector("report-cnn", 32, widths=[8, 16]).eval(), config).save_pretrained(tmp_path / "model")
+    Detector(create_detector("report-cnn", 32, widths=[8, 16]).eval(), config).save_pretrained(
+        tmp_path / "model"
+    )
 
     def run(*options: str) -> str:
-        return fauxlab("detector", "eval", tmp_path / "model", tmp_path / "manifest.csv", *options)[1]
+        return fauxlab("detector", "eval", tmp_path / "model", tmp_path / "manifest.csv", *options)[
+            1
+        ]
 
     plain, both = run(), run("--robustness")
     assert both.startswith(plain.rstrip())
@@ -214,6 +258,8 @@ def test_faults_are_said() -> None:
         robustness_report(detector(Brightness()), images, ["rain"])
     with pytest.raises(LabError, match="images of 16 px for a detector of 32 px"):
         robustness_report(detector(Brightness(), 32), images)
-    empty = replace(images, manifest=replace(images.manifest, rows=()), slots=np.zeros(0, dtype=np.int64))
+    empty = replace(
+        images, manifest=replace(images.manifest, rows=()), slots=np.zeros(0, dtype=np.int64)
+    )
     with pytest.raises(LabError, match="no image to evaluate"):
         robustness_report(detector(Brightness()), empty)

@@ -1,4 +1,6 @@
-"""Convolutions quick to differentiate twice: they must give what torch's own give, to the second derivative."""
+"""Convolutions quick to differentiate twice: they must give what torch's own give, to the second
+derivative.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ from torch import Tensor, nn
 
 from fauxlab.models import create_discriminator
 from fauxlab.models.convolution import Conv2d, differentiated_twice, input_gradients_only
-from fauxlab.training.losses import squared_gradients
+from fauxlab.training.gan.losses import squared_gradients
 
 
 @pytest.mark.parametrize(("side", "groups"), [(1, 1), (3, 1), (3, 2)])
@@ -30,7 +32,9 @@ def test_first_and_second_derivatives_are_right(side: int, groups: int) -> None:
         assert torch.autograd.gradgradcheck(run, (images, *parameters))
 
 
-def penalised_gradients(network: nn.Module, images: Tensor, twice: bool, device: str = "cpu") -> Tensor:
+def penalised_gradients(
+    network: nn.Module, images: Tensor, twice: bool, device: str = "cpu"
+) -> Tensor:
     """The parameters' gradients of a logit loss with penalty, in one row."""
     network.zero_grad()
     pixels = images.to(device).requires_grad_()
@@ -73,17 +77,28 @@ def test_weights_are_left_out_only_where_asked_for() -> None:
         out = layer(images)
     with input_gradients_only():
         (gradient,) = torch.autograd.grad(out.sum(), images, create_graph=True)
-        assert torch.autograd.grad(out.sum(), layer.weight, allow_unused=True, retain_graph=True) == (None,)
+        assert torch.autograd.grad(
+            out.sum(), layer.weight, allow_unused=True, retain_graph=True
+        ) == (None,)
     assert torch.autograd.grad(gradient.square().sum(), layer.weight)[0].abs().max() > 0
     assert torch.autograd.grad(out.sum(), layer.weight)[0].abs().max() > 0
 
 
 @pytest.mark.parametrize(
     "options",
-    [{"stride": 2}, {"padding_mode": "reflect"}, {"padding": "same"}, {"padding": (1, 3)}, {"dilation": 2}],
+    [
+        {"stride": 2},
+        {"padding_mode": "reflect"},
+        {"padding": "same"},
+        {"padding": (1, 3)},
+        {"dilation": 2},
+    ],
 )
 def test_other_convolutions_are_left_to_torch(options: dict[str, Any]) -> None:
-    layer, images = Conv2d(3, 4, 3, **{"padding": 1} | options), torch.randn(2, 3, 8, 8, requires_grad=True)
+    layer, images = (
+        Conv2d(3, 4, 3, **{"padding": 1} | options),
+        torch.randn(2, 3, 8, 8, requires_grad=True),
+    )
     expected = layer(images)
     with differentiated_twice():
         found = layer(images)

@@ -58,7 +58,9 @@ def test_logits_and_batch_independence_in_evaluation(network: nn.Module) -> None
 @pytest.mark.parametrize("size", [32, 128])
 def test_every_model_trains_at_every_size(name: str, size: int) -> None:
     network = create_detector(name, size)
-    loss = nn.functional.binary_cross_entropy_with_logits(network(torch.zeros(2, 3, size, size)), torch.ones(2))
+    loss = nn.functional.binary_cross_entropy_with_logits(
+        network(torch.zeros(2, 3, size, size)), torch.ones(2)
+    )
     loss.backward()
     assert all(p.grad is not None for p in network.parameters())
 
@@ -84,7 +86,8 @@ def test_dropout_drops_its_share_evenly_and_keeps_the_mean() -> None:
     ones = torch.ones(8, 16, 64, 64).to(memory_format=torch.channels_last)
     out = dropout(ones)
     dropped = (out == 0).float()
-    # 524,288 draws: three standard deviations of the share are 0.0019; of each lane of four, 0.0038.
+    # 524,288 draws: three standard deviations of the share are 0.0019; of each lane of four,
+    # 0.0038.
     assert dropped.mean().item() == pytest.approx(0.3, abs=0.002)
     lanes = dropped.permute(0, 2, 3, 1).flatten()
     for lane in range(4):
@@ -115,10 +118,12 @@ def test_evidence_sums_to_the_logit_of_forward(name: str) -> None:
     network = create_detector(name, 64).eval()
     images = torch.rand(3, 3, 64, 64) * 2 - 1
     with torch.inference_mode():
-        judged = network.judge(images)
+        judged = network.predict(images)
         torch.testing.assert_close(judged.logits, network(images), rtol=0, atol=0)
-    torch.testing.assert_close(judged.evidence.sum((1, 2)), judged.logits, rtol=1e-4, atol=1e-5)
-    assert judged.distance.tolist() == [0, 0, 0], "nothing was fitted"
+    torch.testing.assert_close(
+        judged.activation_maps.sum((1, 2)), judged.logits, rtol=1e-4, atol=1e-5
+    )
+    assert judged.ood_distances.tolist() == [0, 0, 0], "nothing was fitted"
 
 
 @pytest.mark.parametrize(("name", "most"), [("trace", 2_000_000), ("inception", 1_000_000)])
@@ -126,7 +131,9 @@ def test_heads_that_average_take_any_size_and_stay_small(name: str, most: int) -
     network = create_detector(name, 64).eval()
     assert sum(p.numel() for p in network.parameters()) < most
     with torch.inference_mode():
-        assert [network(torch.zeros(2, 3, side, side)).shape for side in (64, 96, 131)] == [(2,)] * 3
+        assert [network(torch.zeros(2, 3, side, side)).shape for side in (64, 96, 131)] == [
+            (2,)
+        ] * 3
 
 
 def test_distance_is_mahalanobis(network: nn.Module) -> None:
@@ -137,7 +144,7 @@ def test_distance_is_mahalanobis(network: nn.Module) -> None:
         features = tested.describe(images)
         tested.typicality.mean.copy_(features[0])
         tested.typicality.root.copy_(2 * torch.eye(features.shape[1]))
-        distance = tested.judge(images).distance
+        distance = tested.predict(images).ood_distances
     by_hand = 2 * (features - features[0]).square().mean(1).sqrt()
     torch.testing.assert_close(distance, by_hand)
     assert distance[0] == 0

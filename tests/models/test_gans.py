@@ -1,4 +1,6 @@
-"""Generators and discriminators: the report's layer by layer, the others by the properties they are chosen for."""
+"""Generators and discriminators: the report's layer by layer, the others by the properties they are
+chosen for.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +9,11 @@ import torch
 from torch import nn
 from torch.nn.utils.parametrize import is_parametrized
 
+from fauxlab.bundle.config import GeneratorConfig
 from fauxlab.errors import LabError
 from fauxlab.models import GANS, create_discriminator, create_generator
-from fauxlab.models.bundle import Detector, Generator
-from fauxlab.models.config import GeneratorConfig
 from fauxlab.models.gans import R3Discriminator, R3Generator, ResidualBlock, draw_latents, to_pixels
+from fauxlab.models.pretrained import Detector, Generator
 
 SMALL = {32: [8, 8, 8, 8], 64: [8, 8, 8, 8, 8], 128: [8] * 6, 256: [8] * 7}
 
@@ -50,9 +52,17 @@ def test_the_reports_generator_layer_by_layer(name: str, latent: int) -> None:
 
 
 def test_the_reports_discriminator_is_its_detector() -> None:
-    one, other = create_discriminator("report-gan-v2", 128), create_discriminator("report-gan-v1", 128)
+    one, other = (
+        create_discriminator("report-gan-v2", 128),
+        create_discriminator("report-gan-v1", 128),
+    )
     assert type(one) is type(other)
-    assert [c.out_channels for c in one.modules() if isinstance(c, nn.Conv2d)] == [64, 128, 256, 512]
+    assert [c.out_channels for c in one.modules() if isinstance(c, nn.Conv2d)] == [
+        64,
+        128,
+        256,
+        512,
+    ]
 
 
 def test_residual_blocks_start_as_the_identity() -> None:
@@ -120,7 +130,9 @@ def test_pixels_are_rounded_not_cut() -> None:
     levels = torch.arange(256, dtype=torch.float32).view(1, 1, 16, 16)
     images = levels / 127.5 - 1
     assert torch.equal(to_pixels(images + 0.4 / 127.5), levels.to(torch.uint8))
-    assert torch.equal(to_pixels(torch.tensor([[[[-3.0, 3.0]]]])), torch.tensor([[[[0, 255]]]], dtype=torch.uint8))
+    assert torch.equal(
+        to_pixels(torch.tensor([[[[-3.0, 3.0]]]])), torch.tensor([[[[0, 255]]]], dtype=torch.uint8)
+    )
 
 
 def test_generator_bundle(tmp_path: object) -> None:

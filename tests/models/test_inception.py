@@ -1,4 +1,6 @@
-"""Inception-v3 against a forward pass written layer by layer from the raw weights, and against SciPy."""
+"""Inception-v3 against a forward pass written layer by layer from the raw weights, and against
+SciPy.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ State = dict[str, Tensor]
 
 @cache
 def random_weights(complete: bool) -> State:
-    """Weights that keep activations near 1, with statistics far from 0 and 1, so that no term can go missing."""
+    """Weights that keep activations near 1, with statistics far from 0 and 1, so that no term can
+    go missing.
+    """
     generator = torch.Generator().manual_seed(0)
     state = {}
     for name, old in Inception(complete).state_dict().items():
@@ -43,7 +47,9 @@ class Reference:
     def __init__(self, state: State) -> None:
         self.state = {name: value.double() for name, value in state.items()}
 
-    def conv(self, name: str, x: Tensor, stride: int = 1, padding: int | tuple[int, int] = 0) -> Tensor:
+    def conv(
+        self, name: str, x: Tensor, stride: int = 1, padding: int | tuple[int, int] = 0
+    ) -> Tensor:
         weight, gamma, beta, mean, variance = (
             self.state[f"{name}.{part}"]
             for part in ("conv.weight", "bn.weight", "bn.bias", "bn.running_mean", "bn.running_var")
@@ -69,13 +75,17 @@ class Reference:
     def b(self, m: str, x: Tensor) -> Tensor:
         three = self.conv(f"{m}.branch3x3dbl_2", self.conv(f"{m}.branch3x3dbl_1", x), padding=1)
         three = self.conv(f"{m}.branch3x3dbl_3", three, stride=2)
-        return torch.cat([self.conv(f"{m}.branch3x3", x, stride=2), three, F.max_pool2d(x, 3, 2)], 1)
+        return torch.cat(
+            [self.conv(f"{m}.branch3x3", x, stride=2), three, F.max_pool2d(x, 3, 2)], 1
+        )
 
     def c(self, m: str, x: Tensor) -> Tensor:
         row, column = (0, 3), (3, 0)
         seven = self.conv(f"{m}.branch7x7_2", self.conv(f"{m}.branch7x7_1", x), padding=row)
         seven = self.conv(f"{m}.branch7x7_3", seven, padding=column)
-        double = self.conv(f"{m}.branch7x7dbl_2", self.conv(f"{m}.branch7x7dbl_1", x), padding=column)
+        double = self.conv(
+            f"{m}.branch7x7dbl_2", self.conv(f"{m}.branch7x7dbl_1", x), padding=column
+        )
         double = self.conv(f"{m}.branch7x7dbl_3", double, padding=row)
         double = self.conv(f"{m}.branch7x7dbl_4", double, padding=column)
         double = self.conv(f"{m}.branch7x7dbl_5", double, padding=row)
@@ -133,7 +143,9 @@ def build(state: State, complete: bool) -> Inception:
 def picture(side: int) -> Tensor:
     """A picture without randomness, uint8 [1, 3, side, side]: waves that differ by channel."""
     y, x = np.mgrid[:side, :side]
-    waves = [127.5 * (1 + np.sin(x * (0.05 + 0.03 * c) + y * (0.11 - 0.02 * c) + c)) for c in range(3)]
+    waves = [
+        127.5 * (1 + np.sin(x * (0.05 + 0.03 * c) + y * (0.11 - 0.02 * c) + c)) for c in range(3)
+    ]
     return torch.from_numpy(np.rint(waves).astype(np.uint8))[None]
 
 
@@ -160,9 +172,12 @@ def test_first_layer_equals_scipy() -> None:
     with torch.no_grad():
         found = build(state, complete=False).Conv2d_1a_3x3(torch.from_numpy(x[None]).float())[0]
     for i in (0, 17, 31):
-        weight, *rest = (state[f"Conv2d_1a_3x3.{p}"][i].double().numpy() for p in ("conv.weight", "bn.weight"))
+        weight, *rest = (
+            state[f"Conv2d_1a_3x3.{p}"][i].double().numpy() for p in ("conv.weight", "bn.weight")
+        )
         bias, mean, variance = (
-            float(state[f"Conv2d_1a_3x3.bn.{p}"][i]) for p in ("bias", "running_mean", "running_var")
+            float(state[f"Conv2d_1a_3x3.bn.{p}"][i])
+            for p in ("bias", "running_mean", "running_var")
         )
         response = correlate(x, weight, mode="valid")[0, ::2, ::2]
         expected = np.maximum((response - mean) / np.sqrt(variance + 1e-3) * rest[0] + bias, 0)

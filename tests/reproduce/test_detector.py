@@ -10,8 +10,8 @@ import pytest
 
 from fauxlab.data.manifest import Manifest
 from fauxlab.errors import LabError
+from fauxlab.pages.detector import write_report
 from fauxlab.records import DetectionReport
-from fauxlab.report.detector import write_report
 from fauxlab.reproduce.detector import REPORT_TABLE, plan_experiments, reproduce_detector
 
 TINY = ["data.size=32", "model.options.widths=[8, 16]", "train.batch=8", "train.epochs=1"]
@@ -26,7 +26,9 @@ def test_plan_follows_the_report(small: Manifest) -> None:
         "unified-joint",
     ]
     same = [e.part for e in plan_experiments(small, ["train.epochs=1"])]
-    assert same == ["specialist", "specialist", "sequential", "joint"], "ten epochs made one are the run before"
+    assert same == ["specialist", "specialist", "sequential", "joint"], (
+        "ten epochs made one are the run before"
+    )
 
 
 def test_report_table_is_the_reports() -> None:
@@ -40,7 +42,12 @@ def test_report_table_is_the_reports() -> None:
 def test_experiments_run_once_and_are_all_judged(small: Manifest, tmp_path: Path) -> None:
     results = reproduce_detector(small, tmp_path, overrides=TINY, extended=False)
     assert json.loads((tmp_path / "results.json").read_text()) == json.loads(json.dumps(results))
-    assert [run["part"] for run in results["runs"]] == ["specialist", "specialist", "sequential", "joint"]
+    assert [run["part"] for run in results["runs"]] == [
+        "specialist",
+        "specialist",
+        "sequential",
+        "joint",
+    ]
     for run in results["runs"]:
         report = DetectionReport.model_validate(run["test"])
         assert report.split == "test"
@@ -60,8 +67,12 @@ def test_experiments_run_once_and_are_all_judged(small: Manifest, tmp_path: Path
 
 @pytest.mark.parametrize("name", ["2.1", "a, b", "style (cut)", "x/../../../../escaped"])
 def test_a_generator_of_any_name_stays_inside(small: Manifest, tmp_path: Path, name: str) -> None:
-    rows = tuple(replace(row, generator=name) if row.generator == "grain" else row for row in small.rows)
-    results = reproduce_detector(replace(small, rows=rows), tmp_path / "deep/runs", overrides=TINY, extended=False)
+    rows = tuple(
+        replace(row, generator=name) if row.generator == "grain" else row for row in small.rows
+    )
+    results = reproduce_detector(
+        replace(small, rows=rows), tmp_path / "deep/runs", overrides=TINY, extended=False
+    )
     assert results["runs"][0]["recipe"]["data"]["generators"] == [name]
     assert [stage["name"] for stage in results["runs"][2]["stages"]] == [name, "speckle"]
     made = {path.relative_to(tmp_path).parts[:2] for path in tmp_path.rglob("model.safetensors")}
@@ -72,7 +83,9 @@ def test_what_another_version_judged_is_judged_again(small: Manifest, tmp_path: 
     first = reproduce_detector(small, tmp_path, overrides=TINY, extended=False)
     held = tmp_path / "unified-joint/test/evaluation.json"
     held.write_text(json.dumps(json.loads(held.read_text()) | {"of_tomorrow": 1}))
-    assert reproduce_detector(small, tmp_path, overrides=TINY, extended=False)["runs"] == first["runs"]
+    assert (
+        reproduce_detector(small, tmp_path, overrides=TINY, extended=False)["runs"] == first["runs"]
+    )
 
 
 def test_a_generator_may_come_twice(small: Manifest, tmp_path: Path) -> None:
@@ -87,7 +100,9 @@ def test_what_cannot_work_is_refused_before_training(small: Manifest, tmp_path: 
     with pytest.raises(LabError, match="test split"):
         reproduce_detector(small.in_split("train", "val"), tmp_path, overrides=TINY)
     with pytest.raises(LabError, match="needs reals and fakes"):
-        reproduce_detector(small.where(lambda row: not row.label or row.split != "test"), tmp_path, overrides=TINY)
+        reproduce_detector(
+            small.where(lambda row: not row.label or row.split != "test"), tmp_path, overrides=TINY
+        )
     with pytest.raises(LabError, match="two trainings would share the run 'x'"):
         reproduce_detector(small, tmp_path, overrides=[*TINY, "name=x"])
     with pytest.raises(LabError, match="no generator 'x'"):

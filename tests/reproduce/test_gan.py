@@ -1,4 +1,6 @@
-"""The report's GAN experiments end to end, small: trained, written, the loop closed, and not repeated."""
+"""The report's GAN experiments end to end, small: trained, written, the loop closed, and not
+repeated.
+"""
 
 from __future__ import annotations
 
@@ -27,11 +29,19 @@ TINY_DETECTOR = ["data.size=32", "model.options.widths=[8, 16]", "train.batch=8"
 
 def test_plan_follows_the_report() -> None:
     full = plan_gan_experiments("full", ["celeba"])
-    assert [(e.part, e.recipe.name) for e in full] == [("v1", "report-v1"), ("v2", "report-v2"), ("r3", "r3-128")]
-    assert [e.recipe.data.sources for e in full] == [[], ["celeba"], ["celeba"]], "iteration 1 took all kinds of photos"
+    assert [(e.part, e.recipe.name) for e in full] == [
+        ("v1", "report-v1"),
+        ("v2", "report-v2"),
+        ("r3", "r3-128"),
+    ]
+    assert [e.recipe.data.sources for e in full] == [[], ["celeba"], ["celeba"]], (
+        "iteration 1 took all kinds of photos"
+    )
     assert [e.recipe.train.epochs for e in full if not e.recipe.train.images] == [100, 100, 100]
     for scale, size in (("full", 128), ("cpu", 32)):
-        assert [e.recipe.data.size for e in plan_gan_experiments(scale)] == [size] * 3, "or distances do not compare"
+        assert [e.recipe.data.size for e in plan_gan_experiments(scale)] == [size] * 3, (
+            "or distances do not compare"
+        )
 
 
 def test_experiments_run_once_and_close_the_loop(small: Manifest, tmp_path: Path) -> None:
@@ -40,7 +50,9 @@ def test_experiments_run_once_and_close_the_loop(small: Manifest, tmp_path: Path
         return reproduce_gan(small, tmp_path, experiments, detector_overrides=TINY_DETECTOR, own=60)
 
     results = run()
-    assert json.loads((tmp_path / "gan_results.json").read_text()) == json.loads(json.dumps(results))
+    assert json.loads((tmp_path / "gan_results.json").read_text()) == json.loads(
+        json.dumps(results)
+    )
     assert [run["part"] for run in results["runs"]] == ["v1", "v2", "r3"]  # type: ignore[attr-defined]
     for one in results["runs"]:  # type: ignore[attr-defined]
         assert one["budget"] == 48
@@ -52,11 +64,17 @@ def test_experiments_run_once_and_close_the_loop(small: Manifest, tmp_path: Path
     for moment in ("before", "after"):
         own = DetectionReport.model_validate(loop[moment]["own"])  # type: ignore[index]
         assert [s.name for s in own.generators] == ["own-r3-32"]
-        assert own.generators[0].reals == ["photos-32px"], "compared with reals of the same size and encoding"
+        assert own.generators[0].reals == ["photos-32px"], (
+            "compared with reals of the same size and encoding"
+        )
         others = DetectionReport.model_validate(loop[moment]["others"])  # type: ignore[index]
         assert [s.name for s in others.generators] == ["grain", "speckle"]
     # Before, the detector had seen none of our own faces; after, it was trained with some.
-    assert Manifest.load(tmp_path / "own-faces" / "joint.csv").generators == ["grain", "speckle", "own-r3-32"]
+    assert Manifest.load(tmp_path / "own-faces" / "joint.csv").generators == [
+        "grain",
+        "speckle",
+        "own-r3-32",
+    ]
     assert loop["before"]["own"]["model_hash"] != loop["after"]["own"]["model_hash"]  # type: ignore[index]
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("model.safetensors")}
     assert run()["runs"] == results["runs"]

@@ -10,17 +10,22 @@ from fauxlab.config import load_recipe
 from fauxlab.data.manifest import Manifest
 from fauxlab.errors import LabError
 from fauxlab.reproduce.unseen import leave_one_out, without
+from fauxlab.training.detector.sampling import plan_training
 from fauxlab.training.run import Run
-from fauxlab.training.stages import plan_training
 
 TINY = ["data.size=32", "model.options.widths=[8, 16]", "train.batch=8", "train.epochs=1"]
 
 
-def test_each_generator_is_left_out_once_and_judged_where_it_was_not_seen(small: Manifest, tmp_path: Path) -> None:
+def test_each_generator_is_left_out_once_and_judged_where_it_was_not_seen(
+    small: Manifest, tmp_path: Path
+) -> None:
     recipe = load_recipe("unified-joint", TINY)
     report = leave_one_out(small, recipe, tmp_path)
     assert [row.scores.name for row in report.generators] == ["grain", "speckle"]
-    assert [row.run for row in report.generators] == ["unified-joint-without-grain", "unified-joint-without-speckle"]
+    assert [row.run for row in report.generators] == [
+        "unified-joint-without-grain",
+        "unified-joint-without-speckle",
+    ]
     for row, other in zip(report.generators, ("speckle", "grain"), strict=True):
         run = Run(tmp_path / row.run)
         assert run.recipe.data.generators == [other]
@@ -39,12 +44,17 @@ def test_all_reals_stay_when_a_generator_goes(small: Manifest) -> None:
     recipe = without(load_recipe("unified-joint", TINY), "grain", ["grain", "speckle"])
     assert recipe.data.reals == "all"
     rows = plan_training(small, recipe).stages[0].rows
-    assert sum(small.rows[i].label == 0 for i in rows) == sum(r.label == 0 and r.split == "train" for r in small.rows)
+    assert sum(small.rows[i].label == 0 for i in rows) == sum(
+        r.label == 0 and r.split == "train" for r in small.rows
+    )
 
 
 @pytest.mark.parametrize(
     ("overrides", "only", "message"),
-    [(["data.generators=grain"], None, "two generators or more"), ([], ["grian"], "no generator 'grian' to leave out")],
+    [
+        (["data.generators=grain"], None, "two generators or more"),
+        ([], ["grian"], "no generator 'grian' to leave out"),
+    ],
 )
 def test_what_cannot_be_left_out(
     small: Manifest, tmp_path: Path, overrides: list[str], only: list[str] | None, message: str

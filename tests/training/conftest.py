@@ -11,9 +11,9 @@ from accelerate import Accelerator
 from fauxlab.config import GanRecipe, load_gan_recipe
 from fauxlab.data.cache import load_images
 from fauxlab.data.manifest import Manifest
-from fauxlab.training import gan as training
-from fauxlab.training.game import Game, State
-from fauxlab.training.gan_plan import plan_gan
+from fauxlab.training.gan import loop as training
+from fauxlab.training.gan.plan import plan_gan
+from fauxlab.training.gan.updates import Game, State
 from fauxlab.training.run import Run
 
 WIDTHS = "{ widths = [8, 8, 8, 8] }"

@@ -1,7 +1,9 @@
-"""The command line. Each command parses, calls the library, and prints: data to stdout, all else to stderr.
+"""The command line. Each command parses, calls the library, and prints: data to stdout, all else to
+stderr.
 
-Exit codes: 0 done, 1 failed, 2 usage, 3 finding (with --fail-on), 4 stopped by the collapse guard, 130 interrupted
-(trainings resume with --resume). Heavy imports stand inside the commands, so that --help is instant.
+Exit codes: 0 done, 1 failed, 2 usage, 3 finding (with --fail-on), 4 stopped by the collapse guard,
+130 interrupted (trainings resume with --resume). Heavy imports stand inside the commands, so that
+--help is instant.
 """
 
 from __future__ import annotations
@@ -44,12 +46,20 @@ def doctor() -> None:
         if key not in ("command", "data_hash", "started"):
             print(f"{key:<12}{value}")
     folder = cache_folder()
-    stored = sum(p.stat().st_size for p in folder.rglob("*") if p.is_file()) if folder.exists() else 0
+    stored = (
+        sum(p.stat().st_size for p in folder.rglob("*") if p.is_file()) if folder.exists() else 0
+    )
     free = shutil.disk_usage(next(p for p in (folder, *folder.parents) if p.exists())).free
     print(f"{'cache':<12}{folder} ({stored / 2**30:.2f} GiB used, {free / 2**30:.0f} GiB free)")
 
 
-for command in (experiments.demo, experiments.reproduce, experiments.compare, scan.scan, export.export):
+for command in (
+    experiments.demo,
+    experiments.reproduce,
+    experiments.compare,
+    scan.scan,
+    export.export,
+):
     app.command()(command)
 app.add_typer(data.app, name="data")
 app.add_typer(detector.app, name="detector")
@@ -78,12 +88,15 @@ def main() -> None:
         say(f"error: this needs the package {error.name}; pip install 'fauxlab[{extra}]'")
         sys.exit(1)
     except Exception as error:
-        if interrupted.is_set():  # Ctrl-C while a package was importing comes out as whatever that package makes of it
+        # Ctrl-C while a package was importing comes out as whatever that package makes of it
+        if interrupted.is_set():
             say(_interrupted())
             sys.exit(INTERRUPTED)
         if isinstance(error, OSError):
             place = f"{error.filename}: " if error.filename else ""
-            say(f"error: {place}{error.strerror or error}; check that it exists and may be read and written")
+            say(
+                f"error: {place}{error.strerror or error}; check that it exists and may be read and written"
+            )
         elif isinstance(error, LabError):
             say(f"error: {error}")
         else:
@@ -122,8 +135,11 @@ def _note_interrupts() -> threading.Event:
 
 
 def _leave_processes() -> None:
-    """Take leave of the other processes under torchrun: one that just exits can abort in its last moment."""
-    # Only where torchrun started this: a torch whose import Ctrl-C cut short fails when it is imported again.
+    """Take leave of the other processes under torchrun: one that just exits can abort in its last
+    moment.
+    """
+    # Only where torchrun started this: a torch whose import Ctrl-C cut short fails when it is
+    # imported again.
     if "RANK" in os.environ and "torch.distributed" in sys.modules:
         import torch.distributed
 
@@ -131,8 +147,9 @@ def _leave_processes() -> None:
             torch.distributed.destroy_process_group()
             stop = sys.exc_info()[1]
             if isinstance(stop, SystemExit):
-                # Now and then a process that took part aborts while the interpreter takes itself down (torch 2.13,
-                # gloo), and torchrun then calls a finished training failed: there is nothing left to take down.
+                # Now and then a process that took part aborts while the interpreter takes itself
+                # down (torch 2.13, gloo), and torchrun then calls a finished training failed: there
+                # is nothing left to take down.
                 sys.stdout.flush()
                 sys.stderr.flush()
                 os._exit(stop.code if isinstance(stop.code, int) else int(stop.code is not None))

@@ -18,27 +18,41 @@ from fauxlab.cli.common import (
 from fauxlab.progress import count_images
 
 if TYPE_CHECKING:
-    from fauxlab.evaluation.recalibration import Calibrated
+    from fauxlab.calibration.calibrate import Calibrated
 
 
 def calibrate(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="a bundle, as runs/<name>/best")],
     manifest: ManifestPath,
-    fpr: Annotated[float, typer.Option(help="most reals of any source that may be called fake, as a share")] = 0.05,
-    alpha: Annotated[float, typer.Option(help="most of each class that may be certain and wrong, as a share")] = 0.1,
+    fpr: Annotated[
+        float, typer.Option(help="most reals of any source that may be called fake, as a share")
+    ] = 0.05,
+    alpha: Annotated[
+        float, typer.Option(help="most of each class that may be certain and wrong, as a share")
+    ] = 0.1,
     degraded: Annotated[
-        bool, typer.Option("--degraded", help="fit and measure on pictures rescaled and recompressed at random")
+        bool,
+        typer.Option(
+            "--degraded", help="fit and measure on pictures rescaled and recompressed at random"
+        ),
     ] = False,
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="the new bundle; MODEL-calibrated by default", show_default=False)
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="the new bundle; MODEL-calibrated by default", show_default=False
+        ),
     ] = None,
-    figure: Annotated[Path | None, typer.Option(metavar="FILE", help="write a reliability diagram (PNG)")] = None,
+    figure: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="write a reliability diagram (PNG)")
+    ] = None,
 ) -> None:
-    """Fit scores, threshold, uncertain band and what is typical on the calibration split; print before and after."""
+    """Fit scores, threshold, uncertain band and what is typical on the calibration split; print
+    before and after.
+    """
+    from fauxlab.bundle.folder import check_place
     from fauxlab.data.cache import load_images
-    from fauxlab.data.degrade import degrade_repeatably
     from fauxlab.data.manifest import Manifest
-    from fauxlab.models.folder import check_place
+    from fauxlab.transforms.degradations import degrade_repeatably
 
     refuse_exported(model, "calibrated")
     beside = model if model.name not in ("", "..") else model.resolve()
@@ -47,8 +61,8 @@ def calibrate(
     refuse_unwritable(folder, "--out")
     check_output(figure, "--figure", "reliability.png")
     data = Manifest.load(manifest)
-    from fauxlab.evaluation.recalibration import calibrate
-    from fauxlab.models.bundle import Detector
+    from fauxlab.calibration.calibrate import calibrate
+    from fauxlab.models.pretrained import Detector
 
     detector = Detector.from_pretrained(model)
     if len(data.calibration):  # without, what is wrong is said below
@@ -56,7 +70,9 @@ def calibrate(
             images = load_images(data.in_split("calibration", "test"), detector.size, advance)
         report_skipped(images.skipped)
     with count_images("judging") as advance:
-        found = calibrate(detector, data, fpr, alpha, degrade_repeatably if degraded else None, advance)
+        found = calibrate(
+            detector, data, fpr, alpha, degrade_repeatably if degraded else None, advance
+        )
     saved = found.detector.save_pretrained(folder)
     if figure:
         _save_figure(found, figure)
@@ -65,9 +81,9 @@ def calibrate(
 
 
 def _save_figure(found: Calibrated, path: Path) -> None:
-    from fauxlab.data.files import replace_file
-    from fauxlab.report.detector_figures import draw_reliability
-    from fauxlab.report.figures import render
+    from fauxlab.io.text import replace_file
+    from fauxlab.pages.detector_figures import draw_reliability
+    from fauxlab.pages.figures import render
 
     split = "test" if "test" in found.reliability else "calibration"
     before, after = found.reliability[split]

@@ -20,19 +20,29 @@ if TYPE_CHECKING:
 
 FINDING, COLLAPSED, INTERRUPTED = 3, 4, 130  # exit codes
 
-ManifestPath = Annotated[Path, typer.Argument(metavar="MANIFEST", help="manifest.csv from `fauxlab data index`")]
+ManifestPath = Annotated[
+    Path, typer.Argument(metavar="MANIFEST", help="manifest.csv from `fauxlab data index`")
+]
 RecipeName = Annotated[str, typer.Option("--recipe", help="packaged recipe, or a .toml file")]
-Sets = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="override, as train.lr=1e-4")]
+Sets = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="override, as train.lr=1e-4")
+]
 Out = Annotated[Path, typer.Option("--out", help="folder that holds the run folders")]
 Weights = Annotated[
     Path | None,
-    typer.Option("--weights", help="file of the feature network; $FAUXLAB_INCEPTION for keras-inception-7a"),
+    typer.Option(
+        "--weights", help="file of the feature network; $FAUXLAB_INCEPTION for keras-inception-7a"
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout")]
 Split = Annotated[str, typer.Option(help="train, val, calibration, test, or all")]
 Pairs = Annotated[
     list[str] | None,
-    typer.Option("--pair", metavar="GENERATOR=SOURCE,…", help="reals that a generator's fakes are compared with"),
+    typer.Option(
+        "--pair",
+        metavar="GENERATOR=SOURCE,…",
+        help="reals that a generator's fakes are compared with",
+    ),
 ]
 
 
@@ -43,11 +53,12 @@ def index_folder(
     pairs: dict[str, list[str]] | None = None,
     earlier: Manifest | None = None,
 ) -> Manifest:
-    """Index with a bar, split and pair, and tell what was found; what can be is refused before files are read.
+    """Index with a bar, split and pair, and tell what was found; what can be is refused before
+    files are read.
 
     Images of the `earlier` manifest stay in its splits.
     """
-    from fauxlab.data.faults import describe_missing_reals
+    from fauxlab.auditing.checks import describe_missing_reals
     from fauxlab.data.indexing import index
     from fauxlab.data.layouts import list_collections
     from fauxlab.data.manifest import check_fractions, check_pairs
@@ -77,7 +88,8 @@ def step_bar(stack: ExitStack, title: str) -> OnStep:
     def on_step(done: int, total: int, loss: float) -> None:
         nonlocal show
         if show is None:
-            show = stack.enter_context(show_progress(title, done))  # a step takes long: what is done was not just now
+            # a step takes long: what is done was not just now
+            show = stack.enter_context(show_progress(title, done))
         show(done, total, f"loss {loss:.3f}")
         if done >= total:
             stack.close()
@@ -104,7 +116,9 @@ def parse_pairs(items: list[str] | None) -> dict[str, list[str]]:
     for item in items or []:
         generator, sign, sources = item.partition("=")
         if not sign or not sources:
-            raise LabError(f"--pair {item!r}: write it as GENERATOR=SOURCE or GENERATOR=SOURCE,SOURCE")
+            raise LabError(
+                f"--pair {item!r}: write it as GENERATOR=SOURCE or GENERATOR=SOURCE,SOURCE"
+            )
         pairs[generator] = sources.split(",")
     return pairs
 
@@ -112,9 +126,10 @@ def parse_pairs(items: list[str] | None) -> dict[str, list[str]]:
 def check_output(path: Path | None, option: str, example: str) -> None:
     """Raise LabError where `path` has another suffix than `example`, or cannot be written.
 
-    A shell that unfolds `--html *.zip` names somebody's archive as the place to write to. Devices may have any name.
+    A shell that unfolds `--html *.zip` names somebody's archive as the place to write to. Devices
+    may have any name.
     """
-    from fauxlab.data.files import show
+    from fauxlab.io.text import printable
 
     if path is None:
         return
@@ -123,17 +138,17 @@ def check_output(path: Path | None, option: str, example: str) -> None:
     device = os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path))
     if path.suffix.lower() not in suffixes and not device:
         raise LabError(
-            f"{option} {show(path)} could write over another file; name one that ends in {' or '.join(suffixes)}, "
+            f"{option} {printable(path)} could write over another file; name one that ends in {' or '.join(suffixes)}, "
             f"as {example}"
         )
     if os.path.isdir(path):
-        raise LabError(f"{option} {show(path)} is a folder; name a file in it, as {example}")
+        raise LabError(f"{option} {printable(path)} is a folder; name a file in it, as {example}")
     refuse_unwritable(path, option)
 
 
 def refuse_unwritable(path: Path, option: str) -> None:
     """Raise LabError where neither `path` nor the nearest folder above it may be written."""
-    from fauxlab.data.files import show
+    from fauxlab.io.text import printable
 
     place = os.path.abspath(path)
     if not os.path.exists(place) or os.path.isfile(place):  # these are written aside and renamed
@@ -141,30 +156,38 @@ def refuse_unwritable(path: Path, option: str) -> None:
         while not os.path.lexists(place):
             place = os.path.dirname(place)
         if not os.path.isdir(place):
-            raise LabError(f"{option} {show(path)}: {show(place)} is no folder; choose another place")
+            raise LabError(
+                f"{option} {printable(path)}: {printable(place)} is no folder; choose another place"
+            )
     if not os.access(place, os.W_OK):
-        raise LabError(f"{option} {show(path)}: {show(place)} cannot be written; choose another place")
+        raise LabError(
+            f"{option} {printable(path)}: {printable(place)} cannot be written; choose another place"
+        )
 
 
 def refuse_exported(model: Path, done: str) -> None:
-    """Raise LabError for a model of a graph alone, as the packaged one: what is to be `done` takes torch's weights."""
-    from fauxlab.data.files import show
-    from fauxlab.models import DEFAULT_MODEL
-    from fauxlab.models.folder import GRAPH, WEIGHTS
+    """Raise LabError for a model of a graph alone, as the packaged one: what is to be `done` takes
+    torch's weights.
+    """
+    from fauxlab.bundle.folder import GRAPH, WEIGHTS
+    from fauxlab.bundle.opening import DEFAULT_MODEL
+    from fauxlab.io.text import printable
 
-    if (str(model) == DEFAULT_MODEL or (model / GRAPH).is_file()) and not (model / WEIGHTS).is_file():
+    if (str(model) == DEFAULT_MODEL or (model / GRAPH).is_file()) and not (
+        model / WEIGHTS
+    ).is_file():
         raise LabError(
-            f"{show(model)} is an exported detector ({GRAPH}), which cannot be {done}; give one with {WEIGHTS}, as "
+            f"{printable(model)} is an exported detector ({GRAPH}), which cannot be {done}; give one with {WEIGHTS}, as "
             "runs/<name>/best of `fauxlab detector train`"
         )
 
 
 def report_skipped(skipped: tuple[tuple[str, str], ...], most: int = 20) -> None:
     """Name the files that had to be left out."""
-    from fauxlab.data.files import show
+    from fauxlab.io.text import printable
 
     for path, reason in skipped[:most]:
-        say(f"skipped {show(path)}: {reason}")
+        say(f"skipped {printable(path)}: {reason}")
     if len(skipped) > most:
         say(f"… and {len(skipped) - most:,} more skipped")
 

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
     from fauxlab.data.manifest import Manifest
 
-app = typer.Typer(no_args_is_help=True, help="Index image folders, audit them, draw or fetch data sets.")
+app = typer.Typer(
+    no_args_is_help=True, help="Index image folders, audit them, draw or fetch data sets."
+)
 
 
 class Fault(StrEnum):
@@ -46,23 +48,34 @@ class Fetchable(StrEnum):
 
 @app.command("index")
 def index(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="images in any layout that DATA LAYOUTS names")],
-    out: Annotated[Path, typer.Option("--out", help="the manifest to write")] = Path("manifest.csv"),
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="images in any layout that DATA LAYOUTS names")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="the manifest to write")] = Path(
+        "manifest.csv"
+    ),
     seed: Annotated[int, typer.Option(help="of the split", min=0)] = 0,
-    fractions: Annotated[str, typer.Option("--split", help="train,val,calibration,test")] = ".7,.1,.1,.1",
+    fractions: Annotated[
+        str, typer.Option("--split", help="train,val,calibration,test")
+    ] = ".7,.1,.1,.1",
     pair: Pairs = None,
     resplit: Annotated[
-        bool, typer.Option("--resplit", help="draw all splits anew; images of a manifest that is replaced keep theirs")
+        bool,
+        typer.Option(
+            "--resplit",
+            help="draw all splits anew; images of a manifest that is replaced keep theirs",
+        ),
     ] = False,
 ) -> None:
     """Read every image below DIR into a manifest with group-safe splits.
 
-    Where a manifest is there already, its images keep their splits and only new ones are drawn: what a model learned
-    from never gets among its tests.
+    Where a manifest is there already, its images keep their splits and only new ones are drawn:
+    what a model learned from never gets among its tests.
 
-    DATA LAYOUTS: real/ and fake/<generator>/; DeepFakeFace's wiki/ inpainting/ insight/ text2img/ as folders or zips; a
-    metadata.csv (file_name, label, and optionally generator, group, source) beside images or beside zips. Files that
-    cannot be used are listed, with the reason, in a table beside the manifest: manifest-skipped.csv.
+    DATA LAYOUTS: real/ and fake/<generator>/; DeepFakeFace's wiki/ inpainting/ insight/ text2img/
+    as folders or zips; a metadata.csv (file_name, label, and optionally generator, group, source)
+    beside images or beside zips. Files that cannot be used are listed, with the reason, in a table
+    beside the manifest: manifest-skipped.csv.
     """
     from fauxlab.data.manifest import REQUIRED, SKIPPED_COLUMNS
 
@@ -79,7 +92,9 @@ def index(
     if earlier:
         known = {key for row in earlier.rows if row.split for key in (row.sha256, row.group)}
         kept = sum(row.sha256 in known or row.group in known for row in manifest.rows)
-        say(f"{kept:,} images keep the splits of the manifest that is replaced (--resplit draws all anew)")
+        say(
+            f"{kept:,} images keep the splits of the manifest that is replaced (--resplit draws all anew)"
+        )
     manifest.save(out)
     if out.is_file():  # beside a device there is no place for it
         if manifest.skipped:
@@ -103,28 +118,32 @@ def _load_earlier(path: Path) -> Manifest | None:
 
 
 def _refuse_other_table(path: Path, columns: Collection[str], what: str) -> None:
-    """Raise LabError where another table is there, as a data set's own metadata.csv; an empty file may be replaced."""
-    from fauxlab.data.files import show
+    """Raise LabError where another table is there, as a data set's own metadata.csv; an empty file
+    may be replaced.
+    """
+    from fauxlab.io.text import printable
 
     if not path.is_file() or not path.stat().st_size:
         return
     with path.open(encoding="utf-8-sig", errors="replace") as stream:
         found = stream.readline(1000).replace('"', "").strip().split(",")
     if not set(columns) <= set(found):
-        raise LabError(f"--out: {show(path)} is there and is no {what}; name another file")
+        raise LabError(f"--out: {printable(path)} is there and is no {what}; name another file")
 
 
 @app.command("audit")
 def audit(
     manifest: ManifestPath,
-    limit: Annotated[int, typer.Option(help="most images of each generator and source of reals", min=1)] = 2000,
+    limit: Annotated[
+        int, typer.Option(help="most images of each generator and source of reals", min=1)
+    ] = 2000,
     seed: Annotated[int, typer.Option(help="of the choice of images and the intervals", min=0)] = 0,
     pair: Pairs = None,
     json_: AsJson = False,
     fail_on: Annotated[Fault | None, typer.Option(help="exit with 3 when one is found")] = None,
 ) -> None:
     """Find what a network could cheat on: size, encoding, framing, colour, leaks between splits."""
-    from fauxlab.data.audit import audit, sample_kinds
+    from fauxlab.auditing.audit import audit, sample_kinds
     from fauxlab.data.manifest import Manifest
 
     data = Manifest.load(manifest).pair(parse_pairs(pair))
@@ -144,7 +163,7 @@ def toyfaces(
     seed: Annotated[int, typer.Option(min=0)] = 0,
 ) -> None:
     """Draw the embedded data set in DeepFakeFace's layout."""
-    from fauxlab.data.toyfaces import write_toyfaces
+    from fauxlab.datasets.toyfaces import write_toyfaces
 
     say(f"wrote {write_toyfaces(folder, n=n, size=size, seed=seed)}")
 
@@ -152,19 +171,29 @@ def toyfaces(
 @app.command("fetch")
 def fetch(
     name: Annotated[Fetchable, typer.Argument(metavar="NAME")],
-    accept_license: Annotated[bool, typer.Option("--accept-license", help="you have read the terms and agree")] = False,
-    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="[default: data/NAME]")] = None,
-    only: Annotated[str, typer.Option(metavar="PART,…", help="as wiki,text2img or valid [default: all]")] = "",
+    accept_license: Annotated[
+        bool, typer.Option("--accept-license", help="you have read the terms and agree")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="[default: data/NAME]")
+    ] = None,
+    only: Annotated[
+        str, typer.Option(metavar="PART,…", help="as wiki,text2img or valid [default: all]")
+    ] = "",
     delete_shards: Annotated[
-        bool, typer.Option("--delete-shards", help="celeba: drop each parquet shard once its zip is written")
+        bool,
+        typer.Option(
+            "--delete-shards", help="celeba: drop each parquet shard once its zip is written"
+        ),
     ] = False,
 ) -> None:
     """Fetch a public data set from the Hugging Face hub, once you accept its licence.
 
-    Without --accept-license it shows the terms and fetches nothing. Every file is checked against the SHA-256 that the
-    hub states; the same command continues an interrupted fetch. HF_ENDPOINT names another hub.
+    Without --accept-license it shows the terms and fetches nothing. Every file is checked against
+    the SHA-256 that the hub states; the same command continues an interrupted fetch. HF_ENDPOINT
+    names another hub.
     """
-    from fauxlab.data.fetch import describe_terms, fetch
+    from fauxlab.datasets.fetch import describe_terms, fetch
 
     if not accept_license:
         say(describe_terms(name.value))

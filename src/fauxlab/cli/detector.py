@@ -30,10 +30,10 @@ from fauxlab.errors import LabError
 from fauxlab.progress import count_images
 
 if TYPE_CHECKING:
+    from fauxlab.bundle.detector import AnyDetector
     from fauxlab.config import Recipe
     from fauxlab.data.cache import ImageArray
     from fauxlab.data.manifest import Manifest
-    from fauxlab.models.config import AnyDetector
     from fauxlab.records import DetectionReport, RobustnessReport
 
 app = typer.Typer(no_args_is_help=True, help="Train and evaluate detectors.")
@@ -46,12 +46,21 @@ def train(
     recipe: RecipeName,
     sets: Sets = None,
     out: Out = Path("runs"),
-    name: Annotated[str | None, typer.Option(help="run folder's name; the recipe's by default")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="continue a run that was stopped")] = False,
+    name: Annotated[
+        str | None, typer.Option(help="run folder's name; the recipe's by default")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="continue a run that was stopped")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="show the plan and stop")] = False,
-    max_minutes: Annotated[float | None, typer.Option(help="stop, resumable, after this long", min=0)] = None,
+    max_minutes: Annotated[
+        float | None, typer.Option(help="stop, resumable, after this long", min=0)
+    ] = None,
     leave_one_out: Annotated[
-        bool, typer.Option("--leave-one-out", help="train without each generator in turn, and judge it on that one")
+        bool,
+        typer.Option(
+            "--leave-one-out", help="train without each generator in turn, and judge it on that one"
+        ),
     ] = False,
 ) -> None:
     """Train a detector. Under `torchrun --nproc-per-node N -m` it trains on N processes."""
@@ -66,7 +75,7 @@ def train(
     data = Manifest.load(manifest)
     if dry_run:
         from fauxlab.reproduce.unseen import plan_leave_one_out
-        from fauxlab.training.detector_plan import describe_plan
+        from fauxlab.training.detector.plan import describe_plan
 
         plans = plan_leave_one_out(data, experiment).values() if leave_one_out else [experiment]
         print("\n\n".join(describe_plan(data, plan) for plan in plans))
@@ -76,9 +85,9 @@ def train(
         _train_without_each(data, experiment, out, max_minutes)
         return
     from fauxlab.data.cache import load_images
-    from fauxlab.training.detector import train_detector
-    from fauxlab.training.detector_plan import check_training, remark_on
-    from fauxlab.training.stages import run_name
+    from fauxlab.training.detector.loop import train_detector
+    from fauxlab.training.detector.plan import check_training, remark_on
+    from fauxlab.training.detector.sampling import run_name
 
     check_training(data, experiment, out, name, resume)
     title = name or run_name(experiment)
@@ -90,19 +99,29 @@ def train(
                 skipped = load_images(data, experiment.data.size, advance).skipped
             report_skipped(skipped)
         on_step = step_bar(stack, title) if is_main() else None
-        run = train_detector(data, experiment, out, name=name, resume=resume, max_minutes=max_minutes, on_step=on_step)
+        run = train_detector(
+            data,
+            experiment,
+            out,
+            name=name,
+            resume=resume,
+            max_minutes=max_minutes,
+            on_step=on_step,
+        )
     if is_main():
-        from fauxlab.report.detector_figures import save_training_figure
+        from fauxlab.pages.detector_figures import save_training_figure
 
         save_training_figure(run.read_log(), run.folder / "figures")
         say(f"{'finished' if run.finished else 'stopped, continue with --resume'}: {run.folder}")
 
 
-def _train_without_each(data: Manifest, experiment: Recipe, out: Path, max_minutes: float | None) -> None:
+def _train_without_each(
+    data: Manifest, experiment: Recipe, out: Path, max_minutes: float | None
+) -> None:
     """Print what the recipe makes of generators that it never saw, and write it beside the runs."""
-    from fauxlab.data.files import replace_file
+    from fauxlab.io.text import replace_file
     from fauxlab.reproduce.unseen import leave_one_out
-    from fauxlab.training.stages import run_name
+    from fauxlab.training.detector.sampling import run_name
 
     with ExitStack() as stack:
         report = leave_one_out(
@@ -122,19 +141,28 @@ def _train_without_each(data: Manifest, experiment: Recipe, out: Path, max_minut
 
 @app.command("eval")
 def evaluate(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="a bundle, as runs/<name>/best; fauxlab: the packaged")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL", help="a bundle, as runs/<name>/best; fauxlab: the packaged"
+        ),
+    ],
     manifest: ManifestPath,
     split: Split = "test",
     pair: Pairs = None,
     robustness: Annotated[
-        bool, typer.Option("--robustness", help="judge again after recompression, resizing, blur, …: 29 times the work")
+        bool,
+        typer.Option(
+            "--robustness",
+            help="judge again after recompression, resizing, blur, …: 29 times the work",
+        ),
     ] = False,
     json_: AsJson = False,
 ) -> None:
     """Judge a detector on a split: per generator against its matched reals, and pooled."""
+    from fauxlab.bundle.opening import open_detector
     from fauxlab.data.manifest import Manifest
     from fauxlab.evaluation.detection import evaluate
-    from fauxlab.models import open_detector
 
     check_split(split)
     data = Manifest.load(manifest).pair(parse_pairs(pair))
@@ -144,7 +172,11 @@ def evaluate(
     if robustness and len(data):
         found = _judge_degraded(detector, data)
         found = found.model_copy(update={"clean": _beside_files(found.clean, train, data)})
-        print(found.model_dump_json(indent=2) if json_ else f"{found.clean.table()}\n\n{found.table()}")
+        print(
+            found.model_dump_json(indent=2)
+            if json_
+            else f"{found.clean.table()}\n\n{found.table()}"
+        )
         return
     if len(data):
         _decode(detector, data)
@@ -154,10 +186,13 @@ def evaluate(
 
 
 def _beside_files(report: DetectionReport, train: Manifest, judged: Manifest) -> DetectionReport:
-    """The report with what a look at the files alone would have given, where that can be fitted and measured."""
-    from fauxlab.data.audit import metadata_baseline
+    """The report with what a look at the files alone would have given, where that can be fitted and
+    measured.
+    """
+    from fauxlab.auditing.audit import metadata_baseline
 
-    if report.split in ("train", "unsplit") or "+" in report.split:  # what is fitted must not be judged
+    # what is fitted must not be judged
+    if report.split in ("train", "unsplit") or "+" in report.split:
         return report
     try:
         found = metadata_baseline(train, judged)
@@ -165,7 +200,9 @@ def _beside_files(report: DetectionReport, train: Manifest, judged: Manifest) ->
         say(f"no baseline of file traits: {error}")
         return report
     if lacking := [name for name, interval in found.items() if interval.value is None]:
-        say(f"no AUC of file traits for {', '.join(lacking)}: files are gone or changed, or a class is missing")
+        say(
+            f"no AUC of file traits for {', '.join(lacking)}: files are gone or changed, or a class is missing"
+        )
     return report.model_copy(update={"file_auc": found})
 
 
@@ -179,8 +216,8 @@ def _decode(detector: AnyDetector, data: Manifest) -> ImageArray:
 
 
 def _judge_degraded(detector: AnyDetector, data: Manifest) -> RobustnessReport:
-    from fauxlab.data.degrade import list_degradations
     from fauxlab.evaluation.robustness import robustness_report
+    from fauxlab.transforms.degradations import list_degradations
 
     images = _decode(detector, data)
     rounds = 1 + len(list_degradations())

@@ -1,4 +1,6 @@
-"""`fauxlab reproduce` and `fauxlab demo`: the report's experiments, on any data and on the embedded set."""
+"""`fauxlab reproduce` and `fauxlab demo`: the report's experiments, on any data and on the embedded
+set.
+"""
 
 from __future__ import annotations
 
@@ -50,8 +52,10 @@ def demo(
     out: Out = Path("runs/demo"),
     images: Annotated[int, typer.Option(help="images in each of the four folders", min=60)] = 400,
 ) -> None:
-    """Draw the embedded data set and run both halves of the report on it, small; writes report.html and gan.html."""
-    from fauxlab.data.toyfaces import write_toyfaces
+    """Draw the embedded data set and run both halves of the report on it, small; writes report.html
+    and gan.html.
+    """
+    from fauxlab.datasets.toyfaces import write_toyfaces
     from fauxlab.reproduce.gan import plan_gan_experiments
 
     with show_progress("drawing toyfaces") as show:
@@ -63,7 +67,10 @@ def demo(
     # Some two minutes of one core: narrow networks, and so short a training needs small steps fast.
     small = ["train.images=12000", "train.batch=32", "gan.augment_p=0.8", "guard.on_collapse=warn"]
     small += [f"train.{rate}={{start = 1e-3, end = 2e-4}}" for rate in ("lr", "discriminator_lr")]
-    small += [f"model.{side}={{blocks = 1, widths = [128, 96, 64, 16]}}" for side in ("generator", "discriminator")]
+    small += [
+        f"model.{side}={{blocks = 1, widths = [128, 96, 64, 16]}}"
+        for side in ("generator", "discriminator")
+    ]
     small += ["train.beta2={start = 0.9, end = 0.99}"]
     small += ["evaluate.every=4000", f"evaluate.n={n}", "guard.every=1000", f"guard.n={n}"]
     _reproduce_gan(manifest, out, plan_gan_experiments("cpu", overrides=small, parts=["r3"]), own=0)
@@ -76,23 +83,34 @@ def reproduce(
     out: Out = Path("runs/reproduce"),
     sets: Sets = None,
     gan_sets: Annotated[
-        list[str] | None, typer.Option("--gan-set", metavar="KEY=VALUE", help="as --set, for the GAN half's recipes")
+        list[str] | None,
+        typer.Option("--gan-set", metavar="KEY=VALUE", help="as --set, for the GAN half's recipes"),
     ] = None,
-    extended: Annotated[bool, typer.Option(help="include the ten-epoch stages (report-unified-10)")] = True,
+    extended: Annotated[
+        bool, typer.Option(help="include the ten-epoch stages (report-unified-10)")
+    ] = True,
     scale: Annotated[
-        Scale | None, typer.Option(help="GANs at the report's size, for a GPU, or at 32 px; by what the machine has")
+        Scale | None,
+        typer.Option(
+            help="GANs at the report's size, for a GPU, or at 32 px; by what the machine has"
+        ),
     ] = None,
     sources: Annotated[
-        str, typer.Option(help="real collections, as a,b, that GANs after iteration 1 learn from; all by default")
+        str,
+        typer.Option(
+            help="real collections, as a,b, that GANs after iteration 1 learn from; all by default"
+        ),
     ] = "",
     weights: Weights = None,
     show_images: Annotated[
         bool, typer.Option("--show-images", help="put the worst errors' pictures in the page")
     ] = False,
 ) -> None:
-    """Run the report's experiments in order and write its pages and results; resumes where it stopped.
+    """Run the report's experiments in order and write its pages and results; resumes where it
+    stopped.
 
-    The detector half writes report.html and results.json, the GAN half gan.html and gan_results.json.
+    The detector half writes report.html and results.json, the GAN half gan.html and
+    gan_results.json.
     """
     from fauxlab.data.manifest import Manifest
 
@@ -112,11 +130,14 @@ def reproduce(
 
 def compare(
     runs: Annotated[
-        list[Path], typer.Argument(metavar="RUN RUN…", help="run folders, or models; fauxlab: the packaged")
+        list[Path],
+        typer.Argument(metavar="RUN RUN…", help="run folders, or models; fauxlab: the packaged"),
     ],
     manifest: Annotated[
         Path | None,
-        typer.Option(metavar="MANIFEST", help="judge detectors on it, too, and say how sure differences are"),
+        typer.Option(
+            metavar="MANIFEST", help="judge detectors on it, too, and say how sure differences are"
+        ),
     ] = None,
     split: Split = "test",
     json_: AsJson = False,
@@ -129,7 +150,9 @@ def compare(
     found = compare_runs(runs)
     if manifest is not None:
         if found.runs[0].kind != "detector":
-            raise LabError("--manifest judges detectors; for generators: `fauxlab gan eval`, one after the other")
+            raise LabError(
+                "--manifest judges detectors; for generators: `fauxlab gan eval`, one after the other"
+            )
         data = take_split(Manifest.load(manifest), split)
         with count_images("judging", len(runs) * len(data)) as advance:
             paired, judged = compare_detectors(runs, data, progress=advance)
@@ -148,7 +171,9 @@ def _scale(asked: Scale | None) -> str:
     return found
 
 
-def _reproduce_detector(manifest: Manifest, out: Path, sets: list[str], extended: bool, show_images: bool) -> None:
+def _reproduce_detector(
+    manifest: Manifest, out: Path, sets: list[str], extended: bool, show_images: bool
+) -> None:
     from fauxlab.config import load_recipe
     from fauxlab.data.cache import load_images
     from fauxlab.reproduce.detector import reproduce_detector
@@ -165,7 +190,7 @@ def _reproduce_detector(manifest: Manifest, out: Path, sets: list[str], extended
             on_step=lambda name: step_bar(stack, name),
             on_judge=lambda name: say(f"judging {name} on the test split"),
         )
-    from fauxlab.report.detector import write_report
+    from fauxlab.pages.detector import write_report
 
     page = write_report(results, out, manifest if show_images else None)
     say(f"wrote {page} and {out / 'results.json'}")
@@ -192,7 +217,7 @@ def _reproduce_gan(
             on_step=lambda name: step_bar(stack, name),
             on_event=say,
         )
-    from fauxlab.report.gan import write_gan_report
+    from fauxlab.pages.gan import write_gan_report
 
     page = write_gan_report(results, out)
     say(f"wrote {page} and {out / RESULTS}")

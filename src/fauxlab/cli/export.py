@@ -22,19 +22,24 @@ def export(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="a bundle, as runs/<name>/best")],
     out: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="the new bundle; MODEL-onnx or MODEL-int8 by default", show_default=False),
+        typer.Option(
+            metavar="DIR",
+            help="the new bundle; MODEL-onnx or MODEL-int8 by default",
+            show_default=False,
+        ),
     ] = None,
     int8: Annotated[
         Path | None,
         typer.Option(
-            metavar="MANIFEST", help="in 8-bit integers, scaled on the calibration split: faster, a little less exact"
+            metavar="MANIFEST",
+            help="in 8-bit integers, scaled on the calibration split: faster, a little less exact",
         ),
     ] = None,
 ) -> None:
     """Write a detector as model.onnx, which `fauxlab scan` runs with onnxruntime, without torch."""
     refuse_exported(model, "exported again")
-    from fauxlab.models.bundle import Detector
     from fauxlab.models.export import export_onnx
+    from fauxlab.models.pretrained import Detector
 
     beside = model if model.name not in ("", "..") else model.resolve()
     folder = beside.with_name(f"{beside.name}-{'int8' if int8 else 'onnx'}") if out is None else out
@@ -53,7 +58,9 @@ def _pictures(path: Path, size: int) -> NDArray[np.uint8]:
 
     part = Manifest.load(path).in_split("calibration")
     if not len(part):
-        raise LabError(f"the calibration split of {path} is empty; split it again with `fauxlab data index`")
+        raise LabError(
+            f"the calibration split of {path} is empty; split it again with `fauxlab data index`"
+        )
     with count_images("decoding", len(part)) as advance:
         images = load_images(part, size, advance)
     report_skipped(images.skipped)

@@ -29,12 +29,14 @@ from fauxlab.errors import LabError
 from fauxlab.progress import count_images
 
 if TYPE_CHECKING:
-    from fauxlab.models.bundle import Generator
+    from fauxlab.models.pretrained import Generator
 
 app = typer.Typer(no_args_is_help=True, help="Train, judge and sample generators of faces.")
 
 
-ModelPath = Annotated[Path, typer.Argument(metavar="MODEL", help="a generator's bundle, as runs/<name>/best")]
+ModelPath = Annotated[
+    Path, typer.Argument(metavar="MODEL", help="a generator's bundle, as runs/<name>/best")
+]
 
 
 class OnCollapse(StrEnum):
@@ -51,14 +53,21 @@ def train(
     recipe: RecipeName,
     sets: Sets = None,
     out: Out = Path("runs"),
-    name: Annotated[str | None, typer.Option(help="run folder's name; the recipe's by default")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="run folder's name; the recipe's by default")
+    ] = None,
     on_collapse: Annotated[
-        OnCollapse | None, typer.Option(help="what the guard does when it alarms; the recipe's by default")
+        OnCollapse | None,
+        typer.Option(help="what the guard does when it alarms; the recipe's by default"),
     ] = None,
     weights: Weights = None,
-    resume: Annotated[bool, typer.Option("--resume", help="continue a run that was stopped")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="continue a run that was stopped")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="show the plan and stop")] = False,
-    max_minutes: Annotated[float | None, typer.Option(help="stop, resumable, after this long", min=0)] = None,
+    max_minutes: Annotated[
+        float | None, typer.Option(help="stop, resumable, after this long", min=0)
+    ] = None,
 ) -> None:
     """Train a generator on the manifest's real images. Exit code 4: the collapse guard stopped it."""
     from fauxlab.config import load_gan_recipe
@@ -68,12 +77,12 @@ def train(
     experiment = load_gan_recipe(recipe, [*(sets or []), *chosen])
     data = Manifest.load(manifest)
     if dry_run:
-        from fauxlab.training.gan_plan import describe_gan_plan
+        from fauxlab.training.gan.plan import describe_gan_plan
 
         print(describe_gan_plan(data, experiment, weights))
         return
-    from fauxlab.training.gan import train_gan
-    from fauxlab.training.gan_plan import check_gan, decode_reals
+    from fauxlab.training.gan.loop import train_gan
+    from fauxlab.training.gan.plan import check_gan, decode_reals
 
     refuse_unwritable(out / experiment.name, "--out")
     check_gan(data, experiment, out, name, resume, weights)
@@ -94,7 +103,7 @@ def train(
             on_event=say if is_main() else None,
         )
     if is_main():
-        from fauxlab.report.gan_figures import save_gan_figures
+        from fauxlab.pages.gan_figures import save_gan_figures
 
         save_gan_figures(run.read_log(), run.folder / "figures")
         ended = "stopped by the guard" if run.stopped_by_guard else "finished"
@@ -107,29 +116,46 @@ def train(
 def evaluate(
     model: ModelPath,
     manifest: ManifestPath,
-    n: Annotated[int, typer.Option("--n", help="generated images, and as many real ones", min=16)] = 2000,
-    features: Annotated[str, typer.Option(help="feature network, see `fauxlab models list`")] = "randconv",
+    n: Annotated[
+        int, typer.Option("--n", help="generated images, and as many real ones", min=16)
+    ] = 2000,
+    features: Annotated[
+        str, typer.Option(help="feature network, see `fauxlab models list`")
+    ] = "randconv",
     weights: Weights = None,
     sources: Annotated[
-        str | None, typer.Option(help="real collections to compare with, as a,b; those it learned from by default")
+        str | None,
+        typer.Option(
+            help="real collections to compare with, as a,b; those it learned from by default"
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="of the images; the reals are drawn with it, too", min=0)] = 0,
+    seed: Annotated[
+        int, typer.Option(help="of the images; the reals are drawn with it, too", min=0)
+    ] = 0,
     json_: AsJson = False,
 ) -> None:
-    """Judge a generator: distance to real images, quality, variety, copying, each with N and the reals' own floor."""
+    """Judge a generator: distance to real images, quality, variety, copying, each with N and the
+    reals' own floor.
+    """
     from fauxlab.data.cache import load_images
     from fauxlab.data.manifest import Manifest
     from fauxlab.evaluation.generation import evaluate_generator, load_reference
     from fauxlab.evaluation.networks import load_features
-    from fauxlab.models.bundle import Generator
+    from fauxlab.models.pretrained import Generator
     from fauxlab.sample import SEEDS, training_reals
 
     generator = Generator.from_pretrained(model)
     if (seed + 1) * n > SEEDS:
-        raise LabError(f"--seed {seed} with --n {n}: its images would repeat those of others; give a smaller one")
+        raise LabError(
+            f"--seed {seed} with --n {n}: its images would repeat those of others; give a smaller one"
+        )
     network = load_features(features, weights, next(generator.model.parameters()).device)
     data = Manifest.load(manifest)
-    data = data.reals(*sources.split(",")) if sources else training_reals(generator, data, "or --sources")
+    data = (
+        data.reals(*sources.split(","))
+        if sources
+        else training_reals(generator, data, "or --sources")
+    )
     with count_images("decoding") as advance:
         images = load_images(data, generator.config.size, advance)
     report_skipped(images.skipped)
@@ -150,19 +176,35 @@ def evaluate(
 @app.command("sample")
 def sample(
     model: ModelPath,
-    n: Annotated[int | None, typer.Option("--n", help="images, of the seeds from 0 on; 64 by default")] = None,
-    seeds: Annotated[str | None, typer.Option(help="instead of --n: seeds, as 0-63 or 3,5,9")] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="folder to write; samples by default")] = None,
-    truncation: Annotated[float, typer.Option(help="of the latents, above 0: less varied the smaller; 1 is off")] = 1.0,
-    columns: Annotated[int | None, typer.Option(help="of the grid; as square as can be by default")] = None,
-    with_grid: Annotated[bool, typer.Option("--grid/--no-grid", help="grid.png with all of them")] = True,
+    n: Annotated[
+        int | None, typer.Option("--n", help="images, of the seeds from 0 on; 64 by default")
+    ] = None,
+    seeds: Annotated[
+        str | None, typer.Option(help="instead of --n: seeds, as 0-63 or 3,5,9")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="folder to write; samples by default")
+    ] = None,
+    truncation: Annotated[
+        float, typer.Option(help="of the latents, above 0: less varied the smaller; 1 is off")
+    ] = 1.0,
+    columns: Annotated[
+        int | None, typer.Option(help="of the grid; as square as can be by default")
+    ] = None,
+    with_grid: Annotated[
+        bool, typer.Option("--grid/--no-grid", help="grid.png with all of them")
+    ] = True,
     interpolate: Annotated[
-        int | None, typer.Option(metavar="FRAMES", help="interpolation.gif, a closed path through the seeds")
+        int | None,
+        typer.Option(metavar="FRAMES", help="interpolation.gif, a closed path through the seeds"),
     ] = None,
     as_dataset: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="write fakes of a data set and its manifest.csv instead")
+        Path | None,
+        typer.Option(metavar="DIR", help="write fakes of a data set and its manifest.csv instead"),
     ] = None,
-    name: Annotated[str | None, typer.Option(help="with --as-dataset: the generator's name there")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="with --as-dataset: the generator's name there")
+    ] = None,
     beside: Annotated[
         Path | None,
         typer.Option(
@@ -185,7 +227,16 @@ def sample(
     if as_dataset is None:
         if name is not None or beside is not None:
             raise LabError("--name and --beside need --as-dataset")
-        _write_samples(model, out or Path("samples"), chosen, truncation, with_grid, columns, interpolate, not no_mark)
+        _write_samples(
+            model,
+            out or Path("samples"),
+            chosen,
+            truncation,
+            with_grid,
+            columns,
+            interpolate,
+            not no_mark,
+        )
         return
     if out is not None or columns is not None or interpolate is not None:
         raise LabError("--as-dataset excludes --out, --columns and --interpolate")
@@ -195,7 +246,9 @@ def sample(
 
 
 def parse_seeds(text: str) -> Sequence[int]:
-    """What --seeds says: numbers and ranges with both ends, separated by commas. Raises LabError on anything else."""
+    """What --seeds says: numbers and ranges with both ends, separated by commas. Raises LabError on
+    anything else.
+    """
     from fauxlab.sample import MOST
 
     found: list[int] = []
@@ -222,7 +275,7 @@ def _write_samples(
     frames: int | None,
     mark: bool,
 ) -> None:
-    from fauxlab.models.bundle import Generator
+    from fauxlab.models.pretrained import Generator
     from fauxlab.sample import write_samples
 
     generator = Generator.from_pretrained(model)
@@ -245,10 +298,16 @@ def _write_samples(
 
 
 def _write_dataset(
-    model: Path, folder: Path, seeds: Sequence[int], name: str, beside: Path | None, truncation: float, mark: bool
+    model: Path,
+    folder: Path,
+    seeds: Sequence[int],
+    name: str,
+    beside: Path | None,
+    truncation: float,
+    mark: bool,
 ) -> None:
     from fauxlab.data.manifest import Manifest
-    from fauxlab.models.bundle import Generator
+    from fauxlab.models.pretrained import Generator
     from fauxlab.sample import write_dataset
 
     first, n = (seeds[0] if seeds else 0), len(seeds)
@@ -271,10 +330,14 @@ def _write_dataset(
     report_skipped(manifest.skipped)
     for (kind, split), count in manifest.counts().items():
         say(f"  {kind:<24}{split:<12}{count:>8,}")
-    say(f"wrote {folder / 'manifest.csv'}: {len(manifest):,} images, data hash {manifest.data_hash}")
+    say(
+        f"wrote {folder / 'manifest.csv'}: {len(manifest):,} images, data hash {manifest.data_hash}"
+    )
     if data is not None:
         say(f"wrote {folder / 'joint.csv'}: these and {beside}")
-        say(f"{folder / 'real'} holds copies of real people's pictures for this machine only: do not pass them on")
+        say(
+            f"{folder / 'real'} holds copies of real people's pictures for this machine only: do not pass them on"
+        )
     _say_mark(generator, n, mark, folder)
 
 
@@ -282,4 +345,6 @@ def _say_mark(generator: Generator, count: int, mark: bool, folder: Path) -> Non
     if mark:
         say(f"marked as AI-generated by model {generator.hash}: {count:,} images")
     else:
-        say(f"NOT marked as AI-generated: {count:,} images of model {generator.hash}; see {folder / 'unmarked.log'}")
+        say(
+            f"NOT marked as AI-generated: {count:,} images of model {generator.hash}; see {folder / 'unmarked.log'}"
+        )

@@ -33,11 +33,12 @@ def recipes_show(name: str) -> None:
 
 @recipes_app.command("copy")
 def recipes_copy(
-    name: str, to: Annotated[Path | None, typer.Argument(help="file to write; NAME.toml by default")] = None
+    name: str,
+    to: Annotated[Path | None, typer.Argument(help="file to write; NAME.toml by default")] = None,
 ) -> None:
     """Copy a recipe, to change it and train with --recipe FILE."""
     from fauxlab.config import recipe_text
-    from fauxlab.data.files import replace_file
+    from fauxlab.io.text import replace_file
 
     path = to or Path(f"{name}.toml")
     text = recipe_text(name)

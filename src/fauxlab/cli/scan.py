@@ -16,7 +16,7 @@ from fauxlab.errors import LabError
 from fauxlab.progress import count_images
 
 if TYPE_CHECKING:
-    from fauxlab.report.explain import Exhibit
+    from fauxlab.scan.explain import Explained
 
 
 class Label(StrEnum):
@@ -34,24 +34,37 @@ class Crop(StrEnum):
 
 
 def scan(
-    paths: Annotated[list[str], typer.Argument(metavar="PATH…", help="images, folders, zips, glob patterns")],
-    model: Annotated[str, typer.Option("--model", help="a bundle; by default the one that comes along")] = "fauxlab",
+    paths: Annotated[
+        list[str], typer.Argument(metavar="PATH…", help="images, folders, zips, glob patterns")
+    ],
+    model: Annotated[
+        str, typer.Option("--model", help="a bundle; by default the one that comes along")
+    ] = "fauxlab",
     crop: Annotated[
-        Crop, typer.Option(help="face: find the faces and judge each; none: the pictures are cropped faces")
+        Crop,
+        typer.Option(
+            help="face: find the faces and judge each; none: the pictures are cropped faces"
+        ),
     ] = Crop.face,
     json_: AsJson = False,
     csv_: Annotated[bool, typer.Option("--csv", help="CSV on stdout")] = False,
-    html: Annotated[Path | None, typer.Option(metavar="FILE", help="write a page with all verdicts")] = None,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="write a page with all verdicts")
+    ] = None,
     explain: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="write a picture of the evidence for each verdict")
+        Path | None,
+        typer.Option(metavar="DIR", help="write a picture of the evidence for each verdict"),
     ] = None,
     fail_on: Annotated[
         Label | None,
-        typer.Option(help="exit with 3 when a picture certainly gets this label; not for uncertain or unreadable ones"),
+        typer.Option(
+            help="exit with 3 when a picture certainly gets this label; not for uncertain or unreadable ones"
+        ),
     ] = None,
 ) -> None:
     """Say of each face in the pictures whether it looks real or generated."""
-    from fauxlab.scan import Scanner, expand_paths
+    from fauxlab.scan.paths import expand_paths
+    from fauxlab.scan.scanner import Scanner
 
     if json_ and csv_:
         raise LabError("--json and --csv exclude each other")
@@ -62,19 +75,24 @@ def scan(
     pictures: Counter[str] = Counter()
     crowds, last = 0, None
     with count_images("scanning") as advance:
-        from fauxlab.report.verdicts import write_verdicts
+        from fauxlab.scan.writers import write_verdicts
 
-        exhibits: Iterable[Exhibit] = scanner.examine(expand_paths(paths))
+        explained: Iterable[Explained] = scanner.explain(expand_paths(paths))
         if html:
-            from fauxlab.report.verdict_page import write_page
+            from fauxlab.scan.page import write_page
 
             fit = scanner.detector.config.calibration
-            exhibits = write_page(
-                exhibits, html, None if fit is None else fit.band, f"{model}, {scanner.detector.hash}"
+            explained = write_page(
+                explained,
+                html,
+                None if fit is None else fit.band,
+                f"{model}, {scanner.detector.hash}",
             )
         if explain:
-            exhibits = _explained(exhibits, explain)
-        for verdict in write_verdicts((exhibit.verdict for exhibit in exhibits), form, sys.stdout):
+            explained = _explained(explained, explain)
+        for verdict in write_verdicts(
+            (explained.verdict for explained in explained), form, sys.stdout
+        ):
             counts[verdict.decision] += 1
             if verdict.path != last:  # its faces come one after the other
                 pictures[verdict.status] += 1
@@ -90,33 +108,40 @@ def scan(
         found = f"no face found in {pictures['no face']} of {total} pictures"
         say(f"{found}; --crop none takes pictures as faces already cropped")
     if crowds:
-        say(f"{crowds} of {total} pictures may show more faces than were judged (left_out in --json and --csv)")
+        say(
+            f"{crowds} of {total} pictures may show more faces than were judged (left_out in --json and --csv)"
+        )
     if html:
         say(f"wrote {html}")
     if not total or pictures["error"] == total:
-        raise LabError("no picture could be judged" if total else f"no pictures found in {', '.join(paths)}")
+        raise LabError(
+            "no picture could be judged" if total else f"no pictures found in {', '.join(paths)}"
+        )
     if fail_on is not None and counts[fail_on.value]:
         raise typer.Exit(FINDING)
 
 
-def _explained(exhibits: Iterable[Exhibit], folder: Path) -> Iterator[Exhibit]:
+def _explained(explained: Iterable[Explained], folder: Path) -> Iterator[Explained]:
     """Write the evidence for each verdict that has some, numbered in their order, and pass all on."""
-    from fauxlab.report.explain import save_evidence
+    from fauxlab.scan.explain import save_evidence
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise LabError(f"cannot write into {folder}: {error.strerror or error}; name another folder") from error
+        raise LabError(
+            f"cannot write into {folder}: {error.strerror or error}; name another folder"
+        ) from error
     number = 0
-    for exhibit in exhibits:
-        if exhibit.evidence is not None:
+    for one in explained:
+        if one.activation_map is not None:
             number += 1
-            save_evidence(folder / f"{number:05}-{_stem(exhibit.verdict.path)}.png", exhibit)
-        yield exhibit
+            save_evidence(folder / f"{number:05}-{_stem(one.verdict.path)}.png", one)
+        yield one
 
 
 def _stem(path: str) -> str:
     """What of a path may stand in a new file's name."""
     name = path.replace("\\", "/").rpartition("/")[2].rpartition(".")[0]
     safe = "".join(c if c.isalnum() or c in "-_" else "_" for c in name)
-    return safe.encode("utf-8", "replace")[:150].decode("utf-8", "ignore") or "picture"  # names are bounded in bytes
+    # names are bounded in bytes
+    return safe.encode("utf-8", "replace")[:150].decode("utf-8", "ignore") or "picture"

@@ -9,7 +9,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 def split_names(value: object) -> object:
     """`a,b` on the command line stands for the list ["a", "b"]."""
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+    return (
+        [part.strip() for part in value.split(",") if part.strip()]
+        if isinstance(value, str)
+        else value
+    )
 
 
 # What a run folder may be called: no path, nothing that a terminal acts on.

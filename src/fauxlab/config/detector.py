@@ -13,9 +13,15 @@ from fauxlab.config.base import Names, RunName, Table, split_names
 class DataConfig(Table):
     """Which images of the manifest, at which size."""
 
-    size: int = Field(128, ge=32, le=512, description="side of the square images, pixels; a power of two")
-    generators: Names = Field([], description="generators to train on, in this order; empty means all")
-    reals: Literal["matched", "all"] = Field("matched", description="to train on: those matched with the generators")
+    size: int = Field(
+        128, ge=32, le=512, description="side of the square images, pixels; a power of two"
+    )
+    generators: Names = Field(
+        [], description="generators to train on, in this order; empty means all"
+    )
+    reals: Literal["matched", "all"] = Field(
+        "matched", description="to train on: those matched with the generators"
+    )
 
 
 class ModelConfig(Table):
@@ -23,7 +29,9 @@ class ModelConfig(Table):
 
     name: str = "report-cnn"
     options: dict[str, Any] = Field({}, description="by the names of the constructor's parameters")
-    pretrained: str = Field("", description="a feature network whose weights the trunk starts from; empty: none")
+    pretrained: str = Field(
+        "", description="a feature network whose weights the trunk starts from; empty: none"
+    )
 
 
 class TrainConfig(Table):
@@ -32,24 +40,40 @@ class TrainConfig(Table):
     schedule: Literal["single", "sequential", "joint"] = Field(
         "joint", description="one generator; real + one generator after the other; all at once"
     )
-    epochs: int = Field(4, ge=1, description="per stage; an epoch draws as many images as the stage holds")
+    epochs: int = Field(
+        4, ge=1, description="per stage; an epoch draws as many images as the stage holds"
+    )
     batch: int = Field(32, ge=2, description="images a step, over all processes")
     balance: Literal["none", "label", "generator", "group"] = Field(
         "label",
         description="none: every image once; label: half real, half fake; generator: and fakes evenly from each; "
         "group: and reals evenly from each source, both evenly from their groups",
     )
-    replay: float = Field(0.0, ge=0, lt=1, description="sequential: share of a stage that comes from earlier ones")
-    crop: int = Field(0, ge=0, description="side of the random squares that are seen, pixels; 0: whole images")
-    zoom: float = Field(0.0, ge=0, le=1, description="share of these squares taken larger or smaller, then resized")
-    blend: float = Field(0.0, ge=0, le=1, description="share of the fakes that are reals blended onto themselves")
-    augment: Annotated[list[Literal["flip", "degrade", "tone", "cutout"]], BeforeValidator(split_names)] = Field(
+    replay: float = Field(
+        0.0, ge=0, lt=1, description="sequential: share of a stage that comes from earlier ones"
+    )
+    crop: int = Field(
+        0, ge=0, description="side of the random squares that are seen, pixels; 0: whole images"
+    )
+    zoom: float = Field(
+        0.0, ge=0, le=1, description="share of these squares taken larger or smaller, then resized"
+    )
+    blend: float = Field(
+        0.0, ge=0, le=1, description="share of the fakes that are reals blended onto themselves"
+    )
+    augment: Annotated[
+        list[Literal["flip", "degrade", "tone", "cutout"]], BeforeValidator(split_names)
+    ] = Field(
         [],
         description="flip: mirror half of the images; degrade: rescale, blur and recompress both classes alike; "
         "tone: brightness, contrast and saturation; cutout: a grey square",
     )
-    degrade_p: float = Field(1.0, ge=0, le=1, description="share of the images that degrade touches")
-    ema: float = Field(0.0, ge=0, le=1, description="half-life of averaged weights, share of images seen; 0: off")
+    degrade_p: float = Field(
+        1.0, ge=0, le=1, description="share of the images that degrade touches"
+    )
+    ema: float = Field(
+        0.0, ge=0, le=1, description="half-life of averaged weights, share of images seen; 0: off"
+    )
     lr: float = Field(2e-4, gt=0, allow_inf_nan=False)
     beta1: float = Field(0.5, ge=0, lt=1)
     beta2: float = Field(0.999, ge=0, lt=1)

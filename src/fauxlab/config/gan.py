@@ -14,7 +14,9 @@ FEWEST = 16  # images of which the figures of a GAN can be told
 
 
 class Cosine(Table):
-    """A value that moves from `start` to `end` by a half cosine over the first share `over` of the budget."""
+    """A value that moves from `start` to `end` by a half cosine over the first share `over` of the
+    budget.
+    """
 
     start: float = Field(ge=0, allow_inf_nan=False)
     end: float = Field(ge=0, allow_inf_nan=False)
@@ -22,7 +24,9 @@ class Cosine(Table):
 
     def at(self, share: float) -> float:
         """The value when `share` of the budget is spent."""
-        return self.end + (self.start - self.end) * 0.5 * (1 + math.cos(math.pi * min(share / self.over, 1.0)))
+        return self.end + (self.start - self.end) * 0.5 * (
+            1 + math.cos(math.pi * min(share / self.over, 1.0))
+        )
 
 
 # A number, or {start = …, end = …}.
@@ -43,9 +47,13 @@ def _at_most(value: float | Cosine, most: float) -> float | Cosine:
 class GanDataConfig(Table):
     """Which real images of the manifest, at which size."""
 
-    size: int = Field(64, ge=32, le=256, description="side of the square images, pixels; a power of two")
+    size: int = Field(
+        64, ge=32, le=256, description="side of the square images, pixels; a power of two"
+    )
     sources: Names = Field([], description="collections of reals to learn from; empty means all")
-    limit: int = Field(0, ge=0, description="learn from so many images only, distances still to all; 0: no limit")
+    limit: int = Field(
+        0, ge=0, description="learn from so many images only, distances still to all; 0: no limit"
+    )
 
 
 class GanModelConfig(Table):
@@ -60,14 +68,20 @@ class GanModelConfig(Table):
 class GanTrainConfig(Table):
     """Budget and optimisers (Adam)."""
 
-    images: int = Field(0, ge=0, description="real images shown to the discriminator; 0: `epochs` decide")
-    epochs: int = Field(100, ge=1, description="passes through the real images, where `images` is 0")
+    images: int = Field(
+        0, ge=0, description="real images shown to the discriminator; 0: `epochs` decide"
+    )
+    epochs: int = Field(
+        100, ge=1, description="passes through the real images, where `images` is 0"
+    )
     batch: int = Field(64, ge=2, description="images a step, over all processes")
     lr: Scheduled = 2e-4
     discriminator_lr: Scheduled | None = Field(None, description="as `lr` where it is not given")
     beta1: float = Field(0.0, ge=0, lt=1)
     beta2: Scheduled = 0.99
-    clip: float = Field(0.0, ge=0, allow_inf_nan=False, description="largest norm of a network's gradient; 0: none")
+    clip: float = Field(
+        0.0, ge=0, allow_inf_nan=False, description="largest norm of a network's gradient; 0: none"
+    )
     precision: Literal["no", "bf16"] = "no"
     seed: int = Field(0, ge=0, lt=2**63)
 
@@ -78,30 +92,48 @@ class GanTrainConfig(Table):
 
     @model_serializer(mode="wrap")
     def _without_none(self, dump: Any) -> Any:
-        return {key: value for key, value in dump(self).items() if value is not None}  # TOML has no null
+        # TOML has no null
+        return {key: value for key, value in dump(self).items() if value is not None}
 
 
 class GanConfig(Table):
     """The game: losses, regularisers, and how many updates each side gets."""
 
     loss: Literal["bce", "hinge", "relativistic"] = "relativistic"
-    smoothing: float = Field(0.0, ge=0, lt=0.5, description="bce: the target of a real image is 1 minus this")
+    smoothing: float = Field(
+        0.0, ge=0, lt=0.5, description="bce: the target of a real image is 1 minus this"
+    )
     r1: Scheduled = Field(0.0, description="gamma of the penalty on gradients at real images")
     r2: Scheduled = Field(0.0, description="gamma of the penalty on gradients at fakes")
-    penalty_every: int = Field(1, ge=1, description="discriminator updates from penalty to penalty, weighted to match")
-    noise: Scheduled = Field(0.0, description="standard deviation of instance noise; images span [-1, 1]")
-    flip: bool = Field(True, description="mirror half of the real images")
-    augment: Annotated[list[Literal["translation", "colour", "cutout"]], BeforeValidator(split_names)] = Field(
-        [], description="differentiable augmentations"
+    penalty_every: int = Field(
+        1, ge=1, description="discriminator updates from penalty to penalty, weighted to match"
     )
+    noise: Scheduled = Field(
+        0.0, description="standard deviation of instance noise; images span [-1, 1]"
+    )
+    flip: bool = Field(True, description="mirror half of the real images")
+    augment: Annotated[
+        list[Literal["translation", "colour", "cutout"]], BeforeValidator(split_names)
+    ] = Field([], description="differentiable augmentations")
     augment_p: Scheduled = Field(1.0, description="share of the images that are augmented")
-    ema: float = Field(0.0, ge=0, le=1, description="half-life of the averaged generator, share of images seen; 0: off")
-    steps: Literal["fixed", "adaptive"] = Field("fixed", description="adaptive: the report's controller moves them")
+    ema: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="half-life of the averaged generator, share of images seen; 0: off",
+    )
+    steps: Literal["fixed", "adaptive"] = Field(
+        "fixed", description="adaptive: the report's controller moves them"
+    )
     generator_steps: int = Field(1, ge=1)
     discriminator_steps: int = Field(1, ge=1)
     most_generator_steps: int = Field(5, ge=1, validate_default=True, description="adaptive only")
-    most_discriminator_steps: int = Field(3, ge=1, validate_default=True, description="adaptive only")
-    adapt_every: int = Field(50, ge=1, description="adaptive only: rounds from decision to decision")
+    most_discriminator_steps: int = Field(
+        3, ge=1, validate_default=True, description="adaptive only"
+    )
+    adapt_every: int = Field(
+        50, ge=1, description="adaptive only: rounds from decision to decision"
+    )
 
     @field_validator("augment_p")
     @classmethod
@@ -120,18 +152,24 @@ class GanConfig(Table):
 class GanEvaluateConfig(Table):
     """Distance during training, on the averaged generator where there is one."""
 
-    every: int = Field(0, ge=0, description="images from evaluation to evaluation; 0: `every_epochs` decides")
+    every: int = Field(
+        0, ge=0, description="images from evaluation to evaluation; 0: `every_epochs` decides"
+    )
     every_epochs: int = Field(5, ge=1)
     n: int = Field(2000, ge=FEWEST, description="generated images, and as many real ones")
     features: str = Field("randconv", description="feature network, see `fauxlab models list`")
 
 
 class GuardConfig(Table):
-    """The collapse guard; its signals come from a cheap feature network whatever `evaluate.features` is."""
+    """The collapse guard; its signals come from a cheap feature network whatever
+    `evaluate.features` is.
+    """
 
     every: int = Field(10_000, ge=0, description="images from check to check; 0: no guard")
     n: int = Field(1000, ge=64, description="images of each kind that a check looks at")
-    patience: int = Field(2, ge=1, description="checks in a row before it alarms, unless one is plain")
+    patience: int = Field(
+        2, ge=1, description="checks in a row before it alarms, unless one is plain"
+    )
     on_collapse: Literal["warn", "stop", "rollback"] = "warn"
     rollbacks: int = Field(2, ge=0, description="at most, then stop")
 

@@ -1,7 +1,7 @@
 """Recipes read: TOML, bases and overrides to typed tables, and what is wrong with them in words.
 
-An unknown key or a value of the wrong type is refused with the key's place and, where one is close, the key that was
-probably meant.
+An unknown key or a value of the wrong type is refused with the key's place and, where one is close,
+the key that was probably meant.
 """
 
 from __future__ import annotations
@@ -25,22 +25,27 @@ R = TypeVar("R", Recipe, GanRecipe)
 def list_recipes() -> list[str]:
     """Names of the recipes that come with the package."""
     folder = resources.files("fauxlab") / "recipes"
-    return sorted(p.name.removesuffix(".toml") for p in folder.iterdir() if p.name.endswith(".toml"))
+    return sorted(
+        p.name.removesuffix(".toml") for p in folder.iterdir() if p.name.endswith(".toml")
+    )
 
 
 def recipe_text(name: str) -> str:
     """The TOML text of a packaged recipe, comments included."""
     known = list_recipes()
     if name not in known:
-        raise LabError(f"no recipe {name!r}; `fauxlab recipes list` shows all{suggest(name, known)}")
+        raise LabError(
+            f"no recipe {name!r}; `fauxlab recipes list` shows all{suggest(name, known)}"
+        )
     return (resources.files("fauxlab") / "recipes" / f"{name}.toml").read_text(encoding="utf-8")
 
 
 def load_recipe(source: str | Path, overrides: list[str] | None = None) -> Recipe:
-    """A detector's recipe by packaged name or TOML path, with `table.key=value` overrides applied in order.
+    """A detector's recipe by packaged name or TOML path, with `table.key=value` overrides applied
+    in order.
 
-    A recipe with `base = "NAME"` changes the packaged recipe of that name. Raises LabError on TOML that does not
-    parse, unknown keys (with a suggestion), wrong types, and a recipe for a GAN.
+    A recipe with `base = "NAME"` changes the packaged recipe of that name. Raises LabError on TOML
+    that does not parse, unknown keys (with a suggestion), wrong types, and a recipe for a GAN.
     """
     return _load(Recipe, source, overrides or [])
 
@@ -88,12 +93,18 @@ def _tree(source: str | Path) -> dict[str, Any]:
     if base is None:
         return tree
     if not isinstance(base, str) or base.endswith(".toml") or base == str(source):
-        raise LabError(f"recipe {source}: base = {base!r}, expected the name of another packaged recipe")
+        raise LabError(
+            f"recipe {source}: base = {base!r}, expected the name of another packaged recipe"
+        )
     return _merged(_tree(base), tree)
 
 
 def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    both = {k: _merged(base[k], v) for k, v in changes.items() if isinstance(v, dict) and isinstance(base.get(k), dict)}
+    both = {
+        k: _merged(base[k], v)
+        for k, v in changes.items()
+        if isinstance(v, dict) and isinstance(base.get(k), dict)
+    }
     return {**base, **changes, **both}
 
 
@@ -107,14 +118,20 @@ def parse_recipe(tree: dict[str, Any], where: str, kind: type[R]) -> R:
 
 
 def check_run_name(name: str) -> str:
-    """The name, when a run folder may be called so. Raises LabError on paths, control characters and the like."""
+    """The name, when a run folder may be called so. Raises LabError on paths, control characters
+    and the like.
+    """
     if not re.match(RUN_NAME, name):
-        raise LabError(f"run name {name!r:.120}: up to 100 letters, digits, spaces and .-_, beginning with no sign")
+        raise LabError(
+            f"run name {name!r:.120}: up to 100 letters, digits, spaces and .-_, beginning with no sign"
+        )
     return name
 
 
 def as_name(text: str) -> str:
-    """What a manifest calls a generator, as a part of a run's or folder's name: other characters become `_`."""
+    """What a manifest calls a generator, as a part of a run's or folder's name: other characters
+    become `_`.
+    """
     return re.sub(r"[^\w.\- ]", "_", text)
 
 
@@ -133,7 +150,9 @@ def difference(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> li
 def _override(tree: dict[str, Any], item: str, kind: type[R]) -> None:
     key, sign, raw = item.partition("=")
     if not sign or not key.strip():
-        raise LabError(f"--set {item!r}: write it as table.key=value, for example --set train.lr=1e-4")
+        raise LabError(
+            f"--set {item!r}: write it as table.key=value, for example --set train.lr=1e-4"
+        )
     try:
         value = tomllib.loads(f"v = {raw}")["v"]
     except tomllib.TOMLDecodeError:
@@ -163,9 +182,11 @@ FORMS = ("constrained-float", "float", "Cosine")
 
 def _other_form(error: Any) -> bool:
     """Whether the fault is only that a number is no schedule, or a schedule no number."""
-    return ("Cosine" in error["loc"] and not isinstance(error["input"], dict) and error["loc"][-1] == "Cosine") or (
-        error["loc"][-1] in FORMS[:2] and isinstance(error["input"], dict)
-    )
+    return (
+        "Cosine" in error["loc"]
+        and not isinstance(error["input"], dict)
+        and error["loc"][-1] == "Cosine"
+    ) or (error["loc"][-1] in FORMS[:2] and isinstance(error["input"], dict))
 
 
 def _fault(error: Any, kind: type[Recipe] | type[GanRecipe]) -> str:

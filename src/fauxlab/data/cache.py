@@ -1,8 +1,10 @@
-"""Decoded images on disk: every picture is decoded once per size, whatever manifests and runs use it later.
+"""Decoded images on disk: every picture is decoded once per size, whatever manifests and runs use
+it later.
 
-One store per size and pipeline version: `images.u8` holds [3, size, size] uint8 pictures back to back, `index.sha256`
-the 32-byte hash of the file behind each. A hash is appended only after its pixels are safely on disk, so that a process
-killed at any instant leaves a valid store; one writer at a time holds a lock. Delete the folder to free the space.
+One store per size and pipeline version: `images.u8` holds [3, size, size] uint8 pictures back to
+back, `index.sha256` the 32-byte hash of the file behind each. A hash is appended only after its
+pixels are safely on disk, so that a process killed at any instant leaves a valid store; one writer
+at a time holds a lock. Delete the folder to free the space.
 """
 
 from __future__ import annotations
@@ -22,11 +24,12 @@ from typing import TYPE_CHECKING, TextIO
 
 import numpy as np
 
-from fauxlab.data.files import FileReader, show
-from fauxlab.data.images import PIPELINE_VERSION, decode, to_square
-from fauxlab.data.limits import ImageError
 from fauxlab.data.manifest import Manifest, Row
 from fauxlab.errors import LabError
+from fauxlab.io.images import PIPELINE_VERSION, decode, to_square
+from fauxlab.io.limits import ImageError
+from fauxlab.io.sources import FileReader
+from fauxlab.io.text import printable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -64,17 +67,23 @@ def cache_folder() -> Path:
 
 
 def load_images(
-    manifest: Manifest, size: int, progress: Callable[[int], None] | None = None, workers: int | None = None
+    manifest: Manifest,
+    size: int,
+    progress: Callable[[int], None] | None = None,
+    workers: int | None = None,
 ) -> ImageArray:
     """The manifest's images at `size` pixels, decoded now where the store lacks them.
 
-    An image that is in the store needs its file no more; of equal copies one is enough. One that is not, and is gone,
-    damaged or no longer what was indexed, is left out of the returned manifest and listed in `skipped`. `progress` is
-    called with the number of images just decoded, equal copies counted once. While another process decodes into the
-    store, this waits, and logs a warning. Raises LabError when the manifest is empty, none is left or the disk is full.
+    An image that is in the store needs its file no more; of equal copies one is enough. One that is
+    not, and is gone, damaged or no longer what was indexed, is left out of the returned manifest
+    and listed in `skipped`. `progress` is called with the number of images just decoded, equal
+    copies counted once. While another process decodes into the store, this waits, and logs a
+    warning. Raises LabError when the manifest is empty, none is left or the disk is full.
     """
     if not len(manifest):
-        raise LabError("no image to load: this manifest, or this split of it, is empty; index more, or name another")
+        raise LabError(
+            "no image to load: this manifest, or this split of it, is empty; index more, or name another"
+        )
     store = cache_folder() / f"{size}px-v{PIPELINE_VERSION}"
     skipped: dict[str, str] = {}
     with _locked(store):
@@ -92,7 +101,9 @@ def load_images(
     if not len(kept):
         path, reason = next(iter(skipped.items()))
         place = os.path.join(manifest.root, path)
-        raise LabError(f"none of the manifest's {len(manifest)} images can be read; the first: {show(place)}: {reason}")
+        raise LabError(
+            f"none of the manifest's {len(manifest)} images can be read; the first: {printable(place)}: {reason}"
+        )
     pixels = np.memmap(store / "images.u8", np.uint8, "r", shape=(len(known), 3, size, size))
     slots = np.array([known[row.sha256] for row in kept.rows], dtype=np.int64)
     return ImageArray(kept, size, pixels, slots, tuple(skipped.items()))
@@ -106,7 +117,9 @@ def _decode_into(
     progress: Callable[[int], None] | None,
     workers: int | None,
 ) -> dict[str, str]:
-    """Append an image for each list of equal copies; returns path → reason for those of which none could be read."""
+    """Append an image for each list of equal copies; returns path → reason for those of which none
+    could be read.
+    """
     skipped: dict[str, str] = {}
 
     def square(rows: list[Row]) -> NDArray[np.uint8] | dict[str, str]:
@@ -158,21 +171,25 @@ def _read_index(store: Path, size: int) -> dict[str, int]:
         if path.stat().st_size != length:
             os.truncate(path, length)
     data = index.read_bytes()
-    return {data[i : i + HASH_BYTES].hex(): i // HASH_BYTES for i in range(0, len(data), HASH_BYTES)}
+    return {
+        data[i : i + HASH_BYTES].hex(): i // HASH_BYTES for i in range(0, len(data), HASH_BYTES)
+    }
 
 
 def _check_space(store: Path, needed: int) -> None:
     free = shutil.disk_usage(store).free
     if needed > free:
         raise LabError(
-            f"the decoded images need {needed / 2**20:,.0f} MiB, {show(store)} has {free / 2**20:,.0f} MiB free; "
+            f"the decoded images need {needed / 2**20:,.0f} MiB, {printable(store)} has {free / 2**20:,.0f} MiB free; "
             "set FAUXLAB_CACHE to a folder on a larger disk"
         )
 
 
 @contextmanager
 def _locked(store: Path) -> Iterator[None]:
-    """The store, made where it is missing, for this process alone; a disk that refuses is a LabError."""
+    """The store, made where it is missing, for this process alone; a disk that refuses is a
+    LabError.
+    """
     try:
         store.mkdir(parents=True, exist_ok=True)
         with (store / "lock").open("w") as stream:
@@ -180,7 +197,7 @@ def _locked(store: Path) -> Iterator[None]:
             yield
     except OSError as error:
         raise LabError(
-            f"cannot keep decoded images in {show(store)}: {error.strerror or error}; "
+            f"cannot keep decoded images in {printable(store)}: {error.strerror or error}; "
             "set FAUXLAB_CACHE to a folder that can be written and has room"
         ) from error
 
@@ -196,5 +213,7 @@ def _wait_for(stream: TextIO, store: Path) -> None:
             if time.monotonic() >= until:
                 break
             time.sleep(0.05)
-    _logger.warning("waiting for another fauxlab process, which is decoding images into %s", show(store))
+    _logger.warning(
+        "waiting for another fauxlab process, which is decoding images into %s", printable(store)
+    )
     fcntl.flock(stream, fcntl.LOCK_EX)

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fauxlab.data.files import SEPARATOR, FileReader, show
-from fauxlab.data.images import decode, fingerprint
 from fauxlab.data.layouts import Found, find_images
-from fauxlab.data.limits import ImageError
 from fauxlab.data.manifest import Manifest, Row
 from fauxlab.data.split import connected_components, near_duplicates
 from fauxlab.errors import LabError
+from fauxlab.io.images import decode, fingerprint
+from fauxlab.io.limits import ImageError
+from fauxlab.io.sources import SEPARATOR, FileReader
+from fauxlab.io.text import printable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,12 +29,16 @@ _ARCHIVE = re.compile(rf"\.zip(?={re.escape(SEPARATOR)})", re.IGNORECASE)
 Progress = Callable[[int], None]
 
 
-def index(folder: str | Path, progress: Progress | None = None, workers: int | None = None) -> Manifest:
-    """Read every image below `folder` (layouts: see `fauxlab.data.layouts`) into a manifest without splits.
+def index(
+    folder: str | Path, progress: Progress | None = None, workers: int | None = None
+) -> Manifest:
+    """Read every image below `folder` (layouts: see `fauxlab.data.layouts`) into a manifest without
+    splits.
 
-    Each file is hashed and decoded once; what cannot be decoded is left out and listed in `skipped`. Images that share
-    a declared group, equal bytes or near-equal looks get one group. `progress` is called with the number of images
-    just read. Memory: about 2 kB an image. Raises LabError when the layout is unknown or no image is left.
+    Each file is hashed and decoded once; what cannot be decoded is left out and listed in
+    `skipped`. Images that share a declared group, equal bytes or near-equal looks get one group.
+    `progress` is called with the number of images just read. Memory: about 2 kB an image. Raises
+    LabError when the layout is unknown or no image is left.
     """
     root = Path(folder).absolute()
     found: list[Found] = []
@@ -51,11 +56,16 @@ def index(folder: str | Path, progress: Progress | None = None, workers: int | N
             if progress:
                 progress(1)
     ambiguous = _with_both_labels(found, hashes)
-    skipped += [(_below(root, found[i].path), "the same bytes are labelled real and fake") for i in ambiguous]
+    skipped += [
+        (_below(root, found[i].path), "the same bytes are labelled real and fake")
+        for i in ambiguous
+    ]
     keep = [i for i in range(len(found)) if i not in ambiguous]
     if not keep:
-        raise LabError(f"{show(root)}: no usable image ({len(skipped)} skipped" +
-                       (f", the first: {show(skipped[0][0])}: {skipped[0][1]})" if skipped else ")"))  # fmt: skip
+        raise LabError(
+            f"{printable(root)}: no usable image ({len(skipped)} skipped"
+            + (f", the first: {printable(skipped[0][0])}: {skipped[0][1]})" if skipped else ")")
+        )
     found, hashes, prints = ([x[i] for i in keep] for x in (found, hashes, prints))  # type: ignore[assignment]
     groups = _groups(found, hashes, prints)
     rows = tuple(
@@ -97,9 +107,12 @@ def _with_both_labels(found: list[Found], hashes: list[str]) -> set[int]:
     return {i for i, sha in enumerate(hashes) if len(labels[sha]) > 1}
 
 
-def _groups(found: list[Found], hashes: list[str], prints: list[NDArray[np.bool_] | None]) -> list[str]:
+def _groups(
+    found: list[Found], hashes: list[str], prints: list[NDArray[np.bool_] | None]
+) -> list[str]:
     keys: list[list[tuple[object, ...]]] = [
-        [("sha256", sha), *(("group", group) for group in item.groups)] for item, sha in zip(found, hashes, strict=True)
+        [("sha256", sha), *(("group", group) for group in item.groups)]
+        for item, sha in zip(found, hashes, strict=True)
     ]
     told = [i for i, bits in enumerate(prints) if bits is not None]
     codes = np.array([prints[i] for i in told], dtype=bool).reshape(len(told), -1)

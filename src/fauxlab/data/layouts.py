@@ -2,9 +2,11 @@
 
 | layout | looks like |
 |---|---|
-| real/fake | `real/…` (or `real/<source>/…`) and `fake/<generator>/…` (or `fake/…`; for a GAN no fakes) |
+| real/fake | `real/…` (or `real/<source>/…`) and `fake/<generator>/…` (or `fake/…`; for a GAN no
+fakes) |
 | DeepFakeFace | `wiki/ inpainting/ insight/ text2img/`, as folders or as zips of those names |
-| metadata | `metadata.csv` with file_name and label beside the images (a Hugging Face imagefolder) or beside zips |
+| metadata | `metadata.csv` with file_name and label beside the images (a Hugging Face imagefolder)
+or beside zips |
 """
 
 from __future__ import annotations
@@ -14,9 +16,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from fauxlab.data.files import SEPARATOR, show, walk_images, zip_images
-from fauxlab.data.images import SUFFIXES
 from fauxlab.errors import LabError
+from fauxlab.io.images import SUFFIXES
+from fauxlab.io.sources import SEPARATOR, walk_images, zip_images
+from fauxlab.io.text import printable
 
 DEEPFAKEFACE_FAKES = ("inpainting", "insight", "text2img")
 LABELS = {"real": 0, "fake": 1, "0": 0, "1": 1}
@@ -24,7 +27,9 @@ LABELS = {"real": 0, "fake": 1, "0": 0, "1": 1}
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One image as a layout describes it; images that share any of `groups` must stay on one side of a split."""
+    """One image as a layout describes it; images that share any of `groups` must stay on one side
+    of a split.
+    """
 
     path: str
     label: int
@@ -40,22 +45,25 @@ def find_images(folder: str | Path) -> Iterator[Found]:
     """
     folder = Path(folder).absolute()
     if not folder.is_dir():
-        raise LabError(f"{show(folder)} is not a folder; give the folder that holds the images")
+        raise LabError(
+            f"{printable(folder)} is not a folder; give the folder that holds the images"
+        )
     if (folder / "metadata.csv").is_file():
         return _metadata(folder)
     if _part(folder, "wiki") and any(_part(folder, name) for name in DEEPFAKEFACE_FAKES):
         return _deepfakeface(folder)
     if _part(folder, "real"):
         return _real_fake(folder)
-    inside = ", ".join(sorted(show(p.name) for p in folder.iterdir())[:8]) or "nothing"
+    inside = ", ".join(sorted(printable(p.name) for p in folder.iterdir())[:8]) or "nothing"
     raise LabError(
-        f"{show(folder)} has no known layout (it holds {inside}); expected real/ and fake/<generator>/ (a GAN needs "
+        f"{printable(folder)} has no known layout (it holds {inside}); expected real/ and fake/<generator>/ (a GAN needs "
         "real/ alone), DeepFakeFace's wiki/ inpainting/ insight/ text2img/, or a metadata.csv with file_name and label"
     )
 
 
 def list_collections(folder: str | Path) -> tuple[list[str], list[str]]:
-    """Generators of the fakes and sources of the reals that the layout of `folder` names; no image is read.
+    """Generators of the fakes and sources of the reals that the layout of `folder` names; no image
+    is read.
 
     Raises LabError as `find_images` does.
     """
@@ -78,7 +86,9 @@ def _part(folder: Path, name: str) -> Path | None:
 
 
 def _list(part: Path) -> Iterator[tuple[str, str]]:
-    """(path, name below the part) of its images; a zip's own top folder of the same name does not count."""
+    """(path, name below the part) of its images; a zip's own top folder of the same name does not
+    count.
+    """
     if part.is_dir():
         for path in walk_images(part):
             yield str(path), path.relative_to(part).as_posix()
@@ -89,11 +99,17 @@ def _list(part: Path) -> Iterator[tuple[str, str]]:
 
 def _zips(part: Path) -> list[Path]:
     """The archives in a folder."""
-    return sorted(path for path in part.iterdir() if path.suffix.lower() == ".zip") if part.is_dir() else []
+    return (
+        sorted(path for path in part.iterdir() if path.suffix.lower() == ".zip")
+        if part.is_dir()
+        else []
+    )
 
 
 def _real_fake(folder: Path) -> Iterator[Found]:
-    """Images of the same name below real/ and fake/<generator>/ are taken for versions of one picture."""
+    """Images of the same name below real/ and fake/<generator>/ are taken for versions of one
+    picture.
+    """
     real, fake = _part(folder, "real"), _part(folder, "fake")
     assert real is not None
     for path, name in _list(real):
@@ -106,27 +122,39 @@ def _real_fake(folder: Path) -> Iterator[Found]:
     if fake and not fake.is_dir():
         for path, name in _list(fake):
             first, slash, rest = name.partition("/")
-            yield Found(path, 1, show(first) if slash else "fake", "", (_stem(rest if slash else name),))
+            yield Found(
+                path,
+                1,
+                printable(first) if slash else "fake",
+                "",
+                (_stem(rest if slash else name),),
+            )
         return
     for part in sorted(fake.iterdir()) if fake else ():
         packed = part.suffix.lower() == ".zip"
         if part.is_dir() or packed:
             for path, name in _list(part):
-                yield Found(path, 1, show(part.stem if packed else part.name), "", (_stem(name),))
+                yield Found(
+                    path, 1, printable(part.stem if packed else part.name), "", (_stem(name),)
+                )
         elif part.suffix.lower() in SUFFIXES:
             yield Found(str(part), 1, "fake", "", (_stem(part.name),))
 
 
 def _deepfakeface(folder: Path) -> Iterator[Found]:
-    """One name in all folders is one group, and so is one person (`<person id>_<birth date>_<year>.jpg`).
+    """One name in all folders is one group, and so is one person (`<person id>_<birth
+    date>_<year>.jpg`).
 
-    insight/a.jpg is photo b's scene with a's face: b is read from `insight_pairs.csv` (file_name, scene) where there
-    is one; else near-duplicate search finds the scene.
+    insight/a.jpg is photo b's scene with a's face: b is read from `insight_pairs.csv` (file_name,
+    scene) where there is one; else near-duplicate search finds the scene.
     """
     scenes: dict[str, str] = {}
     pairs = folder / "insight_pairs.csv"
     if pairs.is_file():
-        scenes = {_plain(row["file_name"]): _plain(row["scene"]) for row in _rows(pairs, ("file_name", "scene"))}
+        scenes = {
+            _plain(row["file_name"]): _plain(row["scene"])
+            for row in _rows(pairs, ("file_name", "scene"))
+        }
     for kind in ("wiki", *DEEPFAKEFACE_FAKES):
         part = _part(folder, kind)
         for path, name in _list(part) if part else ():
@@ -142,13 +170,15 @@ def _deepfakeface_groups(name: str) -> tuple[str, ...]:
 
 
 def _metadata(folder: Path) -> Iterator[Found]:
-    """Columns file_name, label (real or fake, 0 or 1; 1 = fake), and optionally generator, source, group (`a;b`)."""
+    """Columns file_name, label (real or fake, 0 or 1; 1 = fake), and optionally generator, source,
+    group (`a;b`).
+    """
     members: dict[Path, dict[str, str]] = {}
     for line, row in enumerate(_rows(folder / "metadata.csv", ("file_name", "label")), start=2):
         label = LABELS.get(row["label"].strip().lower())
         if label is None:
             raise LabError(
-                f"{show(folder / 'metadata.csv')}, line {line}: label {row['label']!r:.80}; write real or fake (0 or 1)"
+                f"{printable(folder / 'metadata.csv')}, line {line}: label {row['label']!r:.80}; write real or fake (0 or 1)"
             )
         name = _plain(row["file_name"])
         top = name.partition("/")[0] if "/" in name else ("fake" if label else "real")
@@ -156,19 +186,22 @@ def _metadata(folder: Path) -> Iterator[Found]:
         yield Found(
             _locate(folder, name, members),
             label,
-            show(row.get("generator") or top) if label else "",
-            show(row.get("source") or "") if label else _collection(row.get("source") or top),
+            printable(row.get("generator") or top) if label else "",
+            printable(row.get("source") or "") if label else _collection(row.get("source") or top),
             groups,
         )
 
 
 def _collection(name: str) -> str:
-    """The name of a collection of reals; a `;` in it would read as two where fakes name what they compare with."""
-    return show(name).replace(";", "_")
+    """The name of a collection of reals; a `;` in it would read as two where fakes name what they
+    compare with.
+    """
+    return printable(name).replace(";", "_")
 
 
 def _locate(folder: Path, name: str, members: dict[Path, dict[str, str]]) -> str:
-    """The image beside metadata.csv, or in the zip named like its first folder; a missing one is found on reading.
+    """The image beside metadata.csv, or in the zip named like its first folder; a missing one is
+    found on reading.
 
     `members` keeps for each zip its members by their plain names.
     """
@@ -178,7 +211,9 @@ def _locate(folder: Path, name: str, members: dict[Path, dict[str, str]]) -> str
         return str(folder / name)
     if archive not in members:
         names = zip_images(archive)
-        members[archive] = {_plain(member): member for member in names} | {member: member for member in names}
+        members[archive] = {_plain(member): member for member in names} | {
+            member: member for member in names
+        }
     return f"{archive}{SEPARATOR}{members[archive].get(rest) or members[archive].get(name, name)}"
 
 
@@ -189,19 +224,19 @@ def _rows(path: Path, required: tuple[str, ...]) -> Iterator[dict[str, str]]:
             missing = [column for column in required if column not in (reader.fieldnames or [])]
             if missing:
                 raise LabError(
-                    f"{show(path)} lacks the column {' and '.join(missing)} (its first line: "
+                    f"{printable(path)} lacks the column {' and '.join(missing)} (its first line: "
                     f"{name_columns(reader.fieldnames)}); save it as CSV with commas, in UTF-8"
                 )
             yield from reader
     except OSError as error:
-        raise LabError(f"cannot read {show(path)}: {error.strerror or error}") from error
+        raise LabError(f"cannot read {printable(path)}: {error.strerror or error}") from error
     except csv.Error as error:
-        raise LabError(f"{show(path)} is not CSV: {error}") from error
+        raise LabError(f"{printable(path)} is not CSV: {error}") from error
 
 
 def name_columns(columns: Sequence[str] | None) -> str:
     """A table's first line for a message; what is no table can have a very long one."""
-    line = show(", ".join(columns or ()))
+    line = printable(", ".join(columns or ()))
     return line if 0 < len(line) <= 100 else f"{line[:100]}…" if line else "empty"
 
 

@@ -10,20 +10,28 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fauxlab import __version__
-from fauxlab.data.files import show
-from fauxlab.data.images import PIPELINE_VERSION
+from fauxlab.bundle.detector import check_pipeline
 from fauxlab.data.manifest import Manifest
 from fauxlab.errors import LabError
+from fauxlab.io.text import printable
 from fauxlab.records import Confusion, DetectionReport, DetectionScores, Interval
-from fauxlab.statistics import Counts, auc, average_precision, count_pairs, eer, tpr_at_fpr, with_intervals
+from fauxlab.statistics import (
+    Counts,
+    auc,
+    average_precision,
+    count_pairs,
+    eer,
+    tpr_at_fpr,
+    with_intervals,
+)
+from fauxlab.version import __version__
 
 if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
+    from fauxlab.bundle.detector import AnyDetector
     from fauxlab.data.cache import ImageArray
-    from fauxlab.models.config import AnyDetector
 
     Floats = NDArray[np.float64]
 
@@ -31,11 +39,14 @@ ECE_BINS = 15
 BATCH = 128
 
 
-def expected_calibration_error(labels: NDArray[np.int64], scores: Floats, weights: Floats) -> Floats:
-    """Mean gap between score and share of fakes over equal-width bins [R], weighted by bin (Guo et al., 2017).
+def expected_calibration_error(
+    labels: NDArray[np.int64], scores: Floats, weights: Floats
+) -> Floats:
+    """Mean gap between score and share of fakes over equal-width bins [R], weighted by bin (Guo et
+    al., 2017).
 
-    Never 0 of so many pictures: see `expected_ece`. A calibrated score means P(fake) where both classes are as
-    frequent, and is to be judged under `balanced` weights.
+    Never 0 of so many pictures: see `expected_ece`. A calibrated score means P(fake) where both
+    classes are as frequent, and is to be judged under `balanced` weights.
     """
     bins = np.minimum((scores * ECE_BINS).astype(int), ECE_BINS - 1)
     gaps = np.zeros(len(weights))
@@ -45,11 +56,14 @@ def expected_calibration_error(labels: NDArray[np.int64], scores: Floats, weight
     return gaps / weights.sum(axis=1)
 
 
-def expected_ece(labels: NDArray[np.int64], scores: Floats, seed: int = 0, draws: int = 200) -> float | None:
-    """What the error under `balanced` weights would be if these scores [N] were right; None where a class is missing.
+def expected_ece(
+    labels: NDArray[np.int64], scores: Floats, seed: int = 0, draws: int = 200
+) -> float | None:
+    """What the error under `balanced` weights would be if these scores [N] were right; None where a
+    class is missing.
 
-    Its mean over sets of as many reals and as many fakes, whose scores are drawn from these as right scores fall: a
-    fake's with a chance in proportion to the score, a real's to its rest.
+    Its mean over sets of as many reals and as many fakes, whose scores are drawn from these as
+    right scores fall: a fake's with a chance in proportion to the score, a real's to its rest.
     """
     chances = [balanced(labels) * right for right in (1 - scores, scores)]
     if not all(chance.sum() > 0 for chance in chances) or len(np.unique(labels)) < 2:
@@ -57,9 +71,13 @@ def expected_ece(labels: NDArray[np.int64], scores: Floats, seed: int = 0, draws
     rng, sizes = np.random.default_rng(seed), np.bincount(labels)
     drawn_labels, errors = np.repeat([0, 1], sizes), []
     for _ in range(draws):
-        rows = [rng.choice(len(scores), n, p=p / p.sum()) for n, p in zip(sizes, chances, strict=True)]
+        rows = [
+            rng.choice(len(scores), n, p=p / p.sum()) for n, p in zip(sizes, chances, strict=True)
+        ]
         weights = balanced(drawn_labels)[None]
-        errors.append(expected_calibration_error(drawn_labels, scores[np.concatenate(rows)], weights)[0])
+        errors.append(
+            expected_calibration_error(drawn_labels, scores[np.concatenate(rows)], weights)[0]
+        )
     return float(np.mean(errors))
 
 
@@ -68,7 +86,9 @@ def balanced(labels: NDArray[np.int64]) -> Floats:
     return 1 / np.bincount(labels, minlength=2)[labels]
 
 
-def confusion_counts(labels: NDArray[np.int64], called_fake: NDArray[np.bool_], weights: Floats) -> Floats:
+def confusion_counts(
+    labels: NDArray[np.int64], called_fake: NDArray[np.bool_], weights: Floats
+) -> Floats:
     """Weighted counts [R, 4]: real as real, real as fake, fake as real, fake as fake."""
     cell = labels * 2 + called_fake
     return np.stack([weights[:, cell == c].sum(axis=1) for c in range(4)], axis=1)
@@ -97,7 +117,9 @@ def score_set(
     bootstrap: int = 1000,
     seed: int = 0,
 ) -> DetectionScores:
-    """All metrics of one set of images with 95 % intervals over groups. Labels, scores and groups are [N]."""
+    """All metrics of one set of images with 95 % intervals over groups. Labels, scores and groups
+    are [N].
+    """
     called = scores >= threshold
 
     def measure(weights: Floats) -> dict[str, Floats]:
@@ -114,8 +136,15 @@ def score_set(
         }
 
     both = 0 < labels.sum() < len(labels)
-    ece = float(expected_calibration_error(labels, scores, balanced(labels)[None])[0]) if both else None
-    n_groups, fake_groups = len(set(groups)), len({g for g, label in zip(groups, labels, strict=True) if label})
+    ece = (
+        float(expected_calibration_error(labels, scores, balanced(labels)[None])[0])
+        if both
+        else None
+    )
+    n_groups, fake_groups = (
+        len(set(groups)),
+        len({g for g, label in zip(groups, labels, strict=True) if label}),
+    )
     shares_of = {
         "accuracy": n_groups,
         "auc": count_pairs(labels, groups),
@@ -123,7 +152,9 @@ def score_set(
         "tpr_at_5_fpr": fake_groups,
     }
     figures = with_intervals(measure, groups, labels, bootstrap, seed, shares_of)
-    tn, fp, fn, tp = confusion_counts(labels, called, np.ones((1, len(labels))))[0].astype(int).tolist()
+    tn, fp, fn, tp = (
+        confusion_counts(labels, called, np.ones((1, len(labels))))[0].astype(int).tolist()
+    )
     return DetectionScores(
         name=name,
         reals=reals,
@@ -148,17 +179,25 @@ def detection_report(
     bootstrap: int = 1000,
     seed: int = 0,
 ) -> DetectionReport:
-    """Scores P(fake) [N], in the manifest's order, as a report: pooled, and per generator against its matched reals."""
+    """Scores P(fake) [N], in the manifest's order, as a report: pooled, and per generator against
+    its matched reals.
+    """
     labels = manifest.labels
     sources = np.array(["" if row.label else row.source for row in manifest.rows])
     groups = np.array([row.group for row in manifest.rows])
     *per_generator, pooled = (
         score_set(
-            name, labels[keep], scores[keep], groups[keep].tolist(), reals, threshold=threshold,
-            bootstrap=bootstrap, seed=seed,
+            name,
+            labels[keep],
+            scores[keep],
+            groups[keep].tolist(),
+            reals,
+            threshold=threshold,
+            bootstrap=bootstrap,
+            seed=seed,
         )
         for name, keep, reals in list_parts(manifest)
-    )  # fmt: skip
+    )
     real_accuracy = {
         source: _share(~(scores[keep] >= threshold), groups[keep].tolist(), bootstrap, seed)
         for source in manifest.sources
@@ -182,7 +221,9 @@ def detection_report(
 
 
 def list_parts(manifest: Manifest) -> Iterator[tuple[str, NDArray[np.bool_], list[str]]]:
-    """What is judged apart: (generator, its and its matched reals' rows [N], their sources), and last all pooled."""
+    """What is judged apart: (generator, its and its matched reals' rows [N], their sources), and
+    last all pooled.
+    """
     generators = np.array([row.generator for row in manifest.rows])
     sources = np.array(["" if row.label else row.source for row in manifest.rows])
     labels = manifest.labels
@@ -192,8 +233,12 @@ def list_parts(manifest: Manifest) -> Iterator[tuple[str, NDArray[np.bool_], lis
     yield "pooled", np.ones(len(labels), dtype=bool), manifest.sources
 
 
-def evaluate(detector: AnyDetector, manifest: Manifest, bootstrap: int = 1000, seed: int = 0) -> DetectionReport:
-    """Judge a detector on every image of `manifest`; pass one split, as in `evaluate(detector, data.test)`."""
+def evaluate(
+    detector: AnyDetector, manifest: Manifest, bootstrap: int = 1000, seed: int = 0
+) -> DetectionReport:
+    """Judge a detector on every image of `manifest`; pass one split, as in `evaluate(detector,
+    data.test)`.
+    """
     from fauxlab.data.cache import load_images
 
     if not len(manifest):
@@ -211,26 +256,20 @@ def evaluate(detector: AnyDetector, manifest: Manifest, bootstrap: int = 1000, s
     )
 
 
-def check_pipeline(detector: AnyDetector) -> None:
-    """Raise LabError when the detector learned from pictures that were prepared otherwise than they are now."""
-    version = detector.config.preprocessing.pipeline_version
-    if version != PIPELINE_VERSION:
-        raise LabError(
-            f"the model learned from pictures prepared in version {version}, this fauxlab prepares them in version "
-            f"{PIPELINE_VERSION}; train it again, or use the fauxlab that trained it"
-        )
-
-
 def predict_scores(detector: AnyDetector, images: ImageArray) -> Floats:
-    """P(fake) float64 [N] for all images. Raises LabError where the model gives one no finite score."""
+    """P(fake) float64 [N] for all images. Raises LabError where the model gives one no finite
+    score.
+    """
     check_pipeline(detector)
-    rows = [np.arange(start, min(start + BATCH, len(images))) for start in range(0, len(images), BATCH)]
-    logits = [detector.judge(images.take(part)).logits for part in rows]
+    rows = [
+        np.arange(start, min(start + BATCH, len(images))) for start in range(0, len(images), BATCH)
+    ]
+    logits = [detector.predict(images.take(part)).logits for part in rows]
     scores = detector.scores(np.concatenate([np.zeros(0, dtype=np.float32), *logits]))
     if len(bad := np.flatnonzero(~np.isfinite(scores))):
         raise LabError(
             f"the model gives {len(bad)} of {len(scores)} pictures no finite score, the first "
-            f"{show(images.manifest.rows[bad[0]].path)}; train it again"
+            f"{printable(images.manifest.rows[bad[0]].path)}; train it again"
         )
     return scores
 
@@ -238,7 +277,9 @@ def predict_scores(detector: AnyDetector, images: ImageArray) -> Floats:
 def predict_logits(
     model: torch.nn.Module, images: ImageArray, rows: NDArray[np.int64], batch: int = BATCH
 ) -> NDArray[np.float32]:
-    """Logits [len(rows)] in evaluation mode, on the device that the model is on; its mode is restored."""
+    """Logits [len(rows)] in evaluation mode, on the device that the model is on; its mode is
+    restored.
+    """
     import torch
 
     from fauxlab.models.inputs import to_input
@@ -260,4 +301,6 @@ def _share(hits: NDArray[np.bool_], groups: Sequence[str], bootstrap: int, seed:
         return {"share": weights @ hits / weights.sum(axis=1)}
 
     same = np.zeros(len(hits), dtype=np.int64)
-    return with_intervals(measure, groups, same, bootstrap, seed, {"share": len(set(groups))})["share"]
+    return with_intervals(measure, groups, same, bootstrap, seed, {"share": len(set(groups))})[
+        "share"
+    ]

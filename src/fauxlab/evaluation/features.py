@@ -15,10 +15,10 @@ from torch import Tensor
 from torch.backends import cudnn
 
 from fauxlab.data.cache import cache_folder
-from fauxlab.data.files import show
-from fauxlab.data.images import PIPELINE_VERSION
 from fauxlab.errors import LabError
 from fauxlab.evaluation.networks import FeatureNetwork
+from fauxlab.io.images import PIPELINE_VERSION
+from fauxlab.io.text import printable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,10 +33,11 @@ Take = Callable[[int, int], Tensor]
 def extract(
     network: FeatureNetwork, take: Take, n: int, batch: int = 64, progress: Progress | None = None
 ) -> NDArray[np.float32]:
-    """Features float32 [n, dimension] of the pictures 0 to n - 1 that `take` hands out, `batch` at a time.
+    """Features float32 [n, dimension] of the pictures 0 to n - 1 that `take` hands out, `batch` at
+    a time.
 
-    `progress` is called with the number of pictures just done. Raises LabError where `take` gives anything but uint8
-    [count, 3, H, W], or a feature is not finite.
+    `progress` is called with the number of pictures just done. Raises LabError where `take` gives
+    anything but uint8 [count, 3, H, W], or a feature is not finite.
     """
     found = np.empty((n, network.dimension), dtype=np.float32)
     for first, features in _extract(network, take, n, batch, progress):
@@ -47,7 +48,8 @@ def extract(
 def real_features(
     network: FeatureNetwork, images: ImageArray, progress: Progress | None = None, batch: int = 64
 ) -> NDArray[np.float32]:
-    """Features float32 [len(images), dimension] of stored images, in their order; read-only, mapped from the cache.
+    """Features float32 [len(images), dimension] of stored images, in their order; read-only, mapped
+    from the cache.
 
     Computed once for the same network, size and contents in the same order. Memory: one batch.
     """
@@ -70,7 +72,7 @@ def real_features(
         os.replace(aside, path)
     except OSError as error:
         raise LabError(
-            f"cannot keep features in {show(path.parent)}: {error.strerror}; "
+            f"cannot keep features in {printable(path.parent)}: {error.strerror}; "
             "make room there or set FAUXLAB_CACHE to another folder"
         ) from error
     finally:
@@ -93,14 +95,17 @@ def _extract(
                 f"pictures {first} to {first + count - 1} came as {images.dtype} {list(images.shape)}; "
                 f"features are taken from torch.uint8 [{count}, 3, height, width]"
             )
-        # In whole float32, where a GPU would round to 10 bits: figures of two machines are compared.
+        # In whole float32, where a GPU would round to 10 bits: figures of two machines are
+        # compared.
         with (
             torch.inference_mode(),
             cudnn.flags(True, cudnn.benchmark, deterministic=cudnn.deterministic, allow_tf32=False),
         ):
             features = network.module(images.to(device)).float().cpu().numpy()
         if not np.isfinite(features).all():
-            raise LabError(f"{network.name} gave NaN or infinity on pictures {first} to {first + count - 1}")
+            raise LabError(
+                f"{network.name} gave NaN or infinity on pictures {first} to {first + count - 1}"
+            )
         yield first, features
         if progress:
             progress(count)
@@ -112,7 +117,11 @@ def _feature_file(network: FeatureNetwork, images: ImageArray) -> Path:
     )
     for row in images.manifest.rows:
         digest.update(bytes.fromhex(row.sha256))
-    return cache_folder() / "features" / f"{network.name}-{images.size}px-{digest.hexdigest()[:32]}.npy"
+    return (
+        cache_folder()
+        / "features"
+        / f"{network.name}-{images.size}px-{digest.hexdigest()[:32]}.npy"
+    )
 
 
 def _read(path: Path, shape: tuple[int, int]) -> NDArray[np.float32] | None:

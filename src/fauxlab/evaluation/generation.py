@@ -1,9 +1,11 @@
-"""How well a generator makes faces: distance, quality, variety and copying, each beside what reals reach themselves.
+"""How well a generator makes faces: distance, quality, variety and copying, each beside what reals
+reach themselves.
 
-All figures are arithmetic (`fauxlab.evaluation.distances`) over feature vectors (`fauxlab.evaluation.features`) and
-mean nothing alone. A Fréchet distance falls with the number of pictures N, a recall depends on it too; so a reference
-is made once for one N, holds the same figures between two sets of reals (the floor: what a perfect generator would
-get), and reports carry both.
+All figures are arithmetic (`fauxlab.evaluation.distances`) over feature vectors
+(`fauxlab.evaluation.features`) and mean nothing alone. A Fréchet distance falls with the number of
+pictures N, a recall depends on it too; so a reference is made once for one N, holds the same
+figures between two sets of reals (the floor: what a perfect generator would get), and reports carry
+both.
 """
 
 from __future__ import annotations
@@ -15,7 +17,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fauxlab import __version__
 from fauxlab.errors import LabError
 from fauxlab.evaluation.distances import (
     COVER_NEIGHBOURS,
@@ -29,6 +30,7 @@ from fauxlab.evaluation.distances import (
     precision_recall,
 )
 from fauxlab.records import FeatureSummary, GenerationFigures, GenerationReport
+from fauxlab.version import __version__
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -43,11 +45,13 @@ FEWEST = 2 * COVER_NEIGHBOURS + 2  # reals, so that each of two sets has that ma
 
 @dataclass(frozen=True)
 class Reference:
-    """What a generator is measured against: features of reals at one size and one N, and the floor they set.
+    """What a generator is measured against: features of reals at one size and one N, and the floor
+    they set.
 
-    `reals` [n, D] are drawn with `seed` from `training` [T, D], all reals of the train split; `heldout` [H, D] are all
-    other reals, possibly none. The floor lies between two sets of `floor_n` reals drawn from all splits, with no group
-    in both unless nearly all are of one; `floor_n` is n, or less where there are not twice as many reals.
+    `reals` [n, D] are drawn with `seed` from `training` [T, D], all reals of the train split;
+    `heldout` [H, D] are all other reals, possibly none. The floor lies between two sets of
+    `floor_n` reals drawn from all splits, with no group in both unless nearly all are of one;
+    `floor_n` is n, or less where there are not twice as many reals.
     """
 
     network: FeatureNetwork
@@ -70,7 +74,8 @@ class Reference:
         """Fréchet distance between two sets of `floor_n` reals."""
         return self.floor_figures.distance
 
-    # What depends on the reals alone is computed once, so that a generator can be judged often while it is trained.
+    # What depends on the reals alone is computed once, so that a generator can be judged often
+    # while it is trained.
     @cached_property
     def spread(self) -> float:
         """Mean distance of two of the `reals`."""
@@ -94,16 +99,20 @@ def load_reference(
     seed: int = 0,
     progress: Callable[[int], None] | None = None,
 ) -> Reference:
-    """What generators of this size are measured against, from stored reals of all splits; features are cached.
+    """What generators of this size are measured against, from stored reals of all splits; features
+    are cached.
 
-    `n` reals of the train split stand for the data. `progress` is called with the number of pictures just done. Raises
-    LabError on fakes among the images, a manifest without splits, fewer than 12 reals, or n out of range.
+    `n` reals of the train split stand for the data. `progress` is called with the number of
+    pictures just done. Raises LabError on fakes among the images, a manifest without splits, fewer
+    than 12 reals, or n out of range.
     """
     from fauxlab.evaluation.features import real_features
 
     manifest = images.manifest
     if any(row.label for row in manifest.rows):
-        raise LabError("a generator is measured against real images only; keep the manifest's rows with label 0")
+        raise LabError(
+            "a generator is measured against real images only; keep the manifest's rows with label 0"
+        )
     manifest.in_split("train")  # raises where no split was ever assigned
     split = np.array([row.split for row in manifest.rows])
     train, others = np.flatnonzero(split == "train"), np.flatnonzero(split != "train")
@@ -143,7 +152,9 @@ def measure(
     spread: float | None = None,
     duplicate_distance: float | None = None,
 ) -> GenerationFigures:
-    """All figures between real [N, D] and fake [M, D]; `spread` and `duplicate_distance` of the reals where known."""
+    """All figures between real [N, D] and fake [M, D]; `spread` and `duplicate_distance` of the
+    reals where known.
+    """
     kid, kid_std = kernel_distance(real, fake, seed)
     overlap = precision_recall(real, fake)
     if spread is None:
@@ -163,10 +174,11 @@ def measure(
     )
 
 
-def judge_features(
+def generation_report(
     reference: Reference, fake: Features, *, model: str = "", model_hash: str = "", seed: int = 0
 ) -> GenerationReport:
-    """The report on fakes whose features are fake [n, D], n being the reference's. `seed` is that of the sample.
+    """The report on fakes whose features are fake [n, D], n being the reference's. `seed` is that
+    of the sample.
 
     Raises LabError on another number of fakes, or features that are not finite.
     """
@@ -229,8 +241,9 @@ def evaluate_generator(
 ) -> GenerationReport:
     """Judge a generator on as many fakes as the reference has reals.
 
-    `sample(first, count)` gives the fakes number first to first + count - 1 of `seed`, uint8 [count, 3, size, size].
-    `progress` is called with the number of fakes just done. Raises LabError on pictures of another type or size.
+    `sample(first, count)` gives the fakes number first to first + count - 1 of `seed`, uint8
+    [count, 3, size, size]. `progress` is called with the number of fakes just done. Raises LabError
+    on pictures of another type or size.
     """
     from fauxlab.evaluation.features import extract
 
@@ -244,15 +257,18 @@ def evaluate_generator(
         return images
 
     fake = extract(reference.network, take, reference.n, progress=progress)
-    return judge_features(reference, fake, model=model, model_hash=model_hash, seed=seed)
+    return generation_report(reference, fake, model=model, model_hash=model_hash, seed=seed)
 
 
 def _strangers(groups: NDArray[np.str_], rng: np.random.Generator) -> tuple[Integers, Integers]:
-    """Two random halves of the images with no group in both: a person on both sides would make the floor too low."""
+    """Two random halves of the images with no group in both: a person on both sides would make the
+    floor too low.
+    """
     _, codes, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     order = rng.permutation(len(sizes))
     cut = int(np.abs(np.cumsum(sizes[order]) - len(groups) / 2).argmin()) + 1
     first = np.isin(codes, order[:cut])
-    if min(first.sum(), (~first).sum()) < FEWEST // 2:  # nearly all in one group: any halves share it
+    # nearly all in one group: any halves share it
+    if min(first.sum(), (~first).sum()) < FEWEST // 2:
         first = rng.permutation(len(groups)) < len(groups) // 2
     return np.flatnonzero(first), np.flatnonzero(~first)

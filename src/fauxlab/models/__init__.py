@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fauxlab.errors import LabError, suggest
@@ -12,11 +11,10 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-    from fauxlab.models.config import AnyDetector
 
-MOST = 4096  # of any number in a network's options: what is above would take the memory before it could be refused
-DEFAULT_MODEL = "fauxlab"  # stands for the detector inside the package
-PACKAGED = Path(__file__).parents[1] / "weights" / "detector"
+# of any number in a network's options: what is above would take the memory before it could be
+# refused
+MOST = 4096
 
 # Name → what makes it, in `detectors`.
 DETECTORS = {"inception": "inception_detector", "report-cnn": "ReportCNN", "trace": "trace_net"}
@@ -34,37 +32,6 @@ def list_models() -> list[str]:
     return sorted([*DETECTORS, *GANS])
 
 
-def open_detector(model: str | Path) -> AnyDetector:
-    """The detector in a bundle's folder, or DEFAULT_MODEL, the one that comes with the package.
-
-    A `model.onnx` is run by onnxruntime, without torch; where there is none, torch runs `model.safetensors`. Raises
-    LabError when the model is missing or damaged, or needs torch where that is not installed.
-    """
-    from fauxlab.models.config import DetectorConfig
-    from fauxlab.models.folder import GRAPH, read_config
-
-    folder = Path(model)
-    if str(model) == DEFAULT_MODEL:
-        folder = PACKAGED
-        if not folder.is_dir():
-            raise LabError("this fauxlab came without a detector; train one and name it, as --model runs/<name>/best")
-    if (folder / GRAPH).is_file():
-        from fauxlab.models.onnx import OnnxDetector
-
-        return OnnxDetector.from_pretrained(folder)
-    try:
-        from fauxlab.models.bundle import Detector
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("fauxlab"):
-            raise
-        read_config(folder, DetectorConfig, "detector")  # a folder that is no model comes first
-        raise LabError(
-            f"the model in {folder} needs the package {error.name}: pip install 'fauxlab[train]'; or run "
-            "`fauxlab export` on it where that is installed, and use what it writes"
-        ) from None
-    return Detector.from_pretrained(folder)
-
-
 def create_detector(name: str, size: int, /, **options: Any) -> nn.Module:
     """A detector for float [N, 3, size, size] in [-1, 1], giving logits [N]; above 0 leans to fake.
 
@@ -74,7 +41,9 @@ def create_detector(name: str, size: int, /, **options: Any) -> nn.Module:
 
 
 def create_generator(name: str, size: int, latent: int, /, **options: Any) -> nn.Module:
-    """A generator of images float [N, 3, size, size] from latents [N, latent]; errors as of `create_detector`."""
+    """A generator of images float [N, 3, size, size] from latents [N, latent]; errors as of
+    `create_detector`.
+    """
     return _create(_known(name, GANS, "GAN")[0], name, {"size": size, "latent": latent}, options)
 
 
@@ -94,13 +63,17 @@ def _create(maker: str, name: str, fixed: dict[str, Any], options: dict[str, Any
 
     build: Callable[..., nn.Module] = getattr(detectors, maker, None) or getattr(gans, maker)
     if taken := fixed.keys() & options.keys():
-        raise LabError(f"model {name}: {', '.join(sorted(taken))} is no option; it follows from the recipe")
+        raise LabError(
+            f"model {name}: {', '.join(sorted(taken))} is no option; it follows from the recipe"
+        )
     widths = options.get("widths")
     listed = isinstance(widths, list | tuple) and len(widths) > 0
     if widths is not None and not (listed and all(type(w) is int and w > 0 for w in widths)):
         raise LabError(f"model {name}: widths {widths!r}, expected a list of whole numbers above 0")
     if _largest(options) > MOST:
-        raise LabError(f"model {name}: options up to {_largest(options):,}; none may be above {MOST:,}")
+        raise LabError(
+            f"model {name}: options up to {_largest(options):,}; none may be above {MOST:,}"
+        )
     try:
         return build(**fixed, **options)
     except (TypeError, ValueError, RuntimeError, ZeroDivisionError) as error:

@@ -1,4 +1,6 @@
-"""From a detector to a bundle with an ONNX graph: traced, compared with torch, in 8-bit integers where asked."""
+"""From a detector to a bundle with an ONNX graph: traced, compared with torch, in 8-bit integers
+where asked.
+"""
 
 from __future__ import annotations
 
@@ -12,17 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fauxlab.bundle.folder import GRAPH, WEIGHTS, check_place, write_bundle
+from fauxlab.bundle.inputs import to_floats
+from fauxlab.bundle.onnx import INPUT, OUTPUTS, OnnxDetector, constants, start_graph
 from fauxlab.errors import LabError
-from fauxlab.models.folder import GRAPH, WEIGHTS, check_place, write_bundle
-from fauxlab.models.inputs import to_floats
-from fauxlab.models.onnx import INPUT, OUTPUTS, OnnxDetector, constants, start_graph
 
 if TYPE_CHECKING:
     import onnx
     from numpy.typing import NDArray
     from torch import nn
 
-    from fauxlab.models.bundle import Detector
+    from fauxlab.models.pretrained import Detector
 
 OPSET = 17
 TOLERANCE = 1e-4  # between torch and onnxruntime, of the largest number or of 1
@@ -31,13 +33,17 @@ BATCH = 16  # pictures at once while scales are found
 INTEGER = ["Add", "AveragePool", "Concat", "Conv", "LeakyRelu", "MaxPool", "Relu"]
 
 
-def export_onnx(detector: Detector, folder: str | Path, pictures: NDArray[np.uint8] | None = None) -> OnnxDetector:
-    """Write a bundle with a `model.onnx` in place of weights for torch, replacing an older one of that kind.
+def export_onnx(
+    detector: Detector, folder: str | Path, pictures: NDArray[np.uint8] | None = None
+) -> OnnxDetector:
+    """Write a bundle with a `model.onnx` in place of weights for torch, replacing an older one of
+    that kind.
 
-    The graph takes `images`, float32 [N, 3, size, size] in [-1, 1], and gives logits [N], evidence [N, h, w] and
-    distance [N]; `constants` are its metadata. With `pictures`, uint8 [M, 3, size, size] like those that it will
-    judge, its convolutions count in 8-bit integers, scaled by what these pictures bring about. Raises LabError where
-    the folder holds something else, or where the graph does not give what torch gives, in single precision.
+    The graph takes `images`, float32 [N, 3, size, size] in [-1, 1], and gives logits [N], evidence
+    [N, h, w] and distance [N]; `constants` are its metadata. With `pictures`, uint8 [M, 3, size,
+    size] like those that it will judge, its convolutions count in 8-bit integers, scaled by what
+    these pictures bring about. Raises LabError where the folder holds something else, or where the
+    graph does not give what torch gives, in single precision.
     """
     folder = Path(folder)
     check_place(folder)
@@ -58,19 +64,26 @@ def _compare(detector: Detector, graph: OnnxDetector) -> None:
     shape = (3, 3, detector.size, detector.size)
     noise = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     for pixels in (noise, np.full(shape, 128, dtype=np.uint8)):
-        for name, here, there in zip(OUTPUTS, detector.judge(pixels), graph.judge(pixels), strict=True):
+        for name, here, there in zip(
+            OUTPUTS, detector.predict(pixels), graph.predict(pixels), strict=True
+        ):
             apart = float(np.abs(here - there).max())
             if not apart <= TOLERANCE * max(1.0, float(np.abs(here).max())):
-                raise LabError(f"the exported graph's {name} lie {apart:.2g} from torch's; nothing was written")
+                raise LabError(
+                    f"the exported graph's {name} lie {apart:.2g} from torch's; nothing was written"
+                )
 
 
 def trace_graph(model: nn.Module, size: int) -> bytes:
-    """The graph of a detector's `judge`, for any number of pictures, batch normalisation folded into convolutions."""
+    """The graph of a detector's `judge`, for any number of pictures, batch normalisation folded
+    into convolutions.
+    """
     import torch
 
     names = [INPUT, *OUTPUTS]
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), torch.no_grad():
-        # The older exporter: its graphs are as good, it is twenty times as fast and needs no further package.
+        # The older exporter: its graphs are as good, it is twenty times as fast and needs no
+        # further package.
         warnings.simplefilter("ignore")
         path = Path(folder) / "graph.onnx"
         torch.onnx.export(
@@ -89,7 +102,8 @@ def trace_graph(model: nn.Module, size: int) -> bytes:
 def _plain(model: nn.Module) -> nn.Module:
     """A copy on the CPU whose weights are what spectral normalisation makes of them.
 
-    Not by `remove_parametrizations`: it takes the weight from the class, which a copy shares with its original.
+    Not by `remove_parametrizations`: it takes the weight from the class, which a copy shares with
+    its original.
     """
     from torch import nn
     from torch.nn.utils import parametrize
@@ -117,7 +131,7 @@ def _judging(network: nn.Module) -> nn.Module:
             self.network = network
 
         def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-            return tuple(self.network.judge(images))  # type: ignore[operator]
+            return tuple(self.network.predict(images))  # type: ignore[operator]
 
     return Judging().eval()
 
@@ -133,17 +147,21 @@ def describe_graph(content: bytes, constants: Mapping[str, str]) -> bytes:
 
 
 def quantise(content: bytes, pictures: NDArray[np.uint8]) -> bytes:
-    """Convolutions in 8-bit integers, a scale a channel; activations by the range that `pictures` bring about.
+    """Convolutions in 8-bit integers, a scale a channel; activations by the range that `pictures`
+    bring about.
 
-    What follows the last of them stays as it is: evidence must sum to the logit, and distances are of fine print.
-    Weights take 7 bits, so that the older instructions of CPUs do not overflow and all machines agree.
+    What follows the last of them stays as it is: evidence must sum to the logit, and distances are
+    of fine print. Weights take 7 bits, so that the older instructions of CPUs do not overflow and
+    all machines agree.
     """
     import onnx
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     with tempfile.TemporaryDirectory() as folder:
-        plain, prepared, done = (Path(folder) / name for name in ("plain.onnx", "prepared.onnx", "done.onnx"))
+        plain, prepared, done = (
+            Path(folder) / name for name in ("plain.onnx", "prepared.onnx", "done.onnx")
+        )
         plain.write_bytes(content)
         quant_pre_process(plain, prepared, skip_symbolic_shape=True)
         quantize_static(

@@ -1,8 +1,9 @@
 """Generators and discriminators of faces.
 
-A generator takes latents float [N, latent] from a standard normal and gives images float [N, 3, size, size] around
-[-1, 1]; a discriminator takes such images and gives logits [N], above 0 for "real". `widths` are the channels at
-4×4, 8×8, … up to the full size, so their number fixes the size: 4 widths for 32 px, 6 for 128.
+A generator takes latents float [N, latent] from a standard normal and gives images float [N, 3,
+size, size] around [-1, 1]; a discriminator takes such images and gives logits [N], above 0 for
+"real". `widths` are the channels at 4×4, 8×8, … up to the full size, so their number fixes the
+size: 4 widths for 32 px, 6 for 128.
 """
 
 from __future__ import annotations
@@ -26,34 +27,46 @@ START = 4  # pixels: the side of the first map
 
 
 def draw_latents(seeds: Iterable[int], latent: int) -> Tensor:
-    """A standard normal latent for each seed, float [N, latent]; a seed gives the same one in any company."""
+    """A standard normal latent for each seed, float [N, latent]; a seed gives the same one in any
+    company.
+    """
     draw = torch.Generator()
     rows = [torch.randn(latent, generator=draw.manual_seed(seed)) for seed in seeds]
     return torch.stack(rows) if rows else torch.zeros(0, latent)
 
 
 def to_pixels(images: Tensor) -> Tensor:
-    """Float [N, 3, H, W] in [-1, 1] to uint8, rounded (cutting off instead would darken by half a level)."""
+    """Float [N, 3, H, W] in [-1, 1] to uint8, rounded (cutting off instead would darken by half a
+    level).
+    """
     return (images.float() * 127.5 + 127.5).round().clamp(0, 255).to(torch.uint8)
 
 
 class ReportGenerator(nn.Module):
-    """The report's generator (section IV): a dense layer, then nearest-neighbour upsampling and 3×3 convolutions.
+    """The report's generator (section IV): a dense layer, then nearest-neighbour upsampling and 3×3
+    convolutions.
 
-    Convolutions are spectrally and batch normalised, ReLU between them, tanh at the end. The report names neither the
-    first map nor the channels; assumed are 4×4 and 512 channels, halved with every doubling of the side but not below
-    32, and batch normalisation after the dense layer as after the hidden convolutions.
+    Convolutions are spectrally and batch normalised, ReLU between them, tanh at the end. The report
+    names neither the first map nor the channels; assumed are 4×4 and 512 channels, halved with
+    every doubling of the side but not below 32, and batch normalisation after the dense layer as
+    after the hidden convolutions.
     """
 
     def __init__(self, size: int = 128, latent: int = 256, widths: Widths | None = None) -> None:
         super().__init__()
-        widths = _checked(size, widths or [max(512 // 2**i, 32) for i in range(_doublings(size) + 1)])
+        widths = _checked(
+            size, widths or [max(512 // 2**i, 32) for i in range(_doublings(size) + 1)]
+        )
         self.first = widths[0]
         self.dense = nn.Linear(latent, widths[0] * START**2)
         layers: list[nn.Module] = [nn.BatchNorm2d(widths[0]), nn.ReLU(inplace=True)]
         for before, after in pairwise(widths):
             conv = nn.Conv2d(before, after, 3, padding=1, bias=False)
-            layers += [nn.Upsample(scale_factor=2, mode="nearest"), spectral_norm(conv), nn.BatchNorm2d(after)]
+            layers += [
+                nn.Upsample(scale_factor=2, mode="nearest"),
+                spectral_norm(conv),
+                nn.BatchNorm2d(after),
+            ]
             layers += [nn.ReLU(inplace=True)]
         layers += [spectral_norm(nn.Conv2d(widths[-1], 3, 3, padding=1)), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
@@ -67,12 +80,18 @@ class ReportGenerator(nn.Module):
 class R3Generator(nn.Module):
     """A residual generator without normalisation, after R3GAN (Huang et al., 2024).
 
-    A learned 4×4 basis scaled by a linear function of the latent, then at every side some residual blocks, with
-    bilinear doubling between, and a 1×1 convolution to RGB without a squashing function.
+    A learned 4×4 basis scaled by a linear function of the latent, then at every side some residual
+    blocks, with bilinear doubling between, and a 1×1 convolution to RGB without a squashing
+    function.
     """
 
     def __init__(
-        self, size: int = 32, latent: int = 64, widths: Widths | None = None, blocks: int = 1, groups: int = 1
+        self,
+        size: int = 32,
+        latent: int = 64,
+        widths: Widths | None = None,
+        blocks: int = 1,
+        groups: int = 1,
     ) -> None:
         super().__init__()
         widths = _checked(size, widths or _r3_widths(size), blocks)
@@ -90,14 +109,20 @@ class R3Generator(nn.Module):
     def forward(self, latents: Tensor) -> Tensor:
         """Float [N, latent] to images [N, 3, size, size] around [-1, 1]."""
         maps = self.scale(latents)[:, :, None, None] * self.basis
-        images: Tensor = self.to_rgb(self.stages(maps.contiguous(memory_format=torch.channels_last)))
+        images: Tensor = self.to_rgb(
+            self.stages(maps.contiguous(memory_format=torch.channels_last))
+        )
         return images
 
 
 class R3Discriminator(nn.Module):
-    """The mirror image of `R3Generator`: residual blocks and halving down to 4×4, no operation across images."""
+    """The mirror image of `R3Generator`: residual blocks and halving down to 4×4, no operation
+    across images.
+    """
 
-    def __init__(self, size: int = 32, widths: Widths | None = None, blocks: int = 1, groups: int = 1) -> None:
+    def __init__(
+        self, size: int = 32, widths: Widths | None = None, blocks: int = 1, groups: int = 1
+    ) -> None:
         super().__init__()
         widths = list(reversed(_checked(size, widths or _r3_widths(size), blocks)))
         depth = blocks * len(widths)
@@ -109,7 +134,9 @@ class R3Discriminator(nn.Module):
                 stages.append(_Resample(before, after, _halve))
             stages += [ResidualBlock(after, depth, groups) for _ in range(blocks)]
         self.stages = nn.Sequential(*stages)
-        self.basis = _scaled(nn.Conv2d(widths[-1], widths[-1], START, groups=widths[-1], bias=False), 1.0)
+        self.basis = _scaled(
+            nn.Conv2d(widths[-1], widths[-1], START, groups=widths[-1], bias=False), 1.0
+        )
         self.head = _scaled(nn.Linear(widths[-1], 1, bias=False), 1.0)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -117,8 +144,8 @@ class R3Discriminator(nn.Module):
         maps = self.stages(self.from_rgb(images))
         if maps.shape[2:] != (START, START):
             raise ValueError(f"images of {list(images.shape[2:])} pixels, made for {self.size}")
-        # The convolution `basis`, each channel weighed over its 4×4 and summed; written out, since torch differentiates
-        # a convolution in groups twice by a convolution for each group.
+        # The convolution `basis`, each channel weighed over its 4×4 and summed; written out, since
+        # torch differentiates a convolution in groups twice by a convolution for each group.
         logits: Tensor = self.head((maps * self.basis.weight[:, 0]).sum((2, 3)))
         return logits[:, 0]
 
@@ -126,9 +153,10 @@ class R3Discriminator(nn.Module):
 class ResidualBlock(nn.Module):
     """x + 1×1 ∘ 3×3 ∘ 1×1 with LeakyReLU between, the last convolution starting at zero.
 
-    At the start the block is the identity, and its inner convolutions are scaled by depth^(-1/4), `depth` being the
-    number of blocks in the network (Fixup, Zhang et al., 2019, for three convolutions), so that without normalisation
-    the activations stay in range however many blocks follow each other.
+    At the start the block is the identity, and its inner convolutions are scaled by depth^(-1/4),
+    `depth` being the number of blocks in the network (Fixup, Zhang et al., 2019, for three
+    convolutions), so that without normalisation the activations stay in range however many blocks
+    follow each other.
     """
 
     def __init__(self, width: int, depth: int, groups: int = 1) -> None:
@@ -147,7 +175,9 @@ class ResidualBlock(nn.Module):
 
 
 class SNGenerator(nn.Module):
-    """The residual generator of SNGAN (Miyato et al., 2018): batch normalisation, ReLU, nearest-neighbour doubling."""
+    """The residual generator of SNGAN (Miyato et al., 2018): batch normalisation, ReLU,
+    nearest-neighbour doubling.
+    """
 
     def __init__(self, size: int = 32, latent: int = 128, widths: Widths | None = None) -> None:
         super().__init__()
@@ -166,14 +196,19 @@ class SNGenerator(nn.Module):
 
 
 class SNDiscriminator(nn.Module):
-    """The residual discriminator of SNGAN: every layer spectrally normalised, no batch statistics, sum over space."""
+    """The residual discriminator of SNGAN: every layer spectrally normalised, no batch statistics,
+    sum over space.
+    """
 
     def __init__(self, size: int = 32, widths: Widths | None = None) -> None:
         super().__init__()
         widths = list(reversed(_checked(size, widths or [128] * (_doublings(size) + 1))))
         pairs = list(pairwise([3, *widths]))
         self.blocks = nn.Sequential(
-            *(_SNDown(a, b, first=i == 0, halve=i < len(pairs) - 1) for i, (a, b) in enumerate(pairs))
+            *(
+                _SNDown(a, b, first=i == 0, halve=i < len(pairs) - 1)
+                for i, (a, b) in enumerate(pairs)
+            )
         )
         self.head = nn.Linear(widths[-1], 1)
         _xavier(self)
@@ -217,7 +252,9 @@ class _SNDown(nn.Module):
 
 
 class _Resample(nn.Sequential):
-    """A change of side, and of channels by a 1×1 convolution where they differ; the cheaper map is convolved."""
+    """A change of side, and of channels by a 1×1 convolution where they differ; the cheaper map is
+    convolved.
+    """
 
     def __init__(self, before: int, after: int, resize: Callable[[Tensor], Tensor]) -> None:
         conv = [] if before == after else [_scaled(Conv2d(before, after, 1, bias=False), 1.0)]
@@ -257,12 +294,16 @@ def _checked(size: int, widths: Widths, blocks: int = 1) -> Widths:
     if blocks < 1:
         raise ValueError(f"blocks {blocks}, expected 1 or more")
     if len(widths) != _doublings(size) + 1:
-        raise ValueError(f"{len(widths)} widths, expected {_doublings(size) + 1}: one a side from {START} to {size}")
+        raise ValueError(
+            f"{len(widths)} widths, expected {_doublings(size) + 1}: one a side from {START} to {size}"
+        )
     return widths
 
 
 def _r3_widths(size: int) -> list[int]:
-    """Half the channels with every doubling of the side, ending at 32: the cost is about the same at every side."""
+    """Half the channels with every doubling of the side, ending at 32: the cost is about the same
+    at every side.
+    """
     top = _doublings(size)
     return [min(256, 32 * 2 ** (top - i)) for i in range(top + 1)]
 

@@ -1,9 +1,11 @@
-"""Inception-v3 (Szegedy et al., "Rethinking the Inception Architecture", 2015) as a feature network.
+"""Inception-v3 (Szegedy et al., "Rethinking the Inception Architecture", 2015) as a feature
+network.
 
-Written once for two sets of weights, under torchvision's layer names: the one of 2015-12-05 that the Fréchet inception
-distance is defined on, complete to its classifier, and the one that Keras publishes, here up to Mixed_7a. Both were
-trained in TensorFlow, whose average pools leave the padding out of the count and whose batch normalisation has an
-epsilon of 1e-3; the 2015 network also has a maximum, not an average, in the pool branch of its last block.
+Written once for two sets of weights, under torchvision's layer names: the one of 2015-12-05 that
+the Fréchet inception distance is defined on, complete to its classifier, and the one that Keras
+publishes, here up to Mixed_7a. Both were trained in TensorFlow, whose average pools leave the
+padding out of the count and whose batch normalisation has an epsilon of 1e-3; the 2015 network also
+has a maximum, not an average, in the pool branch of its last block.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 EPSILON = 1e-3
 SIZE = 299
 Kernel = int | tuple[int, int]
-# Name, filters and kernel of one convolution; a chain of them is a branch, which may end in a fork of two.
+# Name, filters and kernel of one convolution; a chain of them is a branch, which may end in a fork
+# of two.
 Step = tuple[str, int, Kernel]
 Branch = Sequence[Step | tuple[Step, Step]]
 
@@ -25,7 +28,9 @@ Branch = Sequence[Step | tuple[Step, Step]]
 class Convolution(nn.Module):
     """Convolution without bias, batch normalisation, ReLU."""
 
-    def __init__(self, channels: int, filters: int, kernel: Kernel, stride: int = 1, same: bool = True) -> None:
+    def __init__(
+        self, channels: int, filters: int, kernel: Kernel, stride: int = 1, same: bool = True
+    ) -> None:
         super().__init__()
         height, width = (kernel, kernel) if isinstance(kernel, int) else kernel
         padding = (height // 2, width // 2) if same else (0, 0)
@@ -38,17 +43,21 @@ class Convolution(nn.Module):
         return y.relu_()
 
     def fold(self) -> None:
-        """Turn the fixed normalisation into weights and a bias of the convolution: the same function, one pass less."""
+        """Turn the fixed normalisation into weights and a bias of the convolution: the same
+        function, one pass less.
+        """
         if isinstance(self.bn, nn.BatchNorm2d):
             self.conv = fuse_conv_bn_eval(self.conv, self.bn)
             self.bn = nn.Identity()
 
 
 class Mixed(nn.Module):
-    """Branches side by side over one input, the last of them a pool; their maps are joined by channel.
+    """Branches side by side over one input, the last of them a pool; their maps are joined by
+    channel.
 
-    With `stride` 2 the last convolution of each branch and the pool halve the side without padding. `pool` is
-    "average" or "maximum"; `pooled` is the number of filters behind the pool, None where it stands alone.
+    With `stride` 2 the last convolution of each branch and the pool halve the side without padding.
+    `pool` is "average" or "maximum"; `pooled` is the number of filters behind the pool, None where
+    it stands alone.
     """
 
     def __init__(
@@ -68,7 +77,10 @@ class Mixed(nn.Module):
                 fork: Sequence[Step] = (step,) if isinstance(step[0], str) else step
                 halve = stride == 2 and step is branch[-1]
                 for name, filters, kernel in fork:
-                    self.add_module(name, Convolution(inputs, filters, kernel, 2 if halve else 1, same=not halve))
+                    self.add_module(
+                        name,
+                        Convolution(inputs, filters, kernel, 2 if halve else 1, same=not halve),
+                    )
                 inputs = sum(filters for _, filters, _ in fork)
                 chain.append([name for name, _, _ in fork])
             self.chains.append(chain)
@@ -118,20 +130,33 @@ def _block_b(channels: int) -> Mixed:
 
 def _block_c(channels: int, inner: int) -> Mixed:
     row, column = (1, 7), (7, 1)
-    double: list[tuple[Kernel, int]] = [(1, inner), (column, inner), (row, inner), (column, inner), (row, 192)]
+    double: list[tuple[Kernel, int]] = [
+        (1, inner),
+        (column, inner),
+        (row, inner),
+        (column, inner),
+        (row, 192),
+    ]
     return Mixed(
         channels,
         [
             [("branch1x1", 192, 1)],
             [("branch7x7_1", inner, 1), ("branch7x7_2", inner, row), ("branch7x7_3", 192, column)],
-            [(f"branch7x7dbl_{i}", filters, kernel) for i, (kernel, filters) in enumerate(double, 1)],
+            [
+                (f"branch7x7dbl_{i}", filters, kernel)
+                for i, (kernel, filters) in enumerate(double, 1)
+            ],
         ],
         pooled=192,
     )
 
 
 def _block_d(channels: int) -> Mixed:
-    seven: list[Step] = [("branch7x7x3_1", 192, 1), ("branch7x7x3_2", 192, (1, 7)), ("branch7x7x3_3", 192, (7, 1))]
+    seven: list[Step] = [
+        ("branch7x7x3_1", 192, 1),
+        ("branch7x7x3_2", 192, (1, 7)),
+        ("branch7x7x3_3", 192, (7, 1)),
+    ]
     return Mixed(
         channels,
         [[("branch3x3_1", 192, 1), ("branch3x3_2", 320, 3)], [*seven, ("branch7x7x3_4", 192, 3)]],
@@ -159,7 +184,9 @@ def _block_e(channels: int, pool: str) -> Mixed:
 
 
 class Inception(nn.Module):
-    """The network up to Mixed_7a, or with `complete` up to Mixed_7c and with the classifier's weights, unused."""
+    """The network up to Mixed_7a, or with `complete` up to Mixed_7c and with the classifier's
+    weights, unused.
+    """
 
     def __init__(self, complete: bool = True) -> None:
         super().__init__()
@@ -186,11 +213,15 @@ class Inception(nn.Module):
             self.dimension = 2048
 
     def forward(self, x: Tensor) -> Tensor:
-        """Float [N, 3, 299, 299], about -1 to 1, to the last map averaged over space: [N, dimension]."""
+        """Float [N, 3, 299, 299], about -1 to 1, to the last map averaged over space: [N,
+        dimension].
+        """
         return self.levels(x)[self.dimension]
 
     def levels(self, x: Tensor) -> dict[int, Tensor]:
-        """Maps averaged over space, by their width: 192 (second pool), 768 (Mixed_6e), 1280 and, if complete, 2048."""
+        """Maps averaged over space, by their width: 192 (second pool), 768 (Mixed_6e), 1280 and, if
+        complete, 2048.
+        """
         pool = nn.functional.max_pool2d
         x = pool(self.Conv2d_2b_3x3(self.Conv2d_2a_3x3(self.Conv2d_1a_3x3(x))), 3, 2)
         x = pool(self.Conv2d_4a_3x3(self.Conv2d_3b_1x1(x)), 3, 2)
@@ -205,11 +236,20 @@ class Inception(nn.Module):
     def load_weights(self, state: Mapping[str, Tensor]) -> None:
         """Take weights by torchvision's names, of any float type, used as float32.
 
-        Raises ValueError that names the first one that is missing, left over, of another shape, or not finite.
+        Raises ValueError that names the first one that is missing, left over, of another shape, or
+        not finite.
         """
         # Counters of training steps, which some files hold and others do not.
-        found = {name: tensor for name, tensor in state.items() if not name.endswith("num_batches_tracked")}
-        expected = {name: t for name, t in self.state_dict().items() if not name.endswith("num_batches_tracked")}
+        found = {
+            name: tensor
+            for name, tensor in state.items()
+            if not name.endswith("num_batches_tracked")
+        }
+        expected = {
+            name: t
+            for name, t in self.state_dict().items()
+            if not name.endswith("num_batches_tracked")
+        }
         for name in sorted(expected.keys() | found.keys()):
             have, want = (tuple(d[name].shape) if name in d else None for d in (found, expected))
             if have != want:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fauxlab.records.audit import AuditReport, Finding, GeneratorAudit, TraitScore
+from fauxlab.records.audit import AuditReport, FeatureScore, Finding, GeneratorAudit
 from fauxlab.records.base import SCHEMA_VERSION, Box, Interval, Record
 from fauxlab.records.comparison import PairedScores, RunComparison, RunSummary
 from fauxlab.records.detection import (
@@ -26,6 +26,7 @@ __all__ = [
     "DegradedScores",
     "DetectionReport",
     "DetectionScores",
+    "FeatureScore",
     "FeatureSummary",
     "Finding",
     "GenerationFigures",
@@ -39,6 +40,5 @@ __all__ = [
     "RobustnessReport",
     "RunComparison",
     "RunSummary",
-    "TraitScore",
     "Verdict",
 ]

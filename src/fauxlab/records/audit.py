@@ -9,8 +9,10 @@ from pydantic import Field
 from fauxlab.records.base import SCHEMA_VERSION, Interval, Record
 
 
-class TraitScore(Record):
-    """How well one family of traits tells a generator's fakes from their reals, and what that means."""
+class FeatureScore(Record):
+    """How well one family of traits tells a generator's fakes from their reals, and what that
+    means.
+    """
 
     auc: Interval
     verdict: Literal["none", "shortcut", "content", "trace", "unknown"]
@@ -32,12 +34,16 @@ class GeneratorAudit(Record):
     n_real: int
     n_fake: int
     n_groups: int = Field(description="groups that the AUCs are measured on")
-    traits: dict[str, TraitScore] = Field(description="by family")
-    file_traits: Interval = Field(description="AUC of size, aspect, bytes, encoding and metadata together")
+    traits: dict[str, FeatureScore] = Field(description="by family")
+    file_traits: Interval = Field(
+        description="AUC of size, aspect, bytes, encoding and metadata together"
+    )
 
 
 class Finding(Record):
-    """One thing that an audit found; generator and family are empty where it concerns the whole set."""
+    """One thing that an audit found; generator and family are empty where it concerns the whole
+    set.
+    """
 
     kind: Literal["shortcut", "content", "trace", "leak", "note"]
     generator: str = ""
@@ -46,7 +52,9 @@ class Finding(Record):
 
 
 class AuditReport(Record):
-    """What tells fakes from reals in a data set that has nothing to do with the generators, or may have."""
+    """What tells fakes from reals in a data set that has nothing to do with the generators, or may
+    have.
+    """
 
     schema_version: int = SCHEMA_VERSION
     data_hash: str
@@ -56,7 +64,9 @@ class AuditReport(Record):
     limit: int = Field(description="most images measured of a generator or a source of reals")
     seed: int
     bootstrap: int
-    threshold: float = Field(description="the interval's lower bound above which a family counts as separating")
+    threshold: float = Field(
+        description="the interval's lower bound above which a family counts as separating"
+    )
     verdict: str
     generators: list[GeneratorAudit]
     findings: list[Finding]
@@ -68,9 +78,19 @@ class AuditReport(Record):
         return [finding for finding in self.findings if finding.kind == "shortcut"]
 
     def table(self) -> str:
-        """The report as plain text: AUC with interval, a line a generator and a column a family; then the findings."""
-        part = f"{self.n:,} images" if self.n == self.n_manifest else f"{self.n:,} of {self.n_manifest:,} images"
-        drawn = f", at most {self.limit:,} of a kind, seed {self.seed}" if self.n < self.n_manifest else ""
+        """The report as plain text: AUC with interval, a line a generator and a column a family;
+        then the findings.
+        """
+        part = (
+            f"{self.n:,} images"
+            if self.n == self.n_manifest
+            else f"{self.n:,} of {self.n_manifest:,} images"
+        )
+        drawn = (
+            f", at most {self.limit:,} of a kind, seed {self.seed}"
+            if self.n < self.n_manifest
+            else ""
+        )
         families = list(self.generators[0].traits)
         lines = [
             f"held-out AUC of fakes against their reals by one family of traits alone, 95 % interval over groups "
@@ -78,7 +98,10 @@ class AuditReport(Record):
             f"{'':<20}" + "".join(f"{family:<16}" for family in families).rstrip(),
         ]
         for found in self.generators:
-            lines.append(f"{found.generator:<20}" + "".join(f"{found.traits[f]!s:<16}" for f in families).rstrip())
+            lines.append(
+                f"{found.generator:<20}"
+                + "".join(f"{found.traits[f]!s:<16}" for f in families).rstrip()
+            )
         for found in self.generators:
             lines += [
                 "",
@@ -87,7 +110,9 @@ class AuditReport(Record):
             ]
             own = [f for f in self.findings if f.generator == found.generator]
             lines += [f"  {f.family:<10}{f.text}" for f in own] or ["  nothing separates them"]
-        whole = [f"{finding.kind}: {finding.text}" for finding in self.findings if not finding.generator]
+        whole = [
+            f"{finding.kind}: {finding.text}" for finding in self.findings if not finding.generator
+        ]
         if self.skipped:
             whole.append(f"note: {len(self.skipped):,} images could not be read and were left out")
         return "\n".join([*lines, "", *whole, f"verdict: {self.verdict}"])

@@ -1,4 +1,6 @@
-"""What is found of detectors: scores a generator, after degradations, and without a generator in training."""
+"""What is found of detectors: scores a generator, after degradations, and without a generator in
+training.
+"""
 
 from __future__ import annotations
 
@@ -32,13 +34,19 @@ class DetectionScores(Record):
     tpr_at_1_fpr: Interval
     tpr_at_5_fpr: Interval
     ece: Interval = Field(description="expected calibration error, both classes weighing as much")
-    ece_expected: float | None = Field(None, description="what it would be of so many pictures were the scores right")
+    ece_expected: float | None = Field(
+        None, description="what it would be of so many pictures were the scores right"
+    )
     confusion: Confusion
 
     @property
     def ece_words(self) -> str:
         """The calibration error beside what chance alone would make of it."""
-        return str(self.ece) if self.ece_expected is None else f"{self.ece} ({self.ece_expected:.3f} if right)"
+        return (
+            str(self.ece)
+            if self.ece_expected is None
+            else f"{self.ece} ({self.ece_expected:.3f} if right)"
+        )
 
 
 class DetectionReport(Record):
@@ -58,7 +66,8 @@ class DetectionReport(Record):
     generators: list[DetectionScores]
     real_accuracy: dict[str, Interval] = Field(description="share of each real source called real")
     file_auc: dict[str, Interval] = Field(
-        {}, description="AUC of each generator by what its files tell without their pixels: what a score has to beat"
+        {},
+        description="AUC of each generator by what its files tell without their pixels: what a score has to beat",
     )
 
     def table(self) -> str:
@@ -69,7 +78,9 @@ class DetectionReport(Record):
             # Scores are calibrated for all generators together, and need not be so for one of them.
             ece = s.ece_words if s is self.pooled else ""
             cells = (s.accuracy, s.macro_f1, s.auc, s.tpr_at_1_fpr, ece)
-            line = f"{s.name:<20}{s.n_real + s.n_fake:>7} " + "".join(f"{cell!s:<23}" for cell in cells)
+            line = f"{s.name:<20}{s.n_real + s.n_fake:>7} " + "".join(
+                f"{cell!s:<23}" for cell in cells
+            )
             lines.append(f"{line} {self.file_auc.get(s.name, '')}".rstrip())
         for source, share in self.real_accuracy.items():
             lines.append(f"{source:<20}{'':>7} {share!s:<23}called real")
@@ -80,13 +91,17 @@ class DegradedScores(Record):
     """A detector's figures after one degradation of all pictures, real and fake alike."""
 
     kind: str
-    level: float = Field(description="in the kind's unit: a quality, a factor, a standard deviation")
+    level: float = Field(
+        description="in the kind's unit: a quality, a factor, a standard deviation"
+    )
     name: str = Field(description="kind and level as people write them")
     stands_for: str = Field(description="what happens to pictures like that")
     pooled: DetectionScores
     generators: list[DetectionScores]
     real_accuracy: dict[str, Interval] = Field(description="share of each real source called real")
-    auc_change: Interval = Field(description="pooled AUC minus the clean one, paired: over the same drawn groups")
+    auc_change: Interval = Field(
+        description="pooled AUC minus the clean one, paired: over the same drawn groups"
+    )
 
 
 class RobustnessReport(Record):
@@ -95,7 +110,9 @@ class RobustnessReport(Record):
     schema_version: int = SCHEMA_VERSION
     clean: DetectionReport
     degraded: list[DegradedScores]
-    worst: str | None = Field(description="name of the degradation that costs most pooled AUC; None without an AUC")
+    worst: str | None = Field(
+        description="name of the degradation that costs most pooled AUC; None without an AUC"
+    )
 
     def table(self) -> str:
         """The report as a plain text table, one line a degradation; generators' columns are AUCs."""
@@ -104,9 +121,12 @@ class RobustnessReport(Record):
         heads = "".join(f"{name:<{width}}" for name, width in zip(names, widths, strict=True))
         lines = [f"{'':<18}{'pooled AUC':<23}{'change':<25}{heads}reals called real"]
 
-        def row(name: str, pooled: DetectionScores, change: str, generators: list[DetectionScores]) -> None:
+        def row(
+            name: str, pooled: DetectionScores, change: str, generators: list[DetectionScores]
+        ) -> None:
             aucs = "".join(
-                f"{rounded(scores.auc.value):<{width}}" for scores, width in zip(generators, widths, strict=True)
+                f"{rounded(scores.auc.value):<{width}}"
+                for scores, width in zip(generators, widths, strict=True)
             )
             called = pooled.confusion.real_as_real / pooled.n_real if pooled.n_real else None
             lines.append(f"{name:<18}{pooled.auc!s:<23}{change:<25}{aucs}{rounded(called)}")
@@ -122,9 +142,13 @@ class RobustnessReport(Record):
 class LeftOut(Record):
     """A detector trained without one generator, judged on it."""
 
-    scores: DetectionScores = Field(description="on the generator that it never saw, against its matched reals")
+    scores: DetectionScores = Field(
+        description="on the generator that it never saw, against its matched reals"
+    )
     seen_auc: float | None = Field(description="mean AUC on the generators that it was trained on")
-    real_accuracy: dict[str, Interval] = Field(description="share of each of these reals' sources called real")
+    real_accuracy: dict[str, Interval] = Field(
+        description="share of each of these reals' sources called real"
+    )
     run: str = Field(description="run folder's name")
     model_hash: str
 
@@ -140,7 +164,9 @@ class LeaveOneOutReport(Record):
 
     def table(self) -> str:
         """The report as a plain text table, one line a left-out generator."""
-        lines = [f"{'never seen':<20}{'N':>7} {'AUC':<23}{'TPR@1%FPR':<23}{'accuracy':<23}mean AUC on those seen"]
+        lines = [
+            f"{'never seen':<20}{'N':>7} {'AUC':<23}{'TPR@1%FPR':<23}{'accuracy':<23}mean AUC on those seen"
+        ]
         for found in self.generators:
             s = found.scores
             cells = "".join(f"{cell!s:<23}" for cell in (s.auc, s.tpr_at_1_fpr, s.accuracy))

@@ -13,7 +13,9 @@ class FeatureSummary(Record):
     name: str
     sha256: str = Field(description="of the weights")
     dimension: int
-    input_size: int | None = Field(description="side in pixels that pictures were resized to; None: taken as they are")
+    input_size: int | None = Field(
+        description="side in pixels that pictures were resized to; None: taken as they are"
+    )
     input_range: str
     resize: str
 
@@ -26,10 +28,16 @@ class GenerationFigures(Record):
     kid_std: float = Field(description="its standard deviation over subsets")
     precision: float = Field(description="share of fakes among the reals")
     recall: float = Field(description="share of reals among the fakes")
-    density: float = Field(description="how many reals' neighbourhoods hold a fake, 1 expected of reals")
+    density: float = Field(
+        description="how many reals' neighbourhoods hold a fake, 1 expected of reals"
+    )
     coverage: float = Field(description="share of reals' neighbourhoods that hold a fake")
-    pairwise_ratio: float | None = Field(description="mean distance of two fakes over that of two reals")
-    near_duplicate_share: float = Field(description="fakes closer to another than 99.5 % of reals are to theirs")
+    pairwise_ratio: float | None = Field(
+        description="mean distance of two fakes over that of two reals"
+    )
+    near_duplicate_share: float = Field(
+        description="fakes closer to another than 99.5 % of reals are to theirs"
+    )
 
 
 class GenerationReport(Record):
@@ -55,7 +63,9 @@ class GenerationReport(Record):
     coverage: float
     pairwise_ratio: float | None
     near_duplicate_share: float
-    memorised_share: float | None = Field(description="fakes nearer to a training image than 99 % of held-out reals")
+    memorised_share: float | None = Field(
+        description="fakes nearer to a training image than 99 % of held-out reals"
+    )
     training_distance_ratio: float | None = Field(
         description="median distance to the nearest training image, fakes over held-out reals"
     )
@@ -75,7 +85,9 @@ class GenerationReport(Record):
             else f"N = {self.n} is below 2048: {self.distance_label} is biased upwards; compare equal N only"
             if self.n < 2048
             else "",
-            f"the floor is of {self.floor_n} images each, too few for N, and too high" if self.floor_n < self.n else "",
+            f"the floor is of {self.floor_n} images each, too few for N, and too high"
+            if self.floor_n < self.n
+            else "",
         ]
         return "; ".join(part for part in parts if part)
 
@@ -94,13 +106,35 @@ class GenerationReport(Record):
         row(self.distance_label, f"{self.distance:.4g}", f"{floor.distance:.4g}", self.floor_n)
         kid, floor_kid = (f"{x.kid:.5f} ± {x.kid_std:.5f}" for x in (self, floor))
         row(self.kid_label, kid, floor_kid, self.floor_n)
-        names = ("precision", "recall", "density", "coverage", "pairwise_ratio", "near_duplicate_share")
+        names = (
+            "precision",
+            "recall",
+            "density",
+            "coverage",
+            "pairwise_ratio",
+            "near_duplicate_share",
+        )
         for name in names:
-            row(name.replace("_", " "), rounded(getattr(self, name)), rounded(getattr(floor, name)), self.floor_n)
+            row(
+                name.replace("_", " "),
+                rounded(getattr(self, name)),
+                rounded(getattr(floor, name)),
+                self.floor_n,
+            )
         held = self.n_heldout or "none"
-        row("memorised share", rounded(self.memorised_share), rounded(0.01 if self.n_heldout else None), held)
+        row(
+            "memorised share",
+            rounded(self.memorised_share),
+            rounded(0.01 if self.n_heldout else None),
+            held,
+        )
         ratio = self.training_distance_ratio
-        row("distance to training, ratio", rounded(ratio), rounded(1.0 if self.n_heldout else None), held)
+        row(
+            "distance to training, ratio",
+            rounded(ratio),
+            rounded(1.0 if self.n_heldout else None),
+            held,
+        )
         if self.warning:
             lines.append(f"note: {self.warning}")
         return "\n".join(lines)

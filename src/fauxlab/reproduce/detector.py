@@ -1,8 +1,9 @@
 """The report's detector experiments in order, beside its own figures.
 
-Iteration 1: a specialist for each generator. Iteration 2: one detector tuned stage by stage, then the same with ten
-epochs a stage. Beyond the report: one detector trained on all generators at once. Every training is a run folder of its
-own below `out`; a run that is finished is not repeated, one that was cut short is resumed.
+Iteration 1: a specialist for each generator. Iteration 2: one detector tuned stage by stage, then
+the same with ten epochs a stage. Beyond the report: one detector trained on all generators at once.
+Every training is a run folder of its own below `out`; a run that is finished is not repeated, one
+that was cut short is resumed.
 """
 
 from __future__ import annotations
@@ -19,20 +20,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fauxlab import __version__
 from fauxlab.config import Recipe, as_name, check_run_name, load_recipe
 from fauxlab.data.cache import ImageArray, load_images
-from fauxlab.data.files import csv_line, replace_file
 from fauxlab.data.manifest import Manifest
 from fauxlab.environment import describe_environment
 from fauxlab.errors import LabError
 from fauxlab.evaluation.detection import detection_report, predict_scores
-from fauxlab.models.bundle import Detector
+from fauxlab.io.text import csv_line, replace_file
+from fauxlab.models.pretrained import Detector
 from fauxlab.records import SCHEMA_VERSION, DetectionReport
-from fauxlab.training.detector import stage_folder, train_detector
-from fauxlab.training.detector_plan import check_plan
+from fauxlab.training.detector.loop import stage_folder, train_detector
+from fauxlab.training.detector.plan import check_plan
+from fauxlab.training.detector.sampling import plan_training, run_name
 from fauxlab.training.run import OnStep, Run
-from fauxlab.training.stages import plan_training, run_name
+from fauxlab.version import __version__
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,7 +49,9 @@ WORST = 24
 
 @dataclass(frozen=True)
 class Experiment:
-    """One training of the report's detector half. `part` is specialist, sequential, extended or joint."""
+    """One training of the report's detector half. `part` is specialist, sequential, extended or
+    joint.
+    """
 
     part: str
     recipe: Recipe
@@ -59,7 +62,9 @@ class Experiment:
         return run_name(self.recipe)
 
 
-def plan_experiments(manifest: Manifest, overrides: Sequence[str] = (), extended: bool = True) -> list[Experiment]:
+def plan_experiments(
+    manifest: Manifest, overrides: Sequence[str] = (), extended: bool = True
+) -> list[Experiment]:
     """Specialists, sequential, extended, joint, in this order; `overrides` apply to each recipe.
 
     The extended training is left out where they make it the sequential one once more.
@@ -68,11 +73,13 @@ def plan_experiments(manifest: Manifest, overrides: Sequence[str] = (), extended
     generators = load_recipe("unified-joint", sets).data.generators or manifest.generators
     plan = []
     for name in dict.fromkeys(generators):  # a generator may stand twice among the stages
-        only = f"data.generators={json.dumps([name], ensure_ascii=False)}"  # a list: a name may hold a comma
+        # a list: a name may hold a comma
+        only = f"data.generators={json.dumps([name], ensure_ascii=False)}"
         plan.append(Experiment("specialist", load_recipe("report-specialist", [*sets, only])))
     plan.append(Experiment("sequential", sequential := load_recipe("report-unified", sets)))
     longer = load_recipe("report-unified-10", sets)
-    if extended and longer != sequential.model_copy(update={"name": longer.name}):  # as where `overrides` set epochs
+    # as where `overrides` set epochs
+    if extended and longer != sequential.model_copy(update={"name": longer.name}):
         plan.append(Experiment("extended", longer))
     plan.append(Experiment("joint", load_recipe("unified-joint", sets)))
     return plan
@@ -87,10 +94,12 @@ def reproduce_detector(
     on_step: Callable[[str], OnStep] | None = None,
     on_judge: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
-    """Run the detector experiments below `out`, judge them on the test split, and write `results.json`.
+    """Run the detector experiments below `out`, judge them on the test split, and write
+    `results.json`.
 
-    Called again it resumes where it stopped. `on_step` gets a run's name and gives that run's progress function;
-    `on_judge` is called with a run's name before it is judged. Returns what `results.json` holds.
+    Called again it resumes where it stopped. `on_step` gets a run's name and gives that run's
+    progress function; `on_judge` is called with a run's name before it is judged. Returns what
+    `results.json` holds.
     """
     out = Path(out)
     experiments = plan_experiments(manifest, overrides, extended)
@@ -102,7 +111,11 @@ def reproduce_detector(
         raise LabError("the manifest's test split needs reals and fakes; index more images")
     runs = {
         experiment.name: train_detector(
-            manifest, experiment.recipe, out, resume=True, on_step=on_step(experiment.name) if on_step else None
+            manifest,
+            experiment.recipe,
+            out,
+            resume=True,
+            on_step=on_step(experiment.name) if on_step else None,
         )
         for experiment in experiments
     }
@@ -136,7 +149,9 @@ def check_names(recipes: Iterable[Recipe]) -> None:
 
 
 def judge(detector: Detector, images: ImageArray, folder: Path) -> DetectionReport:
-    """Judge a detector on `images`; `folder` keeps the scores (CSV) and the report, and saves doing it twice."""
+    """Judge a detector on `images`; `folder` keeps the scores (CSV) and the report, and saves doing
+    it twice.
+    """
     report_path = folder / "evaluation.json"
     if report_path.exists():
         # What another version wrote is no obstacle: it is judged again.
@@ -158,21 +173,31 @@ def judge(detector: Detector, images: ImageArray, folder: Path) -> DetectionRepo
     return report
 
 
-def _describe_run(manifest: Manifest, experiment: Experiment, run: Run, images: ImageArray) -> dict[str, Any]:
+def _describe_run(
+    manifest: Manifest, experiment: Experiment, run: Run, images: ImageArray
+) -> dict[str, Any]:
     log = list(run.read_log())
     found: dict[str, Any] = {
         "name": experiment.name,
         "part": experiment.part,
         "recipe": tomllib.loads(experiment.recipe.to_toml()),
-        "steps": [_pick(line, "images", "stage", "loss") for line in log if line["event"] == "step"],
-        "epochs": [{k: v for k, v in line.items() if k != "event"} for line in log if "val_loss" in line],
+        "steps": [
+            _pick(line, "images", "stage", "loss") for line in log if line["event"] == "step"
+        ],
+        "epochs": [
+            {k: v for k, v in line.items() if k != "event"} for line in log if "val_loss" in line
+        ],
         "test": judge(run.model, images, run.folder / "test").model_dump(),
         "stages": [],
     }
     if experiment.recipe.train.schedule == "sequential":
-        for number, name in enumerate(stage.name for stage in plan_training(manifest, experiment.recipe).stages):
+        for number, name in enumerate(
+            stage.name for stage in plan_training(manifest, experiment.recipe).stages
+        ):
             detector = Detector.from_pretrained(stage_folder(run, number, name))
-            report = judge(detector, images, run.folder / "test" / f"stage-{number + 1}-{as_name(name)}")
+            report = judge(
+                detector, images, run.folder / "test" / f"stage-{number + 1}-{as_name(name)}"
+            )
             found["stages"].append({"name": name, "test": report.model_dump()})
     return found
 
@@ -192,7 +217,9 @@ def _describe_data(manifest: Manifest) -> dict[str, Any]:
 
 def _worst(folder: Path, images: ImageArray) -> list[dict[str, Any]]:
     """The joint detector's most confident errors on the test split."""
-    with (folder / "test" / "scores.csv").open(encoding="utf-8", errors="surrogateescape", newline="") as stream:
+    with (folder / "test" / "scores.csv").open(
+        encoding="utf-8", errors="surrogateescape", newline=""
+    ) as stream:
         scores = np.array([float(row["score"]) for row in csv.DictReader(stream)])
     labels = images.manifest.labels
     wrong = np.flatnonzero((scores >= 0.5) != labels)
@@ -213,7 +240,9 @@ def _write_scores(path: Path, manifest: Manifest, scores: NDArray[np.float64]) -
     lines = [csv_line(("path", "label", "generator", "source", "group", "score"))]
     for row, score in zip(manifest.rows, scores.tolist(), strict=True):
         truth = ("real", "fake")[row.label]
-        lines.append(csv_line((row.path, truth, row.generator, row.source, row.group, f"{score:.6g}")))
+        lines.append(
+            csv_line((row.path, truth, row.generator, row.source, row.group, f"{score:.6g}"))
+        )
     replace_file(path, "".join(lines))
 
 

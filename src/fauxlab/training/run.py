@@ -1,7 +1,8 @@
-"""The run folder: recipe, environment, log, atomic checkpoints, and the check that a resumed run is the same run.
+"""The run folder: recipe, environment, log, atomic checkpoints, and the check that a resumed run is
+the same run.
 
-Nothing random is stored: every draw of a step follows from the recipe's seed, the step and the process, so a run that
-was killed repeats from its last checkpoint exactly what it would have done.
+Nothing random is stored: every draw of a step follows from the recipe's seed, the step and the
+process, so a run that was killed repeats from its last checkpoint exactly what it would have done.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ from accelerate.state import AcceleratorState
 from filelock import FileLock, Timeout
 
 from fauxlab.config import GanRecipe, R, Recipe, any_recipe, difference, parse_recipe
-from fauxlab.data.files import replace_file
 from fauxlab.environment import describe_environment
 from fauxlab.errors import LabError
+from fauxlab.io.text import replace_file
 
 if TYPE_CHECKING:
-    from fauxlab.models.bundle import Detector, Generator
+    from fauxlab.models.pretrained import Detector, Generator
 
 CHECKPOINT_SECONDS = 60.0
 # Called after every logged step with (images seen, images in all, mean loss).
@@ -53,27 +54,31 @@ class Run:
             if not isinstance(data, dict):
                 raise ValueError("no table")
         except (OSError, ValueError) as error:
-            raise LabError(f"{path} cannot be read ({error}); start over in another folder") from None
+            raise LabError(
+                f"{path} cannot be read ({error}); start over in another folder"
+            ) from None
         return data
 
     @property
     def model(self) -> Detector:
         """The detector in `best/`."""
-        from fauxlab.models.bundle import Detector
+        from fauxlab.models.pretrained import Detector
 
         return Detector.from_pretrained(self.folder / "best")
 
     @property
     def generator(self) -> Generator:
         """The generator in `best/`."""
-        from fauxlab.models.bundle import Generator
+        from fauxlab.models.pretrained import Generator
 
         return Generator.from_pretrained(self.folder / "best")
 
     @property
     def stopped_by_guard(self) -> bool:
         """Whether the collapse guard ended the training."""
-        return any(line["event"] == "end" and line.get("reason") == "guard" for line in self.read_log())
+        return any(
+            line["event"] == "end" and line.get("reason") == "guard" for line in self.read_log()
+        )
 
     @property
     def finished(self) -> bool:
@@ -92,7 +97,9 @@ class Run:
                             raise ValueError(f"no event in {line[:60].strip()!r}")
                         yield entry
             except ValueError as error:
-                raise LabError(f"{path} is damaged ({error}); restore it, or start over in another folder") from None
+                raise LabError(
+                    f"{path} is damaged ({error}); restore it, or start over in another folder"
+                ) from None
 
     def log(self, event: str, **values: Any) -> None:
         """Append one line to log.jsonl."""
@@ -109,16 +116,23 @@ class Run:
         folder.mkdir(exist_ok=True)
         aside = folder / f"{name}.tmp"
         with aside.open("wb") as stream:
-            ends = {"log_bytes": log.stat().st_size if log.exists() else 0, "processes": _processes()}
+            ends = {
+                "log_bytes": log.stat().st_size if log.exists() else 0,
+                "processes": _processes(),
+            }
             torch.save({**state, **ends}, stream)
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(aside, folder / name)
 
-    def load_checkpoint(self, name: str = "last.pt", to_resume: bool = False) -> dict[str, Any] | None:
-        """A checkpoint, or None where there is none yet. Raises LabError on one that is damaged or carries code.
+    def load_checkpoint(
+        self, name: str = "last.pt", to_resume: bool = False
+    ) -> dict[str, Any] | None:
+        """A checkpoint, or None where there is none yet. Raises LabError on one that is damaged or
+        carries code.
 
-        `to_resume`: also where another number of processes wrote it, whose draws nobody could continue.
+        `to_resume`: also where another number of processes wrote it, whose draws nobody could
+        continue.
         """
         path = self.folder / "checkpoints" / name
         if not path.exists():
@@ -127,7 +141,9 @@ class Run:
             state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
             if not {"step", "log_bytes", "model", "optimizer"} <= state.keys():
                 raise ValueError("it lacks parts")
-            if not all(type(state[key]) is int and state[key] >= 0 for key in ("step", "log_bytes")):
+            if not all(
+                type(state[key]) is int and state[key] >= 0 for key in ("step", "log_bytes")
+            ):
                 raise ValueError("its counts are no whole numbers")
         except Exception as error:  # the unpickler raises whatever the bytes make it raise
             reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
@@ -148,14 +164,17 @@ class Run:
         path = self.folder / "log.jsonl"
         held = path.stat().st_size if path.exists() else 0
         if held < length:
-            raise LabError(f"{path} has lost lines since the checkpoint; restore it, or start over in another folder")
+            raise LabError(
+                f"{path} has lost lines since the checkpoint; restore it, or start over in another folder"
+            )
         if held > length:
             os.truncate(path, length)
 
 
 def start_accelerator(precision: str) -> Accelerator:
     """The engine of one training. A process may train at one precision and then at another."""
-    # Otherwise a second precision in one process is refused; the processes' ties to each other are kept.
+    # Otherwise a second precision in one process is refused; the processes' ties to each other are
+    # kept.
     AcceleratorState._reset_state()
     return Accelerator(mixed_precision=precision, cpu=not torch.cuda.is_available())
 
@@ -170,23 +189,31 @@ def any_process(accelerator: Accelerator, flag: bool) -> bool:
 def open_run(folder: Path, recipe: R, data_hash: str, resume: bool) -> Run:
     """Create a run folder, or reopen one for the same recipe and data.
 
-    Raises LabError when the folder is taken and `resume` is off, or when it was made with other parameters (the
-    difference is shown).
+    Raises LabError when the folder is taken and `resume` is off, or when it was made with other
+    parameters (the difference is shown).
     """
     run = Run(folder)
     if not (folder / "config.toml").exists():
         folder.mkdir(parents=True, exist_ok=True)
-        replace_file(folder / "environment.json", json.dumps(describe_environment(data_hash), indent=2) + "\n")
+        replace_file(
+            folder / "environment.json",
+            json.dumps(describe_environment(data_hash), indent=2) + "\n",
+        )
         replace_file(folder / "config.toml", recipe.to_toml())
         return run
     if not resume:
         refuse_taken(folder)
     # Read as a recipe, so that a key which is newer than the run counts as its default.
-    held = parse_recipe(_read_toml(folder / "config.toml"), str(folder / "config.toml"), type(recipe))
+    held = parse_recipe(
+        _read_toml(folder / "config.toml"), str(folder / "config.toml"), type(recipe)
+    )
     changes = difference(tomllib.loads(held.to_toml()), tomllib.loads(recipe.to_toml()))
     changes += difference({"data": run.environment.get("data_hash")}, {"data": data_hash})
     if changes:
-        raise LabError(f"{folder} was started with other parameters, so it cannot be resumed: " + "; ".join(changes))
+        raise LabError(
+            f"{folder} was started with other parameters, so it cannot be resumed: "
+            + "; ".join(changes)
+        )
     return run
 
 
@@ -203,14 +230,18 @@ def point_latest(out: Path, folder: Path) -> None:
 def refuse_taken(folder: Path) -> None:
     """Raise LabError where a run lies already."""
     if (folder / "config.toml").exists():
-        raise LabError(f"{folder} holds a run already; continue it with --resume, or choose another --name or --out")
+        raise LabError(
+            f"{folder} holds a run already; continue it with --resume, or choose another --name or --out"
+        )
 
 
 @contextmanager
 def train_alone(run: Run, is_main: bool) -> Iterator[None]:
-    """Keep other processes than those of this training out of the run's folder; its main process holds the lock.
+    """Keep other processes than those of this training out of the run's folder; its main process
+    holds the lock.
 
-    Raises LabError where another training holds it: two would write into each other's log and checkpoints.
+    Raises LabError where another training holds it: two would write into each other's log and
+    checkpoints.
     """
     if not is_main:
         yield

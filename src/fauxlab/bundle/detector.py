@@ -1,0 +1,62 @@
+"""What all detectors have in common, whichever package runs them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from fauxlab.errors import LabError
+from fauxlab.io.images import PIPELINE_VERSION
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from fauxlab.bundle.config import DetectorConfig
+
+
+class Prediction(NamedTuple):
+    """What a detector makes of N pictures, in float32.
+
+    `logits` [N] are above 0 where a picture looks fake. `activation_maps` [N, h, w] are class
+    activation maps (Zhou et al., 2016): the head pools and is linear, so the cells of a map sum
+    to the picture's logit. `ood_distances` [N] say how far a picture lies from those that the
+    network was fitted to; 0 where it was not fitted.
+    """
+
+    logits: NDArray[np.float32]
+    activation_maps: NDArray[np.float32]
+    ood_distances: NDArray[np.float32]
+
+
+class AnyDetector(Protocol):
+    """What detectors have in common, whichever package runs them."""
+
+    @property
+    def config(self) -> DetectorConfig:
+        """What its folder says of it."""
+
+    @property
+    def hash(self) -> str:
+        """Of weights and config, 16 hexadecimal digits."""
+
+    @property
+    def size(self) -> int:
+        """Side of the input images in pixels."""
+
+    def predict(self, pixels: NDArray[np.uint8]) -> Prediction:
+        """What the detector makes of pictures uint8 [N, 3, size, size] RGB."""
+
+    def scores(self, logits: NDArray[np.float32]) -> NDArray[np.float64]:
+        """P(fake) [N] from logits [N]."""
+
+
+def check_pipeline(detector: AnyDetector) -> None:
+    """Raise LabError when the detector learned from pictures that were prepared otherwise than they
+    are now.
+    """
+    version = detector.config.preprocessing.pipeline_version
+    if version != PIPELINE_VERSION:
+        raise LabError(
+            f"the model learned from pictures prepared in version {version}, this fauxlab prepares them in version "
+            f"{PIPELINE_VERSION}; train it again, or use the fauxlab that trained it"
+        )

@@ -1,0 +1,1 @@
+"""Data sets to be had: public ones from the hub, and toyfaces, which is drawn."""

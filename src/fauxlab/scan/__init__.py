@@ -1,0 +1,1 @@
+"""Files in, verdicts out: the product that needs no torch."""

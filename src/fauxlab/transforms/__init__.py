@@ -1,0 +1,3 @@
+"""Changes of pictures: random augmentation, degradations on their way through the world,
+self-blending.
+"""

@@ -1,0 +1,215 @@
+"""A detector calibrated on a manifest, from Python and from the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from fauxlab.bundle.config import DetectorConfig, Preprocessing
+from fauxlab.calibration.calibrate import calibrate
+from fauxlab.calibration.fit import fit_calibration
+from fauxlab.data.manifest import Manifest
+from fauxlab.errors import LabError
+from fauxlab.evaluation.detection import evaluate
+from fauxlab.io.images import PIPELINE_VERSION
+from fauxlab.models import create_detector
+from fauxlab.models.pretrained import Detector
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def detector() -> Detector:
+    torch.manual_seed(0)
+    preparation = Preprocessing(size=32, pipeline_version=PIPELINE_VERSION)
+    return Detector(
+        create_detector("report-cnn", 32).eval(),
+        DetectorConfig(architecture="report-cnn", preprocessing=preparation),
+    )
+
+
+@pytest.fixture
+def halves(small: Manifest) -> Manifest:
+    """The small set again, half of it to calibrate on and half to test on."""
+    return small.split(0, (0, 0, 0.5, 0.5))
+
+
+def test_fitted_on_one_split_and_measured_on_two(detector: Detector, halves: Manifest) -> None:
+    seen: list[int] = []
+    found = calibrate(detector, halves, 0.1, 0.2, progress=seen.append)
+    assert sum(seen) == len(halves)
+    config, fit = found.detector.config, found.detector.config.calibration
+    assert fit is not None
+    assert (fit.n_real, fit.n_fake) == ({"photos": 20}, {"grain": 20, "speckle": 20})
+    assert (fit.false_alarm_rate, fit.alpha, fit.degraded) == (0.1, 0.2, False)
+    assert fit.data_hash == halves.calibration.data_hash
+    assert fit.low is not None
+    assert fit.high is not None
+    assert fit.low <= config.threshold <= fit.high
+    assert detector.config.calibration is None
+
+    before, after = found.figures["calibration"]
+    # Of 20 reals .1 · 21 = 2, so one may be called fake; of 20 and 40 at .2, 3 and 7 may be certain
+    # and wrong.
+    assert after.called_fake["photos"] <= 1 / 20
+    assert after.wrong[0] <= 3 / 20
+    assert after.wrong[1] <= 7 / 40
+    assert (before.ece, after.ece) == (fit.ece_before, fit.ece_after)
+    assert after.log_loss < before.log_loss
+    assert before.uncertain == (0, 0)
+    report = evaluate(found.detector, halves.test, bootstrap=10)
+    called_real = report.real_accuracy["photos"].value
+    assert found.figures["test"][1].called_fake["photos"] == pytest.approx(1 - (called_real or 0))
+    assert "real photos called fake" in found.table()
+    assert found.table().count("20 real, 40 fake") == 2
+
+
+def test_calibrating_again_starts_from_the_logits(detector: Detector, halves: Manifest) -> None:
+    once = calibrate(detector, halves, 0.1, 0.2)
+    twice = calibrate(once.detector, halves, 0.1, 0.2)
+    assert twice.figures["test"][0] == once.figures["test"][1] == twice.figures["test"][1]
+    assert once.reliability["test"][1] == twice.reliability["test"][0]
+
+
+def test_degraded_pictures_are_what_is_fitted(detector: Detector, halves: Manifest) -> None:
+    shapes = []
+
+    def halve(pixels: np.ndarray) -> np.ndarray:
+        shapes.append((pixels.shape, pixels.dtype))
+        return pixels // 2
+
+    plain, degraded = (
+        calibrate(detector, halves, 0.1, 0.2),
+        calibrate(detector, halves, 0.1, 0.2, halve),
+    )
+    assert shapes == [((3, 32, 32), np.uint8)] * len(halves)
+    fits = [x.detector.config.calibration for x in (plain, degraded)]
+    assert fits[0] is not None
+    assert fits[1] is not None
+    assert fits[1].degraded
+    assert fits[0].bias != fits[1].bias
+    assert plain.figures["test"][0].log_loss != degraded.figures["test"][0].log_loss
+
+
+def test_pictures_of_one_group_count_once(detector: Detector, halves: Manifest) -> None:
+    from fauxlab.data.cache import load_images
+    from fauxlab.evaluation.detection import predict_logits
+
+    part = halves.calibration
+    rows = (
+        *part.rows,
+        *(row for row in part.rows if row.label),
+        *(row for row in part.rows if row.label),
+    )
+    tripled = Manifest(rows, part.root)
+    images = load_images(part, 32)
+    logits = predict_logits(detector.model, images, np.arange(len(images))).astype(float)
+    expected = fit_calibration(logits, part.labels)
+    fit = calibrate(detector, tripled, 0.1, 0.2).detector.config.calibration
+    assert fit is not None
+    assert (fit.temperature, fit.bias) == pytest.approx(
+        (expected.temperature, expected.bias), rel=1e-5
+    )
+    assert fit.n_fake == {"grain": 60, "speckle": 60}
+
+
+def test_pictures_that_are_gone_are_listed(detector: Detector, halves: Manifest) -> None:
+    gone = [halves.calibration.rows[0], halves.test.rows[0]]
+    for row in gone:
+        (halves.root / row.path).unlink()
+    found = calibrate(detector, halves, 0.1, 0.2)
+    assert found.skipped == tuple((row.path, "no such file") for row in gone)
+    assert (
+        sum(found.figures["test"][0].n_fake.values())
+        + sum(found.figures["test"][0].n_real.values())
+        == 59
+    )
+
+
+def test_the_packaged_detector_cannot_be_calibrated(small: Manifest) -> None:
+    from fauxlab.bundle.opening import DEFAULT_MODEL, open_detector
+
+    with pytest.raises(LabError, match=r"exported detector .* give the one that was trained"):
+        calibrate(open_detector(DEFAULT_MODEL), small)  # type: ignore[arg-type]
+
+
+def test_what_cannot_be_calibrated_is_refused(detector: Detector, small: Manifest) -> None:
+    with pytest.raises(
+        LabError, match=r"rate of 0.05 cannot be promised from 4 group\(s\) of real source 'photos'"
+    ):
+        calibrate(detector, small)
+    with pytest.raises(LabError, match="calibration split is empty"):
+        calibrate(detector, small.split(0, (0.5, 0, 0, 0.5)))
+    with pytest.raises(LabError, match="no real picture"):
+        calibrate(detector, small.where(lambda row: row.label == 1))
+    other = detector.config.preprocessing.model_copy(
+        update={"pipeline_version": PIPELINE_VERSION + 1}
+    )
+    with pytest.raises(LabError, match="train it again"):
+        calibrate(
+            Detector(detector.model, detector.config.model_copy(update={"preprocessing": other})),
+            small,
+        )
+
+
+def test_command_writes_a_new_bundle_beside(
+    detector: Detector, halves: Manifest, tmp_path: Path, fauxlab: Command
+) -> None:
+    old = detector.save_pretrained(tmp_path / "best")
+    halves.save(tmp_path / "manifest.csv")
+    command = (
+        "detector",
+        "calibrate",
+        tmp_path / "best",
+        tmp_path / "manifest.csv",
+        "--fpr",
+        "0.1",
+        "--alpha",
+        "0.2",
+    )
+
+    (halves.root / halves.test.rows[0].path).unlink()
+    code, out, err = fauxlab(*command, "--figure", str(tmp_path / "reliability.png"))
+    assert code == 0, err
+    assert f"skipped set/{halves.test.rows[0].path}: no such file" in err
+    assert "calibration: 20 real, 40 fake" in out
+    assert "best-calibrated: model hash" in err
+    assert (tmp_path / "reliability.png").stat().st_size > 5000
+    assert Detector.from_pretrained(tmp_path / "best").hash == old.hash
+    made = Detector.from_pretrained(tmp_path / "best-calibrated")
+    assert made.config.calibration is not None
+    assert made.config.calibration.false_alarm_rate == 0.1
+
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "keep.txt").write_text("mine")
+    code, out, err = fauxlab(*command, "--out", str(tmp_path / "photos"))
+    assert (code, out) == (1, "")
+    assert "is no model" in err
+    assert (tmp_path / "photos" / "keep.txt").read_text() == "mine"
+    for name in ("a", "b", "best"):
+        assert fauxlab(*command, "--degraded", "--out", str(tmp_path / name))[0] == 0
+    configs = [Detector.from_pretrained(tmp_path / name).config for name in ("a", "b", "best")]
+    assert configs[0] == configs[1] == configs[2], "the same pictures are degraded in the same way"
+    assert configs[2].calibration is not None
+    assert configs[2].calibration.degraded
+
+
+def test_reliability_is_drawn_as_measured() -> None:
+    from fauxlab.calibration.fit import Bin
+    from fauxlab.pages.detector_figures import draw_reliability
+    from fauxlab.pages.figures import render
+
+    figure = draw_reliability(
+        {"before": [Bin(0.2, 0.5, 30), Bin(0.9, 0.8, 10)], "after $x$": []}, "test split"
+    )
+    curve = figure.axes[0].lines[1]
+    assert [*zip(*curve.get_data(), strict=True)] == [(0.2, 0.5), (0.9, 0.8)]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
+        "before (N = 40)",
+        "after $x$ (N = 0)",
+    ]
+    assert len(render(figure, "png")) > 5000
