@@ -1,5 +1,4 @@
-"""What a model is: `config.json` of its folder, what its scores mean, and what all detectors have
-in common.
+"""What a model is: the `config.json` of its folder, and what its scores mean.
 
 Nothing here needs torch, so that whoever only uses a model can do without it.
 """
@@ -11,30 +10,46 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field, PositiveInt, model_validator
 
-from fauxlab.records import SCHEMA_VERSION
 from fauxlab.records.base import Record
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# of a calibration: what lies outside says that the logits are no evidence
+    Band = tuple[float, float]
+
+# The version of `config.json`, counted apart from that of the verdicts. It rises only when a model
+# could be misread by a fauxlab that knows the version before, because each refuses newer ones.
+SCHEMA_VERSION = 4
+
+# A calibration outside these bounds shows that the logits say nothing about the pictures.
 TEMPERATURES = (0.01, 100.0)
 MOST_BIAS = 1e6
 
 Label = Literal["real", "fake"]
+Labels = tuple[Literal["real"], Literal["fake"]]
+Settings = dict[str, Any]
+Counts = dict[str, PositiveInt]
 Share = Annotated[float, Field(ge=0, le=1)]
 Rate = Annotated[float, Field(gt=0, lt=1)]
+MinusOne = Annotated[float, Field(ge=-1, le=-1)]
+PlusOne = Annotated[float, Field(ge=1, le=1)]
+Side = Annotated[int, Field(ge=16, le=1024)]  # of a picture, in pixels
+InputRange = tuple[MinusOne, PlusOne]
+SchemaVersion = Annotated[int, Field(le=SCHEMA_VERSION)]
 
 
 class Calibration(Record):
-    """P(fake) = sigmoid(logit / temperature + bias) where half of the pictures are fake, and what
-    that is worth.
+    """How logits become probabilities, and what is promised of the scores.
 
-    Scores in [low, high) are uncertain. Below `low` lie at most `alpha` of the fakes, at or above
-    `high` at most `alpha` of the reals; at or above the detector's threshold at most
-    `false_alarm_rate` of the reals of every source. All of it holds for pictures like those that it
-    was fitted on: `n_real` of each source and `n_fake` of each generator, `degraded` or as they
-    are. Without these fields only the scores are calibrated.
+    P(fake) = sigmoid(logit / temperature + bias) where half of the pictures are fake.
+
+    - Scores in [low, high) are uncertain: at most `alpha` of the fakes score below `low`, and at
+      most `alpha` of the reals at or above `high`.
+    - At most `false_alarm_rate` of the reals of every source reach the detector's threshold.
+
+    Both hold for pictures like those that the calibration was fitted on: `n_real` of each source
+    and `n_fake` of each generator, degraded at random where `degraded` says so. Without these
+    fields nothing is promised but the probabilities.
     """
 
     temperature: float = Field(ge=TEMPERATURES[0], le=TEMPERATURES[1])
@@ -43,8 +58,8 @@ class Calibration(Record):
     alpha: Rate | None = None
     low: Share | None = None
     high: Share | None = None
-    n_real: dict[str, PositiveInt] = Field(default_factory=dict)
-    n_fake: dict[str, PositiveInt] = Field(default_factory=dict)
+    n_real: Counts = Field({})
+    n_fake: Counts = Field({})
     degraded: bool = False
     ece_before: Share | None = Field(
         None, description="expected calibration error of the scores as they were"
@@ -53,116 +68,132 @@ class Calibration(Record):
     data_hash: str | None = Field(None, description="of the pictures that it was fitted on")
 
     @property
-    def band(self) -> tuple[float, float] | None:
+    def band(self) -> Band | None:
         """The uncertain scores [low, high); None where the calibration names none."""
-        return None if self.low is None or self.high is None else (self.low, self.high)
+        if self.low is None or self.high is None:
+            return None
+        return self.low, self.high
 
     @model_validator(mode="after")
     def _check_band(self) -> Self:
-        if len({self.low is None, self.high is None, self.alpha is None}) > 1:
+        missing = [self.low, self.high, self.alpha].count(None)
+        if missing not in (0, 3):
             raise ValueError("low, high and alpha go together")
-        if self.band and self.band[0] > self.band[1]:
-            raise ValueError("low is above high")
+        if self.band is not None:
+            low, high = self.band
+            if low > high:
+                raise ValueError("low is above high")
         return self
 
 
 class OodLimits(Record):
-    """What a picture must be like for the detector to judge it: near what it was made for, and not
-    too blurred.
+    """The limits beyond which a picture is out of distribution, so that its score means nothing.
 
-    At most `rate` of new pictures like the `n` that it was fitted on, as they are or degraded, lie
-    beyond the `limit` of the distance. Below the least `sharpness`
-    (`fauxlab.io.sharpness.measure_sharpness`) a face has lost what it is judged by; None: blur is no
-    reason.
+    At most `rate` of new pictures like the `n` that this was fitted on, degraded or not, lie beyond
+    the `limit` of the distance. A face whose `sharpness` (`fauxlab.io.sharpness`) is lower than
+    this has lost what it is judged by; with None any sharpness will do.
     """
 
     FORMER_NAMES: ClassVar = {"detail": "sharpness"}
     limit: float = Field(ge=0, allow_inf_nan=False)
     rate: Rate
     n: PositiveInt
-    sharpness: Share | None = None
+    sharpness: Share | None = Field(None, serialization_alias="detail")
 
 
 class Preprocessing(Record):
     """How a picture becomes the network's input; training and use share it."""
 
-    size: int = Field(ge=16, le=1024)
+    size: Side
     crop: Literal["centre-square"] = "centre-square"
     resize: Literal["bicubic-antialiased"] = "bicubic-antialiased"
-    input_range: tuple[
-        Annotated[float, Field(ge=-1, le=-1)], Annotated[float, Field(ge=1, le=1)]
-    ] = (-1.0, 1.0)
+    input_range: InputRange = (-1.0, 1.0)
     pipeline_version: int
 
 
 class DetectorConfig(Record):
-    """`config.json` of a detector bundle."""
+    """The `config.json` of a detector's bundle."""
 
     FORMER_NAMES: ClassVar = {"typicality": "ood"}
-    schema_version: int = Field(SCHEMA_VERSION, le=SCHEMA_VERSION)
+    schema_version: SchemaVersion = SCHEMA_VERSION
     kind: Literal["detector"] = "detector"
     architecture: str
-    options: dict[str, Any] = Field(default_factory=dict)
+    options: Settings = Field({})
     precision: Literal["float32", "int8"] = "float32"
     preprocessing: Preprocessing
-    labels: tuple[Literal["real"], Literal["fake"]] = ("real", "fake")
-    threshold: float = Field(0.5, ge=0, le=1)
+    labels: Labels = ("real", "fake")
+    threshold: Share = 0.5
     calibration: Calibration | None = None
-    ood: OodLimits | None = None
-    training: dict[str, Any] = Field(default_factory=dict)
-    metrics: dict[str, Any] = Field(default_factory=dict)
+    ood: OodLimits | None = Field(None, serialization_alias="typicality")
+    training: Settings = Field({})
+    metrics: Settings = Field({})
 
     @model_validator(mode="after")
     def _check_threshold(self) -> Self:
-        band = None if self.calibration is None else self.calibration.band
-        if band and not band[0] <= self.threshold <= band[1]:
+        band = self._band()
+        if band is None:
+            return self
+        low, high = band
+        if not low <= self.threshold <= high:
             raise ValueError(
                 "the threshold lies outside the uncertain band: labels would contradict it"
             )
         return self
 
+    def _band(self) -> Band | None:
+        return None if self.calibration is None else self.calibration.band
+
     def scores(self, logits: NDArray[np.float32]) -> NDArray[np.float64]:
-        """P(fake) [N] from logits [N]: calibrated where there is a calibration, else the plain
-        sigmoid.
-        """
-        fit = self.calibration
-        # in single precision the surest would all get the same score
-        evidence = logits.astype(np.float64)
-        evidence = evidence if fit is None else evidence / fit.temperature + fit.bias
+        """P(fake) [N] from logits [N]: calibrated, or the plain sigmoid without a calibration."""
+        # In single precision the most certain pictures would all get the same score.
+        precise = logits.astype(np.float64)
+        if self.calibration is not None:
+            precise = precise / self.calibration.temperature + self.calibration.bias
         with np.errstate(over="ignore"):  # e^710 is infinite, and the score rightly 0
-            return np.asarray(1 / (1 + np.exp(-evidence)), dtype=np.float64)
+            scores = 1 / (1 + np.exp(-precise))
+        return np.asarray(scores, dtype=np.float64)
 
     def decide(self, score: float) -> tuple[Label, bool]:
-        """The label of a score P(fake), by the threshold, and whether it is uncertain: in the
-        calibration's band.
-        """
-        band = None if self.calibration is None else self.calibration.band
+        """The label of a score P(fake), and whether the score is in the uncertain band."""
         label: Label = "fake" if score >= self.threshold else "real"
-        return label, band is not None and band[0] <= score < band[1]
+        band = self._band()
+        if band is None:
+            return label, False
+        low, high = band
+        return label, low <= score < high
 
     def can_tell(self, distance: float, sharpness: float) -> bool:
         """Whether a picture at this distance and of this sharpness is one to give a verdict on."""
         return self.in_distribution(distance) and self.sharp_enough(sharpness)
 
     def in_distribution(self, distance: float) -> bool:
-        """Whether a picture at this distance is like those of the fit; True where no limit is
-        known.
-        """
+        """Whether a picture at this distance is like those of the fit; True without a limit."""
         return self.ood is None or distance <= self.ood.limit
 
     def sharp_enough(self, sharpness: float) -> bool:
-        """Whether a picture of this sharpness shows enough to judge; True where no least is known."""
-        return self.ood is None or self.ood.sharpness is None or sharpness >= self.ood.sharpness
+        """Whether a picture of this sharpness shows enough to be judged; True without a limit."""
+        if self.ood is None or self.ood.sharpness is None:
+            return True
+        return sharpness >= self.ood.sharpness
 
 
 class GeneratorConfig(Record):
-    """`config.json` of a generator bundle."""
+    """The `config.json` of a generator's bundle."""
 
-    schema_version: int = Field(SCHEMA_VERSION, le=SCHEMA_VERSION)
+    schema_version: SchemaVersion = SCHEMA_VERSION
     kind: Literal["generator"] = "generator"
     architecture: str
     latent: int = Field(ge=1, le=65536)
-    size: int = Field(ge=16, le=1024)
-    options: dict[str, Any] = Field(default_factory=dict)
-    training: dict[str, Any] = Field(default_factory=dict)
-    metrics: dict[str, Any] = Field(default_factory=dict)
+    size: Side
+    options: Settings = Field({})
+    training: Settings = Field({})
+    metrics: Settings = Field({})
+
+
+def config_text(config: DetectorConfig | GeneratorConfig) -> str:
+    """The text of a `config.json`.
+
+    Fields keep the names that they had before version 0.2 (`typicality`, `detail`): older versions
+    read no others, and a model's hash, which covers this text, stays the same.
+    """
+    return config.model_dump_json(indent=2, by_alias=True) + "\n"

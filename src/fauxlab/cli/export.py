@@ -15,41 +15,49 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-PICTURES = 512  # that scales are found with
+PICTURES = 512  # most pictures from which the scales of 8-bit integers are measured
 
 
-def export(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="a bundle, as runs/<name>/best")],
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="the new bundle; MODEL-onnx or MODEL-int8 by default",
-            show_default=False,
-        ),
-    ] = None,
-    int8: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="MANIFEST",
-            help="in 8-bit integers, scaled on the calibration split: faster, a little less exact",
-        ),
-    ] = None,
-) -> None:
+Model = Annotated[Path, typer.Argument(metavar="MODEL", help="a bundle, as runs/<name>/best")]
+OutFolder = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="the new bundle; MODEL-onnx or MODEL-int8 by default",
+        show_default=False,
+    ),
+]
+Int8Manifest = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="MANIFEST",
+        help="in 8-bit integers, scaled on the calibration split: faster, a little less exact",
+    ),
+]
+
+
+def export(model: Model, out: OutFolder = None, int8: Int8Manifest = None) -> None:
     """Write a detector as model.onnx, which `fauxlab scan` runs with onnxruntime, without torch."""
     refuse_exported(model, "exported again")
     from fauxlab.models.export import export_onnx
     from fauxlab.models.pretrained import Detector
 
-    beside = model if model.name not in ("", "..") else model.resolve()
-    folder = beside.with_name(f"{beside.name}-{'int8' if int8 else 'onnx'}") if out is None else out
+    folder = out or _name_beside(model, "int8" if int8 else "onnx")
     refuse_unwritable(folder, "--out")
     detector = Detector.from_pretrained(model, "cpu")
-    made = export_onnx(detector, folder, _pictures(int8, detector.size) if int8 else None)
-    say(f"wrote {folder}: model hash {made.hash}, {made.config.precision}")
+    pictures = _take_pictures(int8, detector.size) if int8 else None
+    exported = export_onnx(detector, folder, pictures)
+    say(f"wrote {folder}: model hash {exported.hash}, {exported.config.precision}")
 
 
-def _pictures(path: Path, size: int) -> NDArray[np.uint8]:
+def _name_beside(model: Path, suffix: str) -> Path:
+    """A folder beside the model's, named after it."""
+    if model.name in ("", ".."):  # as of `.` and `..`
+        model = model.resolve()
+    return model.with_name(f"{model.name}-{suffix}")
+
+
+def _take_pictures(path: Path, size: int) -> NDArray[np.uint8]:
     """Up to PICTURES of the calibration split, spread over it: uint8 [N, 3, size, size]."""
     import numpy as np
 
@@ -64,4 +72,5 @@ def _pictures(path: Path, size: int) -> NDArray[np.uint8]:
     with count_images("decoding", len(part)) as advance:
         images = load_images(part, size, advance)
     report_skipped(images.skipped)
-    return images.take(np.unique(np.linspace(0, len(images) - 1, PICTURES).astype(int)))
+    places = np.linspace(0, len(images) - 1, PICTURES)
+    return images.take(np.unique(places.astype(int)))

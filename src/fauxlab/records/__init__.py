@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fauxlab.records.audit import AuditReport, FeatureScore, Finding, GeneratorAudit
-from fauxlab.records.base import SCHEMA_VERSION, Box, Interval, Record
+from fauxlab.records.base import Box, Interval, Record
 from fauxlab.records.comparison import PairedScores, RunComparison, RunSummary
 from fauxlab.records.detection import (
     Confusion,
@@ -18,7 +18,6 @@ from fauxlab.records.generation import FeatureSummary, GenerationFigures, Genera
 from fauxlab.records.verdict import Decision, Verdict
 
 __all__ = [
-    "SCHEMA_VERSION",
     "AuditReport",
     "Box",
     "Confusion",

@@ -6,7 +6,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from fauxlab.records.base import SCHEMA_VERSION, Interval, Record
+from fauxlab.records.base import Interval, Record
+
+SCHEMA_VERSION = 4  # of the records in this file
 
 
 class FeatureScore(Record):

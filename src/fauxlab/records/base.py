@@ -1,4 +1,8 @@
-"""What all records have in common."""
+"""What all records have in common.
+
+Each kind of record has a `SCHEMA_VERSION` of its own, which stands beside it. It rises when fields
+are added, renamed or change their meaning, so that readers of one format need not follow another.
+"""
 
 from __future__ import annotations
 
@@ -12,17 +16,14 @@ from pydantic import (
     model_validator,
 )
 
-# 2: verdicts can be uncertain; 3: they are on faces, and can be "cannot tell"; 4: for blur, too, as
-# `message` says
-SCHEMA_VERSION = 4
 Box = tuple[int, int, int, int]  # left, top, right, bottom, in pixels
 
 
 class Record(BaseModel):
     """Base of all records: immutable, and strict about unknown fields when read back.
 
-    `FORMER_NAMES` maps what a field was called before 0.2 to its name. All of 0.2 reads and writes
-    both.
+    `FORMER_NAMES` maps the name that a field had before version 0.2 to its present name. All of 0.2
+    reads both names and writes both.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -33,19 +34,29 @@ class Record(BaseModel):
     def _read_former_names(cls, fields: Any) -> Any:
         if not isinstance(fields, dict):
             return fields
-        former = {cls.FORMER_NAMES[key]: fields[key] for key in fields if key in cls.FORMER_NAMES}
-        present = {key: value for key, value in fields.items() if key not in cls.FORMER_NAMES}
+        former, present = {}, {}
+        for name, value in fields.items():
+            if name in cls.FORMER_NAMES:
+                former[cls.FORMER_NAMES[name]] = value
+            else:
+                present[name] = value
         return former | present
 
     @model_serializer(mode="wrap")
     def _write_former_names(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
         fields: dict[str, Any] = write(self)
-        former = {old: fields[new] for old, new in self.FORMER_NAMES.items() if new in fields}
+        former = {}
+        for old, new in self.FORMER_NAMES.items():
+            if new in fields:
+                former[old] = fields[new]
         return fields | former
 
 
 class Interval(Record):
-    """A figure with its 95 % bootstrap interval; the bounds are None when too few groups allow one."""
+    """A figure with its 95 % bootstrap interval.
+
+    The bounds are None where there are too few groups for an interval.
+    """
 
     value: float | None
     low: float | None = None
@@ -60,5 +71,5 @@ class Interval(Record):
 
 
 def rounded(value: float | None) -> str:
-    """Three digits behind the point, or n/a."""
+    """A number with three digits after the point, or n/a."""
     return "n/a" if value is None else f"{value:.3f}"

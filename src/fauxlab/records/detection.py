@@ -6,7 +6,9 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from fauxlab.records.base import SCHEMA_VERSION, Interval, Record, rounded
+from fauxlab.records.base import Interval, Record, rounded
+
+SCHEMA_VERSION = 4  # of the records in this file
 
 
 class Confusion(Record):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from fauxlab.records.base import SCHEMA_VERSION, Record, rounded
+from fauxlab.records.base import Record, rounded
+
+SCHEMA_VERSION = 4  # of the records in this file
 
 
 class FeatureSummary(Record):

@@ -6,7 +6,11 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import computed_field, model_validator
 
-from fauxlab.records.base import SCHEMA_VERSION, Box, Record
+from fauxlab.records.base import Box, Record
+
+# 2: verdicts can be uncertain. 3: they are on faces, and can be "cannot tell". 4: also for blur, as
+# `message` says. 5: `ood` is the name of what was `atypical`; both are written.
+SCHEMA_VERSION = 5
 
 Decision = Literal["real", "fake", "uncertain", "cannot tell", "no face", "error"]
 
@@ -14,15 +18,24 @@ Decision = Literal["real", "fake", "uncertain", "cannot tell", "no face", "error
 class Verdict(Record):
     """What a detector says of one face in a picture, or of one picture that is a face.
 
-    `score` is P(fake) after calibration, or the raw sigmoid where the model carries no calibration
-    (`calibrated` tells which). `label` compares the score with the model's threshold; it is
-    `uncertain` where the score lies in the calibration's band, in which the stated error allows
-    neither answer, and `ood` (out of distribution) where the picture is unlike all that the model was made for, or
-    too blurred, so that its score means nothing: then `message` says why, where that is known.
-    `face` is the square in which a face was found, in pixels of the upright picture, of which up to
-    `left_out` more places may show one and were not judged. A picture without a face has status "no
-    face", one that could not be judged "error" and the reason in `message`; neither has a label or
-    a score.
+    - `status` is "no face" of a picture without a face, and "error" of one that could not be
+      judged; `message` gives the reason. Neither has a label or a score.
+    - `score` is P(fake) after calibration. A model without a calibration gives the raw sigmoid;
+      `calibrated` says which it is.
+    - `label` compares the score with the model's `threshold`.
+    - `uncertain`: the score lies in the calibration's band, where the stated error allows neither
+      answer.
+    - `ood` (out of distribution): the picture is unlike all that the model was made for, or too
+      blurred, so that its score means nothing. `message` gives the reason where it is known.
+    - `face` is the square in which a face was found, in pixels of the upright picture.
+    - `left_out`: up to so many more places may show a face and were not judged.
+
+    >>> from fauxlab import Verdict
+    >>> verdict = Verdict(path="a.jpg", status="ok", label="fake", score=0.9, model_hash="0")
+    >>> verdict.decision
+    'fake'
+    >>> Verdict.model_validate_json(verdict.model_dump_json()) == verdict
+    True
     """
 
     FORMER_NAMES: ClassVar = {"atypical": "ood"}
@@ -44,17 +57,18 @@ class Verdict(Record):
 
     @model_validator(mode="before")
     @classmethod
-    def _decide_again(cls, told: Any) -> Any:
-        return (
-            {key: value for key, value in told.items() if key != "decision"}
-            if isinstance(told, dict)
-            else told
-        )
+    def _ignore_decision(cls, fields: Any) -> Any:
+        """Drop the decision when a verdict is read, because it follows from the other fields."""
+        if not isinstance(fields, dict):
+            return fields
+        return {name: value for name, value in fields.items() if name != "decision"}
 
-    @computed_field  # type: ignore[prop-decorator]  # as pydantic would have it
+    @computed_field  # type: ignore[prop-decorator]  # pydantic's documentation asks for this order
     @property
     def decision(self) -> Decision:
         """The verdict in a word: the label where it is certain."""
         if self.label is None:
             return "no face" if self.status == "no face" else "error"
-        return "cannot tell" if self.ood else "uncertain" if self.uncertain else self.label
+        if self.ood:
+            return "cannot tell"
+        return "uncertain" if self.uncertain else self.label

@@ -28,7 +28,7 @@ from fauxlab.errors import LabError
 from fauxlab.evaluation.detection import detection_report, predict_scores
 from fauxlab.io.text import csv_line, replace_file
 from fauxlab.models.pretrained import Detector
-from fauxlab.records import SCHEMA_VERSION, DetectionReport
+from fauxlab.records import DetectionReport
 from fauxlab.training.detector.loop import stage_folder, train_detector
 from fauxlab.training.detector.plan import check_plan
 from fauxlab.training.detector.sampling import plan_training, run_name
@@ -45,6 +45,7 @@ REPORT_TABLE = {
     "text2img": {"accuracy": 0.997667, "macro_f1": 0.997667},
 }
 WORST = 24
+SCHEMA_VERSION = 4  # of results.json
 
 
 @dataclass(frozen=True)

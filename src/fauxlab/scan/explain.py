@@ -1,13 +1,18 @@
-"""Where a verdict comes from: a detector's evidence laid over the picture. Needs nothing but NumPy
-and Pillow.
+"""Why a picture got its score: the class activation map, laid over the picture in colour.
 
-Evidence [h, w] is in logit units and sums to the picture's logit; above 0 it speaks for generated,
-below for real. It is laid over the picture in grey, because orange on skin would say nothing.
+A class activation map (CAM; Zhou et al., "Learning Deep Features for Discriminative Localization",
+2016) shows how much each cell of a network's last feature map adds to the score. Here it is exact
+and no approximation: every detector ends in global average pooling and a linear layer, so the
+cells of the map sum to the picture's logit. Above 0 a cell speaks for generated, below for real.
+
+The picture below the colours is grey, because orange on skin would say nothing. This file needs
+nothing but NumPy and Pillow.
 """
 
 from __future__ import annotations
 
 import io
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,8 +20,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from fauxlab.errors import LabError
 from fauxlab.io.images import to_picture, to_pixels
-from fauxlab.io.text import replace_file
+from fauxlab.io.text import printable, replace_file
 from fauxlab.records import Verdict
 
 if TYPE_CHECKING:
@@ -24,16 +30,33 @@ if TYPE_CHECKING:
 
     Pixels = NDArray[np.uint8]
     Floats = NDArray[np.floating]
-    Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+    Place = tuple[float, float]
 
-# After Okabe and Ito: two hues that colour-blind readers tell apart, and of about the same
-# lightness.
-FAKE, REAL = (213, 94, 0), (0, 114, 178)
-STRONGEST = 0.8  # opacity where the evidence is strongest; the face stays visible below
-SIDE, MARGIN = 320, 16  # of the saved figure, in pixels
-INK, SOFT, PAPER = (27, 27, 31), (98, 98, 107), (255, 255, 255)
+# Two hues of Okabe and Ito that colour-blind readers tell apart, of about the same lightness.
+FAKE = (213, 94, 0)
+REAL = (0, 114, 178)
+INK = (27, 27, 31)
+SOFT = (98, 98, 107)
+PAPER = (255, 255, 255)
 
-WORDS = {
+STRONGEST = 0.8  # opacity of the strongest cell; the face stays visible below it
+DARKEST = 48  # grey level that black becomes, or else the colours would vanish in dark hair
+MID_GREY = 150  # grey level below the colour scale
+LONGEST_NAME = 150  # bytes of a picture's name that the name of its explanation takes over
+
+# The saved figure in pixels: two panes side by side, below them a caption.
+SIDE = 320
+MARGIN = 16
+CAPTION = 104
+LINE = 18
+BAR = 14
+PANE = (SIDE, SIDE)
+LEFT = MARGIN
+RIGHT = LEFT + SIDE + MARGIN
+BELOW = MARGIN + SIDE + MARGIN
+FIGURE = (RIGHT + SIDE + MARGIN, SIDE + MARGIN + CAPTION)
+
+DECISION_WORDS = {
     "fake": "looks generated",
     "real": "looks real",
     "uncertain": "uncertain",
@@ -45,93 +68,31 @@ WORDS = {
 
 @dataclass(frozen=True)
 class Explained:
-    """A verdict with what it was given on.
+    """A verdict with the picture that it is on and the class activation map behind it.
 
-    `picture` is what the detector saw, uint8 [3, H, W] RGB; `evidence` [h, w] what it made of it.
-    Each is None where there is none.
+    `picture` is what the detector saw, uint8 [3, H, W] RGB, and None where nothing was judged.
+    `activation_map` [h, w] is in logit units, and None where there is no score. `first` is True of
+    a file's first verdict, and False of the verdicts on further faces in the same file.
     """
 
     verdict: Verdict
     picture: Pixels | None = None
     activation_map: Floats | None = None
+    first: bool = True
+
+
+# --- in words
 
 
 def describe(verdict: Verdict) -> str:
     """The verdict in words, as "uncertain, leans to generated"."""
-    words = WORDS.get(verdict.decision, verdict.decision)
+    words = DECISION_WORDS.get(verdict.decision, verdict.decision)
     if verdict.decision == "cannot tell" and verdict.message:
         return f"cannot tell: {verdict.message}"
     if verdict.decision == "uncertain":
-        words += ", leans to " + ("generated" if verdict.label == "fake" else "real")
+        side = "generated" if verdict.label == "fake" else "real"
+        return f"{words}, leans to {side}"
     return words
-
-
-def evidence_scale(evidence: Floats) -> float:
-    """The strongest evidence of either sign: what full colour stands for, in logit units a cell."""
-    return float(np.abs(evidence).max())
-
-
-def overlay(picture: Pixels, evidence: Floats, scale: float | None = None) -> Pixels:
-    """The picture uint8 [3, H, W] in grey below its evidence [h, w] in colour: uint8 [3, H, W].
-
-    Orange speaks for generated, blue for real; opacity is proportional to the strength and full at
-    `scale`, by default the picture's own `evidence_scale`. Between the cells' middles the evidence
-    is interpolated (bicubic).
-    """
-    height, width = picture.shape[1:]
-    # Divided first: Pillow's floats have 32 bits.
-    cells = np.asarray(evidence, np.float64) / (
-        (evidence_scale(evidence) if scale is None else scale) or 1
-    )
-    smooth = np.asarray(
-        Image.fromarray(cells.astype(np.float32)).resize((width, height), Image.Resampling.BICUBIC)
-    )
-    strength = np.clip(smooth, -1, 1)[..., None]
-    colour = np.where(strength > 0, FAKE, REAL)
-    grey = np.asarray(to_picture(picture).convert("L"), np.float64)[..., None]
-    # dark parts lifted, or else the colour would vanish in hair
-    ground = 48 + grey * (255 - 48) / 255
-    mixed = ground + STRONGEST * np.abs(strength) * (colour - ground)
-    return np.asarray(np.rint(mixed), np.uint8).transpose(2, 0, 1)
-
-
-def draw_evidence(explained: Explained) -> Image.Image:
-    """The picture, its overlay beside it, and below them the verdict and what the colours stand
-    for.
-
-    Raises ValueError where the explained has no picture or no evidence.
-    """
-    if explained.picture is None or explained.activation_map is None:
-        raise ValueError("an explained without picture or evidence cannot be drawn")
-    panes = [
-        to_picture(explained.picture),
-        to_picture(overlay(_enlarge(explained.picture), explained.activation_map)),
-    ]
-    panes = [pane.resize((SIDE, SIDE), Image.Resampling.BICUBIC) for pane in panes]
-    page = Image.new("RGB", (2 * SIDE + 3 * MARGIN, SIDE + MARGIN + 104), PAPER)
-    for k, pane in enumerate(panes):
-        page.paste(pane, (MARGIN + k * (SIDE + MARGIN), MARGIN))
-    pen, top = ImageDraw.Draw(page), SIDE + 2 * MARGIN
-    verdict, evidence = explained.verdict, explained.activation_map
-    said, _, why = describe(verdict).partition(": ")
-    pen.text((MARGIN, top), said, fill=INK, font=_font(19))
-    # which has no glyph in the font
-    lines = [why, describe_score(verdict), describe_sum(evidence).replace("−", "-")]
-    for k, line in enumerate(filter(None, lines)):
-        pen.text(
-            (MARGIN, top + 28 + 18 * k), line, fill=SOFT, font=_font(14 if len(line) < 46 else 12)
-        )
-    _draw_scale(page, SIDE + 2 * MARGIN, top + 4, evidence)
-    return page
-
-
-def save_evidence(path: Path, explained: Explained) -> None:
-    """Write `draw_evidence` as PNG, replacing what was there. Raises LabError where it cannot be
-    written.
-    """
-    stream = io.BytesIO()
-    draw_evidence(explained).save(stream, "PNG")
-    replace_file(path, stream.getvalue())
 
 
 def describe_score(verdict: Verdict) -> str:
@@ -139,58 +100,200 @@ def describe_score(verdict: Verdict) -> str:
     if verdict.score is None:
         return "no score"
     name = "score" if verdict.calibrated else "raw score"
-    limit = "" if verdict.threshold is None else f", fake from {verdict.threshold:.3f}"
-    return f"{name} {verdict.score:.3f}{limit}"
+    words = f"{name} {verdict.score:.3f}"
+    if verdict.threshold is not None:
+        words += f", fake from {verdict.threshold:.3f}"
+    return words
 
 
-def describe_sum(evidence: Floats) -> str:
-    """What the evidence adds up to."""
-    return f"evidence sums to logit {signed(float(np.sum(evidence, dtype=np.float64)), 2)}"
+def describe_sum(activation_map: Floats) -> str:
+    """The logit that the cells of a class activation map add up to."""
+    logit = np.sum(activation_map, dtype=np.float64)
+    return f"activation map sums to logit {signed(float(logit), 2)}"
+
+
+def describe_scale(activation_map: Floats) -> str:
+    """The logits that full colour stands for, as "±0.21", with more digits for a weak map."""
+    strength = strongest_cell(activation_map)
+    digits = 2
+    if 0 < strength < 0.1:
+        exponent = math.floor(math.log10(strength))
+        digits = min(6, 1 - exponent)
+    return f"±{strength:.{digits}f}"
 
 
 def signed(value: float, digits: int) -> str:
-    """A number with its sign, a minus rather than a hyphen."""
+    """A number with its sign, where the minus is a minus and no hyphen."""
     return f"{value:+.{digits}f}".replace("-", "−")
 
 
-def describe_scale(evidence: Floats) -> str:
-    """What full colour stands for, as "±0.21"; more digits where the evidence is weak."""
-    scale = evidence_scale(evidence)
-    digits = 2 if scale >= 0.1 or scale == 0 else min(6, 1 - int(np.floor(np.log10(scale))))
-    return f"±{scale:.{digits}f}"
+# --- in colour
 
 
-def _draw_scale(page: Image.Image, left: int, top: int, evidence: Floats) -> None:
-    """The colours from strongest real to strongest fake as they look on mid grey, and what they
-    stand for.
+def strongest_cell(activation_map: Floats) -> float:
+    """The largest absolute value in a class activation map, in logit units."""
+    return float(np.abs(activation_map).max())
+
+
+def overlay(picture: Pixels, activation_map: Floats, scale: float | None = None) -> Pixels:
+    """Lay a class activation map [h, w] over a picture uint8 [3, H, W]: uint8 [3, H, W].
+
+    Orange speaks for generated, blue for real. The opacity is proportional to a cell's strength
+    and full at `scale`, by default the strongest cell. Between the middles of the cells the map is
+    interpolated (bicubic).
     """
+    if scale is None:
+        scale = strongest_cell(activation_map)
+    strength = _enlarge_map(activation_map, scale or 1.0, picture.shape)
+    colour = np.where(strength > 0, FAKE, REAL)
+    opacity = STRONGEST * np.abs(strength)
+    grey = to_picture(picture).convert("L")
+    ground = _lift_shadows(np.asarray(grey))
+    mixed = ground + opacity * (colour - ground)
+    pixels = np.rint(mixed).astype(np.uint8)
+    return pixels.transpose(2, 0, 1)
+
+
+def _enlarge_map(activation_map: Floats, scale: float, shape: tuple[int, ...]) -> Floats:
+    """The map in shares of `scale` from -1 to 1, [H, W, 1], at the size of a shape (3, H, W)."""
+    _, height, width = shape
+    # Divided before Pillow gets it, because Pillow's floats have 32 bits.
+    shares = activation_map.astype(np.float64) / scale
+    image = Image.fromarray(shares.astype(np.float32))
+    smooth = image.resize((width, height), Image.Resampling.BICUBIC)
+    # Bicubic interpolation overshoots between cells of opposite signs.
+    bounded: Floats = np.clip(np.asarray(smooth), -1, 1)
+    return bounded[..., None]
+
+
+def _lift_shadows(grey: Pixels) -> Floats:
+    """Grey levels [H, W] from DARKEST to 255, [H, W, 1]."""
+    lifted = DARKEST + grey.astype(np.float64) * (255 - DARKEST) / 255
+    return lifted[..., None]
+
+
+# --- as a figure
+
+
+def save_explanation(path: Path, explained: Explained) -> None:
+    """Write `draw_explanation` as PNG, whole or not at all, replacing what was there.
+
+    Raises LabError where the file cannot be written.
+    """
+    stream = io.BytesIO()
+    draw_explanation(explained).save(stream, "PNG")
+    replace_file(path, stream.getvalue())
+
+
+def draw_explanation(explained: Explained) -> Image.Image:
+    """Draw the picture, its activation map beside it, and the verdict with the colour scale below.
+
+    Raises ValueError where there is no picture or no activation map.
+    """
+    picture, activation_map = explained.picture, explained.activation_map
+    if picture is None or activation_map is None:
+        raise ValueError("a verdict without picture or activation map cannot be drawn")
+    figure = Image.new("RGB", FIGURE, PAPER)
+    # Enlarged first, so that the colours are interpolated once and not twice.
+    plain = to_picture(picture).resize(PANE, Image.Resampling.BICUBIC)
+    coloured = overlay(to_pixels(plain), activation_map)
+    figure.paste(plain, (LEFT, MARGIN))
+    figure.paste(to_picture(coloured), (RIGHT, MARGIN))
+    _draw_verdict(figure, explained.verdict, activation_map)
+    _draw_scale(figure, activation_map)
+    return figure
+
+
+def _draw_verdict(figure: Image.Image, verdict: Verdict, activation_map: Floats) -> None:
+    """The decision in large letters, and small below it the reason, the score and the logit."""
+    pen = ImageDraw.Draw(figure)
+    decision, _, reason = describe(verdict).partition(": ")
+    _write(pen, (LEFT, BELOW), decision, 19, colour=INK)
+    score = describe_score(verdict)
+    # The font has no glyph for the minus.
+    logit = describe_sum(activation_map).replace("−", "-")
+    top = BELOW + 28
+    for line in (reason, score, logit):
+        if not line:
+            continue
+        height = 14 if len(line) < 46 else 12
+        _write(pen, (LEFT, top), line, height)
+        top += LINE
+
+
+def _draw_scale(figure: Image.Image, activation_map: Floats) -> None:
+    """The colours from strongest real to strongest fake on mid grey, and what they stand for."""
+    top = BELOW + 4
     ramp = np.linspace(-1, 1, SIDE)[None]
-    bar = overlay(np.full((3, 14, SIDE), 150, np.uint8), ramp, 1.0)
-    page.paste(to_picture(bar), (left, top))
-    pen, font, small = ImageDraw.Draw(page), _font(14), _font(12)
-    for share, anchor, text in ((0, "la", "speaks for real"), (1, "ra", "for generated")):
-        pen.text(
-            (left + share * SIDE, top + 18),
-            text,
-            fill=SOFT,
-            font=font,
-            anchor=_anchor(font, anchor),
-        )
-    pen.text((left + SIDE / 2, top + 18), "0", fill=SOFT, font=font, anchor=_anchor(font, "ma"))
-    rows, columns = evidence.shape
-    told = f"full colour: {describe_scale(evidence)} logit a cell, {columns} by {rows} cells"
-    pen.text((left, top + 43), told, fill=SOFT, font=small)
+    grey = np.full((3, BAR, SIDE), MID_GREY, np.uint8)
+    bar = overlay(grey, ramp, scale=1.0)
+    figure.paste(to_picture(bar), (RIGHT, top))
+    pen = ImageDraw.Draw(figure)
+    middle, end = RIGHT + SIDE / 2, RIGHT + SIDE
+    _write(pen, (RIGHT, top + LINE), "speaks for real", 14)
+    _write(pen, (middle, top + LINE), "0", 14, anchor="ma")
+    _write(pen, (end, top + LINE), "for generated", 14, anchor="ra")
+    rows, columns = activation_map.shape
+    scale = describe_scale(activation_map)
+    words = f"full colour: {scale} logit a cell, {columns} by {rows} cells"
+    _write(pen, (RIGHT, top + 43), words, 12)
 
 
-def _enlarge(picture: Pixels) -> Pixels:
-    """At the figure's size, so that the colours are interpolated once and not twice."""
-    return to_pixels(to_picture(picture).resize((SIDE, SIDE), Image.Resampling.BICUBIC))
+def _write(
+    pen: ImageDraw.ImageDraw,
+    place: Place,
+    text: str,
+    height: int,
+    colour: tuple[int, int, int] = SOFT,
+    anchor: str | None = None,
+) -> None:
+    """Text with its left end at a place, or its middle (anchor "ma") or right end ("ra")."""
+    font = ImageFont.load_default(height)
+    if not isinstance(font, ImageFont.FreeTypeFont):
+        # Pillow's small bitmap font stands in where FreeType is missing, and knows no anchors.
+        anchor = None
+    pen.text(place, text, fill=colour, font=font, anchor=anchor)
 
 
-def _font(height: int) -> Font:
-    return ImageFont.load_default(height)
+# --- as files of a folder
 
 
-def _anchor(font: Font, name: str) -> str | None:
-    """Pillow's small bitmap font, which stands in where FreeType is missing, knows no anchors."""
-    return name if isinstance(font, ImageFont.FreeTypeFont) else None
+class ExplanationFolder:
+    """A folder that gets a picture of the activation map of each verdict that has one.
+
+    The files are numbered in the order of the verdicts. Raises LabError where the folder cannot be
+    made.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            reason = error.strerror or error
+            raise LabError(
+                f"cannot write into {printable(folder)}: {reason}; name another folder"
+            ) from error
+        self._folder = folder
+        self._written = 0
+
+    def add(self, explained: Explained) -> None:
+        """Write the explanation of one verdict, where there is an activation map."""
+        if explained.activation_map is None:
+            return
+        self._written += 1
+        name = f"{self._written:05}-{_safe_stem(explained.verdict.path)}.png"
+        save_explanation(self._folder / name, explained)
+
+
+def _safe_stem(path: str) -> str:
+    """The part of a path that may stand in the name of a new file."""
+    name = path.replace("\\", "/").rpartition("/")[2]
+    stem, _, _ = name.rpartition(".")
+    safe = "".join(map(_safe_letter, stem))
+    # File systems bound names in bytes, not in letters.
+    shortened = safe.encode("utf-8", "replace")[:LONGEST_NAME]
+    return shortened.decode("utf-8", "ignore") or "picture"
+
+
+def _safe_letter(letter: str) -> str:
+    return letter if letter.isalnum() or letter in "-_" else "_"

@@ -1,18 +1,19 @@
-"""The one inference path: files in, verdicts out. The command line, Python and servers all go
-through here.
+"""The one inference path: files in, verdicts out.
+
+The command line, Python and servers all go through `Scanner`.
 """
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
@@ -26,42 +27,69 @@ from fauxlab.io.sources import FileReader
 from fauxlab.io.text import printable
 from fauxlab.records import Box, Verdict
 from fauxlab.scan.explain import Explained
-from fauxlab.scan.faces import crop_face, survey_faces
+from fauxlab.scan.faces import Face, crop_face, survey_faces
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from PIL import Image
 
     from fauxlab.bundle.detector import AnyDetector
 
+    Fields = dict[str, object]  # of a verdict
     Pixels = NDArray[np.uint8]
 
 BLURRED = "too blurred or too small"
-BATCH = 32  # pictures in memory at once, twice; large ones are decoded one a worker
+NOT_FINITE = "the model gives no finite score for it"
+# Pictures in a batch. Two batches are in memory at once; large pictures are decoded one a worker.
+BATCH = 32
 Crop = Literal["face", "none"]
+
+
+class _Cut(NamedTuple):
+    """A crop uint8 [3, size, size], and the face's box in the picture if it was looked for."""
+
+    pixels: Pixels
+    box: Box | None
 
 
 @dataclass(frozen=True)
 class _Loaded:
-    """A picture's upright size, and what of it is to be judged: squares uint8 [3, size, size], and
-    where they stand.
-    """
+    """A picture's upright size, and what of it is to be judged."""
 
     width: int
     height: int
-    squares: list[Pixels]
-    boxes: list[Box | None]
+    cuts: list[_Cut]
     left_out: int = 0  # places that were not looked at
+
+
+class _Read(NamedTuple):
+    """A path, and the picture there or the reason why there is none."""
+
+    path: str
+    result: _Loaded | ImageError
+
+    @property
+    def cuts(self) -> list[_Cut]:
+        """What of the picture is to be judged; nothing of a file that could not be read."""
+        return [] if isinstance(self.result, ImageError) else self.result.cuts
+
+
+class _Judgement(NamedTuple):
+    """What the detector says of one crop: fields of a verdict, and the activation map if any."""
+
+    fields: Fields
+    activation_map: NDArray[np.float32] | None
 
 
 class Scanner:
     """Judges the faces in pictures with one detector.
 
     With `crop="face"` every face that is found in a picture is judged, framed as the detector's
-    training pictures are; with "none" pictures are taken as faces that are cropped already.
+    training pictures are. With "none" pictures are taken as faces that are cropped already.
 
-    >>> scanner = Scanner.from_pretrained()  # doctest: +SKIP
-    >>> scanner("photo.jpg").label  # doctest: +SKIP
-    'fake'
+    >>> scanner = Scanner.from_pretrained()  # the detector that comes with the package
+    >>> scanner("no-such-photo.jpg").decision
+    'error'
     """
 
     def __init__(self, detector: AnyDetector, crop: Crop = "face") -> None:
@@ -73,111 +101,145 @@ class Scanner:
 
     @classmethod
     def from_pretrained(cls, model: str | Path = DEFAULT_MODEL, crop: Crop = "face") -> Scanner:
-        """A scanner for a model, as `open_detector` finds it. Raises LabError as it does, and on
-        another pipeline's.
+        """A scanner for a model, which is named or found as by `open_detector`.
+
+        Raises LabError as `open_detector` does, and where the model learned from pictures that
+        were prepared in another way.
         """
         return cls(open_detector(model), crop)
 
     def __call__(self, path: str | Path) -> Verdict:
-        """The verdict on one picture's largest face; `scan` tells of all."""
+        """The verdict on one picture's largest face.
+
+        `scan` gives the verdicts on all its faces.
+        """
         return next(self.scan([str(path)]))
 
     def scan(self, paths: Iterable[str]) -> Iterator[Verdict]:
-        """The verdicts on the pictures, in order, in constant memory: one a face, the largest
-        first, or one a picture.
+        """The verdicts on pictures, in their order, in constant memory.
 
-        A picture in which no face is found gets one verdict of status "no face", one that cannot be
-        read "error".
+        There is one verdict a face, the largest face first. A picture in which no face is found
+        gets one of status "no face", a file that cannot be read one of status "error".
         """
         return (explained.verdict for explained in self.explain(paths))
 
-    def explain(self, paths: Iterable[str]) -> Iterator[Explained]:
-        """As `scan`, each verdict with the square that was judged, and the evidence for it."""
-        stream = iter(paths)
+    def explain(self, paths: Iterable[str]) -> Generator[Explained, None, None]:
+        """As `scan`, each verdict with the crop that was judged and its class activation map."""
+        waiting = iter(paths)
         with FileReader() as reader, _workers() as pool:
 
-            def load(path: str) -> _Loaded | ImageError:
-                try:
-                    image = decode(reader.read(path))
-                except ImageError as error:
-                    return error
-                size = self.detector.size
-                if self.crop == "none":
-                    return _Loaded(image.width, image.height, [to_square(image, size)], [None])
-                faces, left_out = survey_faces(image)
-                squares = [to_square(crop_face(image, face), size) for face in faces]
-                boxes: list[Box | None] = [
-                    (f.left, f.top, f.left + f.side, f.top + f.side) for f in faces
-                ]
-                return _Loaded(image.width, image.height, squares, boxes, left_out)
+            def start_batch() -> list[Future[_Read]]:
+                """Begin to read the next pictures."""
+                started = []
+                for path in islice(waiting, BATCH):
+                    started.append(pool.submit(self._read, reader, path))
+                return started
 
-            def start() -> list[tuple[str, Future[_Loaded | ImageError]]]:
-                return [(path, pool.submit(load, path)) for path in islice(stream, BATCH)]
-
-            batch = start()
+            batch = start_batch()
             while batch:
-                ahead = start()  # read and decoded while this batch is judged
-                yield from self._judge([(path, future.result()) for path, future in batch])
-                batch = ahead
+                # The next batch is read and decoded while this one is judged.
+                following = start_batch()
+                yield from self._judge([future.result() for future in batch])
+                batch = following
 
-    def _judge(self, batch: list[tuple[str, _Loaded | ImageError]]) -> Iterator[Explained]:
-        squares = [
-            square for _, item in batch if isinstance(item, _Loaded) for square in item.squares
-        ]
-        judged = self._explain_crops(squares)
-        for path, item in batch:
-            base = Verdict(path=printable(path), status="error", model_hash=self.detector.hash)
-            if isinstance(item, ImageError):
-                yield Explained(base.model_copy(update={"message": str(item)}))
-                continue
-            base = base.model_copy(
-                update={"width": item.width, "height": item.height, "left_out": item.left_out}
-            )
-            if not item.squares:
-                yield Explained(base.model_copy(update={"status": "no face"}))
-            for box in item.boxes:
-                fields, square, evidence = next(judged)
-                verdict = Verdict.model_validate({**base.model_dump(), "face": box, **fields})
-                yield Explained(verdict, square, evidence)
+    def _read(self, reader: FileReader, path: str) -> _Read:
+        try:
+            image = decode(reader.read(path))
+        except ImageError as error:
+            return _Read(path, error)
+        return _Read(path, self._cut(image))
 
-    def _explain_crops(
-        self, squares: list[Pixels]
-    ) -> Iterator[tuple[dict[str, object], Pixels, NDArray[np.float32] | None]]:
-        """What each square's verdict says, the square, and the evidence where there is a score."""
-        config = self.detector.config
-        for start in range(0, len(squares), BATCH):
-            part = squares[start : start + BATCH]
-            found = self.detector.predict(np.stack(part))
-            scores = self.detector.scores(found.logits).tolist()
-            for square, score, evidence, distance in zip(
-                part, scores, found.activation_maps, found.ood_distances, strict=True
+    def _cut(self, image: Image.Image) -> _Loaded:
+        """The crops to judge in a picture."""
+        size = self.detector.size
+        if self.crop == "none":
+            whole = _Cut(to_square(image, size), None)
+            return _Loaded(image.width, image.height, [whole])
+        faces, left_out = survey_faces(image)
+        cuts = []
+        for face in faces:
+            square = to_square(crop_face(image, face), size)
+            cuts.append(_Cut(square, _box(face)))
+        return _Loaded(image.width, image.height, cuts, left_out)
+
+    def _judge(self, batch: list[_Read]) -> Iterator[Explained]:
+        """The verdicts on a batch, whose crops go through the detector together."""
+        crops = [cut.pixels for read in batch for cut in read.cuts]
+        judgements = self._judge_crops(crops)
+        for path, result in batch:
+            fields: Fields = {
+                "path": printable(path),
+                "model_hash": self.detector.hash,
+            }
+            if isinstance(result, ImageError):
+                fields |= {"status": "error", "message": str(result)}
+                yield Explained(Verdict.model_validate(fields))
+            else:
+                yield from _explain(fields, result, judgements)
+
+    def _judge_crops(self, crops: list[Pixels]) -> Iterator[_Judgement]:
+        for start in range(0, len(crops), BATCH):
+            part = crops[start : start + BATCH]
+            prediction = self.detector.predict(np.stack(part))
+            scores = self.detector.scores(prediction.logits).tolist()
+            maps, distances = prediction.activation_maps, prediction.ood_distances
+            for crop, score, activation_map, distance in zip(
+                part, scores, maps, distances, strict=True
             ):
-                if not (math.isfinite(score) and np.isfinite(evidence).all()):
-                    yield {"message": "the model gives no finite score for it"}, square, None
-                    continue
-                label, uncertain = config.decide(score)
-                detail = measure_sharpness(square)
-                yield (
-                    {
-                        "status": "ok",
-                        "label": label,
-                        "uncertain": uncertain,
-                        "ood": not config.can_tell(float(distance), detail),
-                        "message": None if config.sharp_enough(detail) else BLURRED,
-                        "score": score,
-                        "calibrated": config.calibration is not None,
-                        "threshold": config.threshold,
-                    },
-                    square,
-                    evidence,
-                )
+                if _is_finite(score, activation_map):
+                    fields = self._decide(crop, score, float(distance))
+                    yield _Judgement(fields, activation_map)
+                else:
+                    fields = {"status": "error", "message": NOT_FINITE}
+                    yield _Judgement(fields, None)
+
+    def _decide(self, crop: Pixels, score: float, distance: float) -> Fields:
+        """The fields of a verdict on a crop with this score and out-of-distribution distance."""
+        config = self.detector.config
+        sharpness = measure_sharpness(crop)
+        label, uncertain = config.decide(score)
+        return {
+            "status": "ok",
+            "label": label,
+            "uncertain": uncertain,
+            "ood": not config.can_tell(distance, sharpness),
+            "message": None if config.sharp_enough(sharpness) else BLURRED,
+            "score": score,
+            "calibrated": config.calibration is not None,
+            "threshold": config.threshold,
+        }
+
+
+def _explain(
+    fields: Fields, loaded: _Loaded, judgements: Iterator[_Judgement]
+) -> Iterator[Explained]:
+    """A picture's verdicts, for which the next of the judgements are used up."""
+    fields["width"] = loaded.width
+    fields["height"] = loaded.height
+    fields["left_out"] = loaded.left_out
+    if not loaded.cuts:
+        fields["status"] = "no face"
+        yield Explained(Verdict.model_validate(fields))
+    first = True
+    for crop, box in loaded.cuts:
+        judgement = next(judgements)
+        verdict = Verdict.model_validate(fields | judgement.fields | {"face": box})
+        yield Explained(verdict, crop, judgement.activation_map, first)
+        first = False
+
+
+def _is_finite(score: float, activation_map: NDArray[np.float32]) -> bool:
+    return math.isfinite(score) and bool(np.isfinite(activation_map).all())
+
+
+def _box(face: Face) -> Box:
+    right, bottom = face.left + face.side, face.top + face.side
+    return face.left, face.top, right, bottom
 
 
 @contextmanager
 def _workers() -> Iterator[ThreadPoolExecutor]:
-    """A thread a core; whoever leaves early waits for what is being read, and not for what was to
-    come.
-    """
+    """A thread a core. Whoever leaves early waits for what is being read, and for nothing more."""
     pool = ThreadPoolExecutor(os.cpu_count())
     try:
         yield pool
