@@ -9,7 +9,7 @@ import hashlib
 import io
 import re
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from PIL import Image
 from fauxlab.errors import LabError
 from fauxlab.records import Verdict
 from fauxlab.scan.explain import Explained
-from fauxlab.scan.page import write_page
+from fauxlab.scan.page import open_page
 
 
 class Tags(HTMLParser):
@@ -60,8 +60,14 @@ def error(path: str = "b.jpg") -> Verdict:
     return Verdict(path=path, status="error", message="truncated", model_hash="0")
 
 
+def add_all(explained: Iterable[Explained], path: Path, **options: object) -> None:
+    with open_page(path, **options) as page:  # type: ignore[arg-type]
+        for item in explained:
+            page.add(item)
+
+
 def write(explained: list[Explained], path: Path, **options: object) -> Tags:
-    assert list(write_page(explained, path, **options)) == explained  # type: ignore[arg-type]
+    add_all(explained, path, **options)
     return Tags(path.read_text(encoding="utf-8"))
 
 
@@ -169,28 +175,27 @@ def test_a_page_is_replaced_at_one_stroke_or_not_at_all(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        list(write_page(broken(), path))
-    left = write_page([Explained(verdict())] * 2, path)
-    next(left)
-    left.close()
+        add_all(broken(), path)
+    assert [file.name for file in path.parent.iterdir()] == ["v.html"]
+    with pytest.raises(LabError, match="full"), open_page(path) as page:
+        page.add(Explained(verdict()))
+        raise LabError("another output is full")
     assert "first.jpg" in path.read_text()
     assert [file.name for file in path.parent.iterdir()] == ["v.html"]
     with pytest.raises(LabError, match="is no file"):
-        list(write_page([], tmp_path))
+        add_all([], tmp_path)
     with pytest.raises(LabError, match="cannot write"):
-        list(write_page([], path / "below" / "v.html"))
+        add_all([], path / "below" / "v.html")
 
 
 def test_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    picture, evidence = rng.integers(0, 256, (3, 64, 64), np.uint8), rng.normal(size=(4, 4))
+    picture, cells = rng.integers(0, 256, (3, 64, 64), np.uint8), rng.normal(size=(4, 4))
 
     def peak(n: int) -> int:
         tracemalloc.start()
-        for _ in write_page(
-            (Explained(verdict(), picture, evidence) for _ in range(n)), tmp_path / "v.html"
-        ):
-            pass
+        rows = (Explained(verdict(), picture, cells) for _ in range(n))
+        add_all(rows, tmp_path / "v.html")
         found = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return found

@@ -12,6 +12,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -25,10 +26,11 @@ from fauxlab.io.images import PIPELINE_VERSION, decode, to_square
 from fauxlab.models import create_detector
 from fauxlab.models.pretrained import Detector
 from fauxlab.records import Verdict
+from fauxlab.scan.explain import Explained
 from fauxlab.scan.faces import Face, Found, crop_face
 from fauxlab.scan.paths import expand_paths
 from fauxlab.scan.scanner import BATCH, Scanner
-from fauxlab.scan.writers import write_verdicts
+from fauxlab.scan.writers import Form, open_writer
 
 Jpeg = Callable[..., bytes]
 
@@ -215,7 +217,8 @@ def test_what_cannot_be_opened_is_reported_in_its_place(
         good,
     ]
     verdicts = list(scanner.scan(expand_paths(arguments)))
-    assert [v.status for v in verdicts] == ["ok", "error", "error", "error", "error", "ok"]
+    # The picture that is named twice is judged once.
+    assert [v.status for v in verdicts] == ["ok", "error", "error", "error", "error"]
     assert "not a readable zip" in (verdicts[1].message or "")
     assert verdicts[2].message == verdicts[4].message == "no such file"
     assert "too long" in (verdicts[3].message or "")
@@ -246,7 +249,9 @@ def test_a_model_of_another_image_pipeline_is_refused(scanner: Scanner) -> None:
 def test_a_name_cannot_forge_a_verdict(scanner: Scanner, tmp_path: Path, jpeg: Jpeg) -> None:
     (tmp_path / "a.jpg\nreal      0.001  b.jpg").write_bytes(jpeg(1))
     stream = io.StringIO()
-    list(write_verdicts(scanner.scan(expand_paths([str(tmp_path)])), "table", stream))
+    with open_writer("table", stream) as writer:
+        for explained in scanner.explain(expand_paths([str(tmp_path)])):
+            writer.add(explained)
     assert len(stream.getvalue().splitlines()) == 2
 
 
@@ -255,14 +260,10 @@ def test_json_is_closed_whatever_happens(
     scanner: Scanner, tmp_path: Path, jpeg: Jpeg, ends: type[BaseException]
 ) -> None:
     (tmp_path / "a.jpg").write_bytes(jpeg(1))
-
-    def verdicts() -> Iterator[Verdict]:
-        yield scanner(tmp_path / "a.jpg")
-        raise ends
-
     stream = io.StringIO()
-    with pytest.raises(ends):
-        list(write_verdicts(verdicts(), "json", stream))
+    with pytest.raises(ends), open_writer("json", stream) as writer:
+        writer.add(Explained(scanner(tmp_path / "a.jpg")))
+        raise ends
     assert [verdict["status"] for verdict in json.loads(stream.getvalue())] == ["ok"]
 
 
@@ -294,9 +295,11 @@ def test_calibrated_scores_and_uncertain_verdicts(
     assert [v.label for v in ranked] == ["real"] * 5 + ["fake"] * 4
     assert [v.decision for v in ranked] == ["real"] * 2 + ["uncertain"] * 5 + ["fake"] * 2
 
-    streams = {form: io.StringIO() for form in ("table", "json", "csv")}
+    streams: dict[Form, io.StringIO] = {form: io.StringIO() for form in get_args(Form)}
     for form, stream in streams.items():
-        list(write_verdicts(ranked, form, stream))
+        with open_writer(form, stream) as writer:
+            for verdict in ranked:
+                writer.add(Explained(verdict))
     words = [line.split()[0] for line in streams["table"].getvalue().splitlines()]
     assert words == ["verdict", *(v.decision for v in ranked)]
     read = [Verdict.model_validate(v) for v in json.loads(streams["json"].getvalue())]
@@ -354,7 +357,7 @@ def test_every_face_gets_a_verdict_and_a_picture_without_one_says_so(
     assert (none.width, none.height) == image.size
 
 
-def test_what_is_examined_comes_with_its_square_and_evidence(
+def test_a_verdict_comes_with_its_crop_and_activation_map(
     scanner: Scanner, tmp_path: Path, jpeg: Jpeg
 ) -> None:
     photo, broken = tmp_path / "a.jpg", tmp_path / "b.jpg"

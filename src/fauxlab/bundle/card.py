@@ -1,4 +1,4 @@
-"""The model card: what a model's folder says of it to people."""
+"""The model card: the README.md of a model's folder, which tells people what the model is."""
 
 from __future__ import annotations
 
@@ -7,35 +7,27 @@ from typing import Any
 from fauxlab.bundle.config import Calibration, DetectorConfig, GeneratorConfig, OodLimits
 
 
-def write_card(config: DetectorConfig | GeneratorConfig, found: str) -> str:
-    """The card in Markdown of a model whose hash is `found`."""
-    return (
-        _detector_card(config, found)
-        if isinstance(config, DetectorConfig)
-        else _generator_card(config, found)
-    )
+def write_card(config: DetectorConfig | GeneratorConfig, digest: str) -> str:
+    """The card, in Markdown, of a model with this hash."""
+    if isinstance(config, DetectorConfig):
+        return _detector_card(config, digest)
+    return _generator_card(config, digest)
 
 
-def _detector_card(config: DetectorConfig, found: str) -> str:
-    calibrated = (
-        "calibrated" if config.calibration else "not calibrated: a raw sigmoid, no probability"
-    )
-    told = (
-        ""
-        if config.calibration is None
-        else _describe_calibration(config.calibration, config.threshold)
-    )
-    if told and config.precision == "int8":
-        told = f"Measured before the weights were rounded to 8 bits, and not again:\n\n{told}"
-    told += "" if config.ood is None else _describe_ood(config.ood)
+def _detector_card(config: DetectorConfig, digest: str) -> str:
+    size = config.preprocessing.size
+    calibrated = "not calibrated: a raw sigmoid, no probability"
+    if config.calibration is not None:
+        calibrated = "calibrated"
     return f"""# {config.architecture}: is this face photo real or generated?
 
-Model hash `{found}`. Input: RGB, centre square, {config.preprocessing.size}×{config.preprocessing.size} pixels, in
-[-1, 1]. Output: one logit; its sigmoid is the score for "fake" ({calibrated}). Label order: 0 = real, 1 = fake.
-Threshold: {config.threshold:.6g}.
+Model hash `{digest}`. Input: RGB, centre square, {size}×{size} pixels, in [-1, 1].
+Output: one logit; its sigmoid is the score for "fake" ({calibrated}).
+Label order: 0 = real, 1 = fake. Threshold: {config.threshold:.6g}.
 
-{told}Use it with `fauxlab scan PHOTO --model THIS_FOLDER`. A score is evidence, not proof: on generators, cameras and
-compressions that were not in training it can be wrong in either direction.
+{_describe_scores(config)}Use it with `fauxlab scan PHOTO --model THIS_FOLDER`.
+A score is evidence, not proof: on generators, cameras and compressions that were not in training
+it can be wrong in either direction.
 
 | trained with | |
 |---|---|
@@ -47,9 +39,22 @@ compressions that were not in training it can be wrong in either direction.
 """
 
 
-def _describe_calibration(fit: Calibration, threshold: float) -> str:
+def _describe_scores(config: DetectorConfig) -> str:
+    """Paragraphs on what scores mean, as far as that was measured."""
+    words = ""
+    if config.calibration is not None:
+        if config.precision == "int8":
+            words = "Measured before the weights were rounded to 8 bits, and not again:\n\n"
+        words += _describe_calibration(config.calibration)
+    if config.ood is not None:
+        words += _describe_ood(config.ood)
+    return words
+
+
+def _describe_calibration(fit: Calibration) -> str:
     lines = [
-        f"Score = sigmoid(logit / {fit.temperature:.6g} + {fit.bias:.6g}), as if half of all pictures were fake."
+        f"Score = sigmoid(logit / {fit.temperature:.6g} + {fit.bias:.6g}): "
+        "the probability of fake if half of all pictures were fake."
     ]
     if fit.ece_before is not None and fit.ece_after is not None:
         lines.append(
@@ -60,37 +65,47 @@ def _describe_calibration(fit: Calibration, threshold: float) -> str:
             f"At most {fit.false_alarm_rate:.3g} of the reals of each source reach the threshold."
         )
     if fit.low is not None and fit.high is not None and fit.alpha is not None:
-        lines.append(
-            f"Scores from {fit.low:.3f} to below {fit.high:.3f} are uncertain: at most {fit.alpha:.3g} of the fakes\n"
-            f"score lower, at most {fit.alpha:.3g} of the reals higher."
-        )
+        lines += [
+            f"Scores from {fit.low:.3f} to below {fit.high:.3f} are uncertain: at most "
+            f"{fit.alpha:.3g} of the fakes",
+            f"score lower, and at most {fit.alpha:.3g} of the reals higher.",
+        ]
     if fit.n_real or fit.n_fake:
-        parts = (f"{n} {name}" for name, n in (*fit.n_real.items(), *fit.n_fake.items()))
-        state = "degraded at random" if fit.degraded else "as they are"
-        lines.append(
-            f"Fitted on {', '.join(parts)}, {state}:\nthis holds for pictures like these and no others."
-        )
+        lines += _describe_pictures(fit)
     return "\n".join(lines) + "\n\n"
 
 
-def _describe_ood(fit: OodLimits) -> str:
+def _describe_pictures(fit: Calibration) -> list[str]:
+    counts = [*fit.n_real.items(), *fit.n_fake.items()]
+    pictures = ", ".join(f"{n} {name}" for name, n in counts)
+    state = "degraded at random" if fit.degraded else "as they are"
+    return [f"Fitted on {pictures}, {state}:", "this holds for pictures like these and no others."]
+
+
+def _describe_ood(limits: OodLimits) -> str:
     words = (
-        f"Of a picture whose distance is above {fit.limit:.4g} the model cannot tell: it is unlike those that it was\n"
-        f"made for. Of faces like the {fit.n} that this was fitted on, at most {fit.rate:.3g} lie beyond.\n"
+        "Some pictures are unlike those that the model was made for, and the model cannot tell:\n"
+        f"their out-of-distribution distance is above {limits.limit:.4g}. "
+        f"Of pictures like the {limits.n}\n"
+        f"that this limit was fitted on, at most {limits.rate:.3g} lie above it.\n"
     )
-    if fit.sharpness is not None:
-        words += f"Nor can it of a picture whose detail is below {fit.sharpness:.3g}: too blurred, or too small.\n"
+    if limits.sharpness is not None:
+        words += (
+            f"Nor can it where the sharpness is below {limits.sharpness:.3g}: "
+            "such a face is too blurred or too small.\n"
+        )
     return words + "\n"
 
 
-def _generator_card(config: GeneratorConfig, found: str) -> str:
+def _generator_card(config: GeneratorConfig, digest: str) -> str:
     return f"""# {config.architecture}: faces of people who do not exist
 
-Model hash `{found}`. {config.latent} standard normal numbers in, one RGB face of {config.size}×{config.size}
-pixels in [-1, 1] out; unconditional: it takes no picture and no name of anybody.
+Model hash `{digest}`. {config.latent} standard normal numbers in, one RGB face of
+{config.size}×{config.size} pixels in [-1, 1] out. It is unconditional:
+it takes no picture and no name of anybody.
 
-Use it with `fauxlab gan sample THIS_FOLDER`, which marks every picture as AI-generated. Faces that look like somebody
-in the training data can occur; `fauxlab gan eval` measures how many.
+Use it with `fauxlab gan sample THIS_FOLDER`, which marks every picture as AI-generated. Faces that
+look like somebody in the training data can occur; `fauxlab gan eval` measures how many.
 
 | trained with | |
 |---|---|
@@ -103,4 +118,5 @@ in the training data can occur; `fauxlab gan eval` measures how many.
 
 
 def _rows(table: dict[str, Any]) -> str:
-    return "\n".join(f"| {key} | {value} |" for key, value in table.items())
+    lines = [f"| {key} | {value} |" for key, value in table.items()]
+    return "\n".join(lines)

@@ -29,15 +29,15 @@ class Prediction(NamedTuple):
 
 
 class AnyDetector(Protocol):
-    """What detectors have in common, whichever package runs them."""
+    """A detector with its config, whichever package runs it."""
 
     @property
     def config(self) -> DetectorConfig:
-        """What its folder says of it."""
+        """The `config.json` of its folder."""
 
     @property
     def hash(self) -> str:
-        """Of weights and config, 16 hexadecimal digits."""
+        """Hash of weights and config, 16 hexadecimal digits."""
 
     @property
     def size(self) -> int:
@@ -51,12 +51,11 @@ class AnyDetector(Protocol):
 
 
 def check_pipeline(detector: AnyDetector) -> None:
-    """Raise LabError when the detector learned from pictures that were prepared otherwise than they
-    are now.
-    """
+    """Raise LabError where the detector learned from pictures that were prepared in another way."""
     version = detector.config.preprocessing.pipeline_version
     if version != PIPELINE_VERSION:
         raise LabError(
-            f"the model learned from pictures prepared in version {version}, this fauxlab prepares them in version "
-            f"{PIPELINE_VERSION}; train it again, or use the fauxlab that trained it"
+            f"the model learned from pictures prepared in version {version}, "
+            f"this fauxlab prepares them in version {PIPELINE_VERSION}; "
+            "train it again, or use the fauxlab that trained it"
         )

@@ -1,4 +1,4 @@
-"""A model's folder: read with care, written whole or not at all. Like `config`, it needs no torch."""
+"""A model's folder: read with care, written whole or not at all. Needs no torch."""
 
 from __future__ import annotations
 
@@ -10,24 +10,36 @@ import shutil
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from fauxlab.bundle.card import write_card
-from fauxlab.bundle.config import DetectorConfig, GeneratorConfig
+from fauxlab.bundle.config import SCHEMA_VERSION, DetectorConfig, GeneratorConfig, config_text
 from fauxlab.errors import LabError
 
 # A bundle is a folder of CONFIG, CARD, and WEIGHTS for torch or GRAPH for onnxruntime.
-WEIGHTS, GRAPH, CONFIG, CARD = "model.safetensors", "model.onnx", "config.json", "README.md"
+WEIGHTS = "model.safetensors"
+GRAPH = "model.onnx"
+CONFIG = "config.json"
+CARD = "README.md"
 BUNDLE = frozenset((WEIGHTS, GRAPH, CONFIG, CARD))
+# The commands that make a model of each kind.
+MAKERS = {"detector": "detector train", "generator": "gan train"}
+HASH_DIGITS = 16
+CHUNK = 2**20  # bytes
 
-C = TypeVar("C", DetectorConfig, GeneratorConfig)
+Config = TypeVar("Config", DetectorConfig, GeneratorConfig)
 
 
-def read_config(folder: Path, kind: type[C], what: str, weights: str = WEIGHTS) -> C:
-    """The config of a bundle. Raises LabError when it is none: a part missing, damaged, or of
-    another kind of model.
+# --- read
+
+
+def read_config(folder: Path, kind: type[Config], what: str, weights: str = WEIGHTS) -> Config:
+    """The config of a bundle; `what` is "detector" or "generator", as `kind` is.
+
+    Raises LabError where the folder is no bundle: a part is missing, damaged, of a newer version,
+    or of another kind of model.
     """
     if folder.is_file():
         raise LabError(
@@ -38,15 +50,15 @@ def read_config(folder: Path, kind: type[C], what: str, weights: str = WEIGHTS) 
         if not (folder / name).is_file():
             raise LabError(f"no {name} in {folder}; {_where_to_look(folder)}")
     try:
-        found = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        other = found.get("kind", what) if isinstance(found, dict) else what
-        if other != what and other in ("detector", "generator"):
-            maker = {"detector": "detector train", "generator": "gan train"}[what]
-            raise LabError(f"{folder} is a {other}, no {what}; give one of `fauxlab {maker}`")
-        return kind.model_validate(found)
+        text = (folder / CONFIG).read_text(encoding="utf-8")
+        fields = json.loads(text)
+        _refuse_other_kind(folder, fields, what)
+        _refuse_newer(folder, fields)
+        return kind.model_validate(fields)
     except (ValueError, RecursionError) as error:
+        reason = first_line(error)
         raise LabError(
-            f"{folder / CONFIG} is not a {what}'s config ({first_line(error)}); fetch or train the model again"
+            f"{folder / CONFIG} is not a {what}'s config ({reason}); fetch or train the model again"
         ) from None
 
 
@@ -61,95 +73,146 @@ def read_any_config(folder: Path) -> DetectorConfig | GeneratorConfig:
         raise
 
 
-def _where_to_look(folder: Path) -> str:
-    """What to do where a folder holds no model."""
-    if (folder / "best" / CONFIG).is_file():
-        return f"this is a run, its model {folder / 'best'}"
-    for run in (folder, folder.parent):
-        if (run / "config.toml").is_file() and not (run / "best").exists():
-            return f"the run {run} has no model yet: it was stopped before its first evaluation; go on with --resume"
-    return "a model is a folder such as runs/<name>/best"
-
-
-def check_place(folder: Path) -> None:
-    """Raise LabError where a bundle would replace anything but a bundle: it replaces the whole
-    folder.
-    """
-    names = (
-        {path.name for path in folder.iterdir()}
-        if folder.is_dir()
-        else {folder.name}
-        if folder.exists()
-        else set()
-    )
-    if not names:
-        return
-    others = names - BUNDLE
-    try:
-        ours = not others and "architecture" in json.loads(
-            (folder / CONFIG).read_text(encoding="utf-8")
-        )
-    except (OSError, ValueError, TypeError, RecursionError):
-        ours = False
-    if not ours:
-        which = f" (it holds {min(others)!r})" if others else ""
-        raise LabError(f"{folder} is there and is no model{which}; name a new folder")
-
-
-def write_bundle(
-    folder: Path, config: DetectorConfig | GeneratorConfig, weights: str, content: bytes
-) -> str:
-    """Write a bundle, whole or not at all, replacing an older one; returns its hash. `weights`:
-    WEIGHTS or GRAPH.
-
-    Raises LabError where the folder holds anything that is no part of a bundle.
-    """
-    folder = folder.resolve()  # a link's target is replaced, not the link
-    check_place(folder)
-    aside = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
-    (aside / weights).write_bytes(content)
-    (aside / CONFIG).write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    found = hash_bundle(aside, weights)
-    (aside / CARD).write_text(write_card(config, found), encoding="utf-8")
-    if not folder.exists():
-        os.replace(aside, folder)
-    elif _exchange(aside, folder):
-        shutil.rmtree(aside)
-    else:
-        old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
-        os.replace(folder, old)
-        os.replace(aside, folder)
-        shutil.rmtree(old)
-    return found
-
-
-def _exchange(one: Path, other: Path) -> bool:
-    """Let two folders change places at one stroke; False where the system or the file system
-    cannot.
-    """
-    rename = getattr(ctypes.CDLL(None), "renameat2", None) if sys.platform == "linux" else None
-    here, swap = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
-    return (
-        rename is not None and rename(here, os.fsencode(one), here, os.fsencode(other), swap) == 0
-    )
-
-
 def hash_bundle(folder: Path, weights: str = WEIGHTS) -> str:
     """16 hexadecimal digits of SHA-256 over config and weights."""
-    digest = hashlib.sha256((folder / CONFIG).read_bytes())
+    config = (folder / CONFIG).read_bytes()
+    digest = hashlib.sha256(config)
     with (folder / weights).open("rb") as stream:
-        while chunk := stream.read(2**20):
+        while chunk := stream.read(CHUNK):
             digest.update(chunk)
-    return digest.hexdigest()[:16]
+    return digest.hexdigest()[:HASH_DIGITS]
 
 
 def first_line(error: Exception) -> str:
     """One line of what an error says; of several faults in a config the first, with its place."""
     if isinstance(error, ValidationError):
-        first = error.errors()[0]
-        return ": ".join(
-            part for part in (".".join(map(str, first["loc"])), first["msg"].lower()) if part
+        fault = error.errors()[0]
+        place = ".".join(map(str, fault["loc"]))
+        words = fault["msg"].lower()
+        return f"{place}: {words}" if place else words
+    text = str(error) or type(error).__name__
+    return text.splitlines()[0]
+
+
+def _refuse_other_kind(folder: Path, fields: Any, what: str) -> None:
+    if not isinstance(fields, dict):
+        return
+    kind = fields.get("kind", what)
+    if kind != what and kind in ("detector", "generator"):
+        raise LabError(f"{folder} is a {kind}, no {what}; give one of `fauxlab {MAKERS[what]}`")
+
+
+def _refuse_newer(folder: Path, fields: Any) -> None:
+    version = fields.get("schema_version") if isinstance(fields, dict) else None
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        raise LabError(
+            f"{folder / CONFIG} has schema_version {version}, "
+            f"and this fauxlab reads versions up to {SCHEMA_VERSION}; install a newer fauxlab"
         )
-    return (str(error) or type(error).__name__).splitlines()[0]
+
+
+def _where_to_look(folder: Path) -> str:
+    """What to do where a folder holds no model."""
+    best = folder / "best"
+    if (best / CONFIG).is_file():
+        return f"this is a run, its model {best}"
+    for run in (folder, folder.parent):
+        is_run = (run / "config.toml").is_file()
+        if is_run and not (run / "best").exists():
+            return (
+                f"the run {run} has no model yet: it was stopped before its first evaluation; "
+                "go on with --resume"
+            )
+    return "a model is a folder such as runs/<name>/best"
+
+
+# --- write
+
+
+def write_bundle(
+    folder: Path, config: DetectorConfig | GeneratorConfig, weights: str, content: bytes
+) -> str:
+    """Write a bundle, whole or not at all, replacing an older one; returns its hash.
+
+    `weights` is the name of the file that gets the content: WEIGHTS or GRAPH. Raises LabError where
+    the folder holds anything that is no part of a bundle.
+    """
+    folder = folder.resolve()  # a link's target is replaced, not the link
+    check_place(folder)
+    aside = _beside(folder, "tmp")
+    shutil.rmtree(aside, ignore_errors=True)
+    try:
+        aside.mkdir(parents=True)
+        (aside / weights).write_bytes(content)
+        (aside / CONFIG).write_text(config_text(config), encoding="utf-8")
+        digest = hash_bundle(aside, weights)
+        (aside / CARD).write_text(write_card(config, digest), encoding="utf-8")
+        _replace_folder(folder, aside)
+    finally:
+        # What could not be finished, or the older bundle after an exchange.
+        shutil.rmtree(aside, ignore_errors=True)
+    return digest
+
+
+def check_place(folder: Path) -> None:
+    """Raise LabError where a bundle would replace anything but a bundle.
+
+    Writing a bundle replaces the whole folder.
+    """
+    if folder.is_dir():
+        names = {path.name for path in folder.iterdir()}
+        if not names:
+            return
+    elif folder.exists():
+        names = {folder.name}
+    else:
+        return
+    others = names - BUNDLE
+    if others or not _has_architecture(folder / CONFIG):
+        example = f" (it holds {min(others)!r})" if others else ""
+        raise LabError(f"{folder} is there and is no model{example}; name a new folder")
+
+
+def _has_architecture(config: Path) -> bool:
+    try:
+        return "architecture" in json.loads(config.read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError, RecursionError):
+        return False
+
+
+def _replace_folder(folder: Path, aside: Path) -> None:
+    """Put one folder in the place of another."""
+    if not folder.exists():
+        os.replace(aside, folder)
+    elif not _exchange(aside, folder):
+        old = _beside(folder, "old")
+        os.replace(folder, old)
+        try:
+            os.replace(aside, folder)
+        except OSError:
+            os.replace(old, folder)
+            raise
+        shutil.rmtree(old)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Let two folders change places at one stroke; False where that cannot be done.
+
+    A folder cannot be renamed over one that is not empty, so without this there is an instant
+    between two renames in which there is no model. A training killed in that instant would lose
+    its best model, and a scan that starts in it would find none. Python has no function for the
+    system call; Linux has had it since 2014, on nearly all of its file systems.
+    """
+    if sys.platform != "linux":
+        return False
+    rename = getattr(ctypes.CDLL(None), "renameat2", None)
+    if rename is None:
+        return False
+    current_folder, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    paths = [os.fsencode(path) for path in (one, other)]
+    failed = rename(current_folder, paths[0], current_folder, paths[1], exchange)
+    return not failed
+
+
+def _beside(folder: Path, suffix: str) -> Path:
+    return folder.with_name(f".{folder.name}.{os.getpid()}.{suffix}")

@@ -1,4 +1,4 @@
-"""Pixels to what a network takes, in NumPy."""
+"""From stored pixels to the numbers that a network takes, in NumPy."""
 
 from __future__ import annotations
 

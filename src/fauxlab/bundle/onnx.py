@@ -20,21 +20,29 @@ if TYPE_CHECKING:
     import onnxruntime
     from numpy.typing import NDArray
 
-
-INPUT, OUTPUTS = "images", ("logits", "evidence", "distance")
+# The names of a graph's input and outputs. They are part of the file format, so they stay:
+# "evidence" is the class activation map, "distance" the out-of-distribution distance.
+INPUT = "images"
+OUTPUTS = ("logits", "evidence", "distance")
+DIMENSIONS = [1, 3, 1]  # of the outputs: [N], [N, h, w], [N]
 MAX_BYTES = 2**30
-# The key that every reference to a file beside the graph has; before it stands its length, 8, in
-# one or more bytes.
-_OUTSIDE = re.compile(rb"[\x00\x08]location")
-# A node's operation behind its length, 4, likewise. No detector has one of these, and they may turn
-# for ever.
-_LOOPS = re.compile(rb"[\x00\x04](Loop|Scan)")
+
+# Models come from anywhere, and two things in a graph are dangerous. References to other files:
+# some versions of onnxruntime open and read them while they load the graph. Loops: onnxruntime sets
+# no limit of time, so one that never ends would hang the first prediction. Both are looked for in
+# the bytes, before onnxruntime sees them. The package `onnx` could take the file apart instead, but
+# a light install has no other use for it.
+# In the bytes (protobuf) a name stands behind its length, which may fill more than one byte; so
+# before the name there is the length, or a zero.
+_OUTSIDE = re.compile(rb"[\x00\x08]location")  # the key of every reference to another file
+_LOOPS = re.compile(rb"[\x00\x04](Loop|Scan)")  # operations that no detector needs
 
 
 @dataclass(frozen=True)
 class OnnxDetector:
-    """A detector's graph with all that is needed to use it, on the CPU. `hash` covers graph and
-    config.
+    """A detector's graph with all that is needed to use it, on the CPU.
+
+    `hash` covers graph and config.
     """
 
     session: onnxruntime.InferenceSession
@@ -47,37 +55,35 @@ class OnnxDetector:
         return self.config.preprocessing.size
 
     def predict(self, pixels: NDArray[np.uint8]) -> Prediction:
-        """Judge pictures uint8 [N, 3, size, size] RGB."""
-        return Prediction(*self.session.run(OUTPUTS, {INPUT: to_floats(pixels)}))
+        """What the detector makes of pictures uint8 [N, 3, size, size] RGB."""
+        outputs = self.session.run(OUTPUTS, {INPUT: to_floats(pixels)})
+        return Prediction(*outputs)
 
     def scores(self, logits: NDArray[np.float32]) -> NDArray[np.float64]:
-        """As of `DetectorConfig`."""
+        """P(fake) [N] from logits [N], as of `DetectorConfig.scores`."""
         return self.config.scores(logits)
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> OnnxDetector:
         """Read a bundle with a `model.onnx`.
 
-        Raises LabError when a part is missing, damaged, needs other files, belongs to another
-        config, or gives a grey picture no finite logit, evidence and distance.
+        Raises LabError where a part is missing or damaged, needs other files or belongs to another
+        config, and where a grey picture gets no finite numbers.
         """
         path = Path(folder) / GRAPH
         config = read_config(path.parent, DetectorConfig, "detector", GRAPH)
         try:
             if path.stat().st_size > MAX_BYTES:
                 raise ValueError(f"above the limit of {MAX_BYTES:,} bytes")
-            return replace(
-                start_graph(path.read_bytes(), config), hash=hash_bundle(path.parent, GRAPH)
-            )
-        except Exception as error:  # onnxruntime's own kinds derive from nothing narrower
-            # A graph's own names come back in reasons: nothing in them may reach the terminal as a
-            # control character.
-            reason = "".join(c if c.isprintable() else "?" for c in first_line(error))
+            detector = start_graph(path.read_bytes(), config)
+            return replace(detector, hash=hash_bundle(path.parent, GRAPH))
+        except Exception as error:  # onnxruntime's own errors have no narrower base
+            reason = _without_controls(first_line(error))
             raise LabError(f"{path} cannot be used ({reason}); fetch or export it again") from None
 
 
 def start_graph(content: bytes, config: DetectorConfig) -> OnnxDetector:
-    """A detector that was tried. Raises whatever is wrong with it."""
+    """A detector from the bytes of a graph, checked and tried. Raises whatever is wrong with it."""
     import onnxruntime
 
     if _OUTSIDE.search(content):
@@ -85,57 +91,85 @@ def start_graph(content: bytes, config: DetectorConfig) -> OnnxDetector:
     if _LOOPS.search(content):
         raise ValueError("it holds loops")
     options = onnxruntime.SessionOptions()
-    # what is wrong is raised; lines of the library's own would stand between ours
+    # Faults are raised; onnxruntime's own lines would stand between ours.
     options.log_severity_level = 4
     # Threads that wait busily would take the cores from those that decode the next pictures.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    providers = ["CPUExecutionProvider"]
+    session = onnxruntime.InferenceSession(content, options, providers=providers)
     detector = OnnxDetector(session, config)
     _check_constants(detector)
+    _check_input(detector)
     _check_outputs(detector)
     return detector
 
 
+def constants(config: DetectorConfig) -> dict[str, str]:
+    """What someone needs to use the graph without fauxlab, as its `metadata_props`."""
+    preprocessing = config.preprocessing
+    low, high = preprocessing.input_range
+    temperature, bias = 1.0, 0.0
+    if config.calibration is not None:
+        temperature = config.calibration.temperature
+        bias = config.calibration.bias
+    most_distance, least_sharpness = math.inf, 0.0
+    if config.ood is not None:
+        most_distance = config.ood.limit
+        least_sharpness = config.ood.sharpness or 0.0
+    return {
+        "architecture": config.architecture,
+        "size": str(preprocessing.size),
+        "crop": preprocessing.crop,
+        "resize": preprocessing.resize,
+        "input_range": f"{low:g} {high:g}",
+        "pipeline_version": str(preprocessing.pipeline_version),
+        "labels": " ".join(config.labels),
+        "threshold": repr(config.threshold),
+        "temperature": repr(temperature),
+        "bias": repr(bias),
+        "most_distance": repr(most_distance),
+        "least_detail": repr(least_sharpness),
+        "precision": config.precision,
+    }
+
+
 def _check_constants(detector: OnnxDetector) -> None:
-    found = detector.session.get_modelmeta().custom_metadata_map
+    stored = detector.session.get_modelmeta().custom_metadata_map
     for key, value in constants(detector.config).items():
-        if found.get(key, value) != value:
-            raise ValueError(f"made for {key} {found[key]!r}, its config says {value!r}")
+        if stored.get(key, value) != value:
+            raise ValueError(f"made for {key} {stored[key]!r}, its config says {value!r}")
+
+
+def _check_input(detector: OnnxDetector) -> None:
+    size = detector.size
+    inputs = detector.session.get_inputs()
+    forms = {item.name: (item.type, item.shape[1:]) for item in inputs}
+    if forms != {INPUT: ("tensor(float)", [3, size, size])}:
+        raise ValueError(f"its inputs are {forms}, expected {INPUT}: float [N, 3, {size}, {size}]")
+    count = inputs[0].shape[0]
+    if isinstance(count, int):
+        raise ValueError(f"it takes {count} pictures at once, expected any number N")
 
 
 def _check_outputs(detector: OnnxDetector) -> None:
-    inputs = {item.name: (item.type, item.shape[1:]) for item in detector.session.get_inputs()}
-    if inputs != {INPUT: ("tensor(float)", [3, detector.size, detector.size])}:
+    """Raise ValueError where two grey pictures do not get finite outputs of the expected shapes."""
+    shape = (2, 3, detector.size, detector.size)
+    outputs = detector.predict(np.full(shape, 128, dtype=np.uint8))
+    dimensions = [output.ndim for output in outputs]
+    has_form = dimensions == DIMENSIONS and all(map(_is_float_pair, outputs))
+    if not has_form:
         raise ValueError(
-            f"its inputs are {inputs}, expected {INPUT}: float [N, 3, {detector.size}, {detector.size}]"
+            f"its outputs have {dimensions} dimensions, "
+            "expected logits [N], evidence [N, h, w], distance [N]"
         )
-    if isinstance(count := detector.session.get_inputs()[0].shape[0], int):
-        raise ValueError(f"it takes {count} pictures at once, expected any number N")
-    found = detector.predict(np.full((2, 3, detector.size, detector.size), 128, dtype=np.uint8))
-    forms = [part.ndim for part in found]
-    if forms != [1, 3, 1] or any(len(part) != 2 or part.dtype != np.float32 for part in found):
-        raise ValueError(
-            f"its outputs have {forms} dimensions, expected logits [N], evidence [N, h, w], distance [N]"
-        )
-    if not all(np.isfinite(part).all() for part in found):
+    if not all(np.isfinite(output).all() for output in outputs):
         raise ValueError("a grey picture gets no finite score")
 
 
-def constants(config: DetectorConfig) -> dict[str, str]:
-    """What someone needs to use the graph without fauxlab, as its `metadata_props`."""
-    how, fit = config.preprocessing, config.calibration
-    return {
-        "architecture": config.architecture,
-        "size": str(how.size),
-        "crop": how.crop,
-        "resize": how.resize,
-        "input_range": f"{how.input_range[0]:g} {how.input_range[1]:g}",
-        "pipeline_version": str(how.pipeline_version),
-        "labels": " ".join(config.labels),
-        "threshold": repr(config.threshold),
-        "temperature": repr(1.0 if fit is None else fit.temperature),
-        "bias": repr(0.0 if fit is None else fit.bias),
-        "most_distance": repr(math.inf if config.ood is None else config.ood.limit),
-        "least_detail": repr((config.ood and config.ood.sharpness) or 0.0),
-        "precision": config.precision,
-    }
+def _is_float_pair(output: NDArray[np.float32]) -> bool:
+    return len(output) == 2 and output.dtype == np.float32
+
+
+def _without_controls(text: str) -> str:
+    """Text without control characters, which names in a graph could send to the terminal."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)

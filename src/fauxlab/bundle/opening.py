@@ -16,46 +16,53 @@ if TYPE_CHECKING:
 
 DEFAULT_MODEL = "fauxlab"  # stands for the detector inside the package
 PACKAGED = Path(__file__).parents[1] / "weights" / "detector"
-# The entry points of this group say what runs a bundle, by the name of its file of weights. This
-# way the rooms that scan without torch need not import the one that trains with it.
+# The entry points of this group say which class runs a bundle, by the name of its file of weights.
+# So the rooms that scan without torch need not import the one that trains with it.
 RUNTIMES = "fauxlab.detectors"
 
 
 def open_detector(model: str | Path) -> AnyDetector:
     """The detector in a bundle's folder, or DEFAULT_MODEL, the one that comes with the package.
 
-    A `model.onnx` is run by onnxruntime, without torch; where there is none, torch runs
-    `model.safetensors`. Raises LabError when the model is missing or damaged, or needs torch where
-    that is not installed."""
-    folder = Path(model)
-    if str(model) == DEFAULT_MODEL:
-        folder = PACKAGED
-        if not folder.is_dir():
-            raise LabError(
-                "this fauxlab came without a detector; train one and name it, as --model runs/<name>/best"
-            )
+    A `model.onnx` is run by onnxruntime, without torch. Where there is none, torch runs
+    `model.safetensors`. Raises LabError where the model is missing or damaged, or needs torch and
+    that is not installed.
+    """
+    folder = _find_packaged() if str(model) == DEFAULT_MODEL else Path(model)
     if (folder / GRAPH).is_file():
         return OnnxDetector.from_pretrained(folder)
-    read_config(
-        folder, DetectorConfig, "detector"
-    )  # a folder that is no model is refused before torch is missed
-    detector: AnyDetector = _load_runtime(WEIGHTS, folder).from_pretrained(folder)
+    # A folder that is no model is refused before anyone is told to install torch.
+    read_config(folder, DetectorConfig, "detector")
+    runtime = _load_runtime(WEIGHTS, folder)
+    detector: AnyDetector = runtime.from_pretrained(folder)
     return detector
+
+
+def _find_packaged() -> Path:
+    if not PACKAGED.is_dir():
+        raise LabError(
+            "this fauxlab came without a detector; train one and name it, "
+            "as --model runs/<name>/best"
+        )
+    return PACKAGED
 
 
 def _load_runtime(weights: str, folder: Path) -> Any:
     """The class that runs bundles with this file of weights."""
-    found = entry_points(group=RUNTIMES, name=weights)
-    if not found:
+    runtimes = entry_points(group=RUNTIMES, name=weights)
+    if not runtimes:
         raise LabError(
-            f"nothing installed runs {weights}, as in {folder}: install the package fauxlab with pip"
+            f"nothing installed runs {weights}, as in {folder}: "
+            "install the package fauxlab with pip"
         )
+    runtime = next(iter(runtimes))
     try:
-        return next(iter(found)).load()
+        return runtime.load()
     except ModuleNotFoundError as error:
-        if (error.name or "").startswith("fauxlab"):
+        missing = error.name or ""
+        if missing.startswith("fauxlab"):
             raise
         raise LabError(
-            f"the model in {folder} needs the package {error.name}: pip install 'fauxlab[train]'; or run "
-            "`fauxlab export` on it where that is installed, and use what it writes"
+            f"the model in {folder} needs the package {missing}: pip install 'fauxlab[train]'; "
+            "or run `fauxlab export` on it where that is installed, and use what it writes"
         ) from None
