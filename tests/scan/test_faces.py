@@ -6,6 +6,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 from unittest.mock import Mock
 
 import numpy as np
@@ -15,7 +16,7 @@ from PIL import Image, ImageDraw
 from fauxlab.errors import LabError
 from fauxlab.io.images import decode
 from fauxlab.io.sources import FileReader, zip_images
-from fauxlab.scan import faces as finder
+from fauxlab.scan import haar, windows
 from fauxlab.scan.faces import Face, Found, crop_face, find_faces, survey_faces
 
 
@@ -94,10 +95,10 @@ def test_a_crowd_is_found_whole() -> None:
 def test_what_is_not_looked_at_is_counted(
     monkeypatch: pytest.MonkeyPatch, bound: str, looks: int
 ) -> None:
-    look = Mock(wraps=finder._look_closer)
-    monkeypatch.setattr(finder, "_look_closer", look)
-    monkeypatch.setattr(finder, bound, looks)
-    monkeypatch.setattr(finder, "_PROFILE", finder._FRONTAL)  # the drawn face has no profile
+    look = Mock(wraps=haar._look_closer)
+    monkeypatch.setattr(haar, "_look_closer", look)
+    monkeypatch.setattr(haar, bound, looks)
+    monkeypatch.setattr(haar, "_PROFILE", haar._FRONTAL)  # the drawn face has no profile
     faces, left_out = survey_faces(photo())
     assert (len(faces), look.call_count) == (looks, looks)
     assert left_out >= 3 - looks
@@ -118,30 +119,30 @@ def crowd_of_windows(faces: int, each: int, seed: int = 0) -> np.ndarray:
 
 @pytest.mark.parametrize(("faces", "each"), [(1, 1), (1, 200), (9, 30), (36, 8), (100, 1)])
 def test_groups_are_those_of_comparing_all_with_all(faces: int, each: int) -> None:
-    windows = crowd_of_windows(faces, each, seed=faces)
-    found = list(finder._distinct(windows))
+    crowd = crowd_of_windows(faces, each, seed=faces)
+    found = list(windows.group_windows(crowd))
     for square in found:
-        gap = np.abs(windows[:, None, :2] - windows[None, :, :2])
-        side, other = windows[:, None, 2], windows[None, :, 2]
+        gap = np.abs(crowd[:, None, :2] - crowd[None, :, :2])
+        side, other = crowd[:, None, 2], crowd[None, :, 2]
         near = (gap < np.minimum(side, other)[..., None] / 4).all(axis=2)
         near &= (side < np.sqrt(2) * other) & (other < np.sqrt(2) * side)
         group = near[near.sum(axis=1).argmax()]
-        assert square.tolist() == np.median(windows[group], axis=0).tolist()
-        windows = windows[~group]
-    assert not len(windows)
+        assert square.tolist() == np.median(crowd[group], axis=0).tolist()
+        crowd = crowd[~group]
+    assert not len(crowd)
 
 
 def test_comparisons_grow_as_the_windows_do_and_few_are_made_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    alike = Mock(wraps=finder._alike)
-    monkeypatch.setattr(finder, "_alike", alike)
+    alike = Mock(wraps=windows.alike)
+    monkeypatch.setattr(windows, "alike", alike)
 
-    def compared(windows: np.ndarray) -> int:
+    def compared(crowd: np.ndarray) -> int:
         alike.reset_mock()
-        assert sum(1 for _ in finder._distinct(windows))
+        assert sum(1 for _ in windows.group_windows(crowd))
         sizes = [len(call.args[0]) for call in alike.call_args_list]
-        assert max(sizes) <= finder.PAIRS
+        assert max(sizes) <= windows.PAIRS
         return sum(sizes)
 
     few, many = compared(crowd_of_windows(36, 12)), compared(crowd_of_windows(324, 12))
@@ -151,7 +152,7 @@ def test_comparisons_grow_as_the_windows_do_and_few_are_made_at_once(
 
 
 def test_no_windows_are_no_groups() -> None:
-    assert list(finder._distinct(np.empty((0, 3)))) == []
+    assert list(windows.group_windows(np.empty((0, 3)))) == []
 
 
 def test_scale_of_a_large_photo_is_undone() -> None:
@@ -215,6 +216,31 @@ def test_crops_lie_inside_the_picture(
 def test_a_face_crop_stays_whole(side: int) -> None:
     image = draw_face(side)
     assert crop_face(image, find_faces(image)[0]).tobytes() == image.tobytes()
+
+
+def test_opencv_gets_its_threads_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    cv2 = pytest.importorskip("cv2")
+    before = cv2.getNumThreads()
+    during: list[int] = []
+    look = haar._look_closer
+
+    def note(*arguments: Any) -> haar.Candidate:
+        during.append(cv2.getNumThreads())
+        return look(*arguments)
+
+    monkeypatch.setattr(haar, "_look_closer", note)
+    cv2.setNumThreads(3)
+    try:
+        with ThreadPoolExecutor(3) as pool:
+            list(pool.map(find_faces, [photo()] * 4))
+        assert set(during) == {1}
+        assert cv2.getNumThreads() == 3
+        monkeypatch.setattr(haar, "_look_closer", Mock(side_effect=ValueError("seen")))
+        with pytest.raises(ValueError, match="seen"):
+            find_faces(photo())
+        assert cv2.getNumThreads() == 3
+    finally:
+        cv2.setNumThreads(before)
 
 
 def test_a_photograph() -> None:

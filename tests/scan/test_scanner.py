@@ -173,6 +173,33 @@ def test_a_pattern_names_each_picture_once(tmp_path: Path, jpeg: Jpeg) -> None:
     assert sorted(found) == ["d-1.jpg", "d/c.jpg", "d/e/f.jpg"]
 
 
+def test_a_picture_is_judged_once_however_it_is_named(
+    tmp_path: Path, jpeg: Jpeg, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    os.makedirs("d/e")
+    for name in ("a.jpg", "copy.jpg", "d/c.jpg"):
+        Path(name).write_bytes(jpeg(0))
+    with zipfile.ZipFile("z.zip", "w") as archive:
+        archive.writestr("in.jpg", jpeg(1))
+        archive.writestr("./in.jpg", jpeg(2))
+    Path("link.jpg").symlink_to("a.jpg")
+    arguments = ["a.jpg", "d/c.jpg", "./a.jpg", str(tmp_path / "a.jpg"), "d/../a.jpg", "d", "a*"]
+    assert list(expand_paths(arguments)) == ["a.jpg", "d/c.jpg"]
+    assert list(expand_paths(["gone.jpg", "", "./gone.jpg", ""])) == ["gone.jpg", ""]
+    # Links and copies are pictures of their own, and so are the members of a zip.
+    assert list(expand_paths(["a.jpg", "link.jpg", "copy.jpg"])) == [
+        "a.jpg",
+        "link.jpg",
+        "copy.jpg",
+    ]
+    members = ["z.zip!/in.jpg", "z.zip!/./in.jpg"]
+    assert list(expand_paths(["z.zip", *members, "./z.zip", "d/../z.zip!/in.jpg"])) == members
+    # Behind a link `..` is another folder.
+    Path("far").symlink_to("d/e")
+    assert list(expand_paths(["c.jpg", "far/../c.jpg", "d/c.jpg"])) == ["c.jpg", "far/../c.jpg"]
+
+
 def test_leaving_a_scan_drops_what_was_to_come(
     scanner: Scanner, tmp_path: Path, jpeg: Jpeg
 ) -> None:
@@ -261,9 +288,14 @@ def test_json_is_closed_whatever_happens(
 ) -> None:
     (tmp_path / "a.jpg").write_bytes(jpeg(1))
     stream = io.StringIO()
-    with pytest.raises(ends), open_writer("json", stream) as writer:
-        writer.add(Explained(scanner(tmp_path / "a.jpg")))
-        raise ends
+
+    def break_off() -> None:
+        with open_writer("json", stream) as writer:
+            writer.add(Explained(scanner(tmp_path / "a.jpg")))
+            raise ends
+
+    with pytest.raises(ends):
+        break_off()
     assert [verdict["status"] for verdict in json.loads(stream.getvalue())] == ["ok"]
 
 
@@ -308,6 +340,26 @@ def test_calibrated_scores_and_uncertain_verdicts(
     assert [row["uncertain"] for row in rows] == ["False"] * 2 + ["True"] * 5 + ["False"] * 2
 
 
+def test_verdicts_are_written_and_read_with_the_former_names(tmp_path: Path) -> None:
+    verdict = Verdict(
+        path="a.jpg", status="ok", label="fake", score=0.9, ood=True, model_hash="abc"
+    )
+    streams: dict[Form, io.StringIO] = {form: io.StringIO() for form in get_args(Form)}
+    for form, stream in streams.items():
+        with open_writer(form, stream) as writer:
+            writer.add(Explained(verdict))
+    (fields,) = json.loads(streams["json"].getvalue())
+    assert fields["schema_version"] == 5
+    assert fields["ood"] is fields["atypical"] is True
+    assert fields["decision"] == "cannot tell"
+    assert Verdict.model_validate(fields) == verdict
+    (row,) = csv.DictReader(io.StringIO(streams["csv"].getvalue()))
+    assert (row["ood"], row["atypical"], row["decision"]) == ("True", "True", "cannot tell")
+    assert set(row) == set(fields)
+    old = {name: value for name, value in fields.items() if name != "ood"}
+    assert Verdict.model_validate(old | {"schema_version": 4}).ood
+
+
 def test_verdicts_of_the_first_schema_are_read() -> None:
     old = (
         '{"schema_version":1,"path":"a.jpg","status":"ok","label":"fake","score":0.9,"calibrated":false,'
@@ -335,7 +387,9 @@ def test_every_face_gets_a_verdict_and_a_picture_without_one_says_so(
     photo.write_bytes(jpeg(1))
     finder = Scanner(scanner.detector)
     faces_at(monkeypatch, Face(0, 0, 24, 50), Face(30, 10, 16, 20))
-    big, small = finder.scan([str(photo)])
+    first, second = finder.explain([str(photo)])
+    assert (first.first, second.first) == (True, False)
+    big, small = first.verdict, second.verdict
     assert (big.face, small.face) == ((0, 0, 24, 24), (30, 10, 46, 26))
     assert big.status == small.status == "ok"
     assert finder(photo) == big

@@ -1,0 +1,158 @@
+"""Windows of a face finder, grouped by the face that they show, in little time and memory.
+
+A window or square is three numbers: its middle (right, down) and its side, in pixels. A crowd gives
+tens of thousands of windows, too many to compare each with all others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Square = NDArray[np.float64]  # [3]
+    Squares = NDArray[np.float64]  # [N, 3]
+    Flags = NDArray[np.bool_]  # [N]
+    Indices = NDArray[np.intp]
+    Cells = NDArray[np.int64]
+    Pairs = tuple[Indices, Indices]
+
+NONE = np.empty((0, 3))
+PAIRS = 2**16  # squares that are compared at once: bounds memory
+ROWS = PAIRS // 16  # squares whose neighbours are counted at once
+
+# The number of a cell grows by this from one row, and from one size, to the next.
+_DOWN = 2**20
+_LARGER = 2**40
+# Around a cell there are nine ranges of three cells: three sizes of three rows each.
+_NEAR_SIZES = np.repeat([-1, 0, 1], 3)
+_NEAR_ROWS = np.tile([-_DOWN, 0, _DOWN], 3)
+
+
+def group_windows(windows: Squares) -> Iterator[Square]:
+    """One square for each group of windows that are alike, the largest group first."""
+    if not len(windows):
+        return
+    neighbours = Neighbours(windows)
+    # Of the windows that are left; below 1 for those that are gone.
+    counts = neighbours.count()
+    best = int(counts.argmax())
+    while counts[best] > 0:
+        group = neighbours.of(best)
+        group = group[counts[group] > 0]
+        yield np.median(windows[group], axis=0)
+        for _, columns in neighbours.pairs(group):
+            np.subtract.at(counts, columns, 1)
+        counts[group] = 0
+        best = int(counts.argmax())
+
+
+def inside_any(square: Square, others: Squares) -> bool:
+    """Whether two squares stand in each other's place: this one and any of some others [N, 3].
+
+    They do if the middle of this one lies inside the larger of both, laid around the other's
+    middle.
+    """
+    across, down, side = square
+    distance = np.maximum(np.abs(across - others[:, 0]), np.abs(down - others[:, 1]))
+    larger = np.maximum(side, others[:, 2])
+    is_inside = distance < larger / 2
+    return bool(is_inside.any())
+
+
+def alike(squares: Squares, others: Squares) -> Flags:
+    """Which pairs of squares show one face, bool [N].
+
+    Their middles lie within a quarter of the smaller side, and their sides within a factor of √2.
+    """
+    across, down, side = squares.T
+    other_across, other_down, other_side = others.T
+    quarter = np.minimum(side, other_side) / 4
+    is_beside = np.abs(across - other_across) < quarter
+    is_level = np.abs(down - other_down) < quarter
+    octaves = np.abs(np.log2(side / other_side))
+    is_as_large = octaves < 0.5
+    return np.asarray(is_beside & is_level & is_as_large)
+
+
+class Neighbours:
+    """Squares [N, 3] sorted into cells, so that each is compared only with those around it.
+
+    Takes O(N + PAIRS) memory.
+    """
+
+    def __init__(self, squares: Squares) -> None:
+        self._squares = squares
+        # Half octaves: the sizes of squares that are alike differ by 1 at most.
+        half_octaves = np.floor(2 * np.log2(squares[:, 2]))
+        self._size = half_octaves.astype(np.int64)
+        cells = _cell(squares, self._size)
+        self._order = np.argsort(cells, kind="stable")
+        self._cells = cells[self._order]
+
+    def count(self) -> Indices:
+        """How many squares each is alike, itself included, [N]."""
+        n = len(self._squares)
+        counts = np.zeros(n, dtype=np.intp)
+        for start in range(0, n, ROWS):
+            stop = min(start + ROWS, n)
+            rows = np.arange(start, stop)
+            for alike_rows, _ in self.pairs(rows):
+                np.add.at(counts, alike_rows, 1)
+        return counts
+
+    def of(self, row: int) -> Indices:
+        """The squares that one is alike, itself included, in ascending order."""
+        parts = [columns for _, columns in self.pairs(np.array([row]))]
+        return np.sort(np.concatenate(parts))
+
+    def pairs(self, rows: Indices) -> Iterator[Pairs]:
+        """The pairs (row, any square) that are alike; at most PAIRS are compared at once."""
+        near, first, ends = self._ranges(rows)
+        starts = np.concatenate([[0], ends[:-1]])
+        total = int(ends[-1])
+        for start in range(0, total, PAIRS):
+            # The ranges laid end to end, and of each pair the range that it is in.
+            stop = min(start + PAIRS, total)
+            flat = np.arange(start, stop)
+            span = np.searchsorted(ends, flat, side="right")
+            place = first[span] + flat - starts[span]
+            left = near[span]
+            right = self._order[place]
+            same = alike(self._squares[left], self._squares[right])
+            yield left[same], right[same]
+
+    def _ranges(self, rows: Indices) -> tuple[Indices, Indices, Indices]:
+        """Where the squares around some rows stand in the order of cells: nine ranges a row.
+
+        Gives the row of each range, where it begins, and where it ends when all ranges are laid end
+        to end.
+        """
+        n = len(rows)
+        near = np.repeat(rows, 9)
+        sizes = self._size[near] + np.tile(_NEAR_SIZES, n)
+        cells = _cell(self._squares[near], sizes)
+        cells += np.tile(_NEAR_ROWS, n)
+        first = np.searchsorted(self._cells, cells - 1)
+        last = np.searchsorted(self._cells, cells + 1, side="right")
+        ends = np.cumsum(last - first)
+        return near, first, ends
+
+
+def _cell(squares: Squares, size: Cells) -> Cells:
+    """The number of the cell in which a middle lies, [N]; each size (half octave) has own cells.
+
+    A cell is a little wider than a quarter of the largest square of its size, so that squares that
+    are alike lie in cells side by side.
+    """
+    across, down, _ = squares.T
+    largest = 2.0 ** ((size + 1) / 2)
+    width = 0.26 * largest
+    column = np.floor(across / width).astype(np.int64)
+    row = np.floor(down / width).astype(np.int64)
+    cell: Cells = size * _LARGER + row * _DOWN + column
+    return cell
