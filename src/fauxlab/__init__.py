@@ -1,10 +1,14 @@
 """fauxlab: a laboratory for fake faces.
 
+Train a detector, evaluate it, and use it:
+
 >>> import fauxlab as fl
 >>> data = fl.index("faces/").split(seed=0)  # doctest: +SKIP
 >>> run = fl.train_detector(data, fl.recipe("unified-joint"))  # doctest: +SKIP
 >>> print(fl.evaluate(run.model, data.test).table())  # doctest: +SKIP
 >>> verdict = fl.Scanner.from_pretrained("runs/latest/best")("photo.jpg")  # doctest: +SKIP
+
+The public names are in `dir(fauxlab)`; each is imported on first use.
 """
 
 from __future__ import annotations
@@ -35,7 +39,7 @@ if TYPE_CHECKING:
     from fauxlab.training.detector.loop import train_detector
     from fauxlab.training.gan.loop import train_gan
 
-# Public name → where it is defined; imported on first use, so that `import fauxlab` costs nothing.
+# Public name → where it is defined. Imported on first use, so that `import fauxlab` costs nothing.
 _PUBLIC = {
     "DetectionReport": "fauxlab.records:DetectionReport",
     "Detector": "fauxlab.models.pretrained:Detector",

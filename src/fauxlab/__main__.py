@@ -1,6 +1,4 @@
-"""`python -m fauxlab`, the form that torchrun takes: `torchrun --nproc-per-node 2 -m fauxlab
-detector train …`.
-"""
+"""`python -m fauxlab`, as torchrun starts it: `torchrun -m fauxlab detector train …`."""
 
 from fauxlab.cli import main
 

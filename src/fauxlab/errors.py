@@ -1,23 +1,37 @@
-"""The one error that users meet, and what it says of a name that is not known."""
+"""The one error that users meet, and suggestions for names that are not known."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
 
+LIKENESS = 0.5  # least ratio of equal letters, as difflib counts it, for a suggestion
+
 
 class LabError(Exception):
-    """An input that cannot be used: the message says what, where, and what to do next, in one line."""
+    """An input that cannot be used; the message says what, where, and what to do, in one line.
+
+    >>> import fauxlab as fl
+    >>> fl.Scanner.from_pretrained("no-such-model")
+    Traceback (most recent call last):
+        ...
+    fauxlab.errors.LabError: no config.json in no-such-model; a model is a folder such as \
+runs/<name>/best
+    """
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known name most like an unknown one, whatever its case; None where none is like it."""
+    """The known name most like an unknown one, whatever its case; None where none is like it.
+
+    >>> nearest("Detecter", ["detector", "generator"])
+    'detector'
+    """
     names = {name.casefold(): name for name in known}
-    close = difflib.get_close_matches(word.casefold(), names, 1, 0.5)
-    return names[close[0]] if close else None
+    matches = difflib.get_close_matches(word.casefold(), names, n=1, cutoff=LIKENESS)
+    return names[matches[0]] if matches else None
 
 
 def suggest(word: str, known: Iterable[str]) -> str:
-    """What ends a message of an unknown name: the nearest of the known ones, or nothing."""
-    close = nearest(word, known)
-    return f"; did you mean {close!r}?" if close else ""
+    """The end of a message about an unknown name: the nearest known name, or nothing."""
+    name = nearest(word, known)
+    return f"; did you mean {name!r}?" if name else ""

@@ -1,9 +1,8 @@
-"""The command line. Each command parses, calls the library, and prints: data to stdout, all else to
-stderr.
+"""The command line. Each command parses, calls the library, and prints.
 
-Exit codes: 0 done, 1 failed, 2 usage, 3 finding (with --fail-on), 4 stopped by the collapse guard,
-130 interrupted (trainings resume with --resume). Heavy imports stand inside the commands, so that
---help is instant.
+Data goes to stdout, all else to stderr. Exit codes: 0 done, 1 failed, 2 usage, 3 finding (with
+--fail-on), 4 stopped by the collapse guard, 130 interrupted (trainings resume with --resume). Heavy
+imports stand inside the commands, so that --help is instant.
 """
 
 from __future__ import annotations
@@ -13,25 +12,51 @@ import os
 import signal
 import sys
 import threading
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from fauxlab.cli import data, detector, experiments, export, gan, lists, scan
 from fauxlab.cli.common import INTERRUPTED, say
 from fauxlab.errors import LabError
+from fauxlab.version import __version__
 
-# How what was interrupted goes on, by a word of the command; others start over.
-GOES_ON = {"train": "the same command with --resume goes on"} | dict.fromkeys(
-    ("fetch", "reproduce", "demo"), "the same command goes on"
-)
+# How an interrupted command goes on, by a word of the command. Others start anew.
+SAME_COMMAND = "the same command goes on"
+GOES_ON = {
+    "train": "the same command with --resume goes on",
+    "fetch": SAME_COMMAND,
+    "reproduce": SAME_COMMAND,
+    "demo": SAME_COMMAND,
+}
 
 app = typer.Typer(
     name="fauxlab",
-    help="A laboratory for fake faces: train, judge and use detectors of generated face photos.",
+    help="A laboratory for fake faces: train, evaluate and use detectors of generated face photos.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"fauxlab {__version__}")
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool,
+    typer.Option(
+        "--version", callback=_print_version, is_eager=True, help="print the version and leave"
+    ),
+]
+
+
+@app.callback()
+def _options(version: Version = False) -> None:
+    """Options of `fauxlab` itself."""
 
 
 @app.command()
@@ -46,11 +71,15 @@ def doctor() -> None:
         if key not in ("command", "data_hash", "started"):
             print(f"{key:<12}{value}")
     folder = cache_folder()
-    stored = (
-        sum(p.stat().st_size for p in folder.rglob("*") if p.is_file()) if folder.exists() else 0
-    )
-    free = shutil.disk_usage(next(p for p in (folder, *folder.parents) if p.exists())).free
-    print(f"{'cache':<12}{folder} ({stored / 2**30:.2f} GiB used, {free / 2**30:.0f} GiB free)")
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    used = sum(path.stat().st_size for path in files)
+    free = shutil.disk_usage(_nearest_folder(folder)).free
+    print(f"{'cache':<12}{folder} ({used / 2**30:.2f} GiB used, {free / 2**30:.0f} GiB free)")
+
+
+def _nearest_folder(folder: Path) -> Path:
+    """The folder, or the nearest one above it that is there."""
+    return next(path for path in (folder, *folder.parents) if path.exists())
 
 
 for command in (
@@ -75,54 +104,66 @@ def main() -> None:
     try:
         app(standalone_mode=True)
     except SystemExit as stop:
-        if stop.code == INTERRUPTED:  # what typer makes of Ctrl-C
-            say(_interrupted())
+        if stop.code == INTERRUPTED:  # typer's exit code for Ctrl-C
+            say(_describe_interrupt())
         raise
-    except BrokenPipeError:  # the reader of our output has left, as in `| head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("fauxlab"):
-            raise
-        extra = "export" if error.name == "onnx" else "train"
-        say(f"error: this needs the package {error.name}; pip install 'fauxlab[{extra}]'")
+    except BrokenPipeError:
+        # The reader of our output has left, as in `| head`. Python flushes stdout at its end, and
+        # would complain once more.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
         sys.exit(1)
     except Exception as error:
-        # Ctrl-C while a package was importing comes out as whatever that package makes of it
+        # Ctrl-C during an import becomes whatever the imported package makes of it.
         if interrupted.is_set():
-            say(_interrupted())
+            say(_describe_interrupt())
             sys.exit(INTERRUPTED)
-        if isinstance(error, OSError):
-            place = f"{error.filename}: " if error.filename else ""
-            say(
-                f"error: {place}{error.strerror or error}; check that it exists and may be read and written"
-            )
-        elif isinstance(error, LabError):
-            say(f"error: {error}")
-        else:
+        fault = _describe_fault(error)
+        if fault is None:
             raise
+        say(f"error: {fault}")
         sys.exit(1)
     finally:
         _leave_processes()
 
 
-def _interrupted() -> str:
-    how = next((GOES_ON[word] for word in sys.argv[1:3] if word in GOES_ON), "")
-    return f"interrupted; {how}" if how else "interrupted"
+def _describe_fault(error: Exception) -> str | None:
+    """One line for a fault that users meet; None for one of our own, which needs a traceback."""
+    if isinstance(error, LabError):
+        return str(error)
+    if isinstance(error, ModuleNotFoundError):
+        missing = error.name or ""
+        if missing.startswith("fauxlab"):
+            return None
+        extra = "export" if missing == "onnx" else "train"
+        return f"this needs the package {error.name}; pip install 'fauxlab[{extra}]'"
+    if isinstance(error, OSError):
+        place = f"{error.filename}: " if error.filename else ""
+        reason = error.strerror or error
+        return f"{place}{reason}; check that it exists and may be read and written"
+    return None
+
+
+def _describe_interrupt() -> str:
+    for word in sys.argv[1:3]:
+        if word in GOES_ON:
+            return f"interrupted; {GOES_ON[word]}"
+    return "interrupted"
 
 
 def _ready_streams() -> None:
-    """Streams that take any text: a closed one, or one of a narrow encoding, is no reason to fail."""
+    """Let stdout and stderr take any text, even if they are closed or of a narrow encoding."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+            nowhere = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+            setattr(sys, name, nowhere)
     for stream, errors in ((sys.stdout, "strict"), (sys.stderr, "backslashreplace")):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors=errors)
 
 
 def _note_interrupts() -> threading.Event:
-    """An event that is set once Ctrl-C was pressed; it still raises KeyboardInterrupt as before."""
+    """An event that is set once Ctrl-C was pressed, which raises KeyboardInterrupt as before."""
     event = threading.Event()
 
     def note(_number: int, _frame: object) -> None:
@@ -135,21 +176,28 @@ def _note_interrupts() -> threading.Event:
 
 
 def _leave_processes() -> None:
-    """Take leave of the other processes under torchrun: one that just exits can abort in its last
-    moment.
-    """
-    # Only where torchrun started this: a torch whose import Ctrl-C cut short fails when it is
-    # imported again.
-    if "RANK" in os.environ and "torch.distributed" in sys.modules:
-        import torch.distributed
+    """Leave the other processes under torchrun; one that only exits can abort at its very end."""
+    # Under torchrun alone, because a torch whose import Ctrl-C cut short fails when it is imported
+    # again.
+    if "RANK" not in os.environ or "torch.distributed" not in sys.modules:
+        return
+    import torch.distributed
 
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            torch.distributed.destroy_process_group()
-            stop = sys.exc_info()[1]
-            if isinstance(stop, SystemExit):
-                # Now and then a process that took part aborts while the interpreter takes itself
-                # down (torch 2.13, gloo), and torchrun then calls a finished training failed: there
-                # is nothing left to take down.
-                sys.stdout.flush()
-                sys.stderr.flush()
-                os._exit(stop.code if isinstance(stop.code, int) else int(stop.code is not None))
+    if not torch.distributed.is_available() or not torch.distributed.is_initialized():
+        return
+    torch.distributed.destroy_process_group()
+    stop = sys.exc_info()[1]
+    if isinstance(stop, SystemExit):
+        # Now and then a process that took part aborts while the interpreter shuts down (torch 2.13,
+        # gloo), and torchrun then calls a finished training failed. Nothing is left to shut down,
+        # so leave at once.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(_exit_code(stop))
+
+
+def _exit_code(stop: SystemExit) -> int:
+    """The number that Python makes of an exit: 0 of None, 1 of a message."""
+    if isinstance(stop.code, int):
+        return stop.code
+    return 0 if stop.code is None else 1

@@ -1,9 +1,10 @@
-"""What several commands share: their options, progress bars and messages."""
+"""Options, progress bars and messages that several commands share."""
 
 from __future__ import annotations
 
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
     from fauxlab.data.manifest import Manifest
     from fauxlab.training.run import OnStep
 
-FINDING, COLLAPSED, INTERRUPTED = 3, 4, 130  # exit codes
+# Exit codes.
+FINDING = 3
+COLLAPSED = 4
+INTERRUPTED = 130
 
 ManifestPath = Annotated[
     Path, typer.Argument(metavar="MANIFEST", help="manifest.csv from `fauxlab data index`")
@@ -53,10 +57,10 @@ def index_folder(
     pairs: dict[str, list[str]] | None = None,
     earlier: Manifest | None = None,
 ) -> Manifest:
-    """Index with a bar, split and pair, and tell what was found; what can be is refused before
-    files are read.
+    """Index a folder with a progress bar, split and pair its images, and say what it holds.
 
-    Images of the `earlier` manifest stay in its splits.
+    Images of the `earlier` manifest stay in its splits. Raises LabError for fractions and pairs
+    that make no sense before any file is read.
     """
     from fauxlab.auditing.checks import describe_missing_reals
     from fauxlab.data.indexing import index
@@ -64,16 +68,17 @@ def index_folder(
     from fauxlab.data.manifest import check_fractions, check_pairs
     from fauxlab.data.split import FRACTIONS
 
-    check_fractions(fractions or FRACTIONS)
+    fractions = fractions or list(FRACTIONS)
+    check_fractions(fractions)
     if pairs:
         check_pairs(pairs, *list_collections(folder))
     with count_images("indexing") as advance:
         manifest = index(folder, advance)
     report_skipped(manifest.skipped)
-    manifest = manifest.split(seed, fractions or FRACTIONS, earlier).pair(pairs or {})
-    totals: dict[str, int] = {}
+    manifest = manifest.split(seed, fractions, earlier).pair(pairs or {})
+    totals: Counter[str] = Counter()
     for (name, _), n in manifest.counts().items():
-        totals[name] = totals.get(name, 0) + n
+        totals[name] += n
     for name, n in totals.items():
         say(f"  {name:<24}{n:>8,}")
     for line in describe_missing_reals(manifest):
@@ -82,13 +87,13 @@ def index_folder(
 
 
 def step_bar(stack: ExitStack, title: str) -> OnStep:
-    """A bar that opens with a run's first step and closes with its last."""
+    """A progress bar that opens with a run's first step and closes with its last."""
     show: Callable[[int, int | None, str], None] | None = None
 
     def on_step(done: int, total: int, loss: float) -> None:
         nonlocal show
         if show is None:
-            # a step takes long: what is done was not just now
+            # The first step of a resumed run: the steps before it do not count in the rate.
             show = stack.enter_context(show_progress(title, done))
         show(done, total, f"loss {loss:.3f}")
         if done >= total:
@@ -106,16 +111,16 @@ def check_split(split: str) -> None:
 
 
 def take_split(data: Manifest, split: str) -> Manifest:
-    """What --split names of a manifest."""
+    """The part of a manifest that --split names."""
     return data if split == "all" else data.in_split(split)
 
 
 def parse_pairs(items: list[str] | None) -> dict[str, list[str]]:
-    """What --pair says, as generator → sources."""
+    """The values of --pair as a table: generator → sources."""
     pairs = {}
     for item in items or []:
-        generator, sign, sources = item.partition("=")
-        if not sign or not sources:
+        generator, _, sources = item.partition("=")
+        if not sources:
             raise LabError(
                 f"--pair {item!r}: write it as GENERATOR=SOURCE or GENERATOR=SOURCE,SOURCE"
             )
@@ -126,23 +131,24 @@ def parse_pairs(items: list[str] | None) -> dict[str, list[str]]:
 def check_output(path: Path | None, option: str, example: str) -> None:
     """Raise LabError where `path` has another suffix than `example`, or cannot be written.
 
-    A shell that unfolds `--html *.zip` names somebody's archive as the place to write to. Devices
+    A shell that expands `--html *.zip` names somebody's archive as the place to write to. Devices
     may have any name.
     """
     from fauxlab.io.text import printable
 
     if path is None:
         return
-    suffix = Path(example).suffix
-    suffixes = (suffix, ".htm") if suffix == ".html" else (suffix,)
-    device = os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path))
-    if path.suffix.lower() not in suffixes and not device:
+    name = printable(path)
+    suffixes = [Path(example).suffix]
+    if suffixes == [".html"]:
+        suffixes.append(".htm")
+    if path.suffix.lower() not in suffixes and not _is_device(path):
         raise LabError(
-            f"{option} {printable(path)} could write over another file; name one that ends in {' or '.join(suffixes)}, "
-            f"as {example}"
+            f"{option} {name} could write over another file; "
+            f"name one that ends in {' or '.join(suffixes)}, as {example}"
         )
     if os.path.isdir(path):
-        raise LabError(f"{option} {printable(path)} is a folder; name a file in it, as {example}")
+        raise LabError(f"{option} {name} is a folder; name a file in it, as {example}")
     refuse_unwritable(path, option)
 
 
@@ -150,35 +156,43 @@ def refuse_unwritable(path: Path, option: str) -> None:
     """Raise LabError where neither `path` nor the nearest folder above it may be written."""
     from fauxlab.io.text import printable
 
+    name = printable(path)
     place = os.path.abspath(path)
-    if not os.path.exists(place) or os.path.isfile(place):  # these are written aside and renamed
+    if not os.path.exists(place) or os.path.isfile(place):
+        # A file is written beside its place and renamed, so its folder has to be writable.
         place = os.path.dirname(place)
         while not os.path.lexists(place):
             place = os.path.dirname(place)
         if not os.path.isdir(place):
             raise LabError(
-                f"{option} {printable(path)}: {printable(place)} is no folder; choose another place"
+                f"{option} {name}: {printable(place)} is no folder; choose another place"
             )
     if not os.access(place, os.W_OK):
         raise LabError(
-            f"{option} {printable(path)}: {printable(place)} cannot be written; choose another place"
+            f"{option} {name}: {printable(place)} cannot be written; choose another place"
         )
 
 
-def refuse_exported(model: Path, done: str) -> None:
-    """Raise LabError for a model of a graph alone, as the packaged one: what is to be `done` takes
-    torch's weights.
+def _is_device(path: Path) -> bool:
+    is_file_or_folder = os.path.isfile(path) or os.path.isdir(path)
+    return os.path.exists(path) and not is_file_or_folder
+
+
+def refuse_exported(model: Path, verb: str) -> None:
+    """Raise LabError for an exported model, as the packaged one, which has no weights for torch.
+
+    `verb` says what cannot be done with it, as "calibrated".
     """
     from fauxlab.bundle.folder import GRAPH, WEIGHTS
     from fauxlab.bundle.opening import DEFAULT_MODEL
     from fauxlab.io.text import printable
 
-    if (str(model) == DEFAULT_MODEL or (model / GRAPH).is_file()) and not (
-        model / WEIGHTS
-    ).is_file():
+    has_graph = str(model) == DEFAULT_MODEL or (model / GRAPH).is_file()
+    has_weights = (model / WEIGHTS).is_file()
+    if has_graph and not has_weights:
         raise LabError(
-            f"{printable(model)} is an exported detector ({GRAPH}), which cannot be {done}; give one with {WEIGHTS}, as "
-            "runs/<name>/best of `fauxlab detector train`"
+            f"{printable(model)} is an exported detector ({GRAPH}), which cannot be {verb}; "
+            f"give one with {WEIGHTS}, as runs/<name>/best of `fauxlab detector train`"
         )
 
 

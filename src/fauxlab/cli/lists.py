@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,7 @@ from fauxlab.errors import LabError
 
 recipes_app = typer.Typer(no_args_is_help=True, help="Experiments that come with the package.")
 models_app = typer.Typer(no_args_is_help=True, help="Networks by name.")
+Destination = Annotated[Path | None, typer.Argument(help="file to write; NAME.toml by default")]
 
 
 @recipes_app.command("list")
@@ -20,7 +22,8 @@ def recipes_list() -> None:
     from fauxlab.config import list_recipes, recipe_text
 
     for name in list_recipes():
-        print(f"{name:<22}{recipe_text(name).splitlines()[0].lstrip('# ')}")
+        first_line = recipe_text(name).splitlines()[0]
+        print(f"{name:<22}{first_line.lstrip('# ')}")
 
 
 @recipes_app.command("show")
@@ -32,10 +35,7 @@ def recipes_show(name: str) -> None:
 
 
 @recipes_app.command("copy")
-def recipes_copy(
-    name: str,
-    to: Annotated[Path | None, typer.Argument(help="file to write; NAME.toml by default")] = None,
-) -> None:
+def recipes_copy(name: str, to: Destination = None) -> None:
     """Copy a recipe, to change it and train with --recipe FILE."""
     from fauxlab.config import recipe_text
     from fauxlab.io.text import replace_file
@@ -54,6 +54,11 @@ def models_list() -> None:
     from fauxlab.evaluation.networks import list_features
     from fauxlab.models import DETECTORS, GANS
 
-    for kind, names in (("detector", DETECTORS), ("gan", GANS), ("features", list_features())):
+    networks: dict[str, Iterable[str]] = {
+        "detector": DETECTORS,
+        "gan": GANS,
+        "features": list_features(),
+    }
+    for kind, names in networks.items():
         for name in sorted(names):
             print(f"{kind:<10}{name}")
