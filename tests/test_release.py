@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import numpy as np
 from benchmarks.detector.ood_images import KINDS, draw_ood_image
 from PIL import Image
 
+import fauxlab
 from fauxlab.bundle.folder import CARD, CONFIG, GRAPH
 from fauxlab.bundle.opening import DEFAULT_MODEL, PACKAGED, open_detector
 from fauxlab.datasets.toyfaces import draw, plan
@@ -72,3 +74,12 @@ def test_a_scan_gives_what_the_detector_gives_by_hand(tmp_path: Path) -> None:
     assert verdict.score == detector.scores(judged.logits)[0]
     assert verdict.ood == (not detector.config.in_distribution(float(judged.ood_distances[0])))
     assert verdict.model_hash == detector.hash
+
+
+def test_every_file_beside_the_code_is_in_the_package() -> None:
+    source = Path(fauxlab.__file__).parent
+    settings = tomllib.loads((source.parents[1] / "pyproject.toml").read_text(encoding="utf-8"))
+    patterns = settings["tool"]["setuptools"]["package-data"]["fauxlab"]
+    packaged = {path for pattern in patterns for path in source.glob(pattern)}
+    others = {path for path in source.rglob("*") if path.is_file() and path.suffix != ".py"}
+    assert {path for path in others if path.suffix != ".pyc"} == packaged
