@@ -143,11 +143,12 @@ def _open_sinks(
 ) -> list[Sink]:
     """All that takes the verdicts; `stack` closes what has to be closed."""
     from fauxlab.scan.explain import ExplanationFolder
-    from fauxlab.scan.page import open_page
     from fauxlab.scan.writers import open_writer
 
     sinks: list[Sink] = []
     if html:
+        from fauxlab.scan.page import open_page
+
         calibration = scanner.detector.config.calibration
         band = None if calibration is None else calibration.band
         page = open_page(html, band, f"{model}, {scanner.detector.hash}")

@@ -44,11 +44,20 @@ def group_windows(windows: Squares) -> Iterator[Square]:
     while counts[best] > 0:
         group = neighbours.of(best)
         group = group[counts[group] > 0]
-        yield np.median(windows[group], axis=0)
+        yield _median(windows[group])
         for _, columns in neighbours.pairs(group):
             np.subtract.at(counts, columns, 1)
         counts[group] = 0
         best = int(counts.argmax())
+
+
+def _median(squares: Squares) -> Square:
+    """The median of each of the three numbers, [3]."""
+    # Not np.median, which imports numpy.ma: a tenth of the time that one picture takes.
+    ordered = np.sort(squares, axis=0)
+    n = len(ordered)
+    below, above = ordered[(n - 1) // 2], ordered[n // 2]
+    return np.asarray((below + above) / 2)
 
 
 def inside_any(square: Square, others: Squares) -> bool:
