@@ -70,7 +70,7 @@ DECISION_WORDS = {
 class Explained:
     """A verdict with the picture that it is on and the class activation map behind it.
 
-    `picture` is what the detector saw, uint8 [3, H, W] RGB, and None where nothing was judged.
+    `picture` is what the detector saw, uint8 [3, H, W] RGB, and None where there is none.
     `activation_map` [h, w] is in logit units, and None where there is no score. `first` is True of
     a file's first verdict, and False of the verdicts on further faces in the same file.
     """

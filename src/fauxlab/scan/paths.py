@@ -49,8 +49,8 @@ def _expand(arguments: Iterable[str]) -> Iterator[str]:
 
 
 def _expand_folder(folder: str) -> Iterator[str]:
-    for found in walk_images(Path(folder), (".zip",)):
-        path = str(found)
+    for file in walk_images(Path(folder), (".zip",)):
+        path = str(file)
         if _is_zip(path):
             yield from _expand_zip(path)
         else:

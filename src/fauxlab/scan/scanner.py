@@ -54,7 +54,7 @@ class _Cut(NamedTuple):
 
 @dataclass(frozen=True)
 class _Loaded:
-    """A picture's upright size, and what of it is to be judged."""
+    """A picture's upright size, and the crops of it that get a verdict."""
 
     width: int
     height: int
@@ -70,22 +70,23 @@ class _Read(NamedTuple):
 
     @property
     def cuts(self) -> list[_Cut]:
-        """What of the picture is to be judged; nothing of a file that could not be read."""
+        """The crops that get a verdict; none of a file that could not be read."""
         return [] if isinstance(self.result, ImageError) else self.result.cuts
 
 
-class _Judgement(NamedTuple):
-    """What the detector says of one crop: fields of a verdict, and the activation map if any."""
+class _Scored(NamedTuple):
+    """The detector's answer on one crop: fields of a verdict, and the activation map if any."""
 
     fields: Fields
     activation_map: NDArray[np.float32] | None
 
 
 class Scanner:
-    """Judges the faces in pictures with one detector.
+    """Gives verdicts on the faces in pictures, with one detector.
 
-    With `crop="face"` every face that is found in a picture is judged, framed as the detector's
-    training pictures are. With "none" pictures are taken as faces that are cropped already.
+    With `crop="face"` every face that is found in a picture gets a verdict, framed as the
+    detector's training pictures are. With "none" pictures are taken as faces that are cropped
+    already.
 
     >>> scanner = Scanner.from_pretrained()  # the detector that comes with the package
     >>> scanner("no-such-photo.jpg").decision
@@ -124,7 +125,7 @@ class Scanner:
         return (explained.verdict for explained in self.explain(paths))
 
     def explain(self, paths: Iterable[str]) -> Generator[Explained, None, None]:
-        """As `scan`, each verdict with the crop that was judged and its class activation map."""
+        """As `scan`, each verdict with the crop that it is on and its class activation map."""
         waiting = iter(paths)
         with FileReader() as reader, _workers() as pool:
 
@@ -137,9 +138,9 @@ class Scanner:
 
             batch = start_batch()
             while batch:
-                # The next batch is read and decoded while this one is judged.
+                # The next batch is read and decoded while this one goes through the detector.
                 following = start_batch()
-                yield from self._judge([future.result() for future in batch])
+                yield from self._score_batch([future.result() for future in batch])
                 batch = following
 
     def _read(self, reader: FileReader, path: str) -> _Read:
@@ -150,7 +151,7 @@ class Scanner:
         return _Read(path, self._cut(image))
 
     def _cut(self, image: Image.Image) -> _Loaded:
-        """The crops to judge in a picture."""
+        """The crops of a picture that get a verdict."""
         size = self.detector.size
         if self.crop == "none":
             whole = _Cut(to_square(image, size), None)
@@ -162,10 +163,10 @@ class Scanner:
             cuts.append(_Cut(square, _box(face)))
         return _Loaded(image.width, image.height, cuts, left_out)
 
-    def _judge(self, batch: list[_Read]) -> Iterator[Explained]:
+    def _score_batch(self, batch: list[_Read]) -> Iterator[Explained]:
         """The verdicts on a batch, whose crops go through the detector together."""
         crops = [cut.pixels for read in batch for cut in read.cuts]
-        judgements = self._judge_crops(crops)
+        answers = self._score_crops(crops)
         for path, result in batch:
             fields: Fields = {
                 "path": printable(path),
@@ -175,9 +176,9 @@ class Scanner:
                 fields |= {"status": "error", "message": str(result)}
                 yield Explained(Verdict.model_validate(fields))
             else:
-                yield from _explain(fields, result, judgements)
+                yield from _explain(fields, result, answers)
 
-    def _judge_crops(self, crops: list[Pixels]) -> Iterator[_Judgement]:
+    def _score_crops(self, crops: list[Pixels]) -> Iterator[_Scored]:
         for start in range(0, len(crops), BATCH):
             part = crops[start : start + BATCH]
             prediction = self.detector.predict(np.stack(part))
@@ -188,10 +189,10 @@ class Scanner:
             ):
                 if _is_finite(score, activation_map):
                     fields = self._decide(crop, score, float(distance))
-                    yield _Judgement(fields, activation_map)
+                    yield _Scored(fields, activation_map)
                 else:
                     fields = {"status": "error", "message": NOT_FINITE}
-                    yield _Judgement(fields, None)
+                    yield _Scored(fields, None)
 
     def _decide(self, crop: Pixels, score: float, distance: float) -> Fields:
         """The fields of a verdict on a crop with this score and out-of-distribution distance."""
@@ -210,10 +211,8 @@ class Scanner:
         }
 
 
-def _explain(
-    fields: Fields, loaded: _Loaded, judgements: Iterator[_Judgement]
-) -> Iterator[Explained]:
-    """A picture's verdicts, for which the next of the judgements are used up."""
+def _explain(fields: Fields, loaded: _Loaded, answers: Iterator[_Scored]) -> Iterator[Explained]:
+    """A picture's verdicts, which use up the next of the answers."""
     fields["width"] = loaded.width
     fields["height"] = loaded.height
     fields["left_out"] = loaded.left_out
@@ -222,9 +221,9 @@ def _explain(
         yield Explained(Verdict.model_validate(fields))
     first = True
     for crop, box in loaded.cuts:
-        judgement = next(judgements)
-        verdict = Verdict.model_validate(fields | judgement.fields | {"face": box})
-        yield Explained(verdict, crop, judgement.activation_map, first)
+        answer = next(answers)
+        verdict = Verdict.model_validate(fields | answer.fields | {"face": box})
+        yield Explained(verdict, crop, answer.activation_map, first)
         first = False
 
 
