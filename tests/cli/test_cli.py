@@ -166,7 +166,8 @@ def test_real_photos_alone_serve_a_gan_and_no_detector(
     code, _, err = fauxlab("detector", "train", manifest, "--recipe", "unified-joint")
     assert (code, err) == (
         1,
-        "error: no fake images to train on: the manifest has none; a detector needs both real and fake ones\n",
+        "error: no fake images to train on: the manifest has none; "
+        "a detector needs both real and fake ones\n",
     )
 
 
