@@ -204,7 +204,7 @@ def test_what_the_guard_saw_is_the_results() -> None:
         "report-v2-32-s2",
     ]
     for (cell, (_, onset, alarm)), name in zip(
-        rows(GENERATORS, "| run | looks every | onset |").items(), names, strict=True
+        rows(GENERATORS, "| run | a check every (images) | onset |").items(), names, strict=True
     ):
         run = found[name]
         onsets = [run["rose_at_images"], run["collapsed_at_images"]]
