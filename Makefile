@@ -1,28 +1,39 @@
-# Everything from a fresh clone: `make demo` and `make test` build the environment on their first run.
+# Everything from a fresh clone: each target builds the environment on its first run.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: demo test check install clean
+.DEFAULT_GOAL := help
+.PHONY: help demo test check docs install clean
 
-demo: install
+help:  ## show this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## */\1\t/' | expand -t 12
+
+demo: install  ## repeat both halves of the report on drawn faces: some minutes
 	$(BIN)/fauxlab demo
 	@echo "Open runs/demo/report.html in a browser."
 
-test: install
+test: install  ## run the tests
 	$(BIN)/pytest
 
-check: install
+check: install  ## what CI runs: ruff, mypy --strict, tests
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/pytest
 
-install: .venv/installed
+docs: .venv/documented  ## build the documentation into build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+install: .venv/installed  ## build .venv with pinned versions
+
+clean:  ## remove the environment and everything that can be built again
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
 	touch $@
 
-clean:
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build
+.venv/documented: .venv/installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[docs]"
+	touch $@

@@ -1,38 +1,61 @@
-"""What the documents say is so: commands exist, the folder list is the folder, figures are those of
-the results.
+"""What the documents say is true: commands exist, the folder list is the folder, figures are those
+of the results, the README is short.
 """
 
 from __future__ import annotations
 
+import inspect
 import json
+import os
 import re
 import shlex
+import statistics
+import subprocess
+import sys
+import tomllib
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer.main
+from tests.test_imports import ROOMS
 
+import fauxlab
 from fauxlab.cli import app
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "fauxlab"
 DOCUMENTS = [
     *ROOT.glob("*.md"),
+    *ROOT.glob("docs/*.md"),
     *SOURCE.rglob("*.md"),
     *SOURCE.glob("recipes/*.toml"),
-    *ROOT.glob("benchmarks/*.py"),
+    *ROOT.glob("benchmarks/**/*.py"),
 ]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def read(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+README = read("README.md")
+DETECTORS = read("docs/results-detectors.md")
+GENERATORS = read("docs/results-generators.md")
+ARCHITECTURE = read("docs/architecture.md")
 # A command at the head of an indented or commented line, or in backticks; a backslash continues it.
 COMMAND = re.compile(r"(?:^#? {2,}(?:\.venv/bin/)?|`)fauxlab ((?:\\\n|[^`\n])*)", re.MULTILINE)
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def commands() -> Iterator[tuple[str, str]]:
     """(document, what follows `fauxlab`) of all that the documents tell to run."""
     for path in DOCUMENTS:
-        for found in COMMAND.finditer(path.read_text(encoding="utf-8")):
+        text = path.read_text(encoding="utf-8")
+        if path.suffix == ".md":
+            text = FENCE.sub(lambda block: re.sub("^", "    ", block[2], flags=re.MULTILINE), text)
+        for found in COMMAND.finditer(text):
             line = re.sub(r"\\\n[ #]*", "", found[1])
             # An option can stand for many: `--on-collapse stop|rollback`, `detector train …`.
             yield path.name, re.split(r"[|>#]| {3,}|…", line)[0].strip()
@@ -55,11 +78,34 @@ def test_every_command_and_option_exists() -> None:
             if word.startswith("--"):
                 assert word.partition("=")[0] in {*options, "--help"}, f"{document}: fauxlab {line}"
         checked += 1
-    assert checked > 60
+    assert checked > 140
+
+
+def leaf_commands(group: Any, path: str = "") -> Iterator[str]:
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from leaf_commands(command, f"{path}{name} ")
+        else:
+            yield f"{path}{name}"
+
+
+def test_the_command_line_page_has_every_command() -> None:
+    listed = {line for _, line in commands()}
+    page = read("docs/command-line.md")
+    for name in leaf_commands(typer.main.get_command(app)):
+        assert f"| `fauxlab {name}" in page
+        assert any(line.startswith(name) for line in listed)
+
+
+def test_the_api_page_has_every_public_name() -> None:
+    page = read("docs/python-api.md")
+    assert sorted(re.findall(r"^::: fauxlab\.(\w+)$", page, re.MULTILINE)) == sorted(
+        fauxlab.__all__
+    )
 
 
 def test_the_folder_list_is_the_folder() -> None:
-    listing = README[README.index("src/fauxlab/\n") :].split("```")[0]
+    listing = ARCHITECTURE[ARCHITECTURE.index("src/fauxlab/\n") :].split("```")[0]
     listed = set(re.findall(r"^ +([a-z_]+(?:\.py|/))", listing, re.MULTILINE))
     rooms = {path for path in SOURCE.iterdir() if path.is_dir() and (path / "__init__.py").exists()}
     told_whole = {name.rstrip("/") for name in listed if name.endswith("/")}
@@ -67,11 +113,13 @@ def test_the_folder_list_is_the_folder() -> None:
         if path.name.startswith("__") or path.parent.name in (
             "cli",
             "config",
-            "report",
+            "pages",
             "reproduce",
         ):
             continue  # rooms that one line tells of
-        assert path.name in listed, f"{path.relative_to(SOURCE)} is not in the README's list"
+        assert path.name in listed, (
+            f"{path.relative_to(SOURCE)} is not in the list of docs/architecture.md"
+        )
     assert {room.name for room in rooms} <= told_whole
     for name in listed:
         assert (SOURCE / name).exists() or list(SOURCE.rglob(name)) or name in ("src/", "tests/"), (
@@ -79,11 +127,17 @@ def test_the_folder_list_is_the_folder() -> None:
         )
 
 
-def rows(head: str) -> dict[str, list[str]]:
-    """A table of the README by its rows' first cells, from below the line that begins with `head`
-    on.
-    """
-    lines = README[README.index(head) :].split("\n\n")[0].splitlines()[2:]
+def test_the_order_of_rooms_is_that_of_the_import_rule() -> None:
+    table = ARCHITECTURE.split("## The rooms")[1].split("**Import order.**")[0]
+    cells = re.findall(r"^\| (`[^|]*) \|", table, re.MULTILINE)
+    assert re.findall(r"`(\w+)`", " ".join(cells)) == ROOMS[: ROOMS.index("__main__")]
+    told = read("CONTRIBUTING.md").split("only the rooms before it:")[1].split("`errors`")[0]
+    assert re.findall(r"\w+", told) == ROOMS[: ROOMS.index("__main__")]
+
+
+def rows(page: str, head: str) -> dict[str, list[str]]:
+    """A table of a page by its rows' first cells; it begins with the line `head`."""
+    lines = page[page.index(head) :].partition("\n\n")[0].splitlines()[2:]
     cells = [[cell.strip().strip("*") for cell in line.strip("|").split("|")] for line in lines]
     return {line[0]: line[1:] for line in cells}
 
@@ -96,7 +150,7 @@ def results(name: str) -> Any:
 
 def test_the_generators_table_is_the_results() -> None:
     found = {run["name"]: run for run in results("gan_recipes")}
-    table = rows("| | best | at images |")
+    table = rows(GENERATORS, "| | best | at images |")
     for cell, name in (
         ("`report-v1-32` (iteration 1)", "report-v1-32-s0"),
         ("`report-v2-32` (iteration 2)", "report-v2-32-s0"),
@@ -122,7 +176,7 @@ def test_the_generators_table_is_the_results() -> None:
 
 def test_the_larger_generators_are_the_results() -> None:
     found = {run["name"]: run for run in results("gan_recipes")}
-    for cell, figures in rows("| images asked for | seen | best |").items():
+    for cell, figures in rows(GENERATORS, "| images asked for | seen | best |").items():
         run = found[f"{cell.split('`')[1]}-s0"]
         for text, key in zip(figures[1:4:2], ("best", "last"), strict=True):
             assert text == f"{run[key]:.1f}", cell
@@ -150,7 +204,7 @@ def test_what_the_guard_saw_is_the_results() -> None:
         "report-v2-32-s2",
     ]
     for (cell, (_, onset, alarm)), name in zip(
-        rows("| run | looks every | onset |").items(), names, strict=True
+        rows(GENERATORS, "| run | a check every (images) | onset |").items(), names, strict=True
     ):
         run = found[name]
         onsets = [run["rose_at_images"], run["collapsed_at_images"]]
@@ -161,7 +215,7 @@ def test_what_the_guard_saw_is_the_results() -> None:
 
 def test_the_collapse_is_the_results() -> None:
     found = {run["name"]: run for run in results("gan_recipes")}
-    table = rows("| 60,000 images, N = 2,000, FD(randconv), floor .02 |")
+    table = rows(GENERATORS, "| 60,000 images, N = 2,000, FD(randconv), floor .02 |")
     for (cell, figures), name in zip(
         table.items(), ("no-penalty", "no-penalty-rollback"), strict=True
     ):
@@ -169,11 +223,11 @@ def test_the_collapse_is_the_results() -> None:
         assert figures == [
             f"{run[key]:.2f}".removeprefix("0") for key in ("best", "last", "recall_last")
         ], cell
-        assert f"{run['guard_first_alarm_images']:,}" in README
+        assert f"{run['guard_first_alarm_images']:,}" in GENERATORS
 
 
 def short(interval: dict[str, float], bounds: bool = True) -> str:
-    """A figure as the README writes it: .937 [.921, .953]."""
+    """A figure as the pages write it: .937 [.921, .953]."""
     figures = [f"{interval[key]:.3f}".removeprefix("0") for key in ("value", "low", "high")]
     return f"{figures[0]} [{figures[1]}, {figures[2]}]" if bounds else figures[0]
 
@@ -181,7 +235,7 @@ def short(interval: dict[str, float], bounds: bool = True) -> str:
 def test_the_detectors_table_is_the_results() -> None:
     models, table = (
         results("detector_trust")["models"],
-        rows("|  | the report's CNN, as in the report |"),
+        rows(DETECTORS, "|  | the report's CNN, as in the report |"),
     )
     for name, scores in models["detector"]["generators"].items():
         as_reported, unseen, joint, own, own_unseen = table[f"AUC: {name}"]
@@ -207,7 +261,7 @@ def test_the_detectors_table_is_the_results() -> None:
 def test_the_reports_own_table_is_the_results() -> None:
     detectors, table = (
         results("detector_report")["detectors"],
-        rows("| | accuracy / macro F1: specialist |"),
+        rows(DETECTORS, "| | accuracy / macro F1: specialist |"),
     )
     for name, cells in table.items():
         found = [
@@ -219,3 +273,142 @@ def test_the_reports_own_table_is_the_results() -> None:
         ]
         aucs = [*(short(part["auc"], False) for part in found[:2]), short(found[2]["auc"])]
         assert cells == [*calls, *aucs], name
+
+
+def of_generators(figures: dict[str, float]) -> str:
+    """Named figures as the README writes them: sd21 .997 · generated-photos 1.000."""
+    return " · ".join(
+        f"{name} {short({'value': value, 'low': 0, 'high': 0}, False)}"
+        for name, value in figures.items()
+    )
+
+
+def test_the_readmes_table_is_the_results() -> None:
+    table = rows(README, "| measured on the test split |")
+    model = results("detector_trust")["models"]["detector"]
+    names = ("sd21", "generated-photos", "stylegan", "dfdc-swap")
+    for row, part in (
+        ("AUC on generators in training", "generators"),
+        ("AUC on a generator left out of training", "never_seen"),
+    ):
+        told = of_generators({name: model[part][name]["auc"]["value"] for name in names})
+        assert table[row] == [told]
+    alarms = model["false_alarms"]
+    told = of_generators({name: alarms[name]["value"] for name in ("celeba", "dfdc-real", "ffhq")})
+    assert table["real photos called fake"] == [told]
+    runs = {run["name"]: run for run in results("gan_recipes")}
+    floor = f"{runs['r3-32-s0']['floor']:.2f}".lstrip("0")
+    told = " · ".join(
+        f"`{name}` {runs[f'{name}-s0']['best']:.1f}" for name in ("report-v2-32", "r3-32")
+    )
+    row = "generators: Fréchet distance, lower is better"
+    assert table[row] == [f"{told} · real photos to other real photos {floor}"]
+
+
+def test_the_readmes_scan_is_what_scan_prints(tmp_path: Path) -> None:
+    blocks = [block for language, block in FENCE.findall(README) if language == "text"]
+    told = [line.split() for line in blocks[0].splitlines()]
+    program = [sys.executable, "-m", "fauxlab"]
+    scripts = "".join(block for language, block in FENCE.findall(README) if language == "bash")
+    lines = [line.split("#")[0] for line in scripts.splitlines() if line.startswith("fauxlab ")]
+    for line in lines[:2]:
+        run = subprocess.run(
+            [*program, *shlex.split(line)[1:]],
+            cwd=tmp_path,
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+    printed = [line.split() for line in run.stdout.splitlines()]
+    assert len(printed) == len(told) == 9
+    for line, expected in zip(printed, told, strict=True):
+        *verdict, score, path = line
+        assert (*verdict, path) == (*expected[:-2], expected[-1])
+        if expected != told[0]:
+            assert float(score) == pytest.approx(float(expected[-2]), abs=0.003)
+
+
+def sentences(page: str) -> list[str]:
+    """The sentences of a page's prose: without code, tables, headings and pictures."""
+    prose = FENCE.sub("", page)
+    blocks = [
+        block for block in prose.split("\n\n") if not block.startswith(("|", "#", "!", ":::"))
+    ]
+    text = re.sub(r"\]\([^)]*\)", "]", " ".join(" ".join(blocks).split()))
+    return [part for part in re.split(r"(?<=[.?!])[*_]* (?=[\[*`\"A-Z])| - ", text) if part.split()]
+
+
+def test_the_readme_is_short_and_plain() -> None:
+    assert len(README.split()) <= 900
+    assert statistics.mean(len(sentence.split()) for sentence in sentences(README)) <= 18
+
+
+@pytest.mark.parametrize("page", sorted(ROOT.glob("docs/*.md")), ids=lambda page: page.stem)
+def test_pages_are_plain(page: Path) -> None:
+    found = sentences(page.read_text(encoding="utf-8"))
+    assert statistics.mean(len(sentence.split()) for sentence in found) <= 18
+
+
+@pytest.mark.parametrize(
+    "document", [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")], ids=lambda path: path.name
+)
+def test_links_to_files_lead_somewhere(document: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", document.read_text(encoding="utf-8")):
+        path, _, heading = target.partition("#")
+        if "://" in target:
+            continue
+        place = document.parent / path if path else document
+        assert place.exists(), target
+        if heading:
+            heads = re.findall(r"^#+ (.*)$", place.read_text(encoding="utf-8"), re.MULTILINE)
+            assert heading in [
+                re.sub(r"[^\w -]", "", head).lower().replace(" ", "-") for head in heads
+            ]
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    listed = re.findall(r": ([\w-]+\.md)$", read("mkdocs.yml"), re.MULTILINE)
+    assert sorted(listed) == sorted(path.name for path in ROOT.glob("docs/*.md"))
+
+
+def test_versions_and_extras_agree() -> None:
+    version = fauxlab.__version__.removesuffix(".dev0")
+    assert f"\nversion: {version}\n" in read("CITATION.cff")
+    assert re.search(
+        rf"^## {re.escape(version)} \(\d{{4}}-\d\d-\d\d\)$", read("CHANGELOG.md"), re.MULTILINE
+    )
+    extras = tomllib.loads(read("pyproject.toml"))["project"]["optional-dependencies"]
+    started = read("docs/getting-started.md")
+    for extra in extras.keys() - {"dev"}:
+        assert f"`pip install '.[{extra}]'`" in started
+
+
+def test_ci_runs_what_make_check_runs() -> None:
+    assert read(".ci/run").rstrip().endswith("\nmake check")
+    assert "make check" in read(".github/workflows/check.yml")
+    rules = read("Makefile").split("check: install")[1].split("\n\n")[0]
+    for tool in ("ruff check", "ruff format --check", "mypy", "pytest"):
+        assert f"$(BIN)/{tool}\n" in rules + "\n"
+
+
+def test_public_names_have_docstrings() -> None:
+    for name in fauxlab.__all__:
+        assert inspect.getdoc(getattr(fauxlab, name)), name
+
+
+@pytest.mark.skipif(
+    not (find_spec("mkdocs") and find_spec("mkdocstrings")),
+    reason="needs mkdocs: pip install 'fauxlab[docs]'; CI builds the documentation in its own job",
+)
+def test_the_documentation_builds(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)]
+    run = subprocess.run(
+        command,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
+    )
+    assert run.returncode == 0, run.stderr
+    assert "Judges the faces" in (tmp_path / "python-api" / "index.html").read_text()
