@@ -1,0 +1,99 @@
+"""The canvas of a portrait: coordinates on the head and the face, and the tools to paint with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from fauxlab.datasets.appearance import Array, Face, Shot, to_linear
+
+# How far the nearest point of the face moves when the head turns by one radian.
+PARALLAX = 0.55
+
+
+def clamp(values: Any, low: float = 0, high: float = 1) -> Array:
+    """The values, none below `low` or above `high`."""
+    clipped: Array = np.clip(values, low, high)
+    return clipped
+
+
+def bump(x: Array, width: float, y: Any = 0.0, height: float = 1.0) -> Array:
+    """A smooth hill: 1 where x and y are 0, 1/e at a distance of `width` or `height`."""
+    across = -((x / width) ** 2)
+    down = (y / height) ** 2
+    return np.asarray(np.exp(across - down))
+
+
+def shaded(colour: Array, shade: Array) -> Array:
+    """A colour [3] times a shade [S, S], as a picture [S, S, 3]."""
+    picture: Array = colour * shade[..., None]
+    return picture
+
+
+def from_hue(hue: float, saturation: float, value: float) -> Array:
+    """Linear light [3] of a colour given by hue, saturation and value, each in [0, 1]."""
+    position = (hue * 6 + np.array([0, 4, 2])) % 6
+    wheel = clamp(np.abs(position - 3) - 1)
+    return to_linear(255 * value * (1 - saturation + saturation * wheel))
+
+
+def head_coordinates(shot: Shot, side: int) -> tuple[Array, Array]:
+    """Head coordinates (x, y), each [side, side], of an image's pixels.
+
+    x points right and y down; the head reaches from y = -1 to y = 1.
+    """
+    axis = (np.arange(side, dtype=np.float32) + 0.5) * (2 / side) - 1
+    right, down = np.meshgrid(axis - shot.centre[0], axis - shot.centre[1])
+    cos = float(np.cos(shot.roll)) / shot.scale
+    sin = float(np.sin(shot.roll)) / shot.scale
+    x = cos * right + sin * down
+    y = cos * down - sin * right
+    return x, y
+
+
+class Canvas:
+    """A picture being painted, back to front, in linear light.
+
+    `image` is float32 [S, S, 3]; all coordinates are [S, S]: (x, y) on the head, which turns only
+    in the image plane, and (face_x, face_y) on the face, which turns to the side as well.
+    """
+
+    def __init__(self, face: Face, shot: Shot, side: int) -> None:
+        self.image = np.zeros((side, side, 3), np.float32)
+        self.x, self.y = head_coordinates(shot, side)
+        chin = face.jaw * clamp(self.y, 0, 1.2) ** 2
+        crown = 0.05 * clamp(-self.y, 0, 1.2) ** 2
+        half_width = face.width * (1 - chin - crown)
+        # 1 on the outline of the head
+        self.radius = np.sqrt((self.x / half_width) ** 2 + self.y**2)
+        self.depth = np.sqrt(clamp(1 - self.radius**2))
+        # Points nearer to the camera move more when the head turns.
+        self.face_x = self.x - shot.yaw * PARALLAX * self.depth
+        self.face_y = self.y - shot.pitch * PARALLAX * self.depth
+        # Width of a pixel in head units, and so of every anti-aliased edge.
+        self.pixel = 2 / side / shot.scale
+        self.rng = np.random.default_rng(shot.texture_seed)
+
+    def paint(self, colour: Any, opacity: Array) -> None:
+        """Lay a colour, [3] or [S, S, 3], over the picture with an opacity [S, S]."""
+        difference = np.asarray(colour, np.float32) - self.image
+        self.image += opacity[..., None] * difference
+
+    def darken(self, amount: Array) -> None:
+        """Take a share [S, S] of the light away."""
+        self.image *= 1 - amount[..., None]
+
+    def cover(self, distance: Array, softness: float = 0.0) -> Array:
+        """Coverage in [0, 1] of a shape, by the signed distance to its edge (negative inside)."""
+        edge = self.pixel * 1.2 + softness
+        return clamp(0.5 - distance / edge)
+
+    def noise(self, rows: int, columns: int) -> Array:
+        """Smooth noise [S, S] of about unit variance, with so many cells down and across."""
+        side = self.image.shape[0]
+        shape = (min(rows, side), min(columns, side))
+        cells = self.rng.standard_normal(shape, np.float32)
+        smooth = Image.fromarray(cells).resize((side, side), Image.Resampling.BICUBIC)
+        return np.asarray(smooth)
