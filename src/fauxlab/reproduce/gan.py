@@ -24,7 +24,7 @@ from fauxlab.evaluation.networks import check_features
 from fauxlab.io.text import replace_file
 from fauxlab.records import SCHEMA_VERSION, DetectionReport
 from fauxlab.reproduce.detector import judge
-from fauxlab.sample import write_dataset
+from fauxlab.sample.dataset import write_dataset
 from fauxlab.training.detector.loop import train_detector
 from fauxlab.training.detector.plan import check_plan
 from fauxlab.training.gan.loop import OnEvent, train_gan
