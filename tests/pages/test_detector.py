@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 from fauxlab.data.indexing import index
-from fauxlab.pages.detector import mean, write_report
+from fauxlab.pages.detector import write_detector_page
+from fauxlab.pages.detector_results import mean
 from fauxlab.records import Interval
 
 REPORT_TABLE = {
@@ -175,7 +176,7 @@ def text_of(page: Path) -> str:
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Without the extended part, through JSON as in the file."""
-    return write_report(json.loads(json.dumps(results())), tmp_path_factory.mktemp("plain"))
+    return write_detector_page(json.loads(json.dumps(results())), tmp_path_factory.mktemp("plain"))
 
 
 @pytest.fixture(scope="module")
@@ -187,7 +188,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for epoch in made["runs"][-1]["epochs"]:
         epoch.update(val_loss=float("nan"), val_real_accuracy=None)
     made["worst"] = []
-    return write_report(made, tmp_path_factory.mktemp("hostile"))
+    return write_detector_page(made, tmp_path_factory.mktemp("hostile"))
 
 
 def test_page_states_every_generators_figures(page: Path) -> None:
@@ -278,7 +279,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for judged in (trained["test"], *(stage["test"] for stage in trained["stages"])):
             judged["generators"] = judged["generators"][:1]
     made["worst"] = [{"path": path, "truth": "real", "from": "x", "score": 0.9} for path in paths]
-    return write_report(made, folder, manifest)
+    return write_detector_page(made, folder, manifest)
 
 
 def test_pictures_come_with_the_manifest(alone: Path) -> None:

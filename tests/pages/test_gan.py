@@ -15,11 +15,16 @@ import pytest
 from PIL import Image
 
 from fauxlab.io.marking import Mark, grid, read_mark, save_png
-from fauxlab.pages.gan import write_gan_report
+from fauxlab.pages.gan import write_gan_page
 from fauxlab.pages.gan_figures import save_gan_figures
-from fauxlab.pages.gan_words import cautions, finding, show, watch
+from fauxlab.pages.gan_words import (
+    describe_guard,
+    describe_result,
+    format_number,
+    list_cautions,
+)
 from fauxlab.pages.grids import choose_times, cut_faces, load_grids
-from fauxlab.pages.html import HOLE
+from fauxlab.pages.html import LINK_PLACE
 from fauxlab.training.run_log import GanRun, risen
 
 NETWORK = {
@@ -207,7 +212,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     runs = [turned(), steady()]
     for run in runs:
         save_samples(out, run)
-    return write_gan_report(json.loads(json.dumps(results(*runs))), out)
+    return write_gan_page(json.loads(json.dumps(results(*runs))), out)
 
 
 @pytest.fixture(scope="module")
@@ -229,7 +234,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "end": None,
     }
     made = results(bad, blind, {}, own="<own>")
-    return write_gan_report({**made, "environment": None, "data": None}, out)
+    return write_gan_page({**made, "environment": None, "data": None}, out)
 
 
 def test_finding_is_worked_out_from_the_figures(page: Path) -> None:
@@ -277,7 +282,7 @@ def test_what_the_figures_do_not_allow_is_said(page: Path) -> None:
             "evals": [evaluation(10, 1.0, n=5000, features={"name": "inception"}, floor_n=5000)],
         }
     )
-    words = " ".join(cautions([differing, other, GanRun.read({"name": "none"})]))
+    words = " ".join(list_cautions([differing, other, GanRun.read({"name": "none"})]))
     assert "not all of their distances compare" in words
     assert "report-v2: there is one evaluation" in words
     assert "none: the generator was not evaluated" in words
@@ -302,7 +307,7 @@ def test_faces_are_the_first_latents_and_stay_marked(page: Path) -> None:
     assert (
         len(
             re.findall(
-                r'<img src="data:image/png;base64,[^"]+" alt="AI-generated faces of [^"]+" class="sharp"',
+                r'<img src="data:image/png;base64,[^"]+" alt="AI-generated faces of [^"]+" class="pixelated"',
                 html,
             )
         )
@@ -351,7 +356,7 @@ def test_missing_parts_are_said_to_be_missing(hostile: Path, tmp_path: Path) -> 
     assert "The training has not reached its end." in text
     assert "None" not in text
     assert "nan" not in text.lower()
-    empty = text_of(write_gan_report({}, tmp_path))
+    empty = text_of(write_gan_page({}, tmp_path))
     assert "There is no run yet." in empty
     assert "The loop was not closed here" in empty
 
@@ -359,7 +364,7 @@ def test_missing_parts_are_said_to_be_missing(hostile: Path, tmp_path: Path) -> 
 def test_half_a_loop_is_shown_as_far_as_it_goes(tmp_path: Path) -> None:
     made = results()
     del made["loop"]["after"], made["loop"]["before"]["others"]
-    text = text_of(write_gan_report(made, tmp_path))
+    text = text_of(write_gan_page(made, tmp_path))
     assert "(AUC 0.600); trained with some of them, – and – (AUC –)" in text
 
 
@@ -396,15 +401,15 @@ def test_half_a_loop_is_shown_as_far_as_it_goes(tmp_path: Path) -> None:
 def test_alarm_is_judged_by_when_the_distance_was_lost(
     checks: list[dict[str, Any]], words: str
 ) -> None:
-    assert words in watch(GanRun.read({**turned(), "guard": checks}))
+    assert words in describe_guard(GanRun.read({**turned(), "guard": checks}))
 
 
 def test_broken_losses_are_told_and_counted() -> None:
     lines = [{"images": 3000, "losses": ["generator_loss"], "action": "rollback"} for _ in range(2)]
     run = GanRun.read({**turned(), "broken": lines})
     assert run.rollbacks == 2 + GanRun.read(turned()).rollbacks
-    assert watch(run).startswith("Losses were no longer finite twice, last at 3,000 images")
-    assert "and training went back to the best state." in watch(run)
+    assert describe_guard(run).startswith("Losses were no longer finite twice, last at 3,000 images")
+    assert "and training went back to the best state." in describe_guard(run)
 
 
 def test_distance_is_lost_a_quarter_over_the_best_after_it() -> None:
@@ -422,9 +427,9 @@ def test_one_evaluation_is_best_and_last() -> None:
     run = GanRun.read({**turned(), "evals": [evaluation(2000, 4.0)], "images_an_epoch": None})
     assert (
         "was best at 2,000 images: 4.00 (2.00 above the floor). That was its only evaluation."
-        in finding(run)
+        in describe_result(run)
     )
-    assert "it had not turned yet" in finding(GanRun.read(steady()))
+    assert "it had not turned yet" in describe_result(GanRun.read(steady()))
 
 
 def test_three_times_are_shown_where_there_are_three() -> None:
@@ -472,7 +477,7 @@ def test_large_faces_are_embedded_as_marked_jpeg(tmp_path: Path) -> None:
     (found,) = load_grids(run, tmp_path, tmp_path / "faces")
     assert found.uri is not None
     assert found.uri.startswith("data:image/jpeg;base64,")
-    assert (found.role, found.evaluation["distance"], found.sharp) == (
+    assert (found.role, found.evaluation["distance"], found.pixelated) == (
         "early, best, last",
         4.0,
         False,
@@ -499,10 +504,10 @@ def test_figures_of_a_log_are_files_with_the_same_bytes_each_time(tmp_path: Path
 
 
 def test_pages_in_one_folder_link_to_each_other(tmp_path: Path) -> None:
-    alone = write_gan_report({}, tmp_path).read_text()
+    alone = write_gan_page({}, tmp_path).read_text()
     assert "report.html" not in alone
-    (tmp_path / "report.html").write_text(f"<p>page</p>{HOLE}")
-    assert '<a href="report.html">' in write_gan_report({}, tmp_path).read_text()
+    (tmp_path / "report.html").write_text(f"<p>page</p>{LINK_PLACE}")
+    assert '<a href="report.html">' in write_gan_page({}, tmp_path).read_text()
     assert '<a href="gan.html">' in (tmp_path / "report.html").read_text()
 
 
@@ -511,4 +516,4 @@ def test_pages_in_one_folder_link_to_each_other(tmp_path: Path) -> None:
     [(None, "–"), (0.0, "0.00"), (0.5, "0.500"), (4.0, "4.00"), (99.94, "99.9"), (1234.5, "1,234")],
 )
 def test_distances_have_three_digits(value: float | None, text: str) -> None:
-    assert show(value) == text
+    assert format_number(value) == text

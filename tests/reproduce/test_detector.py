@@ -10,7 +10,7 @@ import pytest
 
 from fauxlab.data.manifest import Manifest
 from fauxlab.errors import LabError
-from fauxlab.pages.detector import write_report
+from fauxlab.pages.detector import write_detector_page
 from fauxlab.records import DetectionReport
 from fauxlab.reproduce.detector import REPORT_TABLE, plan_experiments, reproduce_detector
 
@@ -61,7 +61,7 @@ def test_experiments_run_once_and_are_all_judged(small: Manifest, tmp_path: Path
     again = reproduce_detector(small, tmp_path, overrides=TINY, extended=False)
     assert again["runs"] == results["runs"]
     assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("model.safetensors")}
-    page = write_report(results, tmp_path)
+    page = write_detector_page(results, tmp_path)
     assert page.stat().st_size > 10_000
 
 

@@ -190,9 +190,9 @@ def _reproduce_detector(
             on_step=lambda name: step_bar(stack, name),
             on_judge=lambda name: say(f"judging {name} on the test split"),
         )
-    from fauxlab.pages.detector import write_report
+    from fauxlab.pages.detector import write_detector_page
 
-    page = write_report(results, out, manifest if show_images else None)
+    page = write_detector_page(results, out, manifest if show_images else None)
     say(f"wrote {page} and {out / 'results.json'}")
 
 
@@ -217,7 +217,7 @@ def _reproduce_gan(
             on_step=lambda name: step_bar(stack, name),
             on_event=say,
         )
-    from fauxlab.pages.gan import write_gan_report
+    from fauxlab.pages.gan import write_gan_page
 
-    page = write_gan_report(results, out)
+    page = write_gan_page(results, out)
     say(f"wrote {page} and {out / RESULTS}")
