@@ -1,4 +1,4 @@
-"""Toyfaces: the layout, the reproducibility and the difficulty that the rest of the lab relies on."""
+"""Toyfaces: its layout, reproducibility and difficulty, which the rest of the lab relies on."""
 
 from __future__ import annotations
 

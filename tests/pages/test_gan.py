@@ -240,17 +240,20 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_finding_is_worked_out_from_the_figures(page: Path) -> None:
     text = text_of(page)
     assert (
-        "report-v2 (iteration 2). FD(randconv) was best at 2,000 images, epoch 4.0: 4.00 (2.00 above the floor). "
-        "At the last evaluation, 3,000 images, epoch 6.0, it was 6.00 (4.00 above the floor), 1.50 times the best. "
+        "report-v2 (iteration 2). FD(randconv) was best at 2,000 images, epoch 4.0: "
+        "4.00 (2.00 above the floor). "
+        "At the last evaluation, 3,000 images, epoch 6.0, it was 6.00 (4.00 above the floor), "
+        "1.50 times the best. "
         "Recall was 0.100 in the end. "
         "The guard alarmed once in 6 checks, first at 2,500 images, epoch 5.0: collapsing. "
-        "The first since the best, at 2,500 images, epoch 5.0, came before the distance stood 25% over its best, "
-        "at 3,000 images, epoch 6.0."
+        "The first since the best, at 2,500 images, epoch 5.0, came before the distance stood "
+        "25% over its best, at 3,000 images, epoch 6.0."
     ) in text
     assert (
-        "r3 came nearest to the real photos: 0.500 above the floor at its best, against 2.00 (report-v2)."
-        in text
-    )
+        "r3 came nearest to the real photos: 0.500 above the floor at its best, "
+        "against 2.00 (report-v2)."
+    ) in text
+    assert "Of the runs that were evaluated alike (FD(randconv), N = 64)" in text
     assert "Iteration 2: best at epoch 24." in text  # the report's own account
 
 
@@ -258,10 +261,12 @@ def test_summary_gives_each_figure_with_what_it_depends_on(page: Path) -> None:
     text = text_of(page)
     for row in (
         "images seen 3,000 of 3,000 3,000 of 3,000 ended budget used up budget used up",
-        "best distance 4.00 FD(randconv), N = 64 2.50 FD(randconv), N = 64 floor 2.00 N = 50 2.00 N = 50",
+        "best distance 4.00 FD(randconv), N = 64 2.50 FD(randconv), N = 64 "
+        "floor 2.00 N = 50 2.00 N = 50",
         "best above the floor 2.00 0.500 best at 2,000 images epoch 4.0 3,000 images epoch 6.0",
         "last distance 6.00 FD(randconv), N = 64 2.50 FD(randconv), N = 64 last ÷ best 1.50 1.00",
-        "recall, best → last 0.200 → 0.100 0.400 → 0.400 near-duplicates, best → last 25.0% → 25.0%",
+        "recall, best → last 0.200 → 0.100 0.400 → 0.400 "
+        "near-duplicates, best → last 25.0% → 25.0%",
         "memorised, best → last – → – – → – guard’s alarms 1 in 6 checks 0 in 2 checks",
         "first alarm 2,500 images epoch 5.0, collapsing – first alarm since the best 2,500 images",
         "25% over the best 3,000 images epoch 6.0 never",
@@ -304,15 +309,12 @@ def test_loop_compares_before_and_after(page: Path) -> None:
 
 def test_faces_are_the_first_latents_and_stay_marked(page: Path) -> None:
     html = page.read_text(encoding="utf-8")
-    assert (
-        len(
-            re.findall(
-                r'<img src="data:image/png;base64,[^"]+" alt="AI-generated faces of [^"]+" class="pixelated"',
-                html,
-            )
-        )
-        == 6
+    shown = re.findall(
+        r'<img src="data:image/png;base64,[^"]+" alt="AI-generated faces of [^"]+" '
+        r'class="pixelated"',
+        html,
     )
+    assert len(shown) == 6
     assert html.count("<figcaption><b>Fig. 6.1.</b> AI-generated faces") == 1
     path = page.parent / "figures" / "fig6.1-faces-report-v2-2.png"
     assert read_mark(path.read_bytes()) == Mark("tiny", "ee33")
@@ -374,7 +376,8 @@ def test_half_a_loop_is_shown_as_far_as_it_goes(tmp_path: Path) -> None:
         ([], "The guard made no check."),
         (
             [check(3000, 4.0)],
-            "did not alarm in 1 check, although the distance stood 25% over its best at 3,000 images",
+            "did not alarm in 1 check, although the distance stood 25% over its best "
+            "at 3,000 images",
         ),
         (
             [check(1500, 9.0, "ill", "warn")],
@@ -408,8 +411,9 @@ def test_broken_losses_are_told_and_counted() -> None:
     lines = [{"images": 3000, "losses": ["generator_loss"], "action": "rollback"} for _ in range(2)]
     run = GanRun.read({**turned(), "broken": lines})
     assert run.rollbacks == 2 + GanRun.read(turned()).rollbacks
-    assert describe_guard(run).startswith("Losses were no longer finite twice, last at 3,000 images")
-    assert "and training went back to the best state." in describe_guard(run)
+    words = describe_guard(run)
+    assert words.startswith("Losses were no longer finite twice, last at 3,000 images")
+    assert "and training went back to the best state." in words
 
 
 def test_distance_is_lost_a_quarter_over_the_best_after_it() -> None:

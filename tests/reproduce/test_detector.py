@@ -79,13 +79,25 @@ def test_a_generator_of_any_name_stays_inside(small: Manifest, tmp_path: Path, n
     assert made == {("deep", "runs")}
 
 
-def test_what_another_version_judged_is_judged_again(small: Manifest, tmp_path: Path) -> None:
+def test_what_another_version_evaluated_is_evaluated_again(small: Manifest, tmp_path: Path) -> None:
     first = reproduce_detector(small, tmp_path, overrides=TINY, extended=False)
-    held = tmp_path / "unified-joint/test/evaluation.json"
-    held.write_text(json.dumps(json.loads(held.read_text()) | {"of_tomorrow": 1}))
-    assert (
-        reproduce_detector(small, tmp_path, overrides=TINY, extended=False)["runs"] == first["runs"]
-    )
+    saved = tmp_path / "unified-joint/test/evaluation.json"
+    content = json.loads(saved.read_text())
+    schema = content["schema_version"]
+    for other in (
+        {"of_tomorrow": 1},  # cannot be read
+        {"schema_version": schema - 1, "n": 7},  # can be read, and says something else
+        {"schema_version": schema + 1, "n": 7},
+        {"model_hash": "another", "n": 7},
+        {"data_hash": "another", "n": 7},
+    ):
+        saved.write_text(json.dumps(content | other))
+        again = reproduce_detector(small, tmp_path, overrides=TINY, extended=False)
+        assert again["runs"] == first["runs"]
+        assert json.loads(saved.read_text()) == content
+    saved.write_text(json.dumps(content | {"n": 7}))
+    kept = reproduce_detector(small, tmp_path, overrides=TINY, extended=False)
+    assert kept["runs"][-1]["test"]["n"] == 7, "the same detector, images and schema"
 
 
 def test_a_generator_may_come_twice(small: Manifest, tmp_path: Path) -> None:
