@@ -19,11 +19,11 @@ def clamp(values: Any, low: float = 0, high: float = 1) -> Array:
     return clipped
 
 
-def bump(x: Array, width: float, y: Any = 0.0, height: float = 1.0) -> Array:
+def bump(x: Array, y: Any = 0.0, *, width: float, height: float = 1.0) -> Array:
     """A smooth hill: 1 where x and y are 0, 1/e at a distance of `width` or `height`."""
-    across = -((x / width) ** 2)
+    across = (x / width) ** 2
     down = (y / height) ** 2
-    return np.asarray(np.exp(across - down))
+    return np.asarray(np.exp(-across - down))
 
 
 def shaded(colour: Array, shade: Array) -> Array:
@@ -34,9 +34,11 @@ def shaded(colour: Array, shade: Array) -> Array:
 
 def from_hue(hue: float, saturation: float, value: float) -> Array:
     """Linear light [3] of a colour given by hue, saturation and value, each in [0, 1]."""
-    position = (hue * 6 + np.array([0, 4, 2])) % 6
+    offsets = np.array([0, 4, 2])
+    position = (hue * 6 + offsets) % 6
     wheel = clamp(np.abs(position - 3) - 1)
-    return to_linear(255 * value * (1 - saturation + saturation * wheel))
+    channels = 1 - saturation + saturation * wheel
+    return to_linear(255 * value * channels)
 
 
 def head_coordinates(shot: Shot, side: int) -> tuple[Array, Array]:
@@ -44,8 +46,10 @@ def head_coordinates(shot: Shot, side: int) -> tuple[Array, Array]:
 
     x points right and y down; the head reaches from y = -1 to y = 1.
     """
-    axis = (np.arange(side, dtype=np.float32) + 0.5) * (2 / side) - 1
-    right, down = np.meshgrid(axis - shot.centre[0], axis - shot.centre[1])
+    pixels = np.arange(side, dtype=np.float32)
+    axis = (pixels + 0.5) * (2 / side) - 1
+    centre_x, centre_y = shot.centre
+    right, down = np.meshgrid(axis - centre_x, axis - centre_y)
     cos = float(np.cos(shot.roll)) / shot.scale
     sin = float(np.sin(shot.roll)) / shot.scale
     x = cos * right + sin * down
@@ -66,12 +70,15 @@ class Canvas:
         chin = face.jaw * clamp(self.y, 0, 1.2) ** 2
         crown = 0.05 * clamp(-self.y, 0, 1.2) ** 2
         half_width = face.width * (1 - chin - crown)
+        across = self.x / half_width
         # 1 on the outline of the head
-        self.radius = np.sqrt((self.x / half_width) ** 2 + self.y**2)
+        self.radius = np.sqrt(across**2 + self.y**2)
         self.depth = np.sqrt(clamp(1 - self.radius**2))
         # Points nearer to the camera move more when the head turns.
-        self.face_x = self.x - shot.yaw * PARALLAX * self.depth
-        self.face_y = self.y - shot.pitch * PARALLAX * self.depth
+        shift_x = shot.yaw * PARALLAX * self.depth
+        shift_y = shot.pitch * PARALLAX * self.depth
+        self.face_x = self.x - shift_x
+        self.face_y = self.y - shift_y
         # Width of a pixel in head units, and so of every anti-aliased edge.
         self.pixel = 2 / side / shot.scale
         self.rng = np.random.default_rng(shot.texture_seed)
@@ -85,6 +92,10 @@ class Canvas:
         """Take a share [S, S] of the light away."""
         self.image *= 1 - amount[..., None]
 
+    def brighten(self, amount: Array) -> None:
+        """Multiply the light by e to the power of `amount` [S, S]."""
+        self.image *= np.exp(amount)[..., None]
+
     def cover(self, distance: Array, softness: float = 0.0) -> Array:
         """Coverage in [0, 1] of a shape, by the signed distance to its edge (negative inside)."""
         edge = self.pixel * 1.2 + softness
@@ -94,6 +105,6 @@ class Canvas:
         """Smooth noise [S, S] of about unit variance, with so many cells down and across."""
         side = self.image.shape[0]
         shape = (min(rows, side), min(columns, side))
-        cells = self.rng.standard_normal(shape, np.float32)
-        smooth = Image.fromarray(cells).resize((side, side), Image.Resampling.BICUBIC)
+        cells = Image.fromarray(self.rng.standard_normal(shape, np.float32))
+        smooth = cells.resize((side, side), Image.Resampling.BICUBIC)
         return np.asarray(smooth)

@@ -10,28 +10,34 @@ from fauxlab.datasets.canvas import Canvas, bump, clamp, shaded
 
 def colour_hair(canvas: Canvas, face: Face, shot: Shot) -> Array:
     """The colour of the hair [S, S, 3]: strands, with a band of gloss on the lit side."""
-    strands = _strands(canvas, face)
-    lit = clamp(0.45 - 0.8 * canvas.y + shot.light[0] * canvas.x)
-    gloss = bump(canvas.radius - 0.92, 0.16) * lit
-    darker_below = 0.25 * clamp(canvas.y)
-    shade = clamp(1 + 0.30 * strands + 0.9 * gloss - darker_below, 0.25, 3)
-    colour: Array = shaded(face.hair, shade) + (0.03 * gloss)[..., None]
-    return colour
+    strands = _draw_strands(canvas, face)
+    light_x, _, _ = shot.light
+    lit = clamp(0.45 - 0.8 * canvas.y + light_x * canvas.x)
+    band = bump(canvas.radius - 0.92, width=0.16)
+    gloss = band * lit
+    below = 0.25 * clamp(canvas.y)
+    shade = 1 + 0.30 * strands + 0.9 * gloss - below
+    colour = shaded(face.hair, clamp(shade, 0.25, 3))
+    reflection = 0.03 * gloss
+    return np.asarray(colour + reflection[..., None])
 
 
-def _strands(canvas: Canvas, face: Face) -> Array:
+def _draw_strands(canvas: Canvas, face: Face) -> Array:
     """Light and dark [S, S] of the strands, about -1 to 1: they fan out from the parting."""
     if face.style == HairStyle.CURLY:
         curls: Array = 0.8 * canvas.noise(26, 26)
         return curls
-    # Waves of three kinds: along a strand, and of two widths across the strands.
+    # Waves along the strands, and two widths of strands.
     bend, coarse, fine = canvas.rng.uniform(0, 6.28, 3).tolist()
     from_parting = canvas.face_x - face.parting * 0.5
-    angle = np.arctan2(from_parting, 1.15 - canvas.face_y * 0.6)
-    angle += 0.04 * np.sin(5 * canvas.y + bend) + 0.03 * canvas.noise(4, 7)
-    wide = 0.45 * np.sin(47 * angle + coarse)
-    narrow = 0.35 * np.sin(83 * angle + fine)
-    strands: Array = wide + narrow + 0.3 * canvas.noise(6, 44)
+    below_crown = 1.15 - canvas.face_y * 0.6
+    angle = np.arctan2(from_parting, below_crown)
+    wave = np.sin(5 * canvas.y + bend)
+    angle += 0.04 * wave + 0.03 * canvas.noise(4, 7)
+    wide = np.sin(47 * angle + coarse)
+    narrow = np.sin(83 * angle + fine)
+    texture = canvas.noise(6, 44)
+    strands: Array = 0.45 * wide + 0.35 * narrow + 0.3 * texture
     return strands
 
 
@@ -39,41 +45,47 @@ def paint_back_hair(canvas: Canvas, face: Face, hair: Array) -> None:
     """Paint the hair behind the head."""
     swell = 1.9 if face.style == HairStyle.CURLY else 1.0
     outline = 1 + face.volume * swell
-    shape = np.hypot(canvas.x / (face.width * 1.06), canvas.y + 0.02) - outline
+    across = canvas.x / (face.width * 1.06)
+    shape = np.hypot(across, canvas.y + 0.02) - outline
     if face.style == HairStyle.LONG:
-        shape = np.minimum(shape, _fall_behind_neck(canvas, face))
+        fall = _measure_fall(canvas, face)
+        shape = np.minimum(shape, fall)
     elif face.style == HairStyle.CURLY:
         curls = shape + 0.035 * canvas.noise(18, 18)
         shape = np.maximum(curls, canvas.y - 0.45)
     else:
         shape = np.maximum(shape, canvas.y - 0.05)
-    canvas.paint(hair * 0.6, canvas.cover(shape, 0.03))
+    coverage = canvas.cover(shape, softness=0.03)
+    canvas.paint(hair * 0.6, coverage)
 
 
-def _fall_behind_neck(canvas: Canvas, face: Face) -> Array:
+def _measure_fall(canvas: Canvas, face: Face) -> Array:
     """Signed distance to the part of long hair that falls beside the neck."""
     half_width = face.width * (1.05 + face.volume)
     wave = 0.04 * np.sin(6 * canvas.y)
     beside = np.abs(canvas.x) - half_width - wave
-    above = np.maximum(beside, -canvas.y)
-    fall: Array = np.maximum(above, canvas.y - 1.15 - 2 * face.volume)
-    return fall
+    below_ends = canvas.y - 1.15 - 2 * face.volume
+    fall = np.maximum(beside, -canvas.y)
+    return np.asarray(np.maximum(fall, below_ends))
 
 
 def paint_front_hair(canvas: Canvas, face: Face, hair: Array) -> None:
     """Paint the hair above the hairline, and its shadow on the forehead."""
-    below_line = canvas.face_y - _hairline(canvas, face)
-    height = 1.4 if face.style == HairStyle.CURLY else 0.6
-    radius = np.hypot(canvas.x / (face.width * 1.02), canvas.y + 0.01)
-    cap = radius - 1.03 - face.volume * height
+    below_line = canvas.face_y - _draw_hairline(canvas, face)
+    thickness = 1.4 if face.style == HairStyle.CURLY else 0.6
+    across = canvas.x / (face.width * 1.02)
+    radius = np.hypot(across, canvas.y + 0.01)
+    cap = radius - 1.03 - face.volume * thickness
     length = 0.55 if face.style == HairStyle.LONG else 0.12
-    shape = np.maximum(np.maximum(cap, below_line), canvas.y - length)
+    shape = np.maximum(cap, below_line)
+    shape = np.maximum(shape, canvas.y - length)
     head = canvas.cover((canvas.radius - 1) * 0.8)
-    canvas.darken(0.35 * head * bump(clamp(below_line), 0.07))
-    canvas.paint(hair, canvas.cover(shape, 0.03))
+    shadow = bump(clamp(below_line), width=0.07)
+    canvas.darken(0.35 * head * shadow)
+    canvas.paint(hair, canvas.cover(shape, softness=0.03))
 
 
-def _hairline(canvas: Canvas, face: Face) -> Array:
+def _draw_hairline(canvas: Canvas, face: Face) -> Array:
     """Height at which the hair ends on the forehead [S, S], by the style."""
     x = np.abs(canvas.face_x)
     line: Array
@@ -81,31 +93,34 @@ def _hairline(canvas: Canvas, face: Face) -> Array:
         from_parting = np.abs(canvas.face_x - face.parting)
         line = face.hairline - 0.12 + 0.75 * from_parting**1.6
     elif face.style == HairStyle.FRINGE:
-        waves = 0.03 * np.sin(19 * canvas.face_x + 2 * face.parting)
-        temples = 0.2 * clamp(x - 0.45)
-        line = face.hairline + 0.30 + waves + temples
-    elif face.style == HairStyle.CURLY:
-        line = face.hairline + 0.9 * x**3.2 + 0.03 * canvas.noise(12, 12)
+        phase = 2 * face.parting
+        waves = np.sin(19 * canvas.face_x + phase)
+        temples = clamp(x - 0.45)
+        line = face.hairline + 0.30 + 0.03 * waves + 0.2 * temples
     else:
         line = face.hairline + 0.9 * x**3.2
+        if face.style == HairStyle.CURLY:
+            line = line + 0.03 * canvas.noise(12, 12)
     return line
 
 
 def paint_beard(canvas: Canvas, face: Face) -> None:
     """Paint beard and moustache, and leave the lips free."""
     half_width = face.mouth.half_width * 1.2
-    below_mouth = canvas.face_y - face.mouth.y
     flatness = (canvas.face_x / half_width) ** 2
-    jaw = _jaw(canvas)
-    moustache = bump(flatness, 1, below_mouth + 0.09, 0.045)
-    lips = bump(flatness, 1, below_mouth - 0.01, 0.055)
+    below_mouth = canvas.face_y - face.mouth.y
+    moustache = bump(flatness, below_mouth + 0.09, width=1, height=0.045)
+    lips = bump(flatness, below_mouth - 0.01, width=1, height=0.055)
+    around_lips = _find_jaw(canvas) * (1 - lips)
+    where = np.maximum(around_lips, 0.9 * moustache)
     grain = 0.85 + 0.10 * canvas.noise(110, 90)
-    hairs = face.beard * np.maximum(jaw * (1 - lips), 0.9 * moustache) * grain
+    hairs = face.beard * where * grain
     head = canvas.cover((canvas.radius - 1.01) * 0.8)
     canvas.paint(face.hair * 0.8, clamp(hairs) * head)
 
 
-def _jaw(canvas: Canvas) -> Array:
+def _find_jaw(canvas: Canvas) -> Array:
     """Where a beard grows [S, S], from 0 at its upper edge to 1."""
     towards_middle = clamp(0.62 - np.abs(canvas.face_x))
-    return clamp((canvas.face_y - 0.16 - 0.62 * towards_middle) / 0.14)
+    upper_edge = 0.62 * towards_middle
+    return clamp((canvas.face_y - 0.16 - upper_edge) / 0.14)

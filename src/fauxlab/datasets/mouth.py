@@ -9,7 +9,7 @@ import numpy as np
 from fauxlab.datasets.appearance import Array, Face, Shot
 from fauxlab.datasets.canvas import Canvas, bump, clamp, shaded
 
-# Colours of the nostrils and share of light that redness takes from lips, each red, green, blue.
+# Shares of red, green and blue: of the skin's light in the nostrils, and taken away by red lips.
 NOSTRIL = np.array([0.16, 0.1, 0.1])
 LIP = np.array([0.18, 0.62, 0.55], np.float32)
 INSIDE = (0.05, 0.015, 0.015)
@@ -35,21 +35,30 @@ class _Lips:
 
 def paint_nose(canvas: Canvas, face: Face) -> None:
     """Paint the shadow below the nose, and the nostrils."""
-    nose = face.nose
-    below_tip = canvas.face_y - nose.tip
-    canvas.darken(0.32 * bump(canvas.face_x, 1.1 * nose.half_width, below_tip - 0.07, 0.04))
-    across = (np.abs(canvas.face_x) - 0.62 * nose.half_width) / 0.042
+    half_width = face.nose.half_width
+    below_tip = canvas.face_y - face.nose.tip
+    shadow = bump(
+        canvas.face_x,
+        below_tip - 0.07,
+        width=1.1 * half_width,
+        height=0.04,
+    )
+    canvas.darken(0.32 * shadow)
+    across = (np.abs(canvas.face_x) - 0.62 * half_width) / 0.042
     down = (below_tip - 0.045) / 0.021
-    nostril = np.hypot(across, down) - 1
-    canvas.paint(face.skin * NOSTRIL, 0.85 * canvas.cover(nostril * 0.025, 0.02))
+    ellipse = np.hypot(across, down) - 1
+    nostril = canvas.cover(ellipse * 0.025, softness=0.02)
+    canvas.paint(face.skin * NOSTRIL, 0.85 * nostril)
 
 
 def paint_mouth(canvas: Canvas, face: Face, shot: Shot) -> None:
     """Paint lips, the open mouth between them, and what a smile does to the cheeks."""
     lips = _shape_lips(canvas, face, shot)
     _paint_lips(canvas, face, lips)
-    _paint_opening(canvas, face, lips)
+    _paint_opening(canvas, lips)
+    _paint_crease(canvas, face, lips)
     _paint_folds(canvas, face, lips)
+    _paint_chin_shadow(canvas, face)
 
 
 def _shape_lips(canvas: Canvas, face: Face, shot: Shot) -> _Lips:
@@ -57,49 +66,86 @@ def _shape_lips(canvas: Canvas, face: Face, shot: Shot) -> _Lips:
     half_width = face.mouth.half_width * (1 + 0.14 * smile)
     across = canvas.face_x / half_width
     arc = clamp(1 - across**2, -1, 1)
-    within = np.abs(across) < 1
     # A smile lowers the middle of the mouth and lifts its corners.
-    line = face.mouth.y + 0.025 * shot.smile - 0.07 * shot.smile * across**2
-    gap = shot.mouth_opening * arc
-    return _Lips(smile, half_width, across, arc, within, line, gap)
+    lowered = 0.025 * shot.smile
+    lifted = 0.07 * shot.smile * across**2
+    return _Lips(
+        smile=smile,
+        half_width=half_width,
+        across=across,
+        arc=arc,
+        within=np.abs(across) < 1,
+        line=face.mouth.y + lowered - lifted,
+        gap=shot.mouth_opening * arc,
+    )
 
 
 def _paint_lips(canvas: Canvas, face: Face, lips: _Lips) -> None:
-    mouth, y = face.mouth, canvas.face_y
+    mouth = face.mouth
+    y = canvas.face_y
     # The upper lip dips in the middle.
-    dip = 1 - 0.35 * bump(lips.across, 0.16) - 0.15 * lips.across**2
-    top = lips.line - lips.gap * 0.4 - mouth.upper_lip * lips.arc * dip
-    bottom = lips.line + lips.gap + mouth.lower_lip * clamp(lips.arc) ** 0.8
+    middle = bump(lips.across, width=0.16)
+    dip = 1 - 0.35 * middle - 0.15 * lips.across**2
+    upper = mouth.upper_lip * lips.arc * dip
+    lower = mouth.lower_lip * clamp(lips.arc) ** 0.8
+    top = lips.line - lips.gap * 0.4 - upper
+    bottom = lips.line + lips.gap + lower
     outside = np.maximum(top - y, y - bottom)
     beside = (np.abs(lips.across) - 1) * lips.half_width
-    shape = canvas.cover(np.maximum(outside, beside), 0.012)
+    distance = np.maximum(outside, beside)
+    shape = canvas.cover(distance, softness=0.012)
     tint = face.skin * (1 - mouth.redness * LIP) * 0.8
-    shade = 0.75 + 0.5 * clamp((y - lips.line) / mouth.lower_lip, -0.4, 0.8)
+    # The lower lip is lighter towards its edge.
+    depth = (y - lips.line) / mouth.lower_lip
+    shade = 0.75 + 0.5 * clamp(depth, -0.4, 0.8)
     canvas.paint(shaded(tint, shade), 0.9 * shape)
 
 
-def _paint_opening(canvas: Canvas, face: Face, lips: _Lips) -> None:
-    """Paint the dark inside of the mouth, the teeth, and the line between closed lips."""
-    y, line, gap = canvas.face_y, lips.line, lips.gap
-    between_lips = np.maximum(line - gap * 0.4 - y, y - line - gap)
-    hole = canvas.cover(between_lips) * lips.within
-    canvas.paint(INSIDE, hole * clamp(gap / 0.01))
-    upper_half = canvas.cover(y - line - gap * 0.55)
+def _paint_opening(canvas: Canvas, lips: _Lips) -> None:
+    """Paint the dark inside of an open mouth, and the teeth."""
+    y = canvas.face_y
+    above = lips.line - lips.gap * 0.4 - y
+    below = y - lips.line - lips.gap
+    between = canvas.cover(np.maximum(above, below))
+    hole = between * lips.within
+    opened = clamp(lips.gap / 0.01)
+    canvas.paint(INSIDE, hole * opened)
     # Teeth show in the middle of a mouth that is open wide enough.
-    open_enough = clamp(gap / 0.02)
+    upper_half = canvas.cover(y - lips.line - lips.gap * 0.55)
+    wide_open = clamp(lips.gap / 0.02)
     central = clamp(3 - 3 * np.abs(lips.across))
-    canvas.paint(TEETH, hole * upper_half * open_enough * central)
-    crease = canvas.cover(np.abs(y - line) - 0.008, 0.008)
-    closed = gap < 0.01
-    canvas.paint(face.skin * 0.13, 0.75 * crease * lips.within * closed)
+    teeth = hole * upper_half * wide_open * central
+    canvas.paint(TEETH, teeth)
+
+
+def _paint_crease(canvas: Canvas, face: Face, lips: _Lips) -> None:
+    """Paint the line between closed lips."""
+    from_line = np.abs(canvas.face_y - lips.line)
+    crease = canvas.cover(from_line - 0.008, softness=0.008)
+    closed = lips.gap < 0.01
+    opacity = 0.75 * crease * lips.within * closed
+    canvas.paint(face.skin * 0.13, opacity)
 
 
 def _paint_folds(canvas: Canvas, face: Face, lips: _Lips) -> None:
-    """Paint the folds from the nose to the corners of a smile, and the shadow below the lips."""
+    """Paint the folds that a smile draws from the nose to the corners of the mouth."""
+    x = np.abs(canvas.face_x)
     y = canvas.face_y
     below_nose = clamp(y - face.nose.tip + 0.05)
-    from_fold = np.abs(np.abs(canvas.face_x) - 0.17 - 0.33 * below_nose)
-    fold = canvas.cover(from_fold - 0.008, 0.05)
-    near_mouth = canvas.cover(np.abs(y - 0.5) - 0.12, 0.1)
-    canvas.paint(face.skin * 0.5, 0.35 * lips.smile * fold * near_mouth)
-    canvas.darken(0.2 * bump(canvas.face_x, 0.16, y - face.mouth.y - 0.145, 0.035))
+    from_fold = np.abs(x - 0.17 - 0.33 * below_nose)
+    fold = canvas.cover(from_fold - 0.008, softness=0.05)
+    from_mouth = np.abs(y - 0.5)
+    near_mouth = canvas.cover(from_mouth - 0.12, softness=0.1)
+    opacity = 0.35 * lips.smile * fold * near_mouth
+    canvas.paint(face.skin * 0.5, opacity)
+
+
+def _paint_chin_shadow(canvas: Canvas, face: Face) -> None:
+    """Paint the shadow below the lower lip."""
+    shadow = bump(
+        canvas.face_x,
+        canvas.face_y - face.mouth.y - 0.145,
+        width=0.16,
+        height=0.035,
+    )
+    canvas.darken(0.2 * shadow)

@@ -55,19 +55,26 @@ def _paint_backdrop(canvas: Canvas, shot: Shot) -> None:
     hue = uniform(0, 1)
     value = uniform(0.35, 0.75)
     angle = uniform(0, 2 * np.pi)
-    first = from_hue(hue, uniform(0.1, 0.5), value)
-    second = from_hue(hue + uniform(-0.12, 0.12), 0.3, value * uniform(0.5, 1.1))
-    cos, sin = float(np.cos(angle)), float(np.sin(angle))
-    slope = clamp(0.5 + 0.28 * (cos * canvas.x + sin * canvas.y))
+    saturation = uniform(0.1, 0.5)
+    first = from_hue(hue, saturation, value)
+    second_hue = hue + uniform(-0.12, 0.12)
+    second_value = value * uniform(0.5, 1.1)
+    second = from_hue(second_hue, 0.3, second_value)
+    cos = float(np.cos(angle))
+    sin = float(np.sin(angle))
+    along = cos * canvas.x + sin * canvas.y
+    slope = clamp(0.5 + 0.28 * along)
     canvas.image += first + shaded(second - first, slope)
     if shot.backdrop == LIGHTS:
         for _ in range(7):
             _paint_light(canvas, hue)
     if shot.backdrop == CURTAIN:
-        folds = canvas.noise(2, int(canvas.rng.integers(7, 16)))
-        canvas.image *= np.exp(0.22 * folds)[..., None]
-    mottle = 0.10 * canvas.noise(5, 5) + 0.05 * canvas.noise(40, 40)
-    canvas.image *= np.exp(mottle)[..., None]
+        count = int(canvas.rng.integers(7, 16))
+        folds = canvas.noise(2, count)
+        canvas.brighten(0.22 * folds)
+    coarse = canvas.noise(5, 5)
+    fine = canvas.noise(40, 40)
+    canvas.brighten(0.10 * coarse + 0.05 * fine)
 
 
 def _paint_light(canvas: Canvas, hue: float) -> None:
@@ -75,29 +82,44 @@ def _paint_light(canvas: Canvas, hue: float) -> None:
     uniform = canvas.rng.uniform
     right = canvas.x - uniform(-1.4, 1.4)
     down = canvas.y - uniform(-1.4, 0.8)
-    disc = canvas.cover(np.hypot(right, down) - uniform(0.17, 0.5), 0.17)
-    colour = from_hue(hue + uniform(-0.15, 0.15), 0.4, uniform(0.4, 0.95))
+    radius = uniform(0.17, 0.5)
+    outside = np.hypot(right, down) - radius
+    disc = canvas.cover(outside, softness=0.17)
+    own_hue = hue + uniform(-0.15, 0.15)
+    value = uniform(0.4, 0.95)
+    colour = from_hue(own_hue, 0.4, value)
     canvas.paint(colour, 0.5 * disc)
 
 
 def _paint_neck(canvas: Canvas, face: Face, shot: Shot) -> None:
     """Paint the neck, in the shadow of the chin."""
+    half_width = 0.54 * face.width
     to_shoulders = 0.10 * clamp(canvas.y - 1.05) ** 2
-    beside = np.abs(canvas.x + 0.1 * shot.yaw) - 0.54 * face.width - to_shoulders
-    below_chin = 0.45 + 0.4 * clamp((canvas.y - 0.95) / 0.45)
-    lit_side = 1 + 0.35 * shot.light[0] * clamp(canvas.x / 0.5, -1, 1)
-    shape = canvas.cover(np.maximum(beside, 0.3 - canvas.y))
-    canvas.paint(shaded(face.skin, below_chin * lit_side), shape)
+    from_middle = np.abs(canvas.x + 0.1 * shot.yaw)
+    beside = from_middle - half_width - to_shoulders
+    above = 0.3 - canvas.y
+    shape = canvas.cover(np.maximum(beside, above))
+    from_chin = clamp((canvas.y - 0.95) / 0.45)
+    light_x, _, _ = shot.light
+    to_side = clamp(canvas.x / 0.5, -1, 1)
+    lit_side = 1 + 0.35 * light_x * to_side
+    shade = (0.45 + 0.4 * from_chin) * lit_side
+    canvas.paint(shaded(face.skin, shade), shape)
 
 
 def _paint_clothes(canvas: Canvas, face: Face, shot: Shot) -> None:
     """Paint clothes with folds, and the dark edge of their collar."""
     x = np.abs(canvas.x)
-    neckline = 0.26 * clamp(1 - x / 0.42)
-    shoulders = 0.16 * clamp(x - 0.45, 0, 2) ** 1.5
-    collar = 1.22 + neckline + shoulders
-    cloth = from_hue(face.cloth_hue, 0.45, canvas.rng.uniform(0.3, 0.85))
-    folds = 1 + 0.12 * canvas.noise(4, 10) + 0.3 * shot.light[0] * canvas.x
-    canvas.paint(shaded(cloth, clamp(folds, 0.3, 2)), canvas.cover(collar - canvas.y))
-    edge = canvas.cover(np.abs(collar - canvas.y) - 0.02)
+    neckline = clamp(1 - x / 0.42)
+    shoulders = clamp(x - 0.45, 0, 2) ** 1.5
+    collar = 1.22 + 0.26 * neckline + 0.16 * shoulders
+    above = collar - canvas.y
+    value = canvas.rng.uniform(0.3, 0.85)
+    cloth = from_hue(face.cloth_hue, 0.45, value)
+    folds = canvas.noise(4, 10)
+    light_x, _, _ = shot.light
+    shade = 1 + 0.12 * folds + 0.3 * light_x * canvas.x
+    colour = shaded(cloth, clamp(shade, 0.3, 2))
+    canvas.paint(colour, canvas.cover(above))
+    edge = canvas.cover(np.abs(above) - 0.02)
     canvas.paint(cloth * 0.45, 0.8 * edge)
