@@ -31,16 +31,20 @@ READ_NOISE = 0.00002  # variance in the dark
 
 def expose(scene: Array, shot: Shot, size: int) -> Array:
     """The light on the sensor, float32 [size, size, 3], of a scene in linear light."""
-    light = _blur(_average_down(scene, size), shot.blur * size / 64)
+    sigma = shot.blur * size / 64
+    light = _blur(_average_down(scene, size), sigma)
     axis = np.linspace(-1, 1, size, dtype=np.float32)
     down, right = np.meshgrid(axis, axis, indexing="ij")
     _shift_colours(light, shot.aberration, right, down)
     # The corners are darker.
-    vignette = 1 - shot.vignette * 0.5 * (right**2 + down**2)
+    from_middle = right**2 + down**2
+    vignette = 1 - shot.vignette * 0.5 * from_middle
     # The automatic exposure corrects most of a scene's brightness, but not all.
     brightness = max(float(light.mean()), 0.02)
-    gain = (GREY_LEVEL * shot.exposure / brightness) ** 0.7
-    return np.asarray(light * (gain * vignette)[..., None])
+    wanted = GREY_LEVEL * shot.exposure
+    gain = (wanted / brightness) ** 0.7
+    exposure = gain * vignette
+    return np.asarray(light * exposure[..., None])
 
 
 def develop(light: Array, shot: Shot, rng: np.random.Generator) -> Array:
@@ -49,18 +53,22 @@ def develop(light: Array, shot: Shot, rng: np.random.Generator) -> Array:
     The sensor adds noise; a tone curve and sharpening follow.
     """
     size = light.shape[0]
-    noise = _demosaic(rng.standard_normal((size, size), np.float32))
+    plane = rng.standard_normal((size, size), np.float32)
+    noise = _demosaic(plane)
     # Shot noise grows with the light, read noise does not.
-    deviation = np.sqrt(SHOT_NOISE * clamp(light) + READ_NOISE)
+    variance = SHOT_NOISE * clamp(light) + READ_NOISE
+    deviation = np.sqrt(variance)
     strength = shot.noise * (size / 64) ** 0.25
     noisy = light + strength * deviation * noise
-    return clamp(sharpen(apply_tone(noisy, shot), shot.sharpening))
+    display = apply_tone(noisy, shot)
+    return clamp(sharpen(display, shot.sharpening))
 
 
 def apply_tone(light: Array, shot: Shot) -> Array:
     """Display values in [0, 1] of linear light: gamma and an S-curve."""
     display = clamp(light) ** (1 / 2.2)
-    curve = shot.contrast * display * (1 - display) * (display - 0.5)
+    from_middle = display - 0.5
+    curve = shot.contrast * display * (1 - display) * from_middle
     return np.asarray(display + curve)
 
 
@@ -84,10 +92,12 @@ def _blur(image: Array, sigma: float) -> Array:
     side = 0.5 * min(sigma**2, 0.66)
     middle = 1 - 2 * side
     rows = np.pad(image, DOWN, mode="edge")
-    image = side * (rows[BEFORE] + rows[AFTER]) + middle * rows[HERE]
+    neighbours = rows[BEFORE] + rows[AFTER]
+    image = side * neighbours + middle * rows[HERE]
     columns = np.pad(image, ACROSS, mode="edge")
     neighbours = columns[:, BEFORE] + columns[:, AFTER]
-    return np.asarray(side * neighbours + middle * columns[:, HERE])
+    image = side * neighbours + middle * columns[:, HERE]
+    return image
 
 
 def _shift_colours(light: Array, aberration: float, right: Array, down: Array) -> None:
@@ -96,10 +106,12 @@ def _shift_colours(light: Array, aberration: float, right: Array, down: Array) -
     `right` and `down` are the pixels' positions, -1 to 1 from edge to edge.
     """
     pixel = 2 / light.shape[0]
-    for channel, magnification in ((RED, aberration), (BLUE, -aberration)):
-        slope_down, slope_right = np.gradient(light[..., channel], pixel)
+    magnifications = {RED: aberration, BLUE: -aberration}
+    for channel, magnification in magnifications.items():
+        plane = light[..., channel]
+        slope_down, slope_right = np.gradient(plane, pixel)
         outward = right * slope_right + down * slope_down
-        light[..., channel] += magnification * outward
+        plane += magnification * outward
 
 
 def _demosaic(plane: Array) -> Array:
@@ -112,8 +124,14 @@ def _demosaic(plane: Array) -> Array:
     for row, column, channel in BAYER:
         samples[row::2, column::2, channel] = plane[row::2, column::2]
     padded = np.pad(samples, BOTH, mode="reflect")
-    above, level, below = padded[BEFORE], padded[HERE], padded[AFTER]
-    direct = above[:, HERE] + below[:, HERE] + level[:, BEFORE] + level[:, AFTER]
-    upper = above[:, BEFORE] + above[:, AFTER]
-    diagonal = upper + below[:, BEFORE] + below[:, AFTER]
-    return np.asarray(samples + DIRECT * direct + DIAGONAL * diagonal)
+    above = padded[BEFORE]
+    level = padded[HERE]
+    below = padded[AFTER]
+    direct = above[:, HERE] + below[:, HERE]
+    direct = direct + level[:, BEFORE]
+    direct = direct + level[:, AFTER]
+    diagonal = above[:, BEFORE] + above[:, AFTER]
+    diagonal = diagonal + below[:, BEFORE]
+    diagonal = diagonal + below[:, AFTER]
+    picture: Array = samples + DIRECT * direct + DIAGONAL * diagonal
+    return picture

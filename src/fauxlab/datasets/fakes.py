@@ -27,6 +27,7 @@ IDENTITY, REAL, INPAINTING, INSIGHT, TEXT2IMG = 1, 2, 3, 4, 5
 FINISH = (0.12, 0.36)  # range of the sharpening of an edited picture
 GRAIN = 0.019  # white noise of a synthesised one, standard deviation in display values of [0, 1]
 
+SOFTNESS = 0.25  # width of the edge of a mask, in half widths of its oval
 HEAD_TURN = 0.45  # how far the middle of the face moves when the head turns by one radian
 
 
@@ -57,28 +58,47 @@ def draw_real(seed: int, person: int, number: int, size: int) -> tuple[Shot, Arr
     """Real photo `number` and its circumstances; display values in [0, 1] before rounding."""
     rng = np.random.default_rng((seed, REAL, number))
     shot = draw_shot(rng)
-    scene = draw_scene(draw_identity(seed, person), shot, size)
-    return shot, develop(expose(scene, shot, size), shot, rng)
+    face = draw_identity(seed, person)
+    light = expose(draw_scene(face, shot, size), shot, size)
+    return shot, develop(light, shot, rng)
 
 
 def draw_inpainting(seed: int, photo: Photo, size: int) -> Array:
     """The real photo with a part of the face redrawn, as an inpainting model would."""
     shot, real = draw_real(seed, photo.person, photo.number, size)
     rng = np.random.default_rng((seed, INPAINTING, photo.number))
-    face, other = draw_identity(seed, photo.person), draw_face(rng)
+    face = draw_identity(seed, photo.person)
+    other = draw_face(rng)
     region = REGIONS[int(rng.choice(3, p=REGION_SHARES))]
     changed = replace(face, mouth=other.mouth, nose=other.nose)
     if region != LOWER_FACE:
-        changed = replace(changed, eyes=other.eyes, brows=other.brows, iris=other.iris)
+        changed = replace(
+            changed,
+            eyes=other.eyes,
+            brows=other.brows,
+            iris=other.iris,
+        )
     smile = rng.uniform(-0.2, 1.0)
     mouth_opening = max(0.0, rng.uniform(-0.07, 0.075))
     posed = replace(shot, smile=smile, mouth_opening=mouth_opening)
-    display = apply_tone(expose(draw_scene(changed, posed, size), shot, size), shot)
-    redrawn = imitate_decoder(display, rng, latent=24, mesh=0.0, grain=0.0)
+    light = expose(draw_scene(changed, posed, size), shot, size)
+    redrawn = imitate_decoder(
+        apply_tone(light, shot),
+        rng,
+        latent=24,
+        mesh=0.0,
+        grain=0.0,
+    )
     mask = _oval_mask(shot, size, region)
     filled = real + mask * (redrawn - real)
     # Such models pass the whole picture through their decoder, not only the region.
-    return imitate_decoder(filled, rng, mesh=0.0185, grain=0.0, detail=0.8)
+    return imitate_decoder(
+        filled,
+        rng,
+        mesh=0.0185,
+        grain=0.0,
+        detail=0.8,
+    )
 
 
 def draw_insight(seed: int, photo: Photo, scene: Photo, size: int) -> Array:
@@ -86,8 +106,10 @@ def draw_insight(seed: int, photo: Photo, scene: Photo, size: int) -> Array:
     lent, face = draw_real(seed, photo.person, photo.number, size)
     shot, target = draw_real(seed, scene.person, scene.number, size)
     rng = np.random.default_rng((seed, INSIGHT, photo.number))
-    scale = lent.scale / shot.scale * rng.uniform(0.95, 1.05)
-    turn = lent.roll - shot.roll + rng.uniform(-0.03, 0.03)
+    jitter = rng.uniform(0.95, 1.05)
+    scale = lent.scale / shot.scale * jitter
+    slant = rng.uniform(-0.03, 0.03)
+    turn = lent.roll - shot.roll + slant
     # A swapper works at its own, lower resolution.
     small = int(size * rng.uniform(0.30, 0.43))
     matrix = _align_faces(shot, lent, size, scale, turn, size / small)
@@ -105,9 +127,15 @@ def draw_text2img(seed: int, photo: Photo, size: int) -> Array:
     person = draw_identity(seed, photo.person)
     rng = np.random.default_rng((seed, TEXT2IMG, photo.number))
     stranger = draw_face(rng)
-    face = replace(stranger, skin=person.skin, hair=person.hair, iris=person.iris)
+    face = replace(
+        stranger,
+        skin=person.skin,
+        hair=person.hair,
+        iris=person.iris,
+    )
     shot = draw_shot(rng)
-    display = apply_tone(expose(draw_scene(face, shot, size), shot, size), shot)
+    light = expose(draw_scene(face, shot, size), shot, size)
+    display = apply_tone(light, shot)
     return imitate_decoder(display, rng)
 
 
@@ -127,12 +155,15 @@ def imitate_decoder(
     size = image.shape[0]
     coarse = _resample(image, latent, Image.Resampling.BOX)
     coarse = _resample(coarse, size, Image.Resampling.BILINEAR)
-    left = rng.uniform(0.5, 1.0) * detail
-    image = sharpen(coarse + left * (image - coarse), rng.uniform(0.5, 1.0))
-    pattern = _draw_mesh(size, rng, mesh)[..., None]
+    share = rng.uniform(0.5, 1.0) * detail
+    fine = image - coarse
+    image = sharpen(coarse + share * fine, rng.uniform(0.5, 1.0))
+    pattern = _draw_mesh(size, rng, mesh)
+    # The pattern is stronger where the picture is brighter.
+    strength = 0.4 + image
     noise = rng.standard_normal((size, size, 3), np.float32)
-    noise = noise * (rng.uniform(0.7, 1.3) * grain)
-    return clamp(image + pattern * (0.4 + image) + noise)
+    level = rng.uniform(0.7, 1.3) * grain
+    return clamp(image + pattern[..., None] * strength + noise * level)
 
 
 def _draw_mesh(size: int, rng: np.random.Generator, strength: float) -> Array:
@@ -146,8 +177,9 @@ def _draw_mesh(size: int, rng: np.random.Generator, strength: float) -> Array:
     row, column = np.where(odd, -1, 1).astype(np.float32)
     sign = rng.choice((-1, 1))
     weights = sign * rng.uniform(0.4, 1.0, 3) * strength
-    rows, columns, checks = weights.tolist()
-    pattern: Array = rows * row + columns * column + checks * row * column
+    row_weight, column_weight, both_weight = weights.tolist()
+    pattern: Array = row_weight * row + column_weight * column
+    pattern += both_weight * row * column
     return pattern
 
 
@@ -159,12 +191,14 @@ def _resample(
     `matrix` maps pixels of the new picture to those of the old one, as Pillow's AFFINE takes it.
     """
     planes = []
+    shape = (size, size)
     for channel in range(3):
-        plane = Image.fromarray(np.ascontiguousarray(image[..., channel], np.float32))
+        values = np.ascontiguousarray(image[..., channel], np.float32)
+        plane = Image.fromarray(values)
         if matrix:
-            plane = plane.transform((size, size), Image.Transform.AFFINE, matrix, filter_)
+            plane = plane.transform(shape, Image.Transform.AFFINE, matrix, filter_)
         else:
-            plane = plane.resize((size, size), filter_)
+            plane = plane.resize(shape, filter_)
         planes.append(np.asarray(plane))
     return np.stack(planes, axis=-1)
 
@@ -173,11 +207,14 @@ def _oval_mask(shot: Shot, size: int, oval: Oval) -> Array:
     """Mask [size, size, 1] in [0, 1] of an oval on the face, with a soft edge."""
     x, y = head_coordinates(shot, size)
     # Eggs are narrower towards the chin.
-    half_width = oval.half_width * (1 - 0.2 * clamp(y))
-    across = (x - oval.x - HEAD_TURN * shot.yaw) / half_width
-    down = (y - oval.y - HEAD_TURN * shot.pitch) / oval.half_height
+    narrowing = 1 - 0.2 * clamp(y)
+    turned_x = HEAD_TURN * shot.yaw
+    turned_y = HEAD_TURN * shot.pitch
+    across = (x - oval.x - turned_x) / (oval.half_width * narrowing)
+    down = (y - oval.y - turned_y) / oval.half_height
     outside = np.hypot(across, down) - 1
-    return clamp(0.5 - outside / 0.25)[..., None]
+    mask = clamp(0.5 - outside / SOFTNESS)
+    return np.asarray(mask[..., None])
 
 
 def _find_middle(shot: Shot, size: int) -> tuple[float, float]:
@@ -186,13 +223,19 @@ def _find_middle(shot: Shot, size: int) -> tuple[float, float]:
     y = 0.2 + HEAD_TURN * shot.pitch
     cos = float(np.cos(shot.roll)) * shot.scale
     sin = float(np.sin(shot.roll)) * shot.scale
-    right = shot.centre[0] + cos * x - sin * y
-    down = shot.centre[1] + sin * x + cos * y
+    centre_x, centre_y = shot.centre
+    right = centre_x + cos * x - sin * y
+    down = centre_y + sin * x + cos * y
     return (right + 1) * size / 2, (down + 1) * size / 2
 
 
 def _align_faces(
-    shot: Shot, lent: Shot, size: int, scale: float, turn: float, pixel: float
+    shot: Shot,
+    lent: Shot,
+    size: int,
+    scale: float,
+    turn: float,
+    pixel: float,
 ) -> tuple[float, ...]:
     """The matrix for `_resample` that lays the face of `lent` onto the face of `shot`.
 
@@ -205,8 +248,14 @@ def _align_faces(
     from_right, from_down = _find_middle(lent, size)
     right = from_right - cos * to_right + sin * to_down
     down = from_down - sin * to_right - cos * to_down
-    across = (pixel * cos, -pixel * sin, right)
-    return (*across, pixel * sin, pixel * cos, down)
+    return (
+        pixel * cos,
+        -pixel * sin,
+        right,
+        pixel * sin,
+        pixel * cos,
+        down,
+    )
 
 
 def _match_colours(image: Array, target: Array, mask: Array) -> Array:
@@ -215,12 +264,14 @@ def _match_colours(image: Array, target: Array, mask: Array) -> Array:
     mean, variance = _weigh(image, weight)
     target_mean, target_variance = _weigh(target, weight)
     contrast = np.sqrt(target_variance / (variance + 1e-6))
-    matched: Array = (image - mean) * clamp(contrast, 0.7, 1.25) + target_mean
+    limited = clamp(contrast, 0.7, 1.25)
+    matched: Array = (image - mean) * limited + target_mean
     return matched
 
 
 def _weigh(image: Array, weight: Array) -> tuple[Array, Array]:
     """Weighted mean and variance [3] of a picture's channels."""
     mean = (image * weight).sum((0, 1))
-    variance = ((image - mean) ** 2 * weight).sum((0, 1))
+    squares = (image - mean) ** 2
+    variance = (squares * weight).sum((0, 1))
     return mean, variance
