@@ -43,9 +43,13 @@ REALS: Style = {"color": "black", "linestyle": "--"}
 
 def save_training_figure(log: Iterable[Line], folder: Path) -> Path:
     """Draw a run's log.jsonl lines into `folder/training.png`; returns its path."""
-    lines = list(log)
-    steps = [line for line in lines if line["event"] == "step"]
-    epochs = [line for line in lines if line["event"] == "epoch" and "val_loss" in line]
+    steps = []
+    epochs = []
+    for line in log:
+        if line["event"] == "step":
+            steps.append(line)
+        elif line["event"] == "epoch" and "val_loss" in line:
+            epochs.append(line)
     stages = [line["stage"] for line in steps]
     colours = name_colours([*stages, *_list_generators(epochs)])
     folder.mkdir(parents=True, exist_ok=True)
@@ -59,12 +63,13 @@ def draw_losses(
     runs: Sequence[tuple[str, Sequence[Line], Sequence[Line]]], colours: Mapping[str, str]
 ) -> Figure:
     """Loss over the images seen, a panel for each run (title, steps, epochs), all on one scale."""
-    most = 2 if len(runs) == 4 else 3
-    columns = max(1, min(len(runs), most))
-    rows = max(1, math.ceil(len(runs) / columns))
+    count = len(runs)
+    most = 2 if count == 4 else 3
+    columns = max(1, min(count, most))
+    rows = max(1, math.ceil(count / columns))
     figure = Figure(figsize=(WIDTH, 2.3 * rows + 0.3), layout="constrained")
     panels = figure.subplots(rows, columns, sharey=True, squeeze=False)
-    for axes in panels.flat[len(runs) :]:
+    for axes in panels.flat[count:]:
         axes.axis("off")
     for axes, (title, steps, epochs) in zip(panels.flat, runs, strict=False):
         _plot_loss(axes, steps, epochs, colours)
@@ -151,7 +156,14 @@ def _plot_loss(
         style: Style = {"color": colour, "markeredgecolor": "black"}
         if loss > top:
             axes.plot(images, 0.97 * top, "^", markersize=6, **style)
-            axes.text(images, 0.92 * top, f"{loss:.1f}", ha="center", va="top", fontsize=8)
+            axes.text(
+                images,
+                0.92 * top,
+                f"{loss:.1f}",
+                ha="center",
+                va="top",
+                fontsize=8,
+            )
         else:
             axes.plot(images, loss, "o", markersize=5, zorder=3, **style)
     draw_row_lines(axes)
@@ -163,8 +175,13 @@ def _plot_accuracy(axes: Axes, epochs: Sequence[Line], colours: Mapping[str, str
     images = [line["images"] for line in epochs]
     for number, name in enumerate(_list_generators(epochs)):
         shares = [line["val_fake_accuracy"].get(name, math.nan) for line in epochs]
-        colour = colours.get(name, NEUTRAL)
-        axes.plot(images, shares, color=colour, marker=marker_of(number), **CURVE)
+        axes.plot(
+            images,
+            shares,
+            color=colours.get(name, NEUTRAL),
+            marker=marker_of(number),
+            **CURVE,
+        )
     reals = []
     for line in epochs:
         share = line.get("val_real_accuracy")
@@ -183,7 +200,10 @@ def _split_stages(steps: Sequence[Line]) -> list[tuple[str, list[Line]]]:
 
 
 def _list_generators(epochs: Sequence[Line]) -> list[str]:
-    return list(dict.fromkeys(name for line in epochs for name in line["val_fake_accuracy"]))
+    names: dict[str, None] = {}
+    for line in epochs:
+        names |= dict.fromkeys(line["val_fake_accuracy"])
+    return list(names)
 
 
 def _find_top(steps: Sequence[Line], epochs: Sequence[Line]) -> float:

@@ -59,20 +59,24 @@ def draw_overview(
 
     `metrics` maps metric → detector → an interval for each generator.
     """
-    figure = Figure(figsize=(WIDTH, 1.1 + 0.5 * len(generators)), layout="constrained")
+    rows = len(generators)
+    figure = Figure(figsize=(WIDTH, 1.1 + 0.5 * rows), layout="constrained")
     panels = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
     for axes, (metric, series) in zip(panels, metrics.items(), strict=True):
+        detectors = len(series)
         for number, intervals in enumerate(series.values()):
             # Detectors stand beside each other on the line of a generator.
-            from_middle = number - (len(series) - 1) / 2
-            _plot_intervals(axes, number, intervals, from_middle * 0.7 / len(series))
+            from_middle = number - (detectors - 1) / 2
+            shift = from_middle * 0.7 / detectors
+            _plot_intervals(axes, number, intervals, shift)
         axes.axvline(0.5, **LIMIT)
         axes.set_xlabel(metric)
         axes.set_xlim(right=1.02)
-        for row in range(1, len(generators)):
+        for row in range(1, rows):
             axes.axhline(row - 0.5, color="#dddddd", linewidth=0.8)
-    panels[0].set_yticks(range(len(generators)), [shorten(name) for name in generators])
-    panels[0].set_ylim(len(generators) - 0.5, -0.5)
+    names = [shorten(name) for name in generators]
+    panels[0].set_yticks(range(rows), names)
+    panels[0].set_ylim(rows - 0.5, -0.5)
     handles = []
     for number, name in enumerate(next(iter(metrics.values()))):
         colour = DETECTOR_COLOURS[number % 4]
@@ -93,7 +97,13 @@ def _plot_intervals(
         if interval.low is not None and interval.high is not None:
             ends = [interval.low, interval.high]
             axes.plot(ends, [height, height], color=colour, linewidth=1.5)
-        axes.plot(interval.value, height, marker_of(number), color=colour, markersize=5.5)
+        axes.plot(
+            interval.value,
+            height,
+            marker_of(number),
+            color=colour,
+            markersize=5.5,
+        )
 
 
 @styled
@@ -102,35 +112,36 @@ def draw_confusions(parts: Sequence[tuple[str, Confusion]]) -> Figure:
     rows = max(1, math.ceil(len(parts) / 5))
     columns = max(1, math.ceil(len(parts) / rows))
     side = min(2.2, WIDTH / columns)
-    size = (side * columns + 0.3, (side + 0.35) * rows)
-    figure = Figure(figsize=size, layout="constrained")
+    width = side * columns + 0.3
+    height = (side + 0.35) * rows
+    figure = Figure(figsize=(width, height), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False)
     for axes in panels.flat[len(parts) :]:
         axes.axis("off")
     for number, (name, cells) in enumerate(parts):
         axes = panels.flat[number]
         _plot_confusion(axes, cells)
-        axes.set_title(shorten(name, int(10 * side)), fontweight="bold")
+        title = shorten(name, int(10 * side))
+        axes.set_title(title, fontweight="bold")
         axes.set_xticks([0, 1], ["called\nreal", "called\nfake"])
         first_of_row = number % columns == 0
-        axes.set_yticks([0, 1], ["real", "fake"] if first_of_row else ["", ""])
+        labels = ["real", "fake"] if first_of_row else ["", ""]
+        axes.set_yticks([0, 1], labels)
         _hide_frame(axes)
     return figure
 
 
 def _plot_confusion(axes: Axes, cells: Confusion) -> None:
-    counts = np.array(
-        [
-            [cells.real_as_real, cells.real_as_fake],
-            [cells.fake_as_real, cells.fake_as_fake],
-        ]
-    )
+    reals = [cells.real_as_real, cells.real_as_fake]
+    fakes = [cells.fake_as_real, cells.fake_as_fake]
+    counts = np.array([reals, fakes])
     totals = counts.sum(axis=1, keepdims=True)
     shares = counts / np.maximum(totals, 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for (row, column), count in np.ndenumerate(counts):
         share = shares[row, column]
-        text = f"{count:,}\n{100 * share:.1f}%"
+        percent = 100 * share
+        text = f"{count:,}\n{percent:.1f}%"
         colour = "white" if share > 0.55 else "black"
         axes.text(column, row, text, color=colour, **CENTRED)
 
@@ -138,21 +149,27 @@ def _plot_confusion(axes: Axes, cells: Confusion) -> None:
 @styled
 def draw_matrices(panels: Sequence[Matrix]) -> Figure:
     """Heat maps with the same rows, side by side where they fit, else one below the other."""
-    columns, rows = len(panels[0].columns), len(panels[0].rows)
+    first = panels[0]
+    columns = len(first.columns)
+    height = 1.1 + 0.42 * len(first.rows)
+    shape = (1, len(panels))
     beside = columns * len(panels) <= 12
-    columns_in_all = columns * len(panels) if beside else columns
-    label = 0.09 * max(len(shorten(name)) for name in panels[0].rows)
-    cell = min(1.0, (WIDTH - label) / columns_in_all)
-    width = max(label + cell * columns_in_all + 0.3, 4.0)
-    height = 1.1 + 0.42 * rows
-    if not beside:
+    if beside:
+        columns *= len(panels)
+    else:
         height *= len(panels)
+        shape = (len(panels), 1)
+    longest = max(len(shorten(name)) for name in first.rows)
+    label = 0.09 * longest
+    cell = min(1.0, (WIDTH - label) / columns)
+    width = max(label + cell * columns + 0.3, 4.0)
     figure = Figure(figsize=(min(WIDTH, width), height), layout="constrained")
-    shape = (1, len(panels)) if beside else (len(panels), 1)
     all_axes = figure.subplots(*shape, squeeze=False).flat
-    for number, (axes, matrix) in enumerate(zip(all_axes, panels, strict=True)):
-        named = number == 0 or not beside
-        _plot_matrix(axes, matrix, named, font_size=min(10, 12 * cell))
+    font_size = min(10, 12 * cell)
+    for axes, matrix in zip(all_axes, panels, strict=True):
+        # Maps side by side have the same rows: only the first one names them.
+        named = matrix is first or not beside
+        _plot_matrix(axes, matrix, named, font_size)
     return figure
 
 
@@ -168,7 +185,15 @@ def _plot_matrix(axes: Axes, matrix: Matrix, named: bool, font_size: float) -> N
         axes.text(column, row, text, fontsize=font_size, color=colour, **CENTRED)
     for row, column in matrix.framed:
         corner = (column - 0.46, row - 0.44)
-        axes.add_patch(Rectangle(corner, 0.92, 0.88, fill=False, edgecolor="black", linewidth=2))
+        frame = Rectangle(
+            corner,
+            width=0.92,
+            height=0.88,
+            fill=False,
+            edgecolor="black",
+            linewidth=2,
+        )
+        axes.add_patch(frame)
     if matrix.line_above is not None:
         axes.axhline(matrix.line_above - 0.5, color="black", linewidth=1.5)
     axes.set_title(matrix.title, fontweight="bold", pad=8)
@@ -201,7 +226,8 @@ def draw_reliability(series: Mapping[str, Sequence[Bin]], title: str = "") -> Fi
 
     On the diagonal a score is the probability that it says it is.
     """
-    figure = Figure(figsize=(WIDTH / 2, WIDTH / 2 + 0.8), layout="constrained")
+    side = WIDTH / 2
+    figure = Figure(figsize=(side, side + 0.8), layout="constrained")
     curves, counts = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     curves.plot([0, 1], [0, 1], **LIMIT)
     handles = []
@@ -211,7 +237,8 @@ def draw_reliability(series: Mapping[str, Sequence[Bin]], title: str = "") -> Fi
         curves.plot(scores, [part.share for part in bins], **style, **CURVE)
         sizes = [part.n for part in bins]
         counts.plot(scores, sizes, markersize=3.5, linewidth=1.2, **style)
-        handles.append(legend_entry(f"{shorten(name)} (N = {sum(sizes):,})", **style))
+        label = f"{shorten(name)} (N = {sum(sizes):,})"
+        handles.append(legend_entry(label, **style))
     curves.set_xlim(-0.02, 1.02)
     curves.set_ylim(-0.02, 1.02)
     curves.set_ylabel("share of fakes")

@@ -111,18 +111,25 @@ def add_legend(figure: Figure, handles: Sequence[Line2D | Patch]) -> None:
     """Add a legend above the axes: in one line where there is room, else in equal columns."""
     if not handles:
         return
-    widths = [len(str(handle.get_label())) + 6 for handle in handles]
+    labels = [str(handle.get_label()) for handle in handles]
+    widths = [len(label) + 6 for label in labels]
     room = int(CHARACTERS_PER_INCH * WIDTH)
     fits = sum(widths) <= room
     columns = len(handles) if fits else max(1, room // max(widths))
-    figure.legend(handles=handles, loc="outside upper center", ncols=columns, handlelength=1.6)
+    figure.legend(
+        handles=handles,
+        loc="outside upper center",
+        ncols=columns,
+        handlelength=1.6,
+    )
 
 
 def label_images_axis(axes: Axes) -> None:
     """Let the horizontal axis count images seen: from 0, in thousands or millions."""
     axes.set_xlim(left=0)
     axes.xaxis.set_major_locator(MaxNLocator(5))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda images, _: _with_unit(images)))
+    formatter = FuncFormatter(lambda images, _: _with_unit(images))
+    axes.xaxis.set_major_formatter(formatter)
 
 
 def draw_row_lines(axes: Axes) -> None:
@@ -136,7 +143,8 @@ def thin_out(lines: Sequence[Line], key: str) -> tuple[NDArray[np.float64], NDAr
     values = np.array(pairs, dtype=float).reshape(-1, 2)
     if not len(values):
         return values[:, 0], values[:, 1]
-    parts = np.array_split(values, min(len(values), MOST_POINTS))
+    count = min(len(values), MOST_POINTS)
+    parts = np.array_split(values, count)
     means = np.array([part.mean(axis=0) for part in parts])
     return means[:, 0], means[:, 1]
 
@@ -166,7 +174,8 @@ def shorten(name: str, most: int = 22) -> str:
 
 
 def _with_unit(images: float) -> str:
-    for unit, letter in ((1_000_000, "M"), (1000, "k")):
-        if images >= unit:
-            return f"{images / unit:g}{letter}"
+    if images >= 1_000_000:
+        return f"{images / 1_000_000:g}M"
+    if images >= 1000:
+        return f"{images / 1000:g}k"
     return f"{images:g}"

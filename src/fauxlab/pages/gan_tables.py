@@ -3,60 +3,81 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from fauxlab.pages.gan_words import format_number, format_share
 from fauxlab.training.run_log import RISEN, GanRun, Line, number
 
 ENDS = {"budget": "budget used up", "guard": "stopped by the guard"}
 Cell = tuple[str, str]  # a figure, and the small text below it
-Row = tuple[str, list[Cell]]
+C = TypeVar("C")
 
 
-def summarise(runs: Sequence[GanRun]) -> list[Row]:
+def summarise(runs: Sequence[GanRun]) -> list[tuple[str, list[Cell]]]:
     """The headline table: the name of each row, and a cell for each run."""
-    cells: dict[str, Callable[[GanRun], Cell]] = {
-        "images seen": _seen,
-        "ended": _ended,
-        "best distance": lambda run: _distance(run, run.best),
-        "floor": _floor,
-        "best above the floor": lambda run: (format_number(run.above(run.best)), ""),
-        "best at": lambda run: _when(run, run.best),
-        "last distance": lambda run: _distance(run, run.last),
-        "last ÷ best": lambda run: (format_number(run.ratio), ""),
-        "kernel distance, best → last": lambda run: _change(run, "kid", _format_fine),
-        "recall, best → last": lambda run: _change(run, "recall", _format_fine),
-        "near-duplicates, best → last": lambda run: _change(
-            run, "near_duplicate_share", format_share
-        ),
-        "memorised, best → last": lambda run: _change(run, "memorised_share", format_share),
-        "guard’s alarms": _alarms,
-        "first alarm": lambda run: _when(run, run.alarms[0] if run.alarms else None),
-        "first alarm since the best": lambda run: _when(run, run.warning),
-        f"{RISEN - 1:.0%} over the best": _lost,
+    return _transpose([_summarise_run(run) for run in runs])
+
+
+def _summarise_run(run: GanRun) -> dict[str, Cell]:
+    """One run's column, by the names of the rows."""
+    first_alarm = run.alarms[0] if run.alarms else None
+    return {
+        "images seen": _seen(run),
+        "ended": _ended(run),
+        "best distance": _distance(run, run.best),
+        "floor": _floor(run),
+        "best above the floor": _number(run.above(run.best)),
+        "best at": _when(run, run.best),
+        "last distance": _distance(run, run.last),
+        "last ÷ best": _number(run.ratio),
+        "kernel distance, best → last": _change(run, "kid", _format_fine),
+        "recall, best → last": _change(run, "recall", _format_fine),
+        "near-duplicates, best → last": _change(run, "near_duplicate_share", format_share),
+        "memorised, best → last": _change(run, "memorised_share", format_share),
+        "guard’s alarms": _alarms(run),
+        "first alarm": _when(run, first_alarm),
+        "first alarm since the best": _when(run, run.warning),
+        f"{RISEN - 1:.0%} over the best": _lost(run),
     }
-    return [(name, [cell(run) for run in runs]) for name, cell in cells.items()]
+
+
+def _transpose(columns: Sequence[dict[str, C]]) -> list[tuple[str, list[C]]]:
+    """Rows by name, from columns that all have the same rows."""
+    if not columns:
+        return []
+    rows = []
+    for name in columns[0]:
+        rows.append((name, [column[name] for column in columns]))
+    return rows
+
+
+def _number(value: float | None) -> Cell:
+    return format_number(value), ""
 
 
 def _seen(run: GanRun) -> Cell:
-    return f"{run.seen:,}", f"of {run.budget:,}" if run.budget else ""
+    budget = f"of {run.budget:,}" if run.budget else ""
+    return f"{run.seen:,}", budget
 
 
 def _ended(run: GanRun) -> Cell:
     if not run.end:
         return "not yet", ""
-    return ENDS.get(str(run.end.get("reason")), "yes"), ""
+    reason = str(run.end.get("reason"))
+    return ENDS.get(reason, "yes"), ""
 
 
 def _distance(run: GanRun, line: Line | None) -> Cell:
     if not line:
         return "–", ""
+    distance = format_number(number(line, "distance"))
     label = str(run.judged.get("label", ""))
-    return format_number(number(line, "distance")), _join(label, _format_n(line, "n"))
+    return distance, _join(label, _format_n(line, "n"))
 
 
 def _floor(run: GanRun) -> Cell:
-    return format_number(number(run.judged, "floor")), _format_n(run.judged, "floor_n")
+    floor = format_number(number(run.judged, "floor"))
+    return floor, _format_n(run.judged, "floor_n")
 
 
 def _when(run: GanRun, line: Line | None) -> Cell:
@@ -64,7 +85,8 @@ def _when(run: GanRun, line: Line | None) -> Cell:
     if line is None:
         return "–", ""
     images = line["images"]
-    return f"{images:,.0f} images", _join(run.epoch_of(images), str(line.get("state", "")))
+    state = str(line.get("state", ""))
+    return f"{images:,.0f} images", _join(run.epoch_of(images), state)
 
 
 def _lost(run: GanRun) -> Cell:
@@ -88,21 +110,25 @@ def _alarms(run: GanRun) -> Cell:
 
 def tabulate_evaluation(runs: Sequence[GanRun]) -> list[tuple[str, list[str]]]:
     """How each run was evaluated: the name of each row, and a text for each run."""
-    cells: dict[str, Callable[[GanRun], str]] = {
-        "distance": lambda run: str(run.judged.get("label", "–")),
-        "generated images, and as many real": lambda run: _format_n(run.judged, "n") or "–",
-        "floor, real photos a side": lambda run: _format_n(run.judged, "floor_n") or "not recorded",
-        "image size": _image_size,
-        "real photos of": _sources,
-        "feature network": lambda run: _feature(run, "name"),
-        "sha256 of its weights": lambda run: _feature(run, "sha256"),
-        "dimensions": lambda run: _feature(run, "dimension"),
-        "resize": _resize,
-        "pixels": lambda run: _feature(run, "input_range"),
-        "seed": _seed,
-        "guard’s images a check": lambda run: str(run.of_recipe("guard", "n") or "–"),
+    return _transpose([_describe_evaluation(run) for run in runs])
+
+
+def _describe_evaluation(run: GanRun) -> dict[str, str]:
+    """One run's column, by the names of the rows."""
+    return {
+        "distance": str(run.judged.get("label", "–")),
+        "generated images, and as many real": _format_n(run.judged, "n") or "–",
+        "floor, real photos a side": _format_n(run.judged, "floor_n") or "not recorded",
+        "image size": _image_size(run),
+        "real photos of": _sources(run),
+        "feature network": _feature(run, "name"),
+        "sha256 of its weights": _feature(run, "sha256"),
+        "dimensions": _feature(run, "dimension"),
+        "resize": _resize(run),
+        "pixels": _feature(run, "input_range"),
+        "seed": _seed(run),
+        "guard’s images a check": str(run.of_recipe("guard", "n") or "–"),
     }
-    return [(name, [cell(run) for run in runs]) for name, cell in cells.items()]
 
 
 def _image_size(run: GanRun) -> str:
@@ -111,7 +137,8 @@ def _image_size(run: GanRun) -> str:
 
 
 def _sources(run: GanRun) -> str:
-    return ", ".join(run.of_recipe("data", "sources") or []) or "all sources"
+    sources = run.of_recipe("data", "sources")
+    return ", ".join(sources) if sources else "all sources"
 
 
 def _seed(run: GanRun) -> str:

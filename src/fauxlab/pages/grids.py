@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -49,8 +50,13 @@ def choose_times(run: GanRun) -> list[tuple[str, Line]]:
     roles.setdefault(len(samples) - 1, []).append("last")
     others = [i for i in range(len(samples)) if i not in roles]
     if len(roles) < 3 and others:
-        roles[others[len(others) // 2]] = ["between"]
-    return [(", ".join(roles[i]), samples[i]) for i in sorted(roles)]
+        middle = others[len(others) // 2]
+        roles[middle] = ["between"]
+    times = []
+    for i in sorted(roles):
+        role = ", ".join(roles[i])
+        times.append((role, samples[i]))
+    return times
 
 
 def _find_best(run: GanRun, samples: list[Line]) -> int | None:
@@ -68,19 +74,33 @@ def load_grids(run: GanRun, runs: Path, stem: Path) -> list[Grid]:
 
     The faces are also saved as `stem`-1.png (or .jpg) and on.
     """
-    size = run.of_recipe("data", "size")
+    size = int(run.of_recipe("data", "size") or 0)
     grids = []
     for number, (role, sample) in enumerate(choose_times(run), start=1):
-        images = int(sample["images"])
         path = f"{run.name}/{sample.get('path', '')}"
         target = stem.with_name(f"{stem.name}-{number}")
-        try:
-            uri = _copy_faces(run, _read(runs, path), int(size or 0), target)
-        except ImageError:
-            uri = None  # the page says that it cannot be read
-        evaluation = next((line for line in run.evals if line["images"] == images), {})
-        grids.append(Grid(role, images, evaluation, uri, bool(size and size < EXACT)))
+        uri: str | None = None
+        # Where the file cannot be read, the page says so.
+        with suppress(ImageError):
+            uri = _copy_faces(run, _read(runs, path), size, target)
+        images = int(sample["images"])
+        grid_of_run = Grid(
+            role=role,
+            images=images,
+            evaluation=_find_evaluation(run, images),
+            uri=uri,
+            pixelated=0 < size < EXACT,
+        )
+        grids.append(grid_of_run)
     return grids
+
+
+def _find_evaluation(run: GanRun, images: int) -> Line:
+    """The evaluation after so many images; empty where there was none."""
+    for line in run.evals:
+        if line["images"] == images:
+            return line
+    return {}
 
 
 def cut_faces(data: bytes, size: int, most: int = ROWS * COLUMNS) -> NDArray[np.uint8]:
@@ -94,15 +114,18 @@ def cut_faces(data: bytes, size: int, most: int = ROWS * COLUMNS) -> NDArray[np.
     columns = width // size if size > 0 else 0
     if not rows or not columns:
         raise ImageError(f"{width}×{height} pixels hold no face of {size}")
-    whole = pixels[:, : rows * size, : columns * size]
+    height = rows * size
+    width = columns * size
+    whole = pixels[:, :height, :width]
     cells = whole.reshape(3, rows, size, columns, size)
-    faces = cells.transpose(1, 3, 0, 2, 4).reshape(-1, 3, size, size)
-    return faces[:most]
+    faces = cells.transpose(1, 3, 0, 2, 4)
+    return faces.reshape(-1, 3, size, size)[:most]
 
 
 def slug(name: str) -> str:
     """A name as part of a file's name: letters, digits, point and hyphen, at most 60."""
-    return re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-.")[:60] or "unnamed"
+    plain = re.sub(r"[^A-Za-z0-9.]+", "-", name)
+    return plain.strip("-.")[:60] or "unnamed"
 
 
 def _read(folder: Path, path: str) -> bytes:
@@ -119,7 +142,8 @@ def _read(folder: Path, path: str) -> bytes:
 def _copy_faces(run: GanRun, data: bytes, size: int, target: Path) -> str:
     """Write the first faces of a sample grid as a marked picture; returns it as a data URI."""
     faces = cut_faces(data, size)
-    mark = read_mark(data) or Mark(str(run.of_recipe("model", "name")), "unknown")
+    model = str(run.of_recipe("model", "name"))
+    mark = read_mark(data) or Mark(model, "unknown")
     pixels = grid(faces, COLUMNS)
     if size <= EXACT:
         path = target.with_name(target.name + ".png")
