@@ -11,8 +11,7 @@ import numpy as np
 from fauxlab.datasets.appearance import Array, Shot
 from fauxlab.datasets.canvas import clamp
 
-# For arrays padded by one on each side: the neighbour before, the place itself, the one after.
-BEFORE, HERE, AFTER = slice(None, -2), slice(1, -1), slice(2, None)
+# Padding of a picture [H, W, 3] by one pixel.
 DOWN = ((1, 1), (0, 0), (0, 0))
 ACROSS = ((0, 0), (1, 1), (0, 0))
 BOTH = ((1, 1), (1, 1), (0, 0))
@@ -32,7 +31,8 @@ READ_NOISE = 0.00002  # variance in the dark
 def expose(scene: Array, shot: Shot, size: int) -> Array:
     """The light on the sensor, float32 [size, size, 3], of a scene in linear light."""
     sigma = shot.blur * size / 64
-    light = _blur(_average_down(scene, size), sigma)
+    light = _average_down(scene, size)
+    light = _blur(light, sigma)
     axis = np.linspace(-1, 1, size, dtype=np.float32)
     down, right = np.meshgrid(axis, axis, indexing="ij")
     _shift_colours(light, shot.aberration, right, down)
@@ -44,7 +44,8 @@ def expose(scene: Array, shot: Shot, size: int) -> Array:
     wanted = GREY_LEVEL * shot.exposure
     gain = (wanted / brightness) ** 0.7
     exposure = gain * vignette
-    return np.asarray(light * exposure[..., None])
+    exposed: Array = light * exposure[..., None]
+    return exposed
 
 
 def develop(light: Array, shot: Shot, rng: np.random.Generator) -> Array:
@@ -52,13 +53,14 @@ def develop(light: Array, shot: Shot, rng: np.random.Generator) -> Array:
 
     The sensor adds noise; a tone curve and sharpening follow.
     """
-    size = light.shape[0]
+    size, _, _ = light.shape
     plane = rng.standard_normal((size, size), np.float32)
     noise = _demosaic(plane)
     # Shot noise grows with the light, read noise does not.
     variance = SHOT_NOISE * clamp(light) + READ_NOISE
     deviation = np.sqrt(variance)
-    strength = shot.noise * (size / 64) ** 0.25
+    relative_size = size / 64
+    strength = shot.noise * relative_size**0.25
     noisy = light + strength * deviation * noise
     display = apply_tone(noisy, shot)
     return clamp(sharpen(display, shot.sharpening))
@@ -67,8 +69,9 @@ def develop(light: Array, shot: Shot, rng: np.random.Generator) -> Array:
 def apply_tone(light: Array, shot: Shot) -> Array:
     """Display values in [0, 1] of linear light: gamma and an S-curve."""
     display = clamp(light) ** (1 / 2.2)
+    inverse = 1 - display
     from_middle = display - 0.5
-    curve = shot.contrast * display * (1 - display) * from_middle
+    curve = shot.contrast * display * inverse * from_middle
     return np.asarray(display + curve)
 
 
@@ -91,13 +94,23 @@ def _blur(image: Array, sigma: float) -> Array:
     """Three-tap Gaussian down and across, with repeated edges; sigma in pixels, up to about 0.8."""
     side = 0.5 * min(sigma**2, 0.66)
     middle = 1 - 2 * side
-    rows = np.pad(image, DOWN, mode="edge")
-    neighbours = rows[BEFORE] + rows[AFTER]
-    image = side * neighbours + middle * rows[HERE]
-    columns = np.pad(image, ACROSS, mode="edge")
-    neighbours = columns[:, BEFORE] + columns[:, AFTER]
-    image = side * neighbours + middle * columns[:, HERE]
+    padded = np.pad(image, DOWN, mode="edge")
+    above, level, below = _split_rows(padded)
+    image = side * (above + below) + middle * level
+    padded = np.pad(image, ACROSS, mode="edge")
+    left, centre, right = _split_columns(padded)
+    image = side * (left + right) + middle * centre
     return image
+
+
+def _split_rows(padded: Array) -> tuple[Array, Array, Array]:
+    """For each pixel of a picture padded by one: the pixel above, the pixel itself, the one below."""
+    return padded[:-2], padded[1:-1], padded[2:]
+
+
+def _split_columns(padded: Array) -> tuple[Array, Array, Array]:
+    """For each pixel of a picture padded by one: the pixel left of it, the pixel itself, the right."""
+    return padded[:, :-2], padded[:, 1:-1], padded[:, 2:]
 
 
 def _shift_colours(light: Array, aberration: float, right: Array, down: Array) -> None:
@@ -124,14 +137,12 @@ def _demosaic(plane: Array) -> Array:
     for row, column, channel in BAYER:
         samples[row::2, column::2, channel] = plane[row::2, column::2]
     padded = np.pad(samples, BOTH, mode="reflect")
-    above = padded[BEFORE]
-    level = padded[HERE]
-    below = padded[AFTER]
-    direct = above[:, HERE] + below[:, HERE]
-    direct = direct + level[:, BEFORE]
-    direct = direct + level[:, AFTER]
-    diagonal = above[:, BEFORE] + above[:, AFTER]
-    diagonal = diagonal + below[:, BEFORE]
-    diagonal = diagonal + below[:, AFTER]
-    picture: Array = samples + DIRECT * direct + DIAGONAL * diagonal
+    above, level, below = _split_rows(padded)
+    above_left, straight_above, above_right = _split_columns(above)
+    left, _, right = _split_columns(level)
+    below_left, straight_below, below_right = _split_columns(below)
+    direct = straight_above + straight_below + left + right
+    diagonal = above_left + above_right + below_left + below_right
+    picture: Array = samples + DIRECT * direct
+    picture = picture + DIAGONAL * diagonal
     return picture

@@ -21,9 +21,10 @@ def clamp(values: Any, low: float = 0, high: float = 1) -> Array:
 
 def bump(x: Array, y: Any = 0.0, *, width: float, height: float = 1.0) -> Array:
     """A smooth hill: 1 where x and y are 0, 1/e at a distance of `width` or `height`."""
-    across = (x / width) ** 2
-    down = (y / height) ** 2
-    return np.asarray(np.exp(-across - down))
+    across = x / width
+    down = y / height
+    exponent = -(across**2) - down**2
+    return np.asarray(np.exp(exponent))
 
 
 def shaded(colour: Array, shade: Array) -> Array:
@@ -36,7 +37,8 @@ def from_hue(hue: float, saturation: float, value: float) -> Array:
     """Linear light [3] of a colour given by hue, saturation and value, each in [0, 1]."""
     offsets = np.array([0, 4, 2])
     position = (hue * 6 + offsets) % 6
-    wheel = clamp(np.abs(position - 3) - 1)
+    from_opposite = np.abs(position - 3)
+    wheel = clamp(from_opposite - 1)
     channels = 1 - saturation + saturation * wheel
     return to_linear(255 * value * channels)
 
@@ -67,13 +69,16 @@ class Canvas:
     def __init__(self, face: Face, shot: Shot, side: int) -> None:
         self.image = np.zeros((side, side, 3), np.float32)
         self.x, self.y = head_coordinates(shot, side)
-        chin = face.jaw * clamp(self.y, 0, 1.2) ** 2
-        crown = 0.05 * clamp(-self.y, 0, 1.2) ** 2
+        below_middle = clamp(self.y, 0, 1.2)
+        above_middle = clamp(-self.y, 0, 1.2)
+        chin = face.jaw * below_middle**2
+        crown = 0.05 * above_middle**2
         half_width = face.width * (1 - chin - crown)
         across = self.x / half_width
         # 1 on the outline of the head
         self.radius = np.sqrt(across**2 + self.y**2)
-        self.depth = np.sqrt(clamp(1 - self.radius**2))
+        inside = clamp(1 - self.radius**2)
+        self.depth = np.sqrt(inside)
         # Points nearer to the camera move more when the head turns.
         shift_x = shot.yaw * PARALLAX * self.depth
         shift_y = shot.pitch * PARALLAX * self.depth
@@ -85,7 +90,8 @@ class Canvas:
 
     def paint(self, colour: Any, opacity: Array) -> None:
         """Lay a colour, [3] or [S, S, 3], over the picture with an opacity [S, S]."""
-        difference = np.asarray(colour, np.float32) - self.image
+        wanted = np.asarray(colour, np.float32)
+        difference = wanted - self.image
         self.image += opacity[..., None] * difference
 
     def darken(self, amount: Array) -> None:
@@ -94,7 +100,8 @@ class Canvas:
 
     def brighten(self, amount: Array) -> None:
         """Multiply the light by e to the power of `amount` [S, S]."""
-        self.image *= np.exp(amount)[..., None]
+        factor = np.exp(amount)
+        self.image *= factor[..., None]
 
     def cover(self, distance: Array, softness: float = 0.0) -> Array:
         """Coverage in [0, 1] of a shape, by the signed distance to its edge (negative inside)."""
@@ -103,8 +110,10 @@ class Canvas:
 
     def noise(self, rows: int, columns: int) -> Array:
         """Smooth noise [S, S] of about unit variance, with so many cells down and across."""
-        side = self.image.shape[0]
-        shape = (min(rows, side), min(columns, side))
+        side, _, _ = self.image.shape
+        rows = min(rows, side)
+        columns = min(columns, side)
+        shape = (rows, columns)
         cells = Image.fromarray(self.rng.standard_normal(shape, np.float32))
         smooth = cells.resize((side, side), Image.Resampling.BICUBIC)
         return np.asarray(smooth)

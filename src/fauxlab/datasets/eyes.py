@@ -57,7 +57,8 @@ def _open_eyes(canvas: Canvas, face: Face, shot: Shot) -> _Opening:
     """Darken the sockets, and find where the lids leave the eyes open."""
     eyes = face.eyes
     from_middle = np.abs(canvas.face_x) - eyes.x
-    across = clamp(from_middle / eyes.half_width, -2, 2)
+    across = from_middle / eyes.half_width
+    across = clamp(across, -2, 2)
     slope = eyes.tilt * from_middle
     down = canvas.face_y - eyes.y + slope
     # A smile narrows the eyes.
@@ -67,7 +68,12 @@ def _open_eyes(canvas: Canvas, face: Face, shot: Shot) -> _Opening:
     skew = 1 - 0.2 * across
     upper = -opening * arc * skew
     lower = 0.62 * opening * arc
-    socket = bump(across, down + 0.05, width=1.5, height=0.12)
+    socket = bump(
+        across,
+        down + 0.05,
+        width=1.5,
+        height=0.12,
+    )
     canvas.darken(0.26 * socket)
     outside = np.maximum(upper - down, down - lower)
     return _Opening(
@@ -138,15 +144,19 @@ def _paint_brows(canvas: Canvas, face: Face, shot: Shot, eye: _Opening) -> None:
     from_peak = along - 0.1
     arch = brows.arch * (1 - from_peak**2)
     lift = 0.01 * shot.smile
-    from_middle = np.abs(eye.down + brows.height - lift + arch - 0.01)
-    narrowing = 1.15 - 0.55 * np.abs(from_peak) - 0.35 * along
-    thickness = brows.thickness * clamp(narrowing, 0, 1.4)
+    above_eye = eye.down + brows.height
+    from_middle = np.abs(above_eye - lift + arch - 0.01)
+    narrowing = 1.15 - 0.55 * np.abs(from_peak)
+    narrowing = narrowing - 0.35 * along
+    narrowing = clamp(narrowing, 0, 1.4)
+    thickness = brows.thickness * narrowing
     brow = canvas.cover(from_middle - thickness, softness=0.015)
-    beyond_ends = (np.abs(along) - 1) * half_width
-    between_ends = canvas.cover(beyond_ends, softness=0.03)
-    hairs = 0.8 + 0.15 * canvas.noise(20, 60)
-    opacity = brow * between_ends * hairs
-    canvas.paint(face.hair * 0.55, clamp(opacity, 0, 0.95))
+    beyond_ends = np.abs(along) - 1
+    between_ends = canvas.cover(beyond_ends * half_width, softness=0.03)
+    texture = canvas.noise(20, 60)
+    hairs = 0.8 + 0.15 * texture
+    opacity = clamp(brow * between_ends * hairs, 0, 0.95)
+    canvas.paint(face.hair * 0.55, opacity)
 
 
 def paint_glasses(canvas: Canvas, face: Face) -> None:
@@ -166,8 +176,10 @@ def _measure_rim(canvas: Canvas, face: Face) -> Array:
     """Position against the rims: 0 on them, negative on the lenses, which are rounded squares."""
     x = np.abs(canvas.face_x)
     y = canvas.face_y
-    across = np.abs(x - face.eyes.x) / LENS_WIDTH
-    down = np.abs(y - face.eyes.y - 0.03) / LENS_HEIGHT
+    from_middle = np.abs(x - face.eyes.x)
+    from_axis = np.abs(y - face.eyes.y - 0.03)
+    across = from_middle / LENS_WIDTH
+    down = from_axis / LENS_HEIGHT
     power = across**3 + down**3 + 1e-6
     rim: Array = power ** (1 / 3) - 1
     return rim

@@ -64,7 +64,8 @@ def _paint_backdrop(canvas: Canvas, shot: Shot) -> None:
     sin = float(np.sin(angle))
     along = cos * canvas.x + sin * canvas.y
     slope = clamp(0.5 + 0.28 * along)
-    canvas.image += first + shaded(second - first, slope)
+    change = shaded(second - first, slope)
+    canvas.image += first + change
     if shot.backdrop == LIGHTS:
         for _ in range(7):
             _paint_light(canvas, hue)
@@ -74,7 +75,8 @@ def _paint_backdrop(canvas: Canvas, shot: Shot) -> None:
         canvas.brighten(0.22 * folds)
     coarse = canvas.noise(5, 5)
     fine = canvas.noise(40, 40)
-    canvas.brighten(0.10 * coarse + 0.05 * fine)
+    mottle = 0.10 * coarse + 0.05 * fine
+    canvas.brighten(mottle)
 
 
 def _paint_light(canvas: Canvas, hue: float) -> None:
@@ -94,7 +96,8 @@ def _paint_light(canvas: Canvas, hue: float) -> None:
 def _paint_neck(canvas: Canvas, face: Face, shot: Shot) -> None:
     """Paint the neck, in the shadow of the chin."""
     half_width = 0.54 * face.width
-    to_shoulders = 0.10 * clamp(canvas.y - 1.05) ** 2
+    below_neck = clamp(canvas.y - 1.05)
+    to_shoulders = 0.10 * below_neck**2
     from_middle = np.abs(canvas.x + 0.1 * shot.yaw)
     beside = from_middle - half_width - to_shoulders
     above = 0.3 - canvas.y
@@ -103,22 +106,26 @@ def _paint_neck(canvas: Canvas, face: Face, shot: Shot) -> None:
     light_x, _, _ = shot.light
     to_side = clamp(canvas.x / 0.5, -1, 1)
     lit_side = 1 + 0.35 * light_x * to_side
-    shade = (0.45 + 0.4 * from_chin) * lit_side
-    canvas.paint(shaded(face.skin, shade), shape)
+    shadow = 0.45 + 0.4 * from_chin
+    colour = shaded(face.skin, shadow * lit_side)
+    canvas.paint(colour, shape)
 
 
 def _paint_clothes(canvas: Canvas, face: Face, shot: Shot) -> None:
     """Paint clothes with folds, and the dark edge of their collar."""
     x = np.abs(canvas.x)
     neckline = clamp(1 - x / 0.42)
-    shoulders = clamp(x - 0.45, 0, 2) ** 1.5
-    collar = 1.22 + 0.26 * neckline + 0.16 * shoulders
+    outwards = clamp(x - 0.45, 0, 2)
+    shoulders = outwards**1.5
+    collar = 1.22 + 0.26 * neckline
+    collar = collar + 0.16 * shoulders
     above = collar - canvas.y
     value = canvas.rng.uniform(0.3, 0.85)
     cloth = from_hue(face.cloth_hue, 0.45, value)
     folds = canvas.noise(4, 10)
     light_x, _, _ = shot.light
-    shade = 1 + 0.12 * folds + 0.3 * light_x * canvas.x
+    to_light = 0.3 * light_x * canvas.x
+    shade = 1 + 0.12 * folds + to_light
     colour = shaded(cloth, clamp(shade, 0.3, 2))
     canvas.paint(colour, canvas.cover(above))
     edge = canvas.cover(np.abs(above) - 0.02)
