@@ -14,10 +14,14 @@ from fauxlab.errors import LabError
 from fauxlab.records import PairedScores, RunComparison, RunSummary
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from fauxlab.bundle.detector import AnyDetector
     from fauxlab.data.manifest import Manifest
     from fauxlab.training.run import Run
     from fauxlab.training.run_log import GanRun
+
+    Scores = NDArray[np.float64]
 
 Figures = dict[str, int | float | str | None]
 
@@ -91,8 +95,10 @@ def _find_bundle(folder: Path) -> Path:
 
 
 def _score(
-    detectors: Sequence[AnyDetector], manifest: Manifest, progress: Callable[[int], None] | None
-) -> tuple[list[np.ndarray[Any, Any]], Manifest]:
+    detectors: Sequence[AnyDetector],
+    manifest: Manifest,
+    progress: Callable[[int], None] | None,
+) -> tuple[list[Scores], Manifest]:
     """Scores of each detector on the pictures that all of them can read, and their manifest."""
     from fauxlab.data.cache import load_images
     from fauxlab.evaluation.detection import predict_scores
@@ -112,7 +118,7 @@ def _score(
 
 
 def _pair_scores(
-    scores: Sequence[np.ndarray[Any, Any]], manifest: Manifest, bootstrap: int, seed: int
+    scores: Sequence[Scores], manifest: Manifest, bootstrap: int, seed: int
 ) -> list[PairedScores]:
     """AUCs and their differences to the first detector, by generator and pooled."""
     from fauxlab.evaluation.detection import list_parts
@@ -148,10 +154,11 @@ def _tell_apart(names: list[str]) -> list[str]:
     """The last parts of folders, as many as it takes to tell the folders apart."""
     parts = [Path(name).parts or (name,) for name in names]
     longest = max(len(each) for each in parts)
+    different = len(set(names))
     for length in range(1, longest + 1):
-        short = [str(Path(*each[-length:])) for each in parts]
-        if len(set(short)) == len(set(names)):
-            return short
+        ends = [Path(*each[-length:]) for each in parts]
+        if len(set(ends)) == different:
+            return [str(end) for end in ends]
     return names
 
 
@@ -159,7 +166,10 @@ def _find_differences(recipes: Sequence[dict[str, Any]]) -> dict[str, list[Any]]
     """Recipe keys whose values are not all equal; none where a recipe is not known."""
     if not all(recipes):
         return {}
-    keys = dict.fromkeys(key for recipe in recipes for key in recipe if key != "name")
+    keys: dict[str, None] = {}
+    for recipe in recipes:
+        keys |= dict.fromkeys(recipe)
+    keys.pop("name", None)
     differences = {}
     for key in keys:
         values = [recipe.get(key) for recipe in recipes]
@@ -172,6 +182,7 @@ def _summarise_run(name: str, run: Run, gan: GanRun | None) -> RunSummary:
     environment = run.environment
     log = list(run.read_log())
     seen = [line["images"] for line in log if "images" in line]
+    figures = _generator_figures(gan) if gan else _detector_figures(log)
     return RunSummary(
         name=name,
         kind="generator" if gan else "detector",
@@ -180,7 +191,7 @@ def _summarise_run(name: str, run: Run, gan: GanRun | None) -> RunSummary:
         images=seen[-1] if seen else 0,
         data_hash=str(environment.get("data_hash", "")),
         fauxlab=str(environment.get("fauxlab", "")),
-        figures=_generator_figures(gan) if gan else _detector_figures(log),
+        figures=figures,
     )
 
 
@@ -232,12 +243,15 @@ def _generator_figures(run: GanRun) -> Figures:
         figures["best"] = best.get("distance")
         figures["at images"] = best.get("images")
         figures["last"] = run.last["distance"]
-        for key in ("precision", "recall", "coverage", "memorised_share"):
-            figures[f"{key.replace('_', ' ')}, last"] = run.last.get(key)
+        figures["precision, last"] = run.last.get("precision")
+        figures["recall, last"] = run.last.get("recall")
+        figures["coverage, last"] = run.last.get("coverage")
+        figures["memorised share, last"] = run.last.get("memorised_share")
     if run.guard:
         first = "none"
         if run.alarms:
-            first = f"{run.alarms[0]['state']} at {run.alarms[0]['images']:,}"
+            alarm = run.alarms[0]
+            first = f"{alarm['state']} at {alarm['images']:,}"
         figures["guard's first alarm"] = first
         figures["rollbacks"] = run.rollbacks
     return figures

@@ -1,5 +1,6 @@
-"""Fetching from the hub, against a stand-in on this machine: gate, whole fetch, interruptions, what
-can fail.
+"""Fetching from the hub, against a server on this machine.
+
+The gate, a whole fetch, interruptions, and what can fail.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""The GAN page says what gan_results.json says, shows marked faces, and survives hostile names and
-missing parts.
+"""The GAN page says what gan_results.json says, and shows marked faces.
+
+It survives hostile names and missing parts.
 """
 
 from __future__ import annotations
@@ -217,8 +218,9 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Names that attack HTML, formulas, encodings and paths; one run without anything, one without
-    a distance.
+    """Names that attack HTML, formulas, encodings and paths.
+
+    One run is empty, and one has no distance.
     """
     out = tmp_path_factory.mktemp("hostile")
     bad = turned("<script>alert(1)</script>", "$\\frac{\n\u202e\udcff")

@@ -1,4 +1,4 @@
-"""The report's experiments end to end, small: all runs made, judged, written, and not repeated."""
+"""The report's experiments end to end, small: all runs made, evaluated, written, not repeated."""
 
 from __future__ import annotations
 

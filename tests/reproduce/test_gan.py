@@ -1,5 +1,6 @@
-"""The report's GAN experiments end to end, small: trained, written, the loop closed, and not
-repeated.
+"""The report's GAN experiments end to end, small: trained, written, the loop closed.
+
+Called again, nothing is repeated.
 """
 
 from __future__ import annotations

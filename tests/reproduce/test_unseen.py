@@ -1,4 +1,4 @@
-"""Leaving generators out: what is trained on, what is judged, and that nothing is trained twice."""
+"""Leaving generators out: what is trained on, what is tested, and that nothing is trained twice."""
 
 from __future__ import annotations
 

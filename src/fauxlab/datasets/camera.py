@@ -1,7 +1,7 @@
 """A simulated camera: lens, sensor, colour filter array, tone curve and sharpening.
 
-It leaves the local statistics that real cameras leave. The fakes of toyfaces can be told by nothing
-else.
+It leaves the local statistics that real cameras leave. Only these distinguish the real pictures of
+toyfaces from the fakes.
 """
 
 from __future__ import annotations
@@ -104,12 +104,12 @@ def _blur(image: Array, sigma: float) -> Array:
 
 
 def _split_rows(padded: Array) -> tuple[Array, Array, Array]:
-    """For each pixel of a picture padded by one: the pixel above, the pixel itself, the one below."""
+    """The rows above, at and below each row of a picture that is padded by one row."""
     return padded[:-2], padded[1:-1], padded[2:]
 
 
 def _split_columns(padded: Array) -> tuple[Array, Array, Array]:
-    """For each pixel of a picture padded by one: the pixel left of it, the pixel itself, the right."""
+    """The columns left of, at and right of each column of a picture padded by one column."""
     return padded[:, :-2], padded[:, 1:-1], padded[:, 2:]
 
 

@@ -170,7 +170,7 @@ def _draw_mesh(size: int, rng: np.random.Generator, strength: float) -> Array:
     """The regular pattern [size, size] that upsampling leaves (Odena et al. 2016).
 
     Its sign is random, so that its mean over pictures is zero: a detector must find the pattern
-    (Frank et al. 2020), a mean over pixels does not tell.
+    itself (Frank et al. 2020).
     """
     step = max(1, size // 64)
     odd = np.indices((size, size)) // step % 2

@@ -77,11 +77,15 @@ def draw_distances(runs: Sequence[GanRun]) -> Figure:
         distances: list[float] = []
         for run in group:
             place = runs.index(run)
-            style: Style = {"color": colour_of(place), "marker": marker_of(place)}
+            style: Style = {}
+            style["color"] = colour_of(place)
+            style["marker"] = marker_of(place)
             distances += _plot_above_floor(axes, run, style)
-            handles.append(legend_entry(shorten(run.name), markersize=4.5, **style))
+            name = shorten(run.name)
+            handles.append(legend_entry(name, markersize=4.5, **style))
         scale_axis(axes, distances)
-        label = group[0].judged.get("label", "distance")
+        evaluation = group[0].judged
+        label = evaluation.get("label", "distance")
         axes.set_ylabel(f"{label}\nabove the floor")
         draw_row_lines(axes)
         label_images_axis(axes)
@@ -124,20 +128,26 @@ def draw_distance(run: GanRun) -> Figure:
     curve: Style = {"color": DISCRIMINATOR, "marker": "o"}
     axes.plot(images, distances, **curve, **CURVE)
     star: Style = {**STAR, "color": YELLOW}
-    axes.plot(best["images"], best["distance"], markersize=15, zorder=4, **star)
+    best_images = best["images"]
+    least = best["distance"]
+    axes.plot(best_images, least, markersize=15, zorder=4, **star)
     # Only from the best on: a distance above this line there means that something was lost.
-    risen = RISEN * best["distance"]
-    axes.plot([best["images"], run.seen], [risen, risen], ":", color=GREY)
+    risen = RISEN * least
+    axes.plot([best_images, run.seen], [risen, risen], ":", color=GREY)
+    best_label = f"best: {format_number(least)}"
+    risen_label = f"{RISEN - 1:.0%} over the best"
     handles = [
         legend_entry(label, markersize=4.5, **curve),
-        legend_entry(f"best: {format_number(best['distance'])}", markersize=12, **star),
-        legend_entry(f"{RISEN - 1:.0%} over the best", color=GREY, linestyle=":"),
+        legend_entry(best_label, markersize=12, **star),
+        legend_entry(risen_label, color=GREY, linestyle=":"),
     ]
     floor = number(best, "floor")
     if floor is not None:
         axes.axhline(floor, linewidth=1.2, **FLOOR)
-        handles.append(legend_entry(f"floor: {format_number(floor)}", **FLOOR))
-    scale_axis(axes, [*distances, floor] if floor else distances)
+        floor_label = f"floor: {format_number(floor)}"
+        handles.append(legend_entry(floor_label, **FLOOR))
+    shown = [*distances, floor] if floor else distances
+    scale_axis(axes, shown)
     handles += mark_alarms([axes], run)
     axes.set_ylabel(label)
     axes.set_xlabel("images seen")
@@ -219,7 +229,11 @@ def _plot_updates(axes: Axes, run: GanRun) -> None:
 
 def _read_values(lines: Sequence[Line], key: str) -> list[tuple[int, int]]:
     """Images seen and the value of `key`, of the lines that have it."""
-    return [(line["images"], line[key]) for line in lines if number(line, key) is not None]
+    values = []
+    for line in lines:
+        if number(line, key) is not None:
+            values.append((line["images"], line[key]))
+    return values
 
 
 def _limit_losses(axes: Axes, steps: Sequence[Line]) -> None:
@@ -232,4 +246,6 @@ def _limit_losses(axes: Axes, steps: Sequence[Line]) -> None:
                 values.append(loss)
     if values:
         low, high = np.percentile(values, [0.5, 99.5])
-        axes.set_ylim(min(0.0, 1.1 * float(low)), 1.1 * float(high) or 1.0)
+        bottom = min(0.0, 1.1 * float(low))
+        top = 1.1 * float(high) or 1.0
+        axes.set_ylim(bottom, top)

@@ -13,6 +13,7 @@ SCORES = {"AUC": "auc", "accuracy": "accuracy", "TPR at 1% FPR": "tpr_at_1_fpr"}
 TIMES = ("before", "after")
 PLACES = ("own", "others")
 Reports = dict[tuple[str, str], DetectionReport]
+Row = dict[str, Any]
 
 
 def read_loop(loop: dict[str, Any] | None) -> dict[str, Any] | None:
@@ -25,34 +26,40 @@ def read_loop(loop: dict[str, Any] | None) -> dict[str, Any] | None:
     reports = _read_reports(loop)
     if not reports:
         return None
-    rows = []
-    for place in PLACES:
-        rows += _list_rows(reports, place)
-    own = [row for row in rows if row["place"] == "own"]
-    others = [row for row in rows if row["place"] == "others"]
-    means = []
-    for i in range(len(TIMES)):
-        means.append(mean([row["cells"]["AUC"][i] for row in others]))
+    own = _list_rows(reports, "own")
+    others = _list_rows(reports, "others")
+    any_report = next(iter(reports.values()))
     return {
         "generator": loop.get("generator", "our own faces"),
         "model_hash": loop.get("model_hash", "unknown"),
-        "threshold": next(iter(reports.values())).threshold,
+        "threshold": any_report.threshold,
         "scores": list(SCORES),
-        "rows": rows,
+        "rows": [*own, *others],
         "own": own[0] if own else None,
-        "means": means,
+        "means": _mean_aucs(others),
     }
+
+
+def _mean_aucs(rows: Sequence[Row]) -> list[float | None]:
+    """The mean AUC over all rows, before and after."""
+    means = []
+    for i in range(len(TIMES)):
+        aucs = [row["cells"]["AUC"][i] for row in rows]
+        means.append(mean(aucs))
+    return means
 
 
 def collect_loop_series(
     loop: Mapping[str, Any],
 ) -> dict[str, dict[str, list[Interval | None]]]:
     """The loop's scores as `draw_overview` takes them: score → time → an interval for each row."""
-    series: dict[str, dict[str, list[Interval | None]]] = {}
+    series = {}
     for heading in SCORES:
-        series[heading] = {}
+        cells = [row["cells"][heading] for row in loop["rows"]]
+        by_time = {}
         for i, time in enumerate(TIMES):
-            series[heading][time] = [row["cells"][heading][i] for row in loop["rows"]]
+            by_time[time] = [pair[i] for pair in cells]
+        series[heading] = by_time
     return series
 
 
@@ -60,27 +67,32 @@ def _read_reports(loop: dict[str, Any]) -> Reports:
     """The results by time and place, as far as they are there."""
     reports = {}
     for time in TIMES:
+        places = loop.get(time) or {}
         for place in PLACES:
-            report = (loop.get(time) or {}).get(place)
+            report = places.get(place)
             if report:
                 reports[time, place] = DetectionReport.model_validate(report)
     return reports
 
 
-def _list_rows(reports: Reports, place: str) -> list[dict[str, Any]]:
+def _list_rows(reports: Reports, place: str) -> list[Row]:
     """A row for each set of fakes at this place."""
     scores: dict[str, dict[str, DetectionScores]] = {}
     for time in TIMES:
         report = reports.get((time, place))
-        for fakes in report.generators if report else []:
-            scores.setdefault(fakes.name, {})[time] = fakes
+        if report is None:
+            continue
+        for fakes in report.generators:
+            by_time = scores.setdefault(fakes.name, {})
+            by_time[time] = fakes
     rows = []
     for name, by_time in scores.items():
-        rows.append(_make_row(name, place, [by_time.get(time) for time in TIMES]))
+        pair = [by_time.get(time) for time in TIMES]
+        rows.append(_make_row(name, place, pair))
     return rows
 
 
-def _make_row(name: str, place: str, pair: Sequence[DetectionScores | None]) -> dict[str, Any]:
+def _make_row(name: str, place: str, pair: Sequence[DetectionScores | None]) -> Row:
     """One set of fakes: for each score a pair (before, after), None where it was not tested."""
     known = next(scores for scores in pair if scores)
     cells: dict[str, list[Interval | None]] = {}

@@ -69,8 +69,10 @@ ALARM_STYLES = {
 def draw_guard(run: GanRun) -> Figure:
     """One run: the guard's state as coloured bands, and below it the signals, check by check."""
     figure = Figure(figsize=(WIDTH, 8.2), layout="constrained")
-    heights = [0.45, *[1] * len(SIGNALS)]
-    strip, *panels = figure.subplots(1 + len(SIGNALS), 1, sharex=True, height_ratios=heights)
+    heights = [0.45]
+    heights += [1.0] * len(SIGNALS)
+    axes_below = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights)
+    strip, *panels = axes_below
     for start, end, state in _find_bands(run.guard):
         colour = STATES.get(state, "#dddddd")
         strip.axvspan(start, end, color=colour, linewidth=0)
@@ -86,9 +88,11 @@ def draw_guard(run: GanRun) -> Figure:
         if state in seen_states:
             handles.append(Patch(color=colour, label=state))
     handles += mark_alarms([strip, *panels], run)
-    panels[-1].set_xlabel("images seen")
-    label_images_axis(panels[-1])
-    panels[-1].set_xlim(right=1.005 * max(line["images"] for line in run.guard))
+    lowest = panels[-1]
+    lowest.set_xlabel("images seen")
+    label_images_axis(lowest)
+    last_check = max(line["images"] for line in run.guard)
+    lowest.set_xlim(right=1.005 * last_check)
     figure.align_ylabels(panels)
     add_legend(figure, handles)
     return figure
@@ -104,7 +108,8 @@ def _plot_signal(axes: Axes, checks: Sequence[Line], signal: Signal) -> None:
     if signal.key == "distance":
         scale_axis(axes, values)
     elif signal.key in FROM_ZERO:
-        axes.set_ylim(0, 1.15 * max([0.1, *values]))
+        most = max([0.1, *values])
+        axes.set_ylim(0, 1.15 * most)
     else:
         axes.margins(y=0.15)
     axes.set_ylabel(signal.label)
@@ -121,7 +126,13 @@ def mark_alarms(panels: Sequence[Axes], run: GanRun) -> list[Line2D]:
         style = ALARM_STYLES[action]
         images = alarm["images"]
         for axes in panels:
-            axes.axvline(images, color=ALARM, linestyle=style.linestyle, linewidth=1, zorder=1.5)
+            axes.axvline(
+                images,
+                color=ALARM,
+                linestyle=style.linestyle,
+                linewidth=1,
+                zorder=1.5,
+            )
         # The marker stands on the upper edge of the first panel.
         panels[0].plot(
             images,
@@ -134,9 +145,16 @@ def mark_alarms(panels: Sequence[Axes], run: GanRun) -> list[Line2D]:
             zorder=5,
         )
     handles = []
-    for action, (linestyle, marker, label) in ALARM_STYLES.items():
-        if action in drawn:
-            handles.append(legend_entry(label, color=ALARM, linestyle=linestyle, marker=marker))
+    for action, style in ALARM_STYLES.items():
+        if action not in drawn:
+            continue
+        entry = legend_entry(
+            style.label,
+            color=ALARM,
+            linestyle=style.linestyle,
+            marker=style.marker,
+        )
+        handles.append(entry)
     return handles
 
 
@@ -173,4 +191,6 @@ def scale_axis(axes: Axes, values: Sequence[float]) -> None:
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axes.yaxis.set_minor_formatter("")
     else:
-        axes.set_ylim(min(0, 1.05 * least), 1.08 * max(most, 1e-12))
+        bottom = min(0, 1.05 * least)
+        top = 1.08 * max(most, 1e-12)
+        axes.set_ylim(bottom, top)

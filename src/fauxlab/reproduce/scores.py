@@ -1,4 +1,4 @@
-"""A detector's results on the test images, kept in files so that they are computed only once."""
+"""A detector's results on the test images, saved so that they are computed only once."""
 
 from __future__ import annotations
 

@@ -207,9 +207,16 @@ class _FakeWriter:
                 self.fingerprints[len(self.rows)] = bits
             digest = hashlib.sha256(image.tobytes()).digest()
             self.keys.append([("pixels", digest)])
-            group = f"{self.name} seed {seed}"
-            sha256 = hash_file(self.folder / path)
-            self.rows.append(Row(path, 1, self.name, self.sources, group, "", sha256))
+            row = Row(
+                path=path,
+                label=1,
+                generator=self.name,
+                source=self.sources,
+                group=f"{self.name} seed {seed}",
+                split="",
+                sha256=hash_file(self.folder / path),
+            )
+            self.rows.append(row)
 
     def grouped_rows(self) -> list[Row]:
         """The rows, without splits; images that look alike share the group of their first."""

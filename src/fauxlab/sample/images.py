@@ -73,13 +73,14 @@ def interpolate(
     check_path(generator, seeds, frames)
     check_latents(seeds, truncation)
     latents = draw_latents(seeds, generator.config.latent) * truncation
-    stops = [k * frames // len(seeds) for k in range(len(seeds) + 1)]
+    count = len(seeds)
+    stops = [k * frames // count for k in range(count + 1)]
+    # The last leg leads back to the first seed.
+    targets = torch.roll(latents, -1, dims=0)
     legs = []
-    for k in range(len(seeds)):
+    for k in range(count):
         steps = stops[k + 1] - stops[k]
-        # The last leg leads back to the first seed.
-        target = latents[(k + 1) % len(seeds)]
-        legs.append(_turn(latents[k], target, steps))
+        legs.append(_turn(latents[k], targets[k], steps))
     path = torch.cat(legs)
     step = _batch_size(generator)
     drawn = []
