@@ -152,8 +152,9 @@ def thin_out(lines: Sequence[Line], key: str) -> tuple[NDArray[np.float64], NDAr
 def running_mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Means over a fifteenth of the values around each; at the ends over those that are there."""
     kernel = np.ones(max(1, len(values) // 15))
+    ones = np.ones_like(values)
     sums = np.convolve(values, kernel, "same")
-    counts = np.convolve(np.ones_like(values), kernel, "same")
+    counts = np.convolve(ones, kernel, "same")
     means: NDArray[np.float64] = sums / counts
     return means
 

@@ -127,20 +127,8 @@ def draw_distance(run: GanRun) -> Figure:
     distances = [line["distance"] for line in lines]
     curve: Style = {"color": DISCRIMINATOR, "marker": "o"}
     axes.plot(images, distances, **curve, **CURVE)
-    star: Style = {**STAR, "color": YELLOW}
-    best_images = best["images"]
-    least = best["distance"]
-    axes.plot(best_images, least, markersize=15, zorder=4, **star)
-    # Only from the best on: a distance above this line there means that something was lost.
-    risen = RISEN * least
-    axes.plot([best_images, run.seen], [risen, risen], ":", color=GREY)
-    best_label = f"best: {format_number(least)}"
-    risen_label = f"{RISEN - 1:.0%} over the best"
-    handles = [
-        legend_entry(label, markersize=4.5, **curve),
-        legend_entry(best_label, markersize=12, **star),
-        legend_entry(risen_label, color=GREY, linestyle=":"),
-    ]
+    handles = [legend_entry(label, markersize=4.5, **curve)]
+    handles += _mark_best(axes, run, best)
     floor = number(best, "floor")
     if floor is not None:
         axes.axhline(floor, linewidth=1.2, **FLOOR)
@@ -157,6 +145,23 @@ def draw_distance(run: GanRun) -> Figure:
         _add_epoch_axis(axes, run.epoch)
     add_legend(figure, handles)
     return figure
+
+
+def _mark_best(axes: Axes, run: GanRun, best: Line) -> list[Line2D]:
+    """Draw a star at the best distance, and a line at `RISEN` times it; returns their legend."""
+    star: Style = {**STAR, "color": YELLOW}
+    images = best["images"]
+    distance = best["distance"]
+    axes.plot(images, distance, markersize=15, zorder=4, **star)
+    # Only from the best on: a distance above this line there means that something was lost.
+    risen = RISEN * distance
+    axes.plot([images, run.seen], [risen, risen], ":", color=GREY)
+    best_label = f"best: {format_number(distance)}"
+    risen_label = f"{RISEN - 1:.0%} over the best"
+    return [
+        legend_entry(best_label, markersize=12, **star),
+        legend_entry(risen_label, color=GREY, linestyle=":"),
+    ]
 
 
 def _add_epoch_axis(axes: Axes, epoch: int) -> None:

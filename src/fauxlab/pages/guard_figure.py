@@ -144,6 +144,11 @@ def mark_alarms(panels: Sequence[Axes], run: GanRun) -> list[Line2D]:
             transform=panels[0].get_xaxis_transform(),
             zorder=5,
         )
+    return _list_alarm_handles(drawn)
+
+
+def _list_alarm_handles(drawn: set[str]) -> list[Line2D]:
+    """Legend entries for the actions that were drawn."""
     handles = []
     for action, style in ALARM_STYLES.items():
         if action not in drawn:
