@@ -51,7 +51,7 @@ def test_the_demo_takes_as_few_images_as_it_says() -> None:
     sizes = ["evaluate.n=39", f"guard.n={GUARD_LEAST}"]
     (experiment,) = plan_gan_experiments("cpu", overrides=[*DEMO_GAN, *sizes], parts=["r3"])
     assert experiment.recipe.guard.n == GUARD_LEAST
-    with pytest.raises(LabError, match="guard.n"):
+    with pytest.raises(LabError, match=r"guard\.n"):
         plan_gan_experiments("cpu", overrides=[f"guard.n={GUARD_LEAST - 1}"], parts=["r3"])
 
 
