@@ -140,7 +140,7 @@ def test_generators_of_other_networks_are_not_compared(
     assert {run.figures["distance"] for run in found.runs} == {"FD(randconv)"}
     small.save(tmp_path / "m.csv")
     code, _, err = fauxlab("compare", *made, "--manifest", tmp_path / "m.csv")
-    assert (code, "--manifest judges detectors" in err) == (1, True)
+    assert (code, "--manifest evaluates detectors" in err) == (1, True)
     with pytest.raises(LabError, match="a detector and a generator"):
         compare_runs([made[0], "fauxlab"])
 

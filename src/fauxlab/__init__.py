@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from fauxlab.reproduce.detector import reproduce_detector
     from fauxlab.reproduce.gan import reproduce_gan
     from fauxlab.reproduce.unseen import leave_one_out
-    from fauxlab.sample import sample_images
+    from fauxlab.sample.images import sample_images
     from fauxlab.scan.scanner import Scanner
     from fauxlab.training.detector.loop import train_detector
     from fauxlab.training.gan.loop import train_gan
@@ -60,7 +60,7 @@ _PUBLIC = {
     "reproduce_detector": "fauxlab.reproduce.detector:reproduce_detector",
     "reproduce_gan": "fauxlab.reproduce.gan:reproduce_gan",
     "robustness_report": "fauxlab.evaluation.robustness:robustness_report",
-    "sample_images": "fauxlab.sample:sample_images",
+    "sample_images": "fauxlab.sample.images:sample_images",
     "train_detector": "fauxlab.training.detector.loop:train_detector",
     "train_gan": "fauxlab.training.gan.loop:train_gan",
 }

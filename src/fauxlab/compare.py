@@ -1,13 +1,10 @@
-"""Runs beside each other: what was set differently, what came of it, and how sure a difference
-between detectors is.
-"""
+"""Runs side by side: what was set differently, their figures, and differences between detectors."""
 
 from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,44 +14,50 @@ from fauxlab.errors import LabError
 from fauxlab.records import PairedScores, RunComparison, RunSummary
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from fauxlab.bundle.detector import AnyDetector
     from fauxlab.data.manifest import Manifest
     from fauxlab.training.run import Run
     from fauxlab.training.run_log import GanRun
+
+    Scores = NDArray[np.float64]
 
 Figures = dict[str, int | float | str | None]
 
 
 def compare_runs(runs: Sequence[str | Path]) -> RunComparison:
-    """Runs of one kind, from their folders, configs and logs alone; bundles that have no run say
-    what they know.
+    """Compare runs of one kind, from their folders, settings and logs alone.
 
-    Raises LabError for fewer than two, for folders that are neither, and for a detector beside a
-    generator.
+    Bundles without a run may be among them, with the little that they know. Raises LabError for
+    fewer than two, for folders that are neither, and for a detector beside a generator.
+
+    >>> import fauxlab as fl
+    >>> print(fl.compare_runs(["runs/a", "runs/b"]).table())  # doctest: +SKIP
     """
     if len(runs) < 2:
         raise LabError("one run alone compares with nothing; name two or more")
-    from fauxlab.training.run_log import alike
-
-    summaries, trees, gans = [], [], []
-    for folder, name in zip(runs, _tell_apart([str(run) for run in runs]), strict=True):
+    names = _tell_apart([str(run) for run in runs])
+    summaries: list[RunSummary] = []
+    recipes: list[dict[str, Any]] = []
+    gans: list[GanRun] = []
+    for folder, name in zip(runs, names, strict=True):
         run = _find_run(Path(folder))
-        gan = _read_gan(run) if run else None
-        summaries.append(_summarise_run(name, run, gan) if run else _summarise_bundle(name, folder))
-        trees.append(_flatten(tomllib.loads(run.recipe.to_toml())) if run else {})
-        gans += [gan] if gan else []
+        if run is None:
+            summaries.append(_summarise_bundle(name, folder))
+            recipes.append({})
+            continue
+        gan = _read_gan(run)
+        if gan:
+            gans.append(gan)
+        summaries.append(_summarise_run(name, run, gan))
+        recipes.append(_flatten(tomllib.loads(run.recipe.to_toml())))
     if len({summary.kind for summary in summaries}) > 1:
         raise LabError(
             "a detector and a generator have nothing to be compared in; name runs of one kind"
         )
-    keys = dict.fromkeys(key for tree in trees for key in tree) if all(trees) else {}
-    values = {key: [tree.get(key) for tree in trees] for key in keys if key != "name"}
-    differ = {key: each for key, each in values.items() if any(a != b for a, b in pairwise(each))}
-    remarks = _remark(summaries)
-    if len(alike(gans)) > 1:
-        remarks.append(
-            "their distances are of other feature networks, N, sizes or reals, and cannot be compared"
-        )
-    return RunComparison(runs=summaries, differences=differ, remarks=remarks)
+    remarks = _list_remarks(summaries, gans)
+    return RunComparison(runs=summaries, differences=_find_differences(recipes), remarks=remarks)
 
 
 def compare_detectors(
@@ -64,24 +67,44 @@ def compare_detectors(
     seed: int = 0,
     progress: Callable[[int], None] | None = None,
 ) -> tuple[list[PairedScores], Manifest]:
-    """Detectors (runs, bundles, or the packaged one) on the same pictures; pass one split, as
-    `data.test`.
+    """Compare detectors (runs, bundles, or "fauxlab", the packaged one) on the same pictures.
 
-    By generator against its matched reals, and pooled: AUCs, and their differences to the first
-    with paired 95 % intervals over groups. Second the manifest of what was judged, with what could
-    not be read in `skipped`. `progress` is called with the number of pictures just judged. Raises
-    LabError where there are none.
+    Give one split, as `data.test`. Returns AUCs by generator against its matched reals, and pooled,
+    with their differences to the first detector; these have paired 95 % intervals over groups.
+    Second, the manifest of what was compared, with what could not be read in `skipped`. `progress`
+    is called with the number of pictures just scored. Raises LabError where there are none.
+
+    >>> import fauxlab as fl
+    >>> test = fl.Manifest.load("manifest.csv").test  # doctest: +SKIP
+    >>> parts, _ = fl.compare_detectors(["fauxlab", "runs/mine"], test)  # doctest: +SKIP
+    >>> print(parts[-1].name, parts[-1].changes[1])  # doctest: +SKIP
+    pooled 0.012 [0.004, 0.019]
     """
     from fauxlab.bundle.opening import open_detector
-    from fauxlab.data.cache import load_images
-    from fauxlab.evaluation.detection import list_parts, predict_scores
-    from fauxlab.statistics import auc_change, auc_interval
 
     if not len(manifest):
         raise LabError("there is no image to compare on: this split of the manifest is empty")
-    folders = [Path(m) / "best" if (Path(m) / "config.toml").is_file() else Path(m) for m in models]
-    detectors = [open_detector(folder) for folder in folders]
-    # Whoever comes later may fail to read what an earlier one found in the store at its own size.
+    detectors = [open_detector(_find_bundle(Path(model))) for model in models]
+    scores, manifest = _score(detectors, manifest, progress)
+    return _pair_scores(scores, manifest, bootstrap, seed), manifest
+
+
+def _find_bundle(folder: Path) -> Path:
+    """The bundle of a detector, which for a run is the best of its epochs."""
+    return folder / "best" if (folder / "config.toml").is_file() else folder
+
+
+def _score(
+    detectors: Sequence[AnyDetector],
+    manifest: Manifest,
+    progress: Callable[[int], None] | None,
+) -> tuple[list[Scores], Manifest]:
+    """Scores of each detector on the pictures that all of them can read, and their manifest."""
+    from fauxlab.data.cache import load_images
+    from fauxlab.evaluation.detection import predict_scores
+
+    # A picture may be in the store at one detector's size and be unreadable at another's: only
+    # after all sizes were loaded is it known which pictures remain.
     for detector in detectors:
         images = load_images(manifest, detector.size)
         manifest = replace(images.manifest, skipped=manifest.skipped + images.skipped)
@@ -91,54 +114,94 @@ def compare_detectors(
         scores.append(predict_scores(detector, images))
         if progress:
             progress(len(images))
-    labels, groups = manifest.labels, np.array([row.group for row in manifest.rows])
-    found = []
-    for name, keep, _ in list_parts(manifest):
-        y, g = labels[keep], groups[keep].tolist()
-        parts = [each[keep] for each in scores]
-        aucs = [auc_interval(y, part, g, bootstrap, seed) for part in parts]
-        changes = [auc_change(y, parts[0], part, g, bootstrap, seed) for part in parts]
-        found.append(PairedScores(name=name, n=int(keep.sum()), aucs=aucs, changes=changes))
-    return found, manifest
+    return scores, manifest
+
+
+def _pair_scores(
+    scores: Sequence[Scores], manifest: Manifest, bootstrap: int, seed: int
+) -> list[PairedScores]:
+    """AUCs and their differences to the first detector, by generator and pooled."""
+    from fauxlab.evaluation.detection import list_parts
+    from fauxlab.statistics import auc_change, auc_interval
+
+    groups = np.array([row.group for row in manifest.rows])
+    paired = []
+    for name, chosen, _ in list_parts(manifest):
+        labels = manifest.labels[chosen]
+        part_groups = groups[chosen].tolist()
+        first = scores[0][chosen]
+        aucs = []
+        changes = []
+        for own in scores:
+            part = own[chosen]
+            aucs.append(auc_interval(labels, part, part_groups, bootstrap, seed))
+            changes.append(auc_change(labels, first, part, part_groups, bootstrap, seed))
+        n = int(chosen.sum())
+        paired.append(PairedScores(name=name, n=n, aucs=aucs, changes=changes))
+    return paired
 
 
 def _find_run(folder: Path) -> Run | None:
-    """The run in a folder, or the one whose `best` or `last` it is."""
+    """The run in a folder, or the run whose `best` or `last` bundle the folder is."""
     from fauxlab.training.run import Run
 
-    inside = folder.name in ("best", "last")
-    place = folder.resolve().parent if inside else folder
-    return Run(place) if (place / "config.toml").is_file() else None
+    if folder.name in ("best", "last"):
+        folder = folder.resolve().parent
+    return Run(folder) if (folder / "config.toml").is_file() else None
 
 
 def _tell_apart(names: list[str]) -> list[str]:
-    """Folders' last parts, with as many of those before as tell them apart."""
+    """The last parts of folders, as many as it takes to tell the folders apart."""
     parts = [Path(name).parts or (name,) for name in names]
-    for length in range(1, max(map(len, parts)) + 1):
-        short = [str(Path(*each[-length:])) for each in parts]
-        if len(set(short)) == len(set(names)):
-            return short
+    longest = max(len(each) for each in parts)
+    different = len(set(names))
+    for length in range(1, longest + 1):
+        ends = [Path(*each[-length:]) for each in parts]
+        if len(set(ends)) == different:
+            return [str(end) for end in ends]
     return names
 
 
+def _find_differences(recipes: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
+    """Recipe keys whose values are not all equal; none where a recipe is not known."""
+    if not all(recipes):
+        return {}
+    keys: dict[str, None] = {}
+    for recipe in recipes:
+        keys |= dict.fromkeys(recipe)
+    keys.pop("name", None)
+    differences = {}
+    for key in keys:
+        values = [recipe.get(key) for recipe in recipes]
+        if any(value != values[0] for value in values):
+            differences[key] = values
+    return differences
+
+
 def _summarise_run(name: str, run: Run, gan: GanRun | None) -> RunSummary:
-    environment, log = run.environment, list(run.read_log())
+    environment = run.environment
+    log = list(run.read_log())
     seen = [line["images"] for line in log if "images" in line]
-    end = next((line for line in log if line["event"] == "end"), None)
+    figures = _generator_figures(gan) if gan else _detector_figures(log)
     return RunSummary(
         name=name,
         kind="generator" if gan else "detector",
-        state="unfinished"
-        if end is None
-        else "stopped by the guard"
-        if end.get("reason") == "guard"
-        else "finished",
+        state=_describe_state(log),
         recipe=run.recipe.name,
         images=seen[-1] if seen else 0,
         data_hash=str(environment.get("data_hash", "")),
         fauxlab=str(environment.get("fauxlab", "")),
-        figures=_generator_figures(gan) if gan else _detector_figures(log),
+        figures=figures,
     )
+
+
+def _describe_state(log: list[dict[str, Any]]) -> str:
+    """Whether and how a training ended, by its log."""
+    for line in log:
+        if line["event"] == "end":
+            by_guard = line.get("reason") == "guard"
+            return "stopped by the guard" if by_guard else "finished"
+    return "unfinished"
 
 
 def _read_gan(run: Run) -> GanRun | None:
@@ -147,85 +210,97 @@ def _read_gan(run: Run) -> GanRun | None:
     from fauxlab.training.run_log import GanRun
 
     recipe = run.recipe
-    return (
-        replace(GanRun.from_log(run.read_log()), recipe=recipe.model_dump())
-        if isinstance(recipe, GanRecipe)
-        else None
-    )
+    if not isinstance(recipe, GanRecipe):
+        return None
+    return replace(GanRun.from_log(run.read_log()), recipe=recipe.model_dump())
 
 
 def _detector_figures(log: list[dict[str, Any]]) -> Figures:
-    """Of the validation split: the best epoch's AUC, and the last epoch's figures."""
+    """On the validation split: the best epoch's AUC, and the last epoch's figures."""
     epochs = [line for line in log if line["event"] == "epoch"]
-    ranked = [line for line in epochs if line.get("val_auc") is not None]
     if not epochs:
         return {}
+    ranked = [line for line in epochs if line.get("val_auc") is not None]
     best = max(ranked, key=lambda line: line["val_auc"], default=None)
-    last = {key: epochs[-1].get(f"val_{key}") for key in ("auc", "accuracy", "loss")}
-    found: Figures = {"validation AUC, best": best["val_auc"] if best else None}
-    found["at images"] = best["images"] if best else None
-    return found | {
-        f"validation {'AUC' if key == 'auc' else key}, last": value for key, value in last.items()
+    last = epochs[-1]
+    return {
+        "validation AUC, best": best["val_auc"] if best else None,
+        "at images": best["images"] if best else None,
+        "validation AUC, last": last.get("val_auc"),
+        "validation accuracy, last": last.get("val_accuracy"),
+        "validation loss, last": last.get("val_loss"),
     }
 
 
 def _generator_figures(run: GanRun) -> Figures:
     """Of the evaluations in training, and of the guard."""
-    found: Figures = {}
+    figures: Figures = {}
     if run.last:
         best = run.best or {}
-        found = {"distance": run.last["label"], "N": run.last["n"], "floor": run.last["floor"]}
-        found |= {
-            "best": best.get("distance"),
-            "at images": best.get("images"),
-            "last": run.last["distance"],
-        }
-        shares = ("precision", "recall", "coverage", "memorised_share")
-        found |= {f"{key.replace('_', ' ')}, last": run.last.get(key) for key in shares}
+        figures["distance"] = run.last["label"]
+        figures["N"] = run.last["n"]
+        figures["floor"] = run.last["floor"]
+        figures["best"] = best.get("distance")
+        figures["at images"] = best.get("images")
+        figures["last"] = run.last["distance"]
+        figures["precision, last"] = run.last.get("precision")
+        figures["recall, last"] = run.last.get("recall")
+        figures["coverage, last"] = run.last.get("coverage")
+        figures["memorised share, last"] = run.last.get("memorised_share")
     if run.guard:
-        first = run.alarms[0] if run.alarms else None
-        found["guard's first alarm"] = (
-            f"{first['state']} at {first['images']:,}" if first else "none"
-        )
-        found["rollbacks"] = run.rollbacks
-    return found
+        first = "none"
+        if run.alarms:
+            alarm = run.alarms[0]
+            first = f"{alarm['state']} at {alarm['images']:,}"
+        figures["guard's first alarm"] = first
+        figures["rollbacks"] = run.rollbacks
+    return figures
 
 
 def _summarise_bundle(name: str, folder: str | Path) -> RunSummary:
+    """What a bundle's configuration says of its training."""
     from fauxlab.bundle.folder import read_any_config
     from fauxlab.bundle.opening import DEFAULT_MODEL, PACKAGED
 
     config = read_any_config(PACKAGED if str(folder) == DEFAULT_MODEL else Path(folder))
-    told = config.training
+    training = config.training
     return RunSummary(
         name=name,
         kind=config.kind,
         state="model",
-        recipe=str(told.get("recipe", "")),
-        images=told.get("images"),
-        data_hash=str(told.get("data_hash", "")),
-        fauxlab=str(told.get("fauxlab", "")),
+        recipe=str(training.get("recipe", "")),
+        images=training.get("images"),
+        data_hash=str(training.get("data_hash", "")),
+        fauxlab=str(training.get("fauxlab", "")),
         figures={},
     )
 
 
-def _remark(runs: list[RunSummary]) -> list[str]:
-    """What stands in the way of comparing the figures."""
+def _list_remarks(runs: Sequence[RunSummary], gans: Sequence[GanRun]) -> list[str]:
+    """What keeps the figures from being compared."""
+    from fauxlab.training.run_log import alike
+
     remarks = []
     if len({run.data_hash for run in runs}) > 1:
-        remarks.append(
-            "they learned from different data or splits: "
-            + ", ".join(run.data_hash or "?" for run in runs)
-        )
-    if unfinished := [run.name for run in runs if run.state == "unfinished"]:
+        hashes = ", ".join(run.data_hash or "?" for run in runs)
+        remarks.append(f"they learned from different data or splits: {hashes}")
+    unfinished = [run.name for run in runs if run.state == "unfinished"]
+    if unfinished:
         remarks.append(f"not finished: {', '.join(unfinished)}")
+    if len(alike(gans)) > 1:
+        remarks.append(
+            "their distances are of other feature networks, N, sizes or reals, and cannot be "
+            "compared"
+        )
     return remarks
 
 
 def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A recipe's leaves by their dotted keys; a schedule is one value."""
-    found: dict[str, Any] = {}
+    """A recipe's values by their dotted keys; a schedule, which is a table, is one value."""
+    values: dict[str, Any] = {}
     for key, value in tree.items():
-        deeper = isinstance(value, dict) and not prefix
-        found |= _flatten(value, f"{prefix}{key}.") if deeper else {f"{prefix}{key}": value}
-    return found
+        if isinstance(value, dict) and not prefix:
+            values |= _flatten(value, f"{key}.")
+        else:
+            values[f"{prefix}{key}"] = value
+    return values

@@ -1,5 +1,6 @@
-"""Fetching from the hub, against a stand-in on this machine: gate, whole fetch, interruptions, what
-can fail.
+"""Fetching from the hub, against a server on this machine.
+
+The gate, a whole fetch, interruptions, and what can fail.
 """
 
 from __future__ import annotations
@@ -495,9 +496,8 @@ def test_the_terms_come_first(
     code, out, err = fauxlab("data", "fetch", name, "--out", tmp_path / "d")
     *terms, last = err.splitlines()
     assert (code, out) == (1, "")
-    assert (
-        last
-        == f"error: {name} is fetched once you accept its terms: read them, then pass --accept-license"
+    assert last == (
+        f"error: {name} is fetched once you accept its terms: read them, then pass --accept-license"
     )
     assert (
         terms[-1] == f"Read the terms themselves: https://huggingface.co/datasets/{SETS[name].repo}"
@@ -524,7 +524,10 @@ def test_the_command(
 
 def test_ctrl_c_and_on(deepfakeface: Hub, tmp_path: Path) -> None:
     deepfakeface.stall["wiki.zip"] = 2500
-    code = "import huggingface_hub.constants as c; c.DOWNLOAD_CHUNK_SIZE = 1000\nfrom fauxlab.cli import main; main()"
+    code = (
+        "import huggingface_hub.constants as c; c.DOWNLOAD_CHUNK_SIZE = 1000\n"
+        "from fauxlab.cli import main; main()"
+    )
     words = ["data", "fetch", "deepfakeface", "--accept-license", "--out", str(tmp_path / "d")]
     environment = {**os.environ, "HF_ENDPOINT": deepfakeface.url, "HF_HOME": str(tmp_path / "home")}
     process = subprocess.Popen(

@@ -1,6 +1,4 @@
-"""Parquet shards become zips that index: bytes as they were, a folder a person, whole or not at
-all.
-"""
+"""Parquet shards become zips with the same bytes, a folder for each person, whole or not at all."""
 
 from __future__ import annotations
 

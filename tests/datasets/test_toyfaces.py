@@ -1,4 +1,4 @@
-"""Toyfaces: the layout, the reproducibility and the difficulty that the rest of the lab relies on."""
+"""Toyfaces: its layout, reproducibility and difficulty, which the rest of the lab relies on."""
 
 from __future__ import annotations
 
@@ -73,8 +73,9 @@ def test_insight_pairs_name_another_person_s_photo(faces: Path) -> None:
 
 
 def test_insight_keeps_the_scene_outside_the_face(faces: Path) -> None:
-    """The corners are the scene photo's, up to the editor's sharpening, not those of the photo that
-    lent the face.
+    """The corners are the scene photo's, but for the editor's sharpening.
+
+    They are not those of the photo that lent the face.
     """
     photos = plan(N, seed=3)
     from_scene, from_face = [], []

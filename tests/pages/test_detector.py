@@ -1,5 +1,6 @@
-"""The page is self-contained, says what results.json says, and survives hostile names and missing
-parts.
+"""The page is self-contained and says what results.json says.
+
+It survives hostile names and missing parts.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import pytest
 from PIL import Image
 
 from fauxlab.data.indexing import index
-from fauxlab.pages.detector import mean, write_report
+from fauxlab.pages.detector import write_detector_page
+from fauxlab.pages.detector_results import mean
 from fauxlab.records import Interval
 
 REPORT_TABLE = {
@@ -111,9 +113,7 @@ def run(
 def results(
     a: str = "swap", b: str = "inpainting", width: float | None = 0.05, extended: bool = False
 ) -> dict[str, Any]:
-    """Two generators; the sequential detector falls from .912 to .634 on the first while the second
-    is learnt.
-    """
+    """Two generators; while the second is learnt, accuracy on the first falls from .912 to .634."""
     names = [a, b]
     stages = [
         {"name": a, "test": report({a: (0.912, 0.955), b: (0.501, 0.502)}, width)},
@@ -175,19 +175,20 @@ def text_of(page: Path) -> str:
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Without the extended part, through JSON as in the file."""
-    return write_report(json.loads(json.dumps(results())), tmp_path_factory.mktemp("plain"))
+    return write_detector_page(json.loads(json.dumps(results())), tmp_path_factory.mktemp("plain"))
 
 
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """With the extended part, no intervals, names that attack HTML, formulas and encodings, and no
-    loss.
+    """Names that attack HTML, formulas and encodings; no intervals, and no loss.
+
+    With the extended part.
     """
     made = results("<script>alert(1)</script>", "$\\frac{\n\u202e\udcff", width=None, extended=True)
     for epoch in made["runs"][-1]["epochs"]:
         epoch.update(val_loss=float("nan"), val_real_accuracy=None)
     made["worst"] = []
-    return write_report(made, tmp_path_factory.mktemp("hostile"))
+    return write_detector_page(made, tmp_path_factory.mktemp("hostile"))
 
 
 def test_page_states_every_generators_figures(page: Path) -> None:
@@ -261,8 +262,9 @@ def test_no_picture_and_no_folder_of_the_writer_by_default(page: Path) -> None:
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One generator only, with pictures: two that can be read, one damaged since, one that is not
-    in the manifest.
+    """One generator only, with pictures.
+
+    Two can be read, one was damaged since, and one is not in the manifest.
     """
     folder = tmp_path_factory.mktemp("alone")
     paths = ["real/a.jpg", "fake/gen/b.jpg", "fake/gen/c.jpg", "not/there.jpg"]
@@ -278,7 +280,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for judged in (trained["test"], *(stage["test"] for stage in trained["stages"])):
             judged["generators"] = judged["generators"][:1]
     made["worst"] = [{"path": path, "truth": "real", "from": "x", "score": 0.9} for path in paths]
-    return write_report(made, folder, manifest)
+    return write_detector_page(made, folder, manifest)
 
 
 def test_pictures_come_with_the_manifest(alone: Path) -> None:

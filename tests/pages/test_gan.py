@@ -1,5 +1,6 @@
-"""The GAN page says what gan_results.json says, shows marked faces, and survives hostile names and
-missing parts.
+"""The GAN page says what gan_results.json says, and shows marked faces.
+
+It survives hostile names and missing parts.
 """
 
 from __future__ import annotations
@@ -15,11 +16,16 @@ import pytest
 from PIL import Image
 
 from fauxlab.io.marking import Mark, grid, read_mark, save_png
-from fauxlab.pages.gan import write_gan_report
+from fauxlab.pages.gan import write_gan_page
 from fauxlab.pages.gan_figures import save_gan_figures
-from fauxlab.pages.gan_words import cautions, finding, show, watch
+from fauxlab.pages.gan_words import (
+    describe_guard,
+    describe_result,
+    format_number,
+    list_cautions,
+)
 from fauxlab.pages.grids import choose_times, cut_faces, load_grids
-from fauxlab.pages.html import HOLE
+from fauxlab.pages.html import LINK_PLACE
 from fauxlab.training.run_log import GanRun, risen
 
 NETWORK = {
@@ -207,13 +213,14 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     runs = [turned(), steady()]
     for run in runs:
         save_samples(out, run)
-    return write_gan_report(json.loads(json.dumps(results(*runs))), out)
+    return write_gan_page(json.loads(json.dumps(results(*runs))), out)
 
 
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Names that attack HTML, formulas, encodings and paths; one run without anything, one without
-    a distance.
+    """Names that attack HTML, formulas, encodings and paths.
+
+    One run is empty, and one has no distance.
     """
     out = tmp_path_factory.mktemp("hostile")
     bad = turned("<script>alert(1)</script>", "$\\frac{\n\u202e\udcff")
@@ -229,23 +236,26 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "end": None,
     }
     made = results(bad, blind, {}, own="<own>")
-    return write_gan_report({**made, "environment": None, "data": None}, out)
+    return write_gan_page({**made, "environment": None, "data": None}, out)
 
 
 def test_finding_is_worked_out_from_the_figures(page: Path) -> None:
     text = text_of(page)
     assert (
-        "report-v2 (iteration 2). FD(randconv) was best at 2,000 images, epoch 4.0: 4.00 (2.00 above the floor). "
-        "At the last evaluation, 3,000 images, epoch 6.0, it was 6.00 (4.00 above the floor), 1.50 times the best. "
+        "report-v2 (iteration 2). FD(randconv) was best at 2,000 images, epoch 4.0: "
+        "4.00 (2.00 above the floor). "
+        "At the last evaluation, 3,000 images, epoch 6.0, it was 6.00 (4.00 above the floor), "
+        "1.50 times the best. "
         "Recall was 0.100 in the end. "
         "The guard alarmed once in 6 checks, first at 2,500 images, epoch 5.0: collapsing. "
-        "The first since the best, at 2,500 images, epoch 5.0, came before the distance stood 25% over its best, "
-        "at 3,000 images, epoch 6.0."
+        "The first since the best, at 2,500 images, epoch 5.0, came before the distance stood "
+        "25% over its best, at 3,000 images, epoch 6.0."
     ) in text
     assert (
-        "r3 came nearest to the real photos: 0.500 above the floor at its best, against 2.00 (report-v2)."
-        in text
-    )
+        "r3 came nearest to the real photos: 0.500 above the floor at its best, "
+        "against 2.00 (report-v2)."
+    ) in text
+    assert "Of the runs that were evaluated alike (FD(randconv), N = 64)" in text
     assert "Iteration 2: best at epoch 24." in text  # the report's own account
 
 
@@ -253,10 +263,12 @@ def test_summary_gives_each_figure_with_what_it_depends_on(page: Path) -> None:
     text = text_of(page)
     for row in (
         "images seen 3,000 of 3,000 3,000 of 3,000 ended budget used up budget used up",
-        "best distance 4.00 FD(randconv), N = 64 2.50 FD(randconv), N = 64 floor 2.00 N = 50 2.00 N = 50",
+        "best distance 4.00 FD(randconv), N = 64 2.50 FD(randconv), N = 64 "
+        "floor 2.00 N = 50 2.00 N = 50",
         "best above the floor 2.00 0.500 best at 2,000 images epoch 4.0 3,000 images epoch 6.0",
         "last distance 6.00 FD(randconv), N = 64 2.50 FD(randconv), N = 64 last ÷ best 1.50 1.00",
-        "recall, best → last 0.200 → 0.100 0.400 → 0.400 near-duplicates, best → last 25.0% → 25.0%",
+        "recall, best → last 0.200 → 0.100 0.400 → 0.400 "
+        "near-duplicates, best → last 25.0% → 25.0%",
         "memorised, best → last – → – – → – guard’s alarms 1 in 6 checks 0 in 2 checks",
         "first alarm 2,500 images epoch 5.0, collapsing – first alarm since the best 2,500 images",
         "25% over the best 3,000 images epoch 6.0 never",
@@ -277,7 +289,7 @@ def test_what_the_figures_do_not_allow_is_said(page: Path) -> None:
             "evals": [evaluation(10, 1.0, n=5000, features={"name": "inception"}, floor_n=5000)],
         }
     )
-    words = " ".join(cautions([differing, other, GanRun.read({"name": "none"})]))
+    words = " ".join(list_cautions([differing, other, GanRun.read({"name": "none"})]))
     assert "not all of their distances compare" in words
     assert "report-v2: there is one evaluation" in words
     assert "none: the generator was not evaluated" in words
@@ -299,15 +311,12 @@ def test_loop_compares_before_and_after(page: Path) -> None:
 
 def test_faces_are_the_first_latents_and_stay_marked(page: Path) -> None:
     html = page.read_text(encoding="utf-8")
-    assert (
-        len(
-            re.findall(
-                r'<img src="data:image/png;base64,[^"]+" alt="AI-generated faces of [^"]+" class="sharp"',
-                html,
-            )
-        )
-        == 6
+    shown = re.findall(
+        r'<img src="data:image/png;base64,[^"]+" alt="AI-generated faces of [^"]+" '
+        r'class="pixelated"',
+        html,
     )
+    assert len(shown) == 6
     assert html.count("<figcaption><b>Fig. 6.1.</b> AI-generated faces") == 1
     path = page.parent / "figures" / "fig6.1-faces-report-v2-2.png"
     assert read_mark(path.read_bytes()) == Mark("tiny", "ee33")
@@ -351,7 +360,7 @@ def test_missing_parts_are_said_to_be_missing(hostile: Path, tmp_path: Path) -> 
     assert "The training has not reached its end." in text
     assert "None" not in text
     assert "nan" not in text.lower()
-    empty = text_of(write_gan_report({}, tmp_path))
+    empty = text_of(write_gan_page({}, tmp_path))
     assert "There is no run yet." in empty
     assert "The loop was not closed here" in empty
 
@@ -359,7 +368,7 @@ def test_missing_parts_are_said_to_be_missing(hostile: Path, tmp_path: Path) -> 
 def test_half_a_loop_is_shown_as_far_as_it_goes(tmp_path: Path) -> None:
     made = results()
     del made["loop"]["after"], made["loop"]["before"]["others"]
-    text = text_of(write_gan_report(made, tmp_path))
+    text = text_of(write_gan_page(made, tmp_path))
     assert "(AUC 0.600); trained with some of them, – and – (AUC –)" in text
 
 
@@ -369,7 +378,8 @@ def test_half_a_loop_is_shown_as_far_as_it_goes(tmp_path: Path) -> None:
         ([], "The guard made no check."),
         (
             [check(3000, 4.0)],
-            "did not alarm in 1 check, although the distance stood 25% over its best at 3,000 images",
+            "did not alarm in 1 check, although the distance stood 25% over its best "
+            "at 3,000 images",
         ),
         (
             [check(1500, 9.0, "ill", "warn")],
@@ -396,15 +406,16 @@ def test_half_a_loop_is_shown_as_far_as_it_goes(tmp_path: Path) -> None:
 def test_alarm_is_judged_by_when_the_distance_was_lost(
     checks: list[dict[str, Any]], words: str
 ) -> None:
-    assert words in watch(GanRun.read({**turned(), "guard": checks}))
+    assert words in describe_guard(GanRun.read({**turned(), "guard": checks}))
 
 
 def test_broken_losses_are_told_and_counted() -> None:
     lines = [{"images": 3000, "losses": ["generator_loss"], "action": "rollback"} for _ in range(2)]
     run = GanRun.read({**turned(), "broken": lines})
     assert run.rollbacks == 2 + GanRun.read(turned()).rollbacks
-    assert watch(run).startswith("Losses were no longer finite twice, last at 3,000 images")
-    assert "and training went back to the best state." in watch(run)
+    words = describe_guard(run)
+    assert words.startswith("Losses were no longer finite twice, last at 3,000 images")
+    assert "and training went back to the best state." in words
 
 
 def test_distance_is_lost_a_quarter_over_the_best_after_it() -> None:
@@ -422,9 +433,9 @@ def test_one_evaluation_is_best_and_last() -> None:
     run = GanRun.read({**turned(), "evals": [evaluation(2000, 4.0)], "images_an_epoch": None})
     assert (
         "was best at 2,000 images: 4.00 (2.00 above the floor). That was its only evaluation."
-        in finding(run)
+        in describe_result(run)
     )
-    assert "it had not turned yet" in finding(GanRun.read(steady()))
+    assert "it had not turned yet" in describe_result(GanRun.read(steady()))
 
 
 def test_three_times_are_shown_where_there_are_three() -> None:
@@ -472,7 +483,7 @@ def test_large_faces_are_embedded_as_marked_jpeg(tmp_path: Path) -> None:
     (found,) = load_grids(run, tmp_path, tmp_path / "faces")
     assert found.uri is not None
     assert found.uri.startswith("data:image/jpeg;base64,")
-    assert (found.role, found.evaluation["distance"], found.sharp) == (
+    assert (found.role, found.evaluation["distance"], found.pixelated) == (
         "early, best, last",
         4.0,
         False,
@@ -499,10 +510,10 @@ def test_figures_of_a_log_are_files_with_the_same_bytes_each_time(tmp_path: Path
 
 
 def test_pages_in_one_folder_link_to_each_other(tmp_path: Path) -> None:
-    alone = write_gan_report({}, tmp_path).read_text()
+    alone = write_gan_page({}, tmp_path).read_text()
     assert "report.html" not in alone
-    (tmp_path / "report.html").write_text(f"<p>page</p>{HOLE}")
-    assert '<a href="report.html">' in write_gan_report({}, tmp_path).read_text()
+    (tmp_path / "report.html").write_text(f"<p>page</p>{LINK_PLACE}")
+    assert '<a href="report.html">' in write_gan_page({}, tmp_path).read_text()
     assert '<a href="gan.html">' in (tmp_path / "report.html").read_text()
 
 
@@ -511,4 +522,4 @@ def test_pages_in_one_folder_link_to_each_other(tmp_path: Path) -> None:
     [(None, "–"), (0.0, "0.00"), (0.5, "0.500"), (4.0, "4.00"), (99.94, "99.9"), (1234.5, "1,234")],
 )
 def test_distances_have_three_digits(value: float | None, text: str) -> None:
-    assert show(value) == text
+    assert format_number(value) == text

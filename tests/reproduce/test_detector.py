@@ -1,4 +1,4 @@
-"""The report's experiments end to end, small: all runs made, judged, written, and not repeated."""
+"""The report's experiments end to end, small: all runs made, evaluated, written, not repeated."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from fauxlab.data.manifest import Manifest
 from fauxlab.errors import LabError
-from fauxlab.pages.detector import write_report
+from fauxlab.pages.detector import write_detector_page
 from fauxlab.records import DetectionReport
 from fauxlab.reproduce.detector import REPORT_TABLE, plan_experiments, reproduce_detector
 
@@ -61,7 +61,7 @@ def test_experiments_run_once_and_are_all_judged(small: Manifest, tmp_path: Path
     again = reproduce_detector(small, tmp_path, overrides=TINY, extended=False)
     assert again["runs"] == results["runs"]
     assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("model.safetensors")}
-    page = write_report(results, tmp_path)
+    page = write_detector_page(results, tmp_path)
     assert page.stat().st_size > 10_000
 
 
@@ -79,13 +79,25 @@ def test_a_generator_of_any_name_stays_inside(small: Manifest, tmp_path: Path, n
     assert made == {("deep", "runs")}
 
 
-def test_what_another_version_judged_is_judged_again(small: Manifest, tmp_path: Path) -> None:
+def test_what_another_version_evaluated_is_evaluated_again(small: Manifest, tmp_path: Path) -> None:
     first = reproduce_detector(small, tmp_path, overrides=TINY, extended=False)
-    held = tmp_path / "unified-joint/test/evaluation.json"
-    held.write_text(json.dumps(json.loads(held.read_text()) | {"of_tomorrow": 1}))
-    assert (
-        reproduce_detector(small, tmp_path, overrides=TINY, extended=False)["runs"] == first["runs"]
-    )
+    saved = tmp_path / "unified-joint/test/evaluation.json"
+    content = json.loads(saved.read_text())
+    schema = content["schema_version"]
+    for other in (
+        {"of_tomorrow": 1},  # cannot be read
+        {"schema_version": schema - 1, "n": 7},  # can be read, and says something else
+        {"schema_version": schema + 1, "n": 7},
+        {"model_hash": "another", "n": 7},
+        {"data_hash": "another", "n": 7},
+    ):
+        saved.write_text(json.dumps(content | other))
+        again = reproduce_detector(small, tmp_path, overrides=TINY, extended=False)
+        assert again["runs"] == first["runs"]
+        assert json.loads(saved.read_text()) == content
+    saved.write_text(json.dumps(content | {"n": 7}))
+    kept = reproduce_detector(small, tmp_path, overrides=TINY, extended=False)
+    assert kept["runs"][-1]["test"]["n"] == 7, "the same detector, images and schema"
 
 
 def test_a_generator_may_come_twice(small: Manifest, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
-"""The report's GAN experiments end to end, small: trained, written, the loop closed, and not
-repeated.
+"""The report's GAN experiments end to end, small: trained, written, the loop closed.
+
+Called again, nothing is repeated.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from fauxlab.cli.experiments import DEMO_GAN, GUARD_LEAST
 from fauxlab.data.manifest import Manifest
 from fauxlab.errors import LabError
 from fauxlab.records import DetectionReport
@@ -42,6 +44,15 @@ def test_plan_follows_the_report() -> None:
         assert [e.recipe.data.size for e in plan_gan_experiments(scale)] == [size] * 3, (
             "or distances do not compare"
         )
+
+
+def test_the_demo_takes_as_few_images_as_it_says() -> None:
+    """Of 60 images 39 reals train, fewer than a check of the guard takes at least."""
+    sizes = ["evaluate.n=39", f"guard.n={GUARD_LEAST}"]
+    (experiment,) = plan_gan_experiments("cpu", overrides=[*DEMO_GAN, *sizes], parts=["r3"])
+    assert experiment.recipe.guard.n == GUARD_LEAST
+    with pytest.raises(LabError, match=r"guard\.n"):
+        plan_gan_experiments("cpu", overrides=[f"guard.n={GUARD_LEAST - 1}"], parts=["r3"])
 
 
 def test_experiments_run_once_and_close_the_loop(small: Manifest, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Leaving generators out: what is trained on, what is judged, and that nothing is trained twice."""
+"""Leaving generators out: what is trained on, what is tested, and that nothing is trained twice."""
 
 from __future__ import annotations
 
@@ -62,6 +62,6 @@ def test_what_cannot_be_left_out(
     with pytest.raises(LabError, match=message):
         leave_one_out(small, load_recipe("unified-joint", [*TINY, *overrides]), tmp_path, only=only)
     untested = small.where(lambda row: row.generator != "speckle" or row.split != "test")
-    with pytest.raises(LabError, match="the test split has no image of speckle to judge on"):
+    with pytest.raises(LabError, match="the test split has no image of speckle to evaluate on"):
         leave_one_out(untested, load_recipe("unified-joint", TINY), tmp_path)
     assert not list(tmp_path.glob("unified-*"))

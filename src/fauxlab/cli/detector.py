@@ -109,7 +109,7 @@ def train(
             on_step=on_step,
         )
     if is_main():
-        from fauxlab.pages.detector_figures import save_training_figure
+        from fauxlab.pages.detector_curves import save_training_figure
 
         save_training_figure(run.read_log(), run.folder / "figures")
         say(f"{'finished' if run.finished else 'stopped, continue with --resume'}: {run.folder}")

@@ -1,6 +1,4 @@
-"""`fauxlab reproduce` and `fauxlab demo`: the report's experiments, on any data and on the embedded
-set.
-"""
+"""`fauxlab reproduce`, `demo` and `compare`: the report's experiments, and runs side by side."""
 
 from __future__ import annotations
 
@@ -31,7 +29,25 @@ from fauxlab.progress import count_images, show_progress
 
 if TYPE_CHECKING:
     from fauxlab.data.manifest import Manifest
+    from fauxlab.records import RunComparison
     from fauxlab.reproduce.gan import GanExperiment
+
+GUARD_LEAST = 64  # images that a check of the guard takes at least
+# The demo's generator: about two minutes of one core. The networks are narrow, and so short a
+# training needs schedules that move fast.
+DEMO_GAN = [
+    "train.images=12000",
+    "train.batch=32",
+    "gan.augment_p=0.8",
+    "guard.on_collapse=warn",
+    "train.lr={start = 1e-3, end = 2e-4}",
+    "train.discriminator_lr={start = 1e-3, end = 2e-4}",
+    "model.generator={blocks = 1, widths = [128, 96, 64, 16]}",
+    "model.discriminator={blocks = 1, widths = [128, 96, 64, 16]}",
+    "train.beta2={start = 0.9, end = 0.99}",
+    "evaluate.every=4000",
+    "guard.every=1000",
+]
 
 
 class Half(StrEnum):
@@ -52,8 +68,9 @@ def demo(
     out: Out = Path("runs/demo"),
     images: Annotated[int, typer.Option(help="images in each of the four folders", min=60)] = 400,
 ) -> None:
-    """Draw the embedded data set and run both halves of the report on it, small; writes report.html
-    and gan.html.
+    """Draw the embedded data set and run both halves of the report on it, small.
+
+    Writes report.html and gan.html.
     """
     from fauxlab.datasets.toyfaces import write_toyfaces
     from fauxlab.reproduce.gan import plan_gan_experiments
@@ -64,16 +81,9 @@ def demo(
     manifest = index_folder(folder, seed=0)
     manifest.save(out / "manifest.csv")
     n = min(256, len(manifest.reals().train))
-    # Some two minutes of one core: narrow networks, and so short a training needs small steps fast.
-    small = ["train.images=12000", "train.batch=32", "gan.augment_p=0.8", "guard.on_collapse=warn"]
-    small += [f"train.{rate}={{start = 1e-3, end = 2e-4}}" for rate in ("lr", "discriminator_lr")]
-    small += [
-        f"model.{side}={{blocks = 1, widths = [128, 96, 64, 16]}}"
-        for side in ("generator", "discriminator")
-    ]
-    small += ["train.beta2={start = 0.9, end = 0.99}"]
-    small += ["evaluate.every=4000", f"evaluate.n={n}", "guard.every=1000", f"guard.n={n}"]
-    _reproduce_gan(manifest, out, plan_gan_experiments("cpu", overrides=small, parts=["r3"]), own=0)
+    sizes = [f"evaluate.n={n}", f"guard.n={max(GUARD_LEAST, n)}"]
+    experiments = plan_gan_experiments("cpu", overrides=[*DEMO_GAN, *sizes], parts=["r3"])
+    _reproduce_gan(manifest, out, experiments, own=0)
     _reproduce_detector(manifest, out, ["data.size=64"], extended=False, show_images=True)
 
 
@@ -106,8 +116,7 @@ def reproduce(
         bool, typer.Option("--show-images", help="put the worst errors' pictures in the page")
     ] = False,
 ) -> None:
-    """Run the report's experiments in order and write its pages and results; resumes where it
-    stopped.
+    """Run the report's experiments in order, and write pages and results; resumes where it stopped.
 
     The detector half writes report.html and results.json, the GAN half gan.html and
     gan_results.json.
@@ -116,11 +125,12 @@ def reproduce(
 
     data = Manifest.load(manifest)
     experiments: Sequence[GanExperiment] = []
-    if only != Half.detector:  # what the second half would refuse is refused before the first
+    # What the second half would refuse is refused before the first half trains.
+    if only != Half.detector:
         from fauxlab.reproduce.gan import check_gan_half, plan_gan_experiments
 
         chosen = [name for name in sources.split(",") if name]
-        experiments = plan_gan_experiments(_scale(scale), chosen, gan_sets or [])
+        experiments = plan_gan_experiments(_choose_scale(scale), chosen, gan_sets or [])
         check_gan_half(data, experiments, detector_overrides=sets or [], weights=weights)
     if only != Half.gan:
         _reproduce_detector(data, out, sets or [], extended, show_images)
@@ -136,39 +146,50 @@ def compare(
     manifest: Annotated[
         Path | None,
         typer.Option(
-            metavar="MANIFEST", help="judge detectors on it, too, and say how sure differences are"
+            metavar="MANIFEST",
+            help="evaluate detectors on it, too, and say how sure differences are",
         ),
     ] = None,
     split: Split = "test",
     json_: AsJson = False,
 ) -> None:
-    """Put runs beside each other: what was set differently, and what came of it."""
-    from fauxlab.compare import compare_detectors, compare_runs
-    from fauxlab.data.manifest import Manifest
+    """Put runs side by side: what was set differently, and what came of it."""
+    from fauxlab.compare import compare_runs
 
     check_split(split)
-    found = compare_runs(runs)
+    comparison = compare_runs(runs)
     if manifest is not None:
-        if found.runs[0].kind != "detector":
-            raise LabError(
-                "--manifest judges detectors; for generators: `fauxlab gan eval`, one after the other"
-            )
-        data = take_split(Manifest.load(manifest), split)
-        with count_images("judging", len(runs) * len(data)) as advance:
-            paired, judged = compare_detectors(runs, data, progress=advance)
-        report_skipped(judged.skipped)
-        found = found.model_copy(update={"judged_on": judged.data_hash, "paired": paired})
-    print(found.model_dump_json(indent=2) if json_ else found.table())
+        comparison = _compare_on(comparison, runs, manifest, split)
+    print(comparison.model_dump_json(indent=2) if json_ else comparison.table())
 
 
-def _scale(asked: Scale | None) -> str:
+def _compare_on(
+    comparison: RunComparison, runs: Sequence[Path], manifest: Path, split: str
+) -> RunComparison:
+    """The comparison with the detectors' scores on a split of a manifest."""
+    from fauxlab.compare import compare_detectors
+    from fauxlab.data.manifest import Manifest
+
+    if comparison.runs[0].kind != "detector":
+        raise LabError(
+            "--manifest evaluates detectors; for generators: `fauxlab gan eval`, one after the "
+            "other"
+        )
+    data = take_split(Manifest.load(manifest), split)
+    with count_images("evaluating", len(runs) * len(data)) as advance:
+        paired, compared = compare_detectors(runs, data, progress=advance)
+    report_skipped(compared.skipped)
+    return comparison.model_copy(update={"judged_on": compared.data_hash, "paired": paired})
+
+
+def _choose_scale(asked: Scale | None) -> str:
     import torch
 
     if asked is not None:
         return asked.value
-    found = "full" if torch.cuda.is_available() else "cpu"
-    say(f"GAN recipes: {found} (--scale)")
-    return found
+    scale = "full" if torch.cuda.is_available() else "cpu"
+    say(f"GAN recipes: {scale} (--scale)")
+    return scale
 
 
 def _reproduce_detector(
@@ -176,6 +197,7 @@ def _reproduce_detector(
 ) -> None:
     from fauxlab.config import load_recipe
     from fauxlab.data.cache import load_images
+    from fauxlab.pages.detector import write_detector_page
     from fauxlab.reproduce.detector import reproduce_detector
 
     size = load_recipe("unified-joint", sets).data.size
@@ -188,11 +210,9 @@ def _reproduce_detector(
             overrides=sets,
             extended=extended,
             on_step=lambda name: step_bar(stack, name),
-            on_judge=lambda name: say(f"judging {name} on the test split"),
+            on_evaluate=lambda name: say(f"evaluating {name} on the test split"),
         )
-    from fauxlab.pages.detector import write_report
-
-    page = write_report(results, out, manifest if show_images else None)
+    page = write_detector_page(results, out, manifest if show_images else None)
     say(f"wrote {page} and {out / 'results.json'}")
 
 
@@ -204,6 +224,7 @@ def _reproduce_gan(
     detector_sets: Sequence[str] = (),
     weights: Path | None = None,
 ) -> None:
+    from fauxlab.pages.gan import write_gan_page
     from fauxlab.reproduce.gan import OWN, RESULTS, reproduce_gan
 
     with ExitStack() as stack:
@@ -217,7 +238,5 @@ def _reproduce_gan(
             on_step=lambda name: step_bar(stack, name),
             on_event=say,
         )
-    from fauxlab.pages.gan import write_gan_report
-
-    page = write_gan_report(results, out)
+    page = write_gan_page(results, out)
     say(f"wrote {page} and {out / RESULTS}")

@@ -142,7 +142,8 @@ def evaluate(
     from fauxlab.evaluation.generation import evaluate_generator, load_reference
     from fauxlab.evaluation.networks import load_features
     from fauxlab.models.pretrained import Generator
-    from fauxlab.sample import SEEDS, training_reals
+    from fauxlab.sample.dataset import training_reals
+    from fauxlab.sample.images import SEEDS
 
     generator = Generator.from_pretrained(model)
     if (seed + 1) * n > SEEDS:
@@ -220,7 +221,7 @@ def sample(
     """Draw faces of people who do not exist, each file marked as AI-generated."""
     if n is not None and seeds is not None:
         raise LabError("--n and --seeds exclude each other")
-    from fauxlab.sample import check_count
+    from fauxlab.sample.images import check_count
 
     check_count(n := 64 if n is None else n)
     chosen = range(n) if seeds is None else parse_seeds(seeds)
@@ -249,7 +250,7 @@ def parse_seeds(text: str) -> Sequence[int]:
     """What --seeds says: numbers and ranges with both ends, separated by commas. Raises LabError on
     anything else.
     """
-    from fauxlab.sample import MOST
+    from fauxlab.sample.images import MOST
 
     found: list[int] = []
     for part in text.split(","):
@@ -276,7 +277,7 @@ def _write_samples(
     mark: bool,
 ) -> None:
     from fauxlab.models.pretrained import Generator
-    from fauxlab.sample import write_samples
+    from fauxlab.sample.files import write_samples
 
     generator = Generator.from_pretrained(model)
     with count_images("sampling", len(seeds) + (frames or 0)) as advance:
@@ -308,7 +309,7 @@ def _write_dataset(
 ) -> None:
     from fauxlab.data.manifest import Manifest
     from fauxlab.models.pretrained import Generator
-    from fauxlab.sample import write_dataset
+    from fauxlab.sample.dataset import write_dataset
 
     first, n = (seeds[0] if seeds else 0), len(seeds)
     if list(seeds) != list(range(first, first + n)):

@@ -1,74 +1,148 @@
 """A simulated camera: lens, sensor, colour filter array, tone curve and sharpening.
 
-It leaves the local statistics that real cameras leave, which is all that toyfaces' fakes can be
-told by.
+It leaves the local statistics that real cameras leave. Only these distinguish the real pictures of
+toyfaces from the fakes.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from fauxlab.datasets.portraits import Array, Shot
+from fauxlab.datasets.appearance import Array, Shot
+from fauxlab.datasets.canvas import clamp
+
+# Padding of a picture [H, W, 3] by one pixel.
+DOWN = ((1, 1), (0, 0), (0, 0))
+ACROSS = ((0, 0), (1, 1), (0, 0))
+BOTH = ((1, 1), (1, 1), (0, 0))
+
+# Row, column and channel of the four samples of an RGGB sensor cell.
+BAYER = ((0, 0, 0), (0, 1, 1), (1, 0, 1), (1, 1, 2))
+RED, BLUE = 0, 2
+# Weights of direct and diagonal neighbours by channel: green has twice the samples.
+DIRECT = np.array([2, 1, 2], np.float32) / 4
+DIAGONAL = np.array([1, 0, 1], np.float32) / 4
+
+GREY_LEVEL = 0.24  # mean light that the automatic exposure aims at
+SHOT_NOISE = 0.0013  # variance per unit of light
+READ_NOISE = 0.00002  # variance in the dark
+
+
+def expose(scene: Array, shot: Shot, size: int) -> Array:
+    """The light on the sensor, float32 [size, size, 3], of a scene in linear light."""
+    sigma = shot.blur * size / 64
+    light = _average_down(scene, size)
+    light = _blur(light, sigma)
+    axis = np.linspace(-1, 1, size, dtype=np.float32)
+    down, right = np.meshgrid(axis, axis, indexing="ij")
+    _shift_colours(light, shot.aberration, right, down)
+    # The corners are darker.
+    from_middle = right**2 + down**2
+    vignette = 1 - shot.vignette * 0.5 * from_middle
+    # The automatic exposure corrects most of a scene's brightness, but not all.
+    brightness = max(float(light.mean()), 0.02)
+    wanted = GREY_LEVEL * shot.exposure
+    gain = (wanted / brightness) ** 0.7
+    exposure = gain * vignette
+    exposed: Array = light * exposure[..., None]
+    return exposed
+
+
+def develop(light: Array, shot: Shot, rng: np.random.Generator) -> Array:
+    """A photograph, float32 [size, size, 3] in display values of [0, 1], of the light on a sensor.
+
+    The sensor adds noise; a tone curve and sharpening follow.
+    """
+    size, _, _ = light.shape
+    plane = rng.standard_normal((size, size), np.float32)
+    noise = _demosaic(plane)
+    # Shot noise grows with the light, read noise does not.
+    variance = SHOT_NOISE * clamp(light) + READ_NOISE
+    deviation = np.sqrt(variance)
+    relative_size = size / 64
+    strength = shot.noise * relative_size**0.25
+    noisy = light + strength * deviation * noise
+    display = apply_tone(noisy, shot)
+    return clamp(sharpen(display, shot.sharpening))
+
+
+def apply_tone(light: Array, shot: Shot) -> Array:
+    """Display values in [0, 1] of linear light: gamma and an S-curve."""
+    display = clamp(light) ** (1 / 2.2)
+    inverse = 1 - display
+    from_middle = display - 0.5
+    curve = shot.contrast * display * inverse * from_middle
+    return np.asarray(display + curve)
+
+
+def sharpen(image: Array, amount: float) -> Array:
+    """Unsharp masking of a picture [H, W, 3]: its fine detail, `amount` times, is added to it."""
+    detail = image - _blur(image, 0.8)
+    return image + amount * detail
+
+
+def _average_down(scene: Array, size: int) -> Array:
+    """Means over blocks of pixels: [S, S, 3] to [size, size, 3], where S is a multiple of size."""
+    factor = scene.shape[0] // size
+    if factor == 1:
+        return scene
+    blocks = scene.reshape(size, factor, size, factor, 3)
+    return np.asarray(blocks.mean(axis=(1, 3)))
 
 
 def _blur(image: Array, sigma: float) -> Array:
     """Three-tap Gaussian down and across, with repeated edges; sigma in pixels, up to about 0.8."""
     side = 0.5 * min(sigma**2, 0.66)
-    p = np.pad(image, ((1, 1), (0, 0), (0, 0)), mode="edge")
-    image = side * (p[:-2] + p[2:]) + (1 - 2 * side) * p[1:-1]
-    p = np.pad(image, ((0, 0), (1, 1), (0, 0)), mode="edge")
-    return np.asarray(side * (p[:, :-2] + p[:, 2:]) + (1 - 2 * side) * p[:, 1:-1])
+    middle = 1 - 2 * side
+    padded = np.pad(image, DOWN, mode="edge")
+    above, level, below = _split_rows(padded)
+    image = side * (above + below) + middle * level
+    padded = np.pad(image, ACROSS, mode="edge")
+    left, centre, right = _split_columns(padded)
+    image = side * (left + right) + middle * centre
+    return image
 
 
-def sharpen(image: Array, amount: float) -> Array:
-    """Unsharp masking of a picture [H,W,3] by `amount` of its fine detail."""
-    return image + amount * (image - _blur(image, 0.8))
+def _split_rows(padded: Array) -> tuple[Array, Array, Array]:
+    """The rows above, at and below each row of a picture that is padded by one row."""
+    return padded[:-2], padded[1:-1], padded[2:]
+
+
+def _split_columns(padded: Array) -> tuple[Array, Array, Array]:
+    """The columns left of, at and right of each column of a picture padded by one column."""
+    return padded[:, :-2], padded[:, 1:-1], padded[:, 2:]
+
+
+def _shift_colours(light: Array, aberration: float, right: Array, down: Array) -> None:
+    """Chromatic aberration, in place: red and blue are magnified a little differently from green.
+
+    `right` and `down` are the pixels' positions, -1 to 1 from edge to edge.
+    """
+    pixel = 2 / light.shape[0]
+    magnifications = {RED: aberration, BLUE: -aberration}
+    for channel, magnification in magnifications.items():
+        plane = light[..., channel]
+        slope_down, slope_right = np.gradient(plane, pixel)
+        outward = right * slope_right + down * slope_down
+        plane += magnification * outward
 
 
 def _demosaic(plane: Array) -> Array:
-    """Bilinear reading [H,W,3] of an RGGB sensor plane [H,W]: a photograph's neighbouring pixels
-    share their noise.
+    """Bilinear reading [H, W, 3] of an RGGB sensor plane [H, W].
+
+    Missing samples are means of their neighbours: so neighbouring pixels of a photograph share
+    their noise.
     """
     samples = np.zeros((*plane.shape, 3), np.float32)
-    for row, column, channel in ((0, 0, 0), (0, 1, 1), (1, 0, 1), (1, 1, 2)):
+    for row, column, channel in BAYER:
         samples[row::2, column::2, channel] = plane[row::2, column::2]
-    p = np.pad(samples, ((1, 1), (1, 1), (0, 0)), mode="reflect")
-    cross = p[:-2, 1:-1] + p[2:, 1:-1] + p[1:-1, :-2] + p[1:-1, 2:]
-    corner = p[:-2, :-2] + p[:-2, 2:] + p[2:, :-2] + p[2:, 2:]
-    weights = np.array([[2, 1, 2], [1, 0, 1]], np.float32) / 4  # green has twice the samples
-    return np.asarray(samples + weights[0] * cross + weights[1] * corner)
-
-
-def tone(light: Array, shot: Shot) -> Array:
-    """Display values in [0,1] of linear light: gamma and an S-curve."""
-    display = np.clip(light, 0, 1) ** (1 / 2.2)
-    return np.asarray(display + shot.contrast * display * (1 - display) * (display - 0.5))
-
-
-def expose(scene: Array, shot: Shot, size: int) -> Array:
-    """The light on the sensor, float32 [size,size,3]: lens blur, chromatic aberration, vignetting,
-    exposure.
-    """
-    factor = scene.shape[0] // size
-    if factor > 1:
-        scene = scene.reshape(size, factor, size, factor, 3).mean(axis=(1, 3))
-    light = _blur(scene, shot.blur * size / 64)
-    v, u = np.meshgrid(*(np.linspace(-1, 1, size, dtype=np.float32),) * 2, indexing="ij")
-    # red and blue are magnified a little differently from green
-    for channel, sign in ((0, 1), (2, -1)):
-        down, right = np.gradient(light[..., channel], 2 / size)
-        light[..., channel] += sign * shot.aberration * (u * right + v * down)
-    level = (0.24 * shot.exposure / max(float(light.mean()), 0.02)) ** 0.7  # automatic exposure
-    return np.asarray(light * (level * (1 - shot.vignette * 0.5 * (u**2 + v**2)))[..., None])
-
-
-def develop(light: Array, shot: Shot, rng: np.random.Generator) -> Array:
-    """A photograph in display values of [0,1], float32 [size,size,3]: sensor noise, tone curve,
-    sharpening.
-    """
-    size = light.shape[0]
-    noise = _demosaic(rng.standard_normal((size, size), np.float32))
-    # shot noise grows with the light, read noise does not
-    spread = np.sqrt(0.0013 * np.clip(light, 0, 1) + 0.00002)
-    light = light + shot.noise * (size / 64) ** 0.25 * spread * noise
-    return np.clip(sharpen(tone(light, shot), shot.sharpen), 0, 1)
+    padded = np.pad(samples, BOTH, mode="reflect")
+    above, level, below = _split_rows(padded)
+    above_left, straight_above, above_right = _split_columns(above)
+    left, _, right = _split_columns(level)
+    below_left, straight_below, below_right = _split_columns(below)
+    direct = straight_above + straight_below + left + right
+    diagonal = above_left + above_right + below_left + below_right
+    picture: Array = samples + DIRECT * direct
+    picture = picture + DIAGONAL * diagonal
+    return picture

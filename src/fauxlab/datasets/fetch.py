@@ -1,8 +1,7 @@
-"""Public data sets behind their licences: fetched from the hub and laid out for `fauxlab data
-index`.
+"""Public data sets behind their licences: fetched from the hub, and ready for `fauxlab data index`.
 
-What was accepted and what came of it stands in LICENCE-ACCEPTED.json beside the data; by it, the
-same command goes on where it was stopped.
+LICENCE-ACCEPTED.json beside the data says what was accepted, and what became of each file. With it,
+the same command continues where it was stopped.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 import importlib
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -24,15 +23,14 @@ from fauxlab.io.text import printable, replace_file
 
 RECEIPT = "LICENCE-ACCEPTED.json"
 SHARDS = "shards"
-# A zip of small pictures, with a name and an entry for each, against the shard that they came in.
-GROWTH = 1.1
+# Size of a zip of small pictures over the size of its shard: each picture has a name and an entry.
+ZIP_GROWTH = 1.1
 Bar = Callable[[str], AbstractContextManager[Callable[[int], None]]]
 
 
 @dataclass(frozen=True, slots=True)
 class HubSet:
-    """A data set on the hub: the parts it comes in, the pattern of their files, and its terms in
-    plain words.
+    """A data set on the hub: its parts, the pattern of their files, and its terms in plain words.
 
     Where `packed`, the files are parquet shards, to be turned into zips.
     """
@@ -44,36 +42,41 @@ class HubSet:
     terms: str
 
 
+DEEPFAKEFACE_TERMS = """\
+DeepFakeFace: 30,000 photos of known people, from IMDB-WIKI, and three sets of as many fakes \
+made from them.
+Its licence contradicts itself: the tag on the hub says openrail, a licence with limits on use; \
+the text of its card
+says Apache-2.0, which has none. Until its authors settle that, keep to the stricter one.
+Neither gives away the rights of the people in the photos. Do not pass the images on."""
+
+CELEBA_TERMS = """\
+CelebA: 202,599 photos of celebrities, each with the person's number.
+Its agreement allows non-commercial research only, and forbids passing the images on. \
+Take what you train on them to be
+for research only as well."""
+
 SETS = {
     "deepfakeface": HubSet(
-        "OpenRL/DeepFakeFace",
-        ("wiki", *DEEPFAKEFACE_FAKES),
-        r"(wiki|inpainting|insight|text2img)\.zip",
-        False,
-        """\
-DeepFakeFace: 30,000 photos of known people, from IMDB-WIKI, and three sets of as many fakes made from them.
-Its licence contradicts itself: the tag on the hub says openrail, a licence with limits on use; the text of its card
-says Apache-2.0, which has none. Until its authors settle that, keep to the stricter one.
-Neither gives away the rights of the people in the photos. Do not pass the images on.""",
+        repo="OpenRL/DeepFakeFace",
+        parts=("wiki", *DEEPFAKEFACE_FAKES),
+        pattern=r"(wiki|inpainting|insight|text2img)\.zip",
+        packed=False,
+        terms=DEEPFAKEFACE_TERMS,
     ),
     "celeba": HubSet(
-        "flwrlabs/celeba",
-        ("train", "valid", "test"),
-        r"img_align\+identity\+attr/(train|valid|test)-\d+-of-\d+\.parquet",
-        True,
-        """\
-CelebA: 202,599 photos of celebrities, each with the person's number.
-Its agreement allows non-commercial research only, and forbids passing the images on. Take what you train on them to be
-for research only as well.""",
+        repo="flwrlabs/celeba",
+        parts=("train", "valid", "test"),
+        pattern=r"img_align\+identity\+attr/(train|valid|test)-\d+-of-\d+\.parquet",
+        packed=True,
+        terms=CELEBA_TERMS,
     ),
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """A file of the hub that was checked, and what it became: itself, or a zip; `place` lies in the
-    folder.
-    """
+class Fetched:
+    """A file of the hub that was checked, and what it became in the folder: itself, or a zip."""
 
     revision: str
     sha256: str
@@ -83,10 +86,11 @@ class Kept:
 
 
 def describe_terms(name: str) -> str:
-    """What a data set's licence says, in plain words, and where to read it. Raises LabError on an
-    unknown name.
+    """A data set's licence in plain words, and where to read it.
+
+    Raises LabError on an unknown name.
     """
-    dataset = _known(name)
+    dataset = _find_set(name)
     return f"{dataset.terms}\nRead the terms themselves: {data_page(dataset.repo)}"
 
 
@@ -100,90 +104,87 @@ def fetch(
     tell: Callable[[str], None] = lambda line: None,
     bar: Bar = lambda title: nullcontext(lambda n: None),
 ) -> None:
-    """Fetch a data set into a folder that `fauxlab data index` reads; what is there already is
-    kept.
+    """Fetch a data set into a folder that `fauxlab data index` reads; present files are left alone.
 
     `only` names parts (see SETS), `delete_shards` drops each parquet shard once its zip is written.
     `tell` takes lines on what happens, `bar` opens a bar over images. Raises LabError where the
     licence is not accepted, a package or room on the disk is missing, the hub does not give the
-    files, or they are not what it states.
+    files, or they are not the files that it states.
     """
-    dataset = _known(name)
+    dataset = _find_set(name)
     _check_request(name, dataset, only, accept_license)
     folder = folder.absolute()
     receipt = Receipt(folder, dataset)
-    files = list_files(dataset.repo, dataset.pattern, list(dict.fromkeys(only)) or dataset.parts)
+    parts = list(dict.fromkeys(only)) or dataset.parts
+    files = list_files(dataset.repo, dataset.pattern, parts)
     waiting = [file for file in files if not receipt.holds(file)]
-    there = f", {len(files) - len(waiting)} of them there" if len(waiting) < len(files) else ""
-    tell(
-        f"{dataset.repo} at {files[0].revision[:7]}: {len(files)} files, {_gigabytes(_total(files))}{there}"
-    )
+    tell(_describe_files(dataset, files, waiting))
     check_room(folder, dataset, waiting, delete_shards)
     receipt.accept(files[0].revision)
     for file in waiting:
-        place = _place(folder, dataset, file)
+        target = _target(folder, dataset, file)
         tell(f"fetching {file.name}, {_gigabytes(file.size)}")
-        obtain(file, place, ours=file.name in receipt.files)
-        if dataset.packed:
-            shard, place = place, folder / f"{file.base.partition('-of-')[0]}.zip"
-            with bar(f"packing {place.name}") as advance:
-                pack_shard(shard, place, advance)
-        receipt.add(file, place)
-        if dataset.packed:
-            write_table(folder, receipt.places, name)
-        if dataset.packed and delete_shards:
-            shard.unlink()
-    # the last run may have been killed before it wrote the table
+        obtain(file, target, ours=file.name in receipt.files)
+        if not dataset.packed:
+            receipt.add(file, target)
+            continue
+        archive = folder / f"{file.base.partition('-of-')[0]}.zip"
+        with bar(f"packing {archive.name}") as advance:
+            pack_shard(target, archive, advance)
+        receipt.add(file, archive)
+        write_table(folder, receipt.places, name)
+        if delete_shards:
+            target.unlink()
+    # The last run may have been killed before it wrote the table.
     if dataset.packed and not waiting:
         write_table(folder, receipt.places, name)
 
 
 class Receipt:
-    """LICENCE-ACCEPTED.json: which terms were accepted when, and what came of each file."""
+    """LICENCE-ACCEPTED.json: which terms were accepted when, and what became of each file."""
 
     def __init__(self, folder: Path, dataset: HubSet) -> None:
         """Raises LabError where the folder belongs to other data: fetching would write over it."""
         self.path = folder / RECEIPT
         self.dataset = dataset
         self.accepted: dict[str, str] = {}
-        self.files: dict[str, Kept] = {}
+        self.files: dict[str, Fetched] = {}
         repo = dataset.repo
         try:
             content = json.loads(self.path.read_bytes())
             repo = content["dataset"]
-            self.files = {name: Kept(**entry) for name, entry in content["files"].items()}
+            for name, entry in content["files"].items():
+                self.files[name] = Fetched(**entry)
         except FileNotFoundError:
             pass
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise LabError(
-                f"{printable(self.path)} cannot be read ({error}); delete it or choose another --out"
+                f"{printable(self.path)} cannot be read ({error}); "
+                "delete it or choose another --out"
             ) from error
-        if repo != dataset.repo or (
-            dataset.packed and not self.files and (folder / TABLE).exists()
-        ):
+        unknown_table = dataset.packed and not self.files and (folder / TABLE).exists()
+        if repo != dataset.repo or unknown_table:
             raise LabError(
                 f"{printable(folder)} holds other data; choose another folder with --out"
             )
 
     @property
     def places(self) -> list[str]:
-        """Names of what the files became, as far as it is there, in order."""
-        return sorted(
-            kept.place for kept in self.files.values() if (self.path.parent / kept.place).is_file()
-        )
+        """Names of what the files became, in order, where it is still present."""
+        folder = self.path.parent
+        places = (fetched.place for fetched in self.files.values())
+        return sorted(place for place in places if (folder / place).is_file())
 
     def holds(self, file: HubFile) -> bool:
-        """Whether this version of the file was fetched, and what became of it is there in its full
-        length.
-        """
-        kept = self.files.get(file.name)
-        if not kept or kept.sha256 != file.sha256:
+        """Whether this version was fetched, and what became of it is present in its full length."""
+        fetched = self.files.get(file.name)
+        if not fetched or fetched.sha256 != file.sha256:
             return False
-        place = self.path.parent / kept.place
-        return place.is_file() and place.stat().st_size == kept.place_bytes
+        place = self.path.parent / fetched.place
+        return place.is_file() and place.stat().st_size == fetched.place_bytes
 
     def accept(self, revision: str) -> None:
-        """Record that the terms were accepted now, and keep git from ever taking the images up."""
+        """Record that the terms were accepted now, and make git ignore the folder."""
         self.accepted = {
             "dataset": self.dataset.repo,
             "revision": revision,
@@ -192,47 +193,58 @@ class Receipt:
             "page": data_page(self.dataset.repo),
         }
         self._save()
-        if not (ignore := self.path.with_name(".gitignore")).exists():
+        ignore = self.path.with_name(".gitignore")
+        if not ignore.exists():
             replace_file(ignore, "*\n")
 
     def add(self, file: HubFile, place: Path) -> None:
-        """Record a file that was checked, and what became of it; what had that place before is
-        forgotten.
-        """
-        self.files = {name: kept for name, kept in self.files.items() if kept.place != place.name}
-        self.files[file.name] = Kept(
-            file.revision, file.sha256, file.size, place.name, place.stat().st_size
-        )
+        """Record a file that was checked, and what it became; its predecessor is forgotten."""
+        others = {}
+        for name, fetched in self.files.items():
+            if fetched.place != place.name:
+                others[name] = fetched
+        size = place.stat().st_size
+        fetched = Fetched(file.revision, file.sha256, file.size, place.name, size)
+        self.files = {**others, file.name: fetched}
         self._save()
 
     def _save(self) -> None:
-        content = self.accepted | {
-            "files": {name: asdict(kept) for name, kept in sorted(self.files.items())}
-        }
+        files = {name: asdict(fetched) for name, fetched in sorted(self.files.items())}
+        content = {**self.accepted, "files": files}
         replace_file(self.path, json.dumps(content, indent=2) + "\n")
 
 
 def check_room(
     folder: Path, dataset: HubSet, waiting: Sequence[HubFile], delete_shards: bool
 ) -> None:
-    """Raises LabError where the disk has less room than the files that wait, and the zips made of
-    them, will take.
-    """
-    there = sum(count_present(file, _place(folder, dataset, file)) for file in waiting)
-    shrinks = dataset.packed and delete_shards
-    fetched = max((file.size for file in waiting), default=0) if shrinks else _total(waiting)
-    need = max(fetched - there, 0) + (round(GROWTH * _total(waiting)) if dataset.packed else 0)
-    home = next(place for place in (folder, *folder.parents) if place.is_dir())
-    free = shutil.disk_usage(home).free
+    """Raises LabError where the disk has too little room for what is to be fetched and packed."""
+    need = _bytes_needed(folder, dataset, waiting, delete_shards)
+    present_parent = next(place for place in (folder, *folder.parents) if place.is_dir())
+    free = shutil.disk_usage(present_parent).free
     if need > free:
         advice = "; --delete-shards takes less" if dataset.packed and not delete_shards else ""
         raise LabError(
-            f"{printable(folder)}: {_gigabytes(need)} are needed, {_gigabytes(free)} are free; make room, choose another "
-            f"folder with --out or a part with --only{advice}"
+            f"{printable(folder)}: {_gigabytes(need)} are needed, {_gigabytes(free)} are free; "
+            f"make room, choose another folder with --out or a part with --only{advice}"
         )
 
 
+def _bytes_needed(
+    folder: Path, dataset: HubSet, waiting: Sequence[HubFile], delete_shards: bool
+) -> int:
+    """Bytes that the waiting files, and the zips made of them, will still take."""
+    present = sum(count_present(file, _target(folder, dataset, file)) for file in waiting)
+    if not dataset.packed:
+        return max(_total(waiting) - present, 0)
+    # With `delete_shards`, no two shards are on the disk at the same time.
+    largest = max((file.size for file in waiting), default=0)
+    shards = largest if delete_shards else _total(waiting)
+    zips = round(ZIP_GROWTH * _total(waiting))
+    return max(shards - present, 0) + zips
+
+
 def _check_request(name: str, dataset: HubSet, only: Sequence[str], accept_license: bool) -> None:
+    """Raises LabError where the request itself cannot be met, before the hub is asked."""
     for part in only:
         if part not in dataset.parts:
             raise LabError(f"{name} has no part {part!r}; it has {', '.join(dataset.parts)}")
@@ -240,7 +252,10 @@ def _check_request(name: str, dataset: HubSet, only: Sequence[str], accept_licen
         raise LabError(
             f"{name} is fetched once you accept its terms: read them, then pass --accept-license"
         )
-    for package in ("huggingface_hub", "pyarrow")[: 1 + dataset.packed]:
+    packages = ["huggingface_hub"]
+    if dataset.packed:
+        packages.append("pyarrow")
+    for package in packages:
         try:
             importlib.import_module(package)
         except ModuleNotFoundError:
@@ -251,22 +266,31 @@ def _check_request(name: str, dataset: HubSet, only: Sequence[str], accept_licen
 
     if constants.HF_HUB_OFFLINE:
         raise LabError(
-            "nothing can be fetched offline: unset HF_HUB_OFFLINE (or TRANSFORMERS_OFFLINE) and run again"
+            "nothing can be fetched offline: unset HF_HUB_OFFLINE "
+            "(or TRANSFORMERS_OFFLINE) and run again"
         )
 
 
-def _known(name: str) -> HubSet:
+def _find_set(name: str) -> HubSet:
     if name not in SETS:
         raise LabError(f"no data set {name!r} to fetch; there are {', '.join(SETS)}")
     return SETS[name]
 
 
-def _place(folder: Path, dataset: HubSet, file: HubFile) -> Path:
+def _describe_files(dataset: HubSet, files: Sequence[HubFile], waiting: Sequence[HubFile]) -> str:
+    """One line: revision, number and size of the files, and how many are present."""
+    present = len(files) - len(waiting)
+    already = f", {present} of them there" if present else ""
+    total = _gigabytes(_total(files))
+    return f"{dataset.repo} at {files[0].revision[:7]}: {len(files)} files, {total}{already}"
+
+
+def _target(folder: Path, dataset: HubSet, file: HubFile) -> Path:
     """Where a file of the hub is fetched to."""
     return folder / SHARDS / file.base if dataset.packed else folder / file.base
 
 
-def _total(files: Sequence[HubFile]) -> int:
+def _total(files: Iterable[HubFile]) -> int:
     return sum(file.size for file in files)
 
 

@@ -1,9 +1,8 @@
-"""What the figures of both pages share: the style, the colours, and `render`, which turns a Figure
-into SVG or PNG.
+"""What the figures of both pages share: style, colours, axes, and `render` into SVG or PNG.
 
-No pyplot; the style holds only while a figure is drawn, so other users of matplotlib in the program
-see no change. Figures are at most 9.2 inches wide, which is the width of the page's column, so
-their text keeps its size there.
+No pyplot, and the style holds only while a figure is drawn: the rest of the program can use
+matplotlib as if this were not there. Figures are at most 9.2 inches wide, which is the width of the
+page's column, so that their text keeps its size there.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 
 import matplotlib
 import numpy as np
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 if TYPE_CHECKING:
@@ -23,23 +23,31 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
     from numpy.typing import NDArray
 
     from fauxlab.training.run_log import Line
 
 P = ParamSpec("P")
+Style = dict[str, Any]  # keyword arguments of matplotlib's drawing functions
 
 WIDTH = 9.2
-# After Okabe and Ito (colours that colour-blind readers tell apart), begun as the report's Fig. 2:
-# dark blue, light blue, green. Those that would be hard to tell on white are darkened.
+CHARACTERS_PER_INCH = 11.5
+# After Okabe and Ito: colours that colour-blind readers tell apart. The first three follow the
+# report's Fig. 2: dark blue, light blue, green. Those that are hard to see on white are darkened.
 COLOURS = ("#004c97", "#56b4e9", "#009e73", "#e69f00", "#cc79a7", "#d55e00", "#7f5f00", "#555555")
 GREY = "#6f6f6f"
 GRID = "#e8e8e8"
 MARKERS = "osD^vP"
 MOST_POINTS = 600  # of a curve, so that the page stays small
-STYLE: Any = {
+
+# Line styles: values as logged and their running mean, a curve through few points, a limit.
+LOGGED: Style = {"linewidth": 0.7, "alpha": 0.45}
+MEAN: Style = {"linewidth": 2.2}
+CURVE: Style = {"markersize": 4.5, "linewidth": 1.8}
+LIMIT: Style = {"color": GREY, "linestyle": ":", "linewidth": 1}
+
+PAGE_STYLE: Any = {
     "font.size": 10,
     "axes.titlesize": 10,
     "axes.spines.top": False,
@@ -60,76 +68,115 @@ def render(figure: Figure, form: str) -> bytes:
     """
     stream = io.BytesIO()
     metadata = {"Creator": None, "Date": None} if form == "svg" else {"Software": None}
-    with matplotlib.rc_context(STYLE), warnings.catch_warnings():
-        # a name in a script that the font lacks shows as boxes
+    with matplotlib.rc_context(PAGE_STYLE), warnings.catch_warnings():
+        # A name in a script that the font lacks shows as boxes, which is no reason to warn.
         warnings.filterwarnings("ignore", message="Glyph")
         figure.savefig(stream, format=form, dpi=150, metadata=metadata)
         figure.set_layout_engine("none")
     return stream.getvalue()
 
 
-def name_colours(names: Iterable[str]) -> dict[str, str]:
-    """A colour for each name in order; after the last colour they start again."""
-    return {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(dict.fromkeys(names))}
-
-
 def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
-    """A drawing function that draws in the pages' style."""
+    """Make a drawing function draw in the pages' style."""
 
     @wraps(draw)
     def drawn(*args: P.args, **kwargs: P.kwargs) -> Figure:
-        with matplotlib.rc_context(STYLE):
+        with matplotlib.rc_context(PAGE_STYLE):
             return draw(*args, **kwargs)
 
     return drawn
 
 
+def colour_of(number: int) -> str:
+    """The colour of the curve with this number; after the last colour they start again."""
+    return COLOURS[number % len(COLOURS)]
+
+
+def marker_of(number: int) -> str:
+    """The marker of the curve with this number; after the last marker they start again."""
+    return MARKERS[number % len(MARKERS)]
+
+
+def name_colours(names: Iterable[str]) -> dict[str, str]:
+    """A colour for each name in order, repeated names counted once."""
+    return {name: colour_of(i) for i, name in enumerate(dict.fromkeys(names))}
+
+
+def legend_entry(label: str, **style: Any) -> Line2D:
+    """A line for a legend."""
+    return Line2D([], [], label=label, **style)
+
+
 def add_legend(figure: Figure, handles: Sequence[Line2D | Patch]) -> None:
-    """Above the axes: in one line where the labels leave room, else in columns for the longest of
-    them.
-    """
+    """Add a legend above the axes: in one line where there is room, else in equal columns."""
     if not handles:
         return
-    widths = [len(str(handle.get_label())) + 6 for handle in handles]
-    room = int(11.5 * WIDTH)  # characters
-    columns = len(handles) if sum(widths) <= room else max(1, room // max(widths))
-    figure.legend(handles=handles, loc="outside upper center", ncols=columns, handlelength=1.6)
+    labels = [str(handle.get_label()) for handle in handles]
+    widths = [len(label) + 6 for label in labels]
+    room = int(CHARACTERS_PER_INCH * WIDTH)
+    fits = sum(widths) <= room
+    columns = len(handles) if fits else max(1, room // max(widths))
+    figure.legend(
+        handles=handles,
+        loc="outside upper center",
+        ncols=columns,
+        handlelength=1.6,
+    )
 
 
-def count_images(axes: Axes) -> None:
-    """Make the horizontal axis one of images seen: from 0, in thousands or millions."""
+def label_images_axis(axes: Axes) -> None:
+    """Let the horizontal axis count images seen: from 0, in thousands or millions."""
     axes.set_xlim(left=0)
     axes.xaxis.set_major_locator(MaxNLocator(5))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: _rounded(x)))
+    formatter = FuncFormatter(lambda images, _: _with_unit(images))
+    axes.xaxis.set_major_formatter(formatter)
 
 
-def thinned(lines: Sequence[Line], key: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Images and the values of `key`; of many lines the means of neighbouring ones."""
-    values = np.array([[line["images"], line[key]] for line in lines], dtype=float).reshape(-1, 2)
+def draw_row_lines(axes: Axes) -> None:
+    """Draw light horizontal lines behind the curves."""
+    axes.grid(axis="y", color=GRID)
+
+
+def thin_out(lines: Sequence[Line], key: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Images seen and the values of `key`; of many lines, means over neighbours."""
+    pairs = [(line["images"], line[key]) for line in lines]
+    values = np.array(pairs, dtype=float).reshape(-1, 2)
     if not len(values):
         return values[:, 0], values[:, 1]
-    means = np.array(
-        [part.mean(axis=0) for part in np.array_split(values, min(len(values), MOST_POINTS))]
-    )
+    count = min(len(values), MOST_POINTS)
+    parts = np.array_split(values, count)
+    means = np.array([part.mean(axis=0) for part in parts])
     return means[:, 0], means[:, 1]
 
 
-def smooth(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Centred running mean over a fifteenth of the values; at the ends over those that are there."""
+def running_mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Means over a fifteenth of the values around each; at the ends over those that are there."""
     kernel = np.ones(max(1, len(values) // 15))
-    means: NDArray[np.float64] = np.convolve(values, kernel, "same") / np.convolve(
-        np.ones_like(values), kernel, "same"
-    )
+    ones = np.ones_like(values)
+    sums = np.convolve(values, kernel, "same")
+    counts = np.convolve(ones, kernel, "same")
+    means: NDArray[np.float64] = sums / counts
     return means
 
 
-def short(name: str, most: int = 22) -> str:
+def plot_log(axes: Axes, lines: Sequence[Line], key: str, colour: str) -> None:
+    """Plot a logged value over images seen, thin, and its running mean, bold."""
+    images, values = thin_out(lines, key)
+    axes.plot(images, values, color=colour, **LOGGED)
+    means = running_mean(values) if len(values) else values
+    axes.plot(images, means, color=colour, **MEAN)
+
+
+def shorten(name: str, most: int = 22) -> str:
     """A long name with its middle left out."""
-    return name if len(name) <= most else f"{name[: most - 8]}…{name[-7:]}"
+    if len(name) <= most:
+        return name
+    return f"{name[: most - 8]}…{name[-7:]}"
 
 
-def _rounded(images: float) -> str:
-    for unit, name in ((1_000_000, "M"), (1000, "k")):
-        if images >= unit:
-            return f"{images / unit:g}{name}"
+def _with_unit(images: float) -> str:
+    if images >= 1_000_000:
+        return f"{images / 1_000_000:g}M"
+    if images >= 1000:
+        return f"{images / 1000:g}k"
     return f"{images:g}"

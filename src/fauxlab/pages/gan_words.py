@@ -1,6 +1,4 @@
-"""What the figures of GAN trainings say in plain words: the finding of each run, and what is to be
-held against it.
-"""
+"""What the figures of GAN trainings say in plain words: the result of each run, and its limits."""
 
 from __future__ import annotations
 
@@ -8,184 +6,222 @@ from collections.abc import Sequence
 
 from fauxlab.training.run_log import RISEN, GanRun, Line, alike, number
 
-FAR = f"{RISEN - 1:.0%} over its best"
+RISEN_WORDS = f"{RISEN - 1:.0%} over its best"
 
 
-def show(value: float | None) -> str:
+def format_number(value: float | None) -> str:
     """A distance or a ratio with three digits; a dash for None."""
     if value is None:
         return "–"
     return f"{value:,.0f}" if abs(value) >= 99.95 else f"{value:#.3g}"
 
 
-def share(value: float | None) -> str:
+def format_share(value: float | None) -> str:
     """A share as a percentage; a dash for None."""
     return "–" if value is None else f"{value:.1%}"
 
 
-def finding(run: GanRun) -> str:
+def describe_result(run: GanRun) -> str:
     """Where the run's distance was best, where it ended, and what the guard made of it."""
     best, last = run.best, run.last
-    if best is None or last is None:
-        return f"{'No evaluation gave a distance' if run.evals else 'It was not evaluated'}. {watch(run)}"
-    words = [
-        f"{run.judged.get('label', 'The distance')} was best at {run.when(best['images'])}: {_distance(run, best)}."
+    if last is None:
+        return f"It was not evaluated. {describe_guard(run)}"
+    if best is None:
+        return f"No evaluation gave a distance. {describe_guard(run)}"
+    label = run.judged.get("label", "The distance")
+    sentences = [
+        f"{label} was best at {run.when(best['images'])}: {_describe_distance(run, best)}."
     ]
     if len(run.evals) == 1:
-        words.append("That was its only evaluation.")
+        sentences.append("That was its only evaluation.")
     elif last is best:
-        words.append("That was its last evaluation, so it had not turned yet.")
+        sentences.append("That was its last evaluation, so it had not turned yet.")
     else:
-        ratio = "" if run.ratio is None else f", {show(run.ratio)} times the best"
-        words.append(
-            f"At the last evaluation, {run.when(last['images'])}, it was {_distance(run, last)}{ratio}."
-        )
+        distance = _describe_distance(run, last)
+        if run.ratio is not None:
+            distance += f", {format_number(run.ratio)} times the best"
+        sentences.append(f"At the last evaluation, {run.when(last['images'])}, it was {distance}.")
     recall = number(last, "recall")
     if recall is not None:
-        words.append(f"Recall was {recall:.3f} in the end.")
-    return " ".join([*words, watch(run)])
+        sentences.append(f"Recall was {recall:.3f} in the end.")
+    sentences.append(describe_guard(run))
+    return " ".join(sentences)
 
 
-def watch(run: GanRun) -> str:
-    """Whether the guard alarmed, when, and whether that was before the distance was lost; broken
-    losses come first.
+def describe_guard(run: GanRun) -> str:
+    """Whether the guard alarmed, when, and whether that was before the distance was lost.
+
+    Losses that were no longer finite come first.
     """
-    broken = ""
+    sentences = []
     if run.broken:
-        done = (
-            "went back to the best state" if run.broken[-1].get("action") == "rollback" else "ended"
+        last = run.broken[-1]
+        rolled_back = last.get("action") == "rollback"
+        then = "went back to the best state" if rolled_back else "ended"
+        sentences.append(
+            f"Losses were no longer finite {_times(len(run.broken))}, "
+            f"last at {run.when(last['images'])}, and training {then}."
         )
-        broken = f"Losses were no longer finite {_times(len(run.broken))}, last at " + (
-            f"{run.when(run.broken[-1]['images'])}, and training {done}. "
-        )
-    return broken + _watch(run)
-
-
-def _watch(run: GanRun) -> str:
     if not run.guard:
-        return "The guard made no check."
-    checks = f"in {len(run.guard)} check{'s' * (len(run.guard) > 1)}"
-    lost = f"at {run.when(run.lost)}" if run.lost else ""
-    if not run.alarms:
-        so = (
-            f"although the distance stood {FAR} {lost}"
-            if lost
-            else f"and the distance never stood {FAR}"
-        )
-        return f"The guard did not alarm {checks}, {so}."
+        sentences.append("The guard made no check.")
+    elif not run.alarms:
+        sentences.append(_describe_silence(run))
+    else:
+        sentences += _describe_alarms(run)
+    return " ".join(sentences)
+
+
+def _describe_silence(run: GanRun) -> str:
+    """A guard that never alarmed, and whether it should have."""
+    if run.lost:
+        outcome = f"although the distance stood {RISEN_WORDS} at {run.when(run.lost)}"
+    else:
+        outcome = f"and the distance never stood {RISEN_WORDS}"
+    return f"The guard did not alarm {_in_checks(run)}, {outcome}."
+
+
+def _describe_alarms(run: GanRun) -> list[str]:
+    """How often the guard alarmed, what it did, and whether it was in time."""
     first = run.alarms[0]
-    words = [
-        f"The guard alarmed {_times(len(run.alarms))} {checks}, first at {run.when(first['images'])}: "
-        f"{first.get('state', 'unknown')}."
+    state = first.get("state", "unknown")
+    sentences = [
+        f"The guard alarmed {_times(len(run.alarms))} {_in_checks(run)}, "
+        f"first at {run.when(first['images'])}: {state}."
     ]
     if run.rollbacks:
-        words.append(f"It went back to the best state {_times(run.rollbacks)}.")
+        sentences.append(f"It went back to the best state {_times(run.rollbacks)}.")
     if run.alarms[-1].get("action") == "stop":
-        words.append("At the last alarm it stopped the training.")
+        sentences.append("At the last alarm it stopped the training.")
     if run.early:
-        many = len(run.early) > 1
-        changed = any(alarm.get("action") == "rollback" for alarm in run.early)
-        words.append(
-            f"{len(run.early) if many else 'One'} alarm{'s' * many} came before the best distance"
-            f"{', which followed a rollback' if changed else ', that is too early'}."
-        )
-    return " ".join([*words, _in_time(run, lost)])
+        sentences.append(_describe_early(run))
+    in_time = _describe_timing(run)
+    if in_time:
+        sentences.append(in_time)
+    return sentences
 
 
-def _in_time(run: GanRun, lost: str) -> str:
-    """Whether the first alarm since the best came before the distance was lost."""
+def _describe_early(run: GanRun) -> str:
+    """The alarms before the best distance: too early, unless a rollback led to it."""
+    count = len(run.early)
+    alarms = "One alarm" if count == 1 else f"{count} alarms"
+    rolled_back = any(alarm.get("action") == "rollback" for alarm in run.early)
+    outcome = "which followed a rollback" if rolled_back else "that is too early"
+    return f"{alarms} came before the best distance, {outcome}."
+
+
+def _describe_timing(run: GanRun) -> str:
+    """Whether the first alarm since the best came before the distance was lost; may be empty."""
     alarm = run.warning
     if alarm is None:
-        # One alarm stands for all checks until a healthy one, so silence need not mean that all was
-        # well.
+        # One alarm stands for all checks until a healthy one: silence does not mean all was well.
+        if not run.lost:
+            return ""
         return (
-            f"There was none since the best, although the distance stood {FAR} {lost}."
-            if lost
-            else ""
+            f"There was none since the best, although the distance stood {RISEN_WORDS} "
+            f"at {run.when(run.lost)}."
         )
     since = f"The first since the best, at {run.when(alarm['images'])}, came"
     if run.lost is None:
-        return f"{since} although the distance never stood {FAR}."
+        return f"{since} although the distance never stood {RISEN_WORDS}."
     if alarm["images"] == run.lost:
-        return f"{since} just when the distance first stood {FAR}."
-    return f"{since} {'before' if alarm['images'] < run.lost else 'only after'} the distance stood {FAR}, {lost}."
+        return f"{since} just when the distance first stood {RISEN_WORDS}."
+    order = "before" if alarm["images"] < run.lost else "only after"
+    return f"{since} {order} the distance stood {RISEN_WORDS}, at {run.when(run.lost)}."
 
 
-def comparison(group: Sequence[GanRun]) -> str:
-    """Which of the runs that were judged alike came nearest to the reals; empty where there is
-    nothing to compare.
+def describe_nearest(group: Sequence[GanRun]) -> str:
+    """Which of the runs that were evaluated alike came nearest to the reals; may be empty.
+
+    Without two runs that have a distance and a floor there is nothing to compare.
     """
-    known = sorted((above, run.name) for run in group if (above := run.above(run.best)) is not None)
+    known = []
+    for run in group:
+        above = run.above(run.best)
+        if above is not None:
+            known.append((above, run.name))
     if len(known) < 2:
         return ""
-    judged = group[0].judged
-    (least, first), *others = known
-    rest = " and ".join(f"{show(above)} ({name})" for above, name in others)
+    (least, nearest), *others = sorted(known)
+    rest = " and ".join(f"{format_number(above)} ({name})" for above, name in others)
+    evaluation = group[0].judged
     return (
-        f"Of the runs that were judged alike ({judged.get('label')}, N = {judged.get('n')}), {first} came nearest to "
-        f"the real photos: {show(least)} above the floor at its best, against {rest}."
+        f"Of the runs that were evaluated alike ({evaluation.get('label')}, "
+        f"N = {evaluation.get('n')}), {nearest} came nearest to the real photos: "
+        f"{format_number(least)} above the floor at its best, against {rest}."
     )
 
 
-def _distance(run: GanRun, line: Line) -> str:
-    above = run.above(line)
-    return show(number(line, "distance")) + (
-        "" if above is None else f" ({show(above)} above the floor)"
-    )
-
-
-def _times(n: int) -> str:
-    return {1: "once", 2: "twice"}.get(n, f"{n} times")
-
-
-def cautions(runs: Sequence[GanRun]) -> list[str]:
-    """What the figures do not allow, one sentence each; runs with the same fault share a sentence."""
-    found: dict[str, list[str]] = {}
+def list_cautions(runs: Sequence[GanRun]) -> list[str]:
+    """What the figures do not allow, one sentence each; runs with the same limit share one."""
+    names: dict[str, list[str]] = {}
     for run in runs:
-        for sentence in _faults(run):
-            found.setdefault(sentence, []).append(run.name)
-    sentences = [f"{', '.join(names)}: {sentence}" for sentence, names in found.items()]
+        for sentence in _list_limits(run):
+            names.setdefault(sentence, []).append(run.name)
+    sentences = [f"{', '.join(shared)}: {sentence}" for sentence, shared in names.items()]
     if len(alike(runs)) > 1:
         sentences.append(
-            "The runs differ in feature network, N, image size or real photos, so not all of their distances compare; "
-            "see how each was judged."
+            "The runs differ in feature network, N, image size or real photos, so not all of their "
+            "distances compare; see how each was evaluated."
         )
     seeds = {(run.part, run.of_recipe("train", "seed")) for run in runs}
-    if runs and len(seeds) == len({part for part, _ in seeds}):
+    recipes = {part for part, _ in seeds}
+    if runs and len(seeds) == len(recipes):
         sentences.append(
-            "Every recipe was trained once, with one seed; another would move distances and the time of a collapse."
+            "Every recipe was trained once, with one seed; another would move distances and the "
+            "time of a collapse."
         )
     return sentences
 
 
-def _faults(run: GanRun) -> list[str]:
-    """What is to be said against one run's figures."""
-    judged, features = run.judged, run.judged.get("features") or {}
-    n, dimension, floor_n = (
-        number(x, key) for x, key in ((judged, "n"), (features, "dimension"), (judged, "floor_n"))
-    )
+def _list_limits(run: GanRun) -> list[str]:
+    """What one run's figures do not allow."""
     sentences = []
     if run.end is None:
         sentences.append(
             "the training has not reached its end, so its last figures are only the last so far."
         )
     if not run.evals:
-        return [*sentences, "the generator was not evaluated."]
+        sentences.append("the generator was not evaluated.")
+        return sentences
     if len(run.evals) == 1:
         sentences.append("there is one evaluation, which is best and last at once.")
+    evaluation = run.judged
+    features = evaluation.get("features") or {}
+    n = number(evaluation, "n")
+    dimension = number(features, "dimension")
+    floor_n = number(evaluation, "floor_n")
     if n is not None and dimension is not None and n < dimension:
         sentences.append(
-            f"N = {n:,.0f} is below the {dimension:,.0f} dimensions of {features.get('name')}, so covariances are "
-            "rank-deficient and the distance too high: compare equal N only, and better the kernel distance."
+            f"N = {n:,.0f} is below the {dimension:,.0f} dimensions of {features.get('name')}, so "
+            "covariances are rank-deficient and the distance too high: compare equal N only, and "
+            "better the kernel distance."
         )
     if n is not None and floor_n is not None and floor_n < n:
         sentences.append(
-            f"the floor is of {floor_n:,.0f} photos a side, fewer than N = {n:,.0f}, so it is too high and what is "
-            "left above it too small."
+            f"the floor is of {floor_n:,.0f} photos a side, fewer than N = {n:,.0f}, so it is too "
+            "high and what is left above it too small."
         )
     if features.get("name") == "randconv":
         sentences.append(
-            f"{judged.get('label')} is measured in a network with random weights: it compares runs on this page, but "
-            "none of them with a published FID."
+            f"{evaluation.get('label')} is measured in a network with random weights: it compares "
+            "runs on this page, but none of them with a published FID."
         )
     return sentences
+
+
+def _describe_distance(run: GanRun, line: Line) -> str:
+    """A line's distance, and how far above the floor it is."""
+    distance = format_number(number(line, "distance"))
+    above = run.above(line)
+    if above is None:
+        return distance
+    return f"{distance} ({format_number(above)} above the floor)"
+
+
+def _in_checks(run: GanRun) -> str:
+    count = len(run.guard)
+    return "in 1 check" if count == 1 else f"in {count} checks"
+
+
+def _times(n: int) -> str:
+    return {1: "once", 2: "twice"}.get(n, f"{n} times")

@@ -1,10 +1,9 @@
-"""Sample grids of a run, early, best and last, made small enough for a page and marked again as
-AI-generated.
-"""
+"""Sample grids of a run for a page: early, best and last, cut to a few faces and marked."""
 
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -27,77 +26,112 @@ EXACT = 64  # pixels of a face up to which the page shows every one; larger face
 
 @dataclass(frozen=True)
 class Grid:
-    """The first faces of a sample grid. `uri` is None where the file is missing or damaged."""
+    """The first faces of a sample grid; `uri` is None where the file is missing or damaged."""
 
     role: str
     images: int
     evaluation: Line
     uri: str | None
-    sharp: bool
+    pixelated: bool  # shown larger, without smoothing
 
 
 def choose_times(run: GanRun) -> list[tuple[str, Line]]:
-    """Three samples in order of time with what they stand for: early, best and last; one between
-    where two coincide.
+    """Up to three samples in order of time, each with its role: early, best and last.
+
+    Where two of these are the same sample, one between them is added.
     """
     samples = sorted(run.samples, key=lambda line: line["images"])
     if not samples:
         return []
-    best = next(
-        (i for i, line in enumerate(samples) if run.best and line["images"] == run.best["images"]),
-        None,
-    )
     roles: dict[int, list[str]] = {0: ["early"]}
+    best = _find_best(run, samples)
     if best is not None:
         roles.setdefault(best, []).append("best")
     roles.setdefault(len(samples) - 1, []).append("last")
-    rest = [i for i in range(len(samples)) if i not in roles]
-    if len(roles) < 3 and rest:
-        roles[rest[len(rest) // 2]] = ["between"]
-    return [(", ".join(roles[i]), samples[i]) for i in sorted(roles)]
+    others = [i for i in range(len(samples)) if i not in roles]
+    if len(roles) < 3 and others:
+        middle = others[len(others) // 2]
+        roles[middle] = ["between"]
+    times = []
+    for i in sorted(roles):
+        role = ", ".join(roles[i])
+        times.append((role, samples[i]))
+    return times
+
+
+def _find_best(run: GanRun, samples: list[Line]) -> int | None:
+    """The number of the sample drawn at the run's best evaluation."""
+    if not run.best:
+        return None
+    for number, sample in enumerate(samples):
+        if sample["images"] == run.best["images"]:
+            return number
+    return None
 
 
 def load_grids(run: GanRun, runs: Path, stem: Path) -> list[Grid]:
-    """The chosen grids of the run's folder below `runs`; the faces are also saved, `stem`-1.png (or
-    .jpg) and on.
+    """The chosen grids of a run, whose folder lies in `runs`.
+
+    The faces are also saved as `stem`-1.png (or .jpg) and on.
     """
-    size = run.of_recipe("data", "size")
+    size = int(run.of_recipe("data", "size") or 0)
     grids = []
-    for k, (role, sample) in enumerate(choose_times(run), start=1):
+    for number, (role, sample) in enumerate(choose_times(run), start=1):
+        path = f"{run.name}/{sample.get('path', '')}"
+        target = stem.with_name(f"{stem.name}-{number}")
+        uri: str | None = None
+        # Where the file cannot be read, the page says so.
+        with suppress(ImageError):
+            uri = _copy_faces(run, _read(runs, path), size, target)
         images = int(sample["images"])
-        uri = None
-        try:
-            data = _read(runs, f"{run.name}/{sample.get('path', '')}")
-            faces = cut_faces(data, int(size or 0))
-            mark = read_mark(data) or Mark(str(run.of_recipe("model", "name")), "unknown")
-            uri = _save(stem.with_name(f"{stem.name}-{k}"), faces, mark)
-        except ImageError:
-            pass  # the page says that it cannot be read
-        evaluation = next((line for line in run.evals if line["images"] == images), {})
-        grids.append(Grid(role, images, evaluation, uri, bool(size and size < EXACT)))
+        grid_of_run = Grid(
+            role=role,
+            images=images,
+            evaluation=_find_evaluation(run, images),
+            uri=uri,
+            pixelated=0 < size < EXACT,
+        )
+        grids.append(grid_of_run)
     return grids
 
 
+def _find_evaluation(run: GanRun, images: int) -> Line:
+    """The evaluation after so many images; empty where there was none."""
+    for line in run.evals:
+        if line["images"] == images:
+            return line
+    return {}
+
+
 def cut_faces(data: bytes, size: int, most: int = ROWS * COLUMNS) -> NDArray[np.uint8]:
-    """The first faces uint8 [N, 3, size, size] of a grid's bytes, row by row. Raises ImageError
-    where it holds none.
+    """The first faces uint8 [N, 3, size, size] of a grid's bytes, row by row.
+
+    Raises ImageError where it holds none.
     """
     pixels = to_pixels(decode(data))
-    rows, columns = (side // size if size > 0 else 0 for side in pixels.shape[1:])
+    _, height, width = pixels.shape
+    rows = height // size if size > 0 else 0
+    columns = width // size if size > 0 else 0
     if not rows or not columns:
-        raise ImageError(f"{pixels.shape[2]}×{pixels.shape[1]} pixels hold no face of {size}")
-    cells = pixels[:, : rows * size, : columns * size].reshape(3, rows, size, columns, size)
-    return cells.transpose(1, 3, 0, 2, 4).reshape(-1, 3, size, size)[:most]
+        raise ImageError(f"{width}×{height} pixels hold no face of {size}")
+    height = rows * size
+    width = columns * size
+    whole = pixels[:, :height, :width]
+    cells = whole.reshape(3, rows, size, columns, size)
+    faces = cells.transpose(1, 3, 0, 2, 4)
+    return faces.reshape(-1, 3, size, size)[:most]
 
 
 def slug(name: str) -> str:
     """A name as part of a file's name: letters, digits, point and hyphen, at most 60."""
-    return re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-.")[:60] or "unnamed"
+    plain = re.sub(r"[^A-Za-z0-9.]+", "-", name)
+    return plain.strip("-.")[:60] or "unnamed"
 
 
 def _read(folder: Path, path: str) -> bytes:
-    """A file below the folder. Raises ImageError where it is missing, or where its path leads out
-    of there.
+    """A file below the folder.
+
+    Raises ImageError where it is missing, or where its path leads out of the folder.
     """
     if path.startswith("/") or ".." in PurePosixPath(path).parts:
         raise ImageError("not a file of the run")
@@ -105,12 +139,16 @@ def _read(folder: Path, path: str) -> bytes:
         return reader.read(str(folder / path))
 
 
-def _save(path: Path, faces: NDArray[np.uint8], mark: Mark) -> str:
-    """Write the faces [N, 3, H, W] as a grid beside the other figures; returns the same bytes as a
-    data URI.
-    """
+def _copy_faces(run: GanRun, data: bytes, size: int, target: Path) -> str:
+    """Write the first faces of a sample grid as a marked picture; returns it as a data URI."""
+    faces = cut_faces(data, size)
+    model = str(run.of_recipe("model", "name"))
+    mark = read_mark(data) or Mark(model, "unknown")
     pixels = grid(faces, COLUMNS)
-    exact = faces.shape[3] <= EXACT
-    path = path.with_name(path.name + (".png" if exact else ".jpg"))
-    save_png(path, pixels, mark) if exact else save_jpeg(path, pixels, mark)
-    return data_uri(path.read_bytes(), "png" if exact else "jpeg")
+    if size <= EXACT:
+        path = target.with_name(target.name + ".png")
+        save_png(path, pixels, mark)
+        return data_uri(path.read_bytes(), "png")
+    path = target.with_name(target.name + ".jpg")
+    save_jpeg(path, pixels, mark)
+    return data_uri(path.read_bytes(), "jpeg")

@@ -1,4 +1,4 @@
-"""What both pages share: templates, plates, and the link from one page to the other."""
+"""What both HTML pages share: templates, embedded pictures, and the link from one to the other."""
 
 from __future__ import annotations
 
@@ -15,63 +15,68 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-# Pages that may lie in one folder, and what a link to each says.
+# Pages that may lie in one folder, and the text of a link to each.
 PAGES = {"report.html": "Detectors of generated faces", "gan.html": "Generators of faces"}
-HOLE = "<!-- the other page -->"  # where base.html.j2 leaves room for the link
+# Where base.html.j2 leaves room for the link to the other page.
+LINK_PLACE = "<!-- the other page -->"
 
 
 @dataclass(frozen=True)
-class Plate:
-    """A figure as the page embeds it."""
+class EmbeddedFigure:
+    """A figure as the page embeds it, with its number and the text for those who cannot see it."""
 
     number: str
     uri: str
     alt: str
 
 
-def make_plate(figure: Figure, number: str, alt: str, path: Path) -> Plate:
+def embed_figure(figure: Figure, number: str, alt: str, path: Path) -> EmbeddedFigure:
     """The figure as SVG for a page, saved as PNG under `path`, whose folder must exist."""
-    plate = Plate(number, data_uri(render(figure, "svg"), "svg+xml"), alt)
+    embedded = EmbeddedFigure(number, data_uri(render(figure, "svg"), "svg+xml"), alt)
     replace_file(path, render(figure, "png"))
-    return plate
+    return embedded
 
 
 def data_uri(image: bytes, kind: str) -> str:
-    """An image in a page; `kind` is the second half of its media type."""
+    """An image as the address that a page embeds; `kind` is the second half of its media type."""
     return f"data:image/{kind};base64,{base64.b64encode(image).decode()}"
 
 
 def write_page(out: Path, name: str, template: str, facts: dict[str, Any]) -> Path:
-    """Fill a template into `out/name`, a name of PAGES, and link it with the other page where that
-    is in `out`, too.
+    """Fill a template into `out/name`, a name of PAGES; returns the page's path.
 
-    The pages are written apart and in any order, so each leaves a hole that whichever comes second
-    fills in both.
+    The pages are written apart and in any order. So each leaves a place for a link to the other,
+    and whichever comes second fills both.
     """
     path = out / name
-    replace_file(path, _environment().get_template(template).render(hole=HOLE, **facts).encode())
+    text = _environment().get_template(template).render(link_place=LINK_PLACE, **facts)
+    replace_file(path, text.encode())
     present = [page for page in PAGES if (out / page).is_file()]
     for page in present:
         for other in present:
             if other != page:
-                _fill_hole(
-                    out / page,
-                    f'<p class="other">Beside this page: <a href="{other}">{PAGES[other]}</a>.</p>',
-                )
+                _add_link(out / page, other)
     return path
 
 
-def printable(value: Any) -> Any:
-    """The same data with every character that cannot be shown (control, lone surrogate, bidi) as
-    its escape.
+def escape_unprintable(value: Any) -> Any:
+    """The same data, with an escape for every character that cannot be shown.
+
+    These are control characters, lone surrogates, and those that turn the reading direction.
     """
     if isinstance(value, dict):
-        return {printable(key): printable(item) for key, item in value.items()}
+        return {escape_unprintable(key): escape_unprintable(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [printable(item) for item in value]
+        return [escape_unprintable(item) for item in value]
     if isinstance(value, str):
-        return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in value)
+        return "".join(_escape(character) for character in value)
     return value
+
+
+def _escape(character: str) -> str:
+    if character.isprintable():
+        return character
+    return character.encode("unicode_escape").decode()
 
 
 def _environment() -> jinja2.Environment:
@@ -89,10 +94,14 @@ def _environment() -> jinja2.Environment:
 
 
 def _signed(value: float) -> str:
+    """A difference with its sign, the minus as typographers write it."""
     return f"{value:+.3f}".replace("-", "−")
 
 
-def _fill_hole(page: Path, link: str) -> None:
+def _add_link(page: Path, other: str) -> None:
+    """Fill the page's place for a link, where it is still free."""
     text = page.read_text(encoding="utf-8")
-    if HOLE in text:
-        replace_file(page, text.replace(HOLE, link, 1))
+    if LINK_PLACE in text:
+        link = f'<a href="{other}">{PAGES[other]}</a>'
+        line = f'<p class="other">Beside this page: {link}.</p>'
+        replace_file(page, text.replace(LINK_PLACE, line, 1))

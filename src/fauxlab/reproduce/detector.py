@@ -2,21 +2,19 @@
 
 Iteration 1: a specialist for each generator. Iteration 2: one detector tuned stage by stage, then
 the same with ten epochs a stage. Beyond the report: one detector trained on all generators at once.
-Every training is a run folder of its own below `out`; a run that is finished is not repeated, one
-that was cut short is resumed.
+Every training is a run folder of its own below `out`; a run that is finished is not repeated, an
+interrupted one is resumed.
 """
 
 from __future__ import annotations
 
-import csv
 import json
 import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -25,18 +23,14 @@ from fauxlab.data.cache import ImageArray, load_images
 from fauxlab.data.manifest import Manifest
 from fauxlab.environment import describe_environment
 from fauxlab.errors import LabError
-from fauxlab.evaluation.detection import detection_report, predict_scores
-from fauxlab.io.text import csv_line, replace_file
+from fauxlab.io.text import replace_file
 from fauxlab.models.pretrained import Detector
-from fauxlab.records import DetectionReport
+from fauxlab.reproduce.scores import LABELS, evaluate_and_save, read_scores
 from fauxlab.training.detector.loop import stage_folder, train_detector
 from fauxlab.training.detector.plan import check_plan
 from fauxlab.training.detector.sampling import plan_training, run_name
 from fauxlab.training.run import OnStep, Run
 from fauxlab.version import __version__
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 # Table I of the report: the unified detector on DeepFakeFace.
 REPORT_TABLE = {
@@ -44,14 +38,15 @@ REPORT_TABLE = {
     "insight": {"accuracy": 0.963417, "macro_f1": 0.963374},
     "text2img": {"accuracy": 0.997667, "macro_f1": 0.997667},
 }
-WORST = 24
+WORST = 24  # errors listed
 SCHEMA_VERSION = 4  # of results.json
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """One training of the report's detector half. `part` is specialist, sequential, extended or
-    joint.
+    """One training of the detector half.
+
+    `part` is specialist, sequential, extended or joint.
     """
 
     part: str
@@ -66,23 +61,27 @@ class Experiment:
 def plan_experiments(
     manifest: Manifest, overrides: Sequence[str] = (), extended: bool = True
 ) -> list[Experiment]:
-    """Specialists, sequential, extended, joint, in this order; `overrides` apply to each recipe.
+    """Specialists, sequential, extended and joint, in this order; `overrides` apply to each recipe.
 
-    The extended training is left out where they make it the sequential one once more.
+    The extended training is left out where the overrides make it equal to the sequential one, as
+    they do when they set the epochs.
     """
-    sets = list(overrides)
-    generators = load_recipe("unified-joint", sets).data.generators or manifest.generators
+    overrides = list(overrides)
+    joint = load_recipe("unified-joint", overrides)
+    sequential = load_recipe("report-unified", overrides)
+    longer = load_recipe("report-unified-10", overrides)
     plan = []
-    for name in dict.fromkeys(generators):  # a generator may stand twice among the stages
-        # a list: a name may hold a comma
+    # A generator may be named twice, as two stages: it gets one specialist.
+    for name in dict.fromkeys(joint.data.generators or manifest.generators):
+        # As JSON, since a name may hold a comma.
         only = f"data.generators={json.dumps([name], ensure_ascii=False)}"
-        plan.append(Experiment("specialist", load_recipe("report-specialist", [*sets, only])))
-    plan.append(Experiment("sequential", sequential := load_recipe("report-unified", sets)))
-    longer = load_recipe("report-unified-10", sets)
-    # as where `overrides` set epochs
-    if extended and longer != sequential.model_copy(update={"name": longer.name}):
+        specialist = load_recipe("report-specialist", [*overrides, only])
+        plan.append(Experiment("specialist", specialist))
+    plan.append(Experiment("sequential", sequential))
+    renamed = sequential.model_copy(update={"name": longer.name})
+    if extended and longer != renamed:
         plan.append(Experiment("extended", longer))
-    plan.append(Experiment("joint", load_recipe("unified-joint", sets)))
+    plan.append(Experiment("joint", joint))
     return plan
 
 
@@ -93,39 +92,35 @@ def reproduce_detector(
     overrides: Sequence[str] = (),
     extended: bool = True,
     on_step: Callable[[str], OnStep] | None = None,
-    on_judge: Callable[[str], None] | None = None,
+    on_evaluate: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
-    """Run the detector experiments below `out`, judge them on the test split, and write
-    `results.json`.
+    """Run the detector experiments below `out`, evaluate them, and write results.json.
 
-    Called again it resumes where it stopped. `on_step` gets a run's name and gives that run's
-    progress function; `on_judge` is called with a run's name before it is judged. Returns what
-    `results.json` holds.
+    They are evaluated on the test split. Called again it resumes where it stopped. `on_step` gets a
+    run's name and gives that run's progress function; `on_evaluate` is called with a run's name
+    before it is evaluated. Returns what results.json holds.
+
+    >>> import fauxlab as fl
+    >>> data = fl.index("faces/").split(seed=0)  # doctest: +SKIP
+    >>> results = fl.reproduce_detector(data, "runs/reproduce")  # doctest: +SKIP
+    >>> [run["name"] for run in results["runs"]][-1]  # doctest: +SKIP
+    'unified-joint'
     """
     out = Path(out)
     experiments = plan_experiments(manifest, overrides, extended)
-    # All that can be refused is refused before hours of training.
-    check_names(experiment.recipe for experiment in experiments)
+    _check_experiments(manifest, experiments)
+    runs = []
     for experiment in experiments:
-        check_plan(manifest, experiment.recipe)
-    if set(manifest.test.labels.tolist()) != {0, 1}:
-        raise LabError("the manifest's test split needs reals and fakes; index more images")
-    runs = {
-        experiment.name: train_detector(
-            manifest,
-            experiment.recipe,
-            out,
-            resume=True,
-            on_step=on_step(experiment.name) if on_step else None,
-        )
-        for experiment in experiments
-    }
+        on_run_step = on_step(experiment.name) if on_step else None
+        recipe = experiment.recipe
+        run = train_detector(manifest, recipe, out, resume=True, on_step=on_run_step)
+        runs.append(run)
     images = load_images(manifest.test, experiments[0].recipe.data.size)
     described = []
-    for experiment in experiments:
-        if on_judge:
-            on_judge(experiment.name)
-        described.append(_describe_run(manifest, experiment, runs[experiment.name], images))
+    for experiment, run in zip(experiments, runs, strict=True):
+        if on_evaluate:
+            on_evaluate(experiment.name)
+        described.append(_describe_run(manifest, experiment, run, images))
     results = {
         "schema_version": SCHEMA_VERSION,
         "code_version": __version__,
@@ -133,74 +128,68 @@ def reproduce_detector(
         "data": _describe_data(manifest),
         "report_table": REPORT_TABLE,
         "runs": described,
-        "worst": _worst(runs[experiments[-1].name].folder, images),
+        "worst": _list_worst(runs[-1].folder, images),
     }
     replace_file(out / "results.json", json.dumps(results, indent=1) + "\n")
     return results
 
 
+def _check_experiments(manifest: Manifest, experiments: Sequence[Experiment]) -> None:
+    """Raise LabError for all that can be refused before hours of training."""
+    check_names(experiment.recipe for experiment in experiments)
+    for experiment in experiments:
+        check_plan(manifest, experiment.recipe)
+    if set(manifest.test.labels.tolist()) != {0, 1}:
+        raise LabError("the manifest's test split needs reals and fakes; index more images")
+
+
 def check_names(recipes: Iterable[Recipe]) -> None:
     """Raise LabError where a recipe's run can have no folder of its own."""
     names = [check_run_name(run_name(recipe)) for recipe in recipes]
-    if twice := [name for name, n in Counter(names).items() if n > 1]:
+    repeated = [name for name, n in Counter(names).items() if n > 1]
+    if repeated:
         raise LabError(
-            f"two trainings would share the run {twice[0]!r}: leave name and train.schedule out of --set, and give "
-            "generators names that differ in more than signs"
+            f"two trainings would share the run {repeated[0]!r}: leave name and train.schedule out "
+            "of --set, and give generators names that differ in more than signs"
         )
-
-
-def judge(detector: Detector, images: ImageArray, folder: Path) -> DetectionReport:
-    """Judge a detector on `images`; `folder` keeps the scores (CSV) and the report, and saves doing
-    it twice.
-    """
-    report_path = folder / "evaluation.json"
-    if report_path.exists():
-        # What another version wrote is no obstacle: it is judged again.
-        with suppress(ValueError):
-            known = DetectionReport.model_validate_json(report_path.read_text(encoding="utf-8"))
-            if (known.model_hash, known.data_hash) == (detector.hash, images.manifest.data_hash):
-                return known
-    scores = predict_scores(detector, images)
-    report = detection_report(
-        images.manifest,
-        scores,
-        model=detector.config.architecture,
-        model_hash=detector.hash,
-        threshold=detector.config.threshold,
-    )
-    folder.mkdir(parents=True, exist_ok=True)
-    _write_scores(folder / "scores.csv", images.manifest, scores)
-    replace_file(report_path, report.model_dump_json(indent=1) + "\n")
-    return report
 
 
 def _describe_run(
     manifest: Manifest, experiment: Experiment, run: Run, images: ImageArray
 ) -> dict[str, Any]:
-    log = list(run.read_log())
-    found: dict[str, Any] = {
+    """A run's recipe, what its log says of steps and epochs, and its results on the test images."""
+    steps = []
+    epochs = []
+    for line in run.read_log():
+        if line["event"] == "step":
+            steps.append({key: line[key] for key in ("images", "stage", "loss")})
+        if "val_loss" in line:
+            epochs.append({key: value for key, value in line.items() if key != "event"})
+    report = evaluate_and_save(run.model, images, run.folder / "test")
+    return {
         "name": experiment.name,
         "part": experiment.part,
         "recipe": tomllib.loads(experiment.recipe.to_toml()),
-        "steps": [
-            _pick(line, "images", "stage", "loss") for line in log if line["event"] == "step"
-        ],
-        "epochs": [
-            {k: v for k, v in line.items() if k != "event"} for line in log if "val_loss" in line
-        ],
-        "test": judge(run.model, images, run.folder / "test").model_dump(),
-        "stages": [],
+        "steps": steps,
+        "epochs": epochs,
+        "test": report.model_dump(),
+        "stages": _describe_stages(manifest, experiment, run, images),
     }
-    if experiment.recipe.train.schedule == "sequential":
-        for number, name in enumerate(
-            stage.name for stage in plan_training(manifest, experiment.recipe).stages
-        ):
-            detector = Detector.from_pretrained(stage_folder(run, number, name))
-            report = judge(
-                detector, images, run.folder / "test" / f"stage-{number + 1}-{as_name(name)}"
-            )
-            found["stages"].append({"name": name, "test": report.model_dump()})
-    return found
+
+
+def _describe_stages(
+    manifest: Manifest, experiment: Experiment, run: Run, images: ImageArray
+) -> list[dict[str, Any]]:
+    """The results after each stage of a sequential training; empty for others."""
+    if experiment.recipe.train.schedule != "sequential":
+        return []
+    stages = []
+    for number, stage in enumerate(plan_training(manifest, experiment.recipe).stages):
+        detector = Detector.from_pretrained(stage_folder(run, number, stage.name))
+        folder = run.folder / "test" / f"stage-{number + 1}-{as_name(stage.name)}"
+        report = evaluate_and_save(detector, images, folder)
+        stages.append({"name": stage.name, "test": report.model_dump()})
+    return stages
 
 
 def _describe_data(manifest: Manifest) -> dict[str, Any]:
@@ -216,36 +205,21 @@ def _describe_data(manifest: Manifest) -> dict[str, Any]:
     }
 
 
-def _worst(folder: Path, images: ImageArray) -> list[dict[str, Any]]:
-    """The joint detector's most confident errors on the test split."""
-    with (folder / "test" / "scores.csv").open(
-        encoding="utf-8", errors="surrogateescape", newline=""
-    ) as stream:
-        scores = np.array([float(row["score"]) for row in csv.DictReader(stream)])
-    labels = images.manifest.labels
-    wrong = np.flatnonzero((scores >= 0.5) != labels)
-    order = wrong[np.argsort(-np.abs(scores[wrong] - 0.5), kind="stable")][:WORST]
-    rows = images.manifest.rows
-    return [
-        {
-            "path": rows[i].path,
-            "truth": ("real", "fake")[rows[i].label],
-            "from": rows[i].generator or rows[i].source,
-            "score": float(scores[i]),
-        }
-        for i in order
-    ]
-
-
-def _write_scores(path: Path, manifest: Manifest, scores: NDArray[np.float64]) -> None:
-    lines = [csv_line(("path", "label", "generator", "source", "group", "score"))]
-    for row, score in zip(manifest.rows, scores.tolist(), strict=True):
-        truth = ("real", "fake")[row.label]
-        lines.append(
-            csv_line((row.path, truth, row.generator, row.source, row.group, f"{score:.6g}"))
+def _list_worst(run: Path, images: ImageArray) -> list[dict[str, Any]]:
+    """A detector's most confident errors on the test split."""
+    scores = read_scores(run / "test")
+    wrong = np.flatnonzero((scores >= 0.5) != images.manifest.labels)
+    confidence = np.abs(scores[wrong] - 0.5)
+    order = wrong[np.argsort(-confidence, kind="stable")]
+    worst = []
+    for i in order[:WORST]:
+        row = images.manifest.rows[i]
+        worst.append(
+            {
+                "path": row.path,
+                "truth": LABELS[row.label],
+                "from": row.generator or row.source,
+                "score": float(scores[i]),
+            }
         )
-    replace_file(path, "".join(lines))
-
-
-def _pick(line: dict[str, Any], *keys: str) -> dict[str, Any]:
-    return {key: line[key] for key in keys}
+    return worst

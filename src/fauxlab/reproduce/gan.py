@@ -1,9 +1,9 @@
-"""The report's GAN experiments in order, then what does not fail, and the loop closed.
+"""The report's GAN experiments in order, then a recipe that does not fail, and the closed loop.
 
 Iteration 1 (report-v1) and iteration 2 (report-v2) of the report, then `r3`. Every training is a
 run folder of its own below `out`; finished ones are not repeated. At the end faces of the last
-generator become a data set, and the unified detector is judged on them: before it has seen any, and
-after it was trained with some.
+generator become a data set. The unified detector is tested on it twice: before it has seen any of
+these faces, and after it was trained with some.
 """
 
 from __future__ import annotations
@@ -22,9 +22,8 @@ from fauxlab.environment import describe_environment
 from fauxlab.errors import LabError
 from fauxlab.evaluation.networks import check_features
 from fauxlab.io.text import replace_file
-from fauxlab.records import DetectionReport
-from fauxlab.reproduce.detector import judge
-from fauxlab.sample import write_dataset
+from fauxlab.reproduce.scores import evaluate_and_save
+from fauxlab.sample.dataset import write_dataset
 from fauxlab.training.detector.loop import train_detector
 from fauxlab.training.detector.plan import check_plan
 from fauxlab.training.gan.loop import OnEvent, train_gan
@@ -36,20 +35,30 @@ RESULTS = "gan_results.json"
 SCHEMA_VERSION = 4  # of RESULTS
 # What the report says of its two runs (section IV), to stand beside ours.
 REPORT_ACCOUNT = {
-    "v1": "Iteration 1: incoherent images; after epoch 75 of 100 the discriminator rejected everything and the "
-    "generator learned nothing more.",
-    "v2": "Iteration 2: the lowest FID at epoch 24; a sharp rise after epoch 25; by epoch 81 the images "
-    "had become alike.",
+    "v1": "Iteration 1: incoherent images; after epoch 75 of 100 the discriminator rejected "
+    "everything and the generator learned nothing more.",
+    "v2": "Iteration 2: the lowest FID at epoch 24; a sharp rise after epoch 25; by epoch 81 the "
+    "images had become alike.",
 }
 PARTS = ("v1", "v2", "r3")
-# By scale: at the report's own size and epochs, or for two CPU cores. All of a scale make faces of
-# one size.
+# By scale: at the report's own size and epochs, or for two CPU cores. All recipes of a scale make
+# faces of one size, so that their distances compare.
 RECIPES = {
     "full": {"v1": "report-v1", "v2": "report-v2", "r3": "r3-128"},
     "cpu": {"v1": "report-v1-32", "v2": "report-v2-32", "r3": "r3-32"},
 }
 SCALES = tuple(RECIPES)
-OWN = 1000  # faces of our own that the detector is judged on and trained with
+OWN = 1000  # faces of our own that the detector is tested on and trained with
+
+# Name of a log line's event → key of gan_results.json. "end" is one line, the others are lists.
+EVENTS = {
+    "step": "steps",
+    "eval": "evals",
+    "guard": "guard",
+    "controller": "controller",
+    "not_finite": "broken",
+    "end": "end",
+}
 
 
 @dataclass(frozen=True)
@@ -66,15 +75,17 @@ def plan_gan_experiments(
     overrides: Sequence[str] = (),
     parts: Sequence[str] = PARTS,
 ) -> list[GanExperiment]:
-    """The named parts in the report's order. `sources` are for all but iteration 1, which took all
-    kinds of photos.
+    """The named parts in the report's order.
+
+    `sources` are for all parts but iteration 1, which took all kinds of photos.
     """
     plan = []
     for part in parts:
-        chosen = [f"data.sources={','.join(sources)}"] if sources and part != "v1" else []
-        plan.append(
-            GanExperiment(part, load_gan_recipe(RECIPES[scale][part], [*chosen, *overrides]))
-        )
+        settings = list(overrides)
+        if sources and part != "v1":
+            settings.insert(0, f"data.sources={','.join(sources)}")
+        recipe = load_gan_recipe(RECIPES[scale][part], settings)
+        plan.append(GanExperiment(part, recipe))
     return plan
 
 
@@ -92,12 +103,14 @@ def check_gan_half(
         check_features(experiment.recipe.evaluate.features, weights)
     if not own:
         return
-    check_plan(manifest, recipe := load_recipe("unified-joint", list(detector_overrides)))
+    recipe = load_recipe("unified-joint", list(detector_overrides))
+    check_plan(manifest, recipe)
     if recipe.data.generators:
         raise LabError(
             "data.generators cannot be set for the loop: the detector must learn all generators"
         )
-    if (name := own_name(experiments[-1])) in manifest.generators:
+    name = own_name(experiments[-1])
+    if name in manifest.generators:
         raise LabError(
             f"the manifest has a generator {name!r} already; give one without our own faces"
         )
@@ -106,7 +119,7 @@ def check_gan_half(
 
 
 def own_name(experiment: GanExperiment) -> str:
-    """What an experiment's faces are called as a generator."""
+    """The name of an experiment's faces as a generator."""
     return "own-" + experiment.recipe.name
 
 
@@ -121,13 +134,18 @@ def reproduce_gan(
     on_step: Callable[[str], OnStep] | None = None,
     on_event: OnEvent | None = None,
 ) -> dict[str, Any]:
-    """Run the GAN experiments below `out` and write gan_results.json; called again it resumes where
-    it stopped.
+    """Run the GAN experiments below `out` and write gan_results.json.
 
-    By default all three, with the recipes for a CPU. The unified detector is judged on `own` faces
-    of the last generator, before and after it was trained with some of them; 0 leaves that out.
-    `weights` is the file of the feature network that the recipes name, where it needs one. Returns
-    what gan_results.json holds.
+    Called again it resumes where it stopped. By default it runs all three experiments, with the
+    recipes for a CPU. The unified detector is tested on `own` faces of the last generator, before
+    and after it was trained with some of them; 0 leaves that out. `weights` is the file of the
+    feature network that the recipes name, where it needs one. Returns what gan_results.json holds.
+
+    >>> import fauxlab as fl
+    >>> data = fl.index("faces/").split(seed=0)  # doctest: +SKIP
+    >>> results = fl.reproduce_gan(data, "runs/reproduce")  # doctest: +SKIP
+    >>> [run["part"] for run in results["runs"]]  # doctest: +SKIP
+    ['v1', 'v2', 'r3']
     """
     out = Path(out)
     experiments = experiments or plan_gan_experiments("cpu")
@@ -135,107 +153,110 @@ def reproduce_gan(
         manifest, experiments, own=own, detector_overrides=detector_overrides, weights=weights
     )
     runs = []
+    described = []
     for experiment in experiments:
-        name = experiment.recipe.name
-        steps = on_step(name) if on_step else None
-        runs.append(
-            train_gan(
-                manifest,
-                experiment.recipe,
-                out,
-                resume=True,
-                weights=weights,
-                on_step=steps,
-                on_event=on_event,
-            )
+        run = train_gan(
+            manifest,
+            experiment.recipe,
+            out,
+            resume=True,
+            weights=weights,
+            on_step=on_step(experiment.recipe.name) if on_step else None,
+            on_event=on_event,
         )
+        runs.append(run)
+        described.append(_describe_run(experiment, run, manifest))
     results: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "code_version": __version__,
         "environment": describe_environment(manifest.data_hash),
-        "data": {
-            "hash": manifest.data_hash,
-            "reals": {name: len(manifest.reals(name)) for name in manifest.sources},
-        },
+        "data": _describe_data(manifest),
         "account": REPORT_ACCOUNT,
-        "runs": [_describe(e, run, manifest) for e, run in zip(experiments, runs, strict=True)],
+        "runs": described,
         "loop": None,
     }
-    replace_file(out / RESULTS, json.dumps(results, indent=1) + "\n")
-    if own:  # training once more, during which what is known so far can be read
-        name = own_name(experiments[-1])
-        results["loop"] = _close_loop(
-            manifest, runs[-1], name, out, own, detector_overrides, on_step
-        )
-        replace_file(out / RESULTS, json.dumps(results, indent=1) + "\n")
+    # Written before the loop as well: the results so far can be read while the detector trains.
+    _write_results(out, results)
+    if own:
+        loop = _Loop(manifest, out, detector_overrides, on_step)
+        results["loop"] = loop.close(runs[-1], own_name(experiments[-1]), own)
+        _write_results(out, results)
     return results
 
 
-def _describe(experiment: GanExperiment, run: Run, manifest: Manifest) -> dict[str, Any]:
-    """A run's recipe and log, sorted by event; paths of sample grids are relative to the run's
-    folder.
+def _write_results(out: Path, results: dict[str, Any]) -> None:
+    replace_file(out / RESULTS, json.dumps(results, indent=1) + "\n")
+
+
+def _describe_data(manifest: Manifest) -> dict[str, Any]:
+    reals = {name: len(manifest.reals(name)) for name in manifest.sources}
+    return {"hash": manifest.data_hash, "reals": reals}
+
+
+def _describe_run(experiment: GanExperiment, run: Run, manifest: Manifest) -> dict[str, Any]:
+    """A run's recipe and its log, sorted by event.
+
+    Paths of sample grids are relative to the run's folder.
     """
-    log = list(run.read_log())
-    events: dict[str, list[dict[str, Any]]] = {
-        name: [] for name in ("step", "eval", "guard", "controller", "not_finite", "end")
-    }
-    for line in log:
-        if line["event"] in events:
-            events[line["event"]].append({k: v for k, v in line.items() if k != "event"})
+    events: dict[str, list[dict[str, Any]]] = {key: [] for key in EVENTS.values()}
+    for line in run.read_log():
+        key = EVENTS.get(line["event"])
+        if key:
+            events[key].append({name: value for name, value in line.items() if name != "event"})
+    ends = events.pop("end")
     plan = plan_gan(manifest, experiment.recipe)
+    samples = []
+    for line in events["evals"]:
+        path = f"samples/fakes{line['images']:09}.png"
+        samples.append({"images": line["images"], "path": path})
     return {
         "name": run.folder.name,
         "part": experiment.part,
         "recipe": tomllib.loads(experiment.recipe.to_toml()),
         "images_an_epoch": len(plan.train_rows),
         "budget": plan.images,
-        "steps": events["step"],
-        "evals": events["eval"],
-        "guard": events["guard"],
-        "controller": events["controller"],
-        "broken": events["not_finite"],
-        "end": events["end"][-1] if events["end"] else None,
-        "samples": [
-            {"images": line["images"], "path": f"samples/fakes{line['images']:09}.png"}
-            for line in events["eval"]
-        ],
+        **events,
+        "end": ends[-1] if ends else None,
+        "samples": samples,
     }
 
 
-def _close_loop(
-    manifest: Manifest,
-    run: Run,
-    name: str,
-    out: Path,
-    own: int,
-    overrides: Sequence[str],
-    on_step: Callable[[str], OnStep] | None,
-) -> dict[str, Any]:
-    """The unified detector on our own generator's faces, before and after training with some of
-    them.
+@dataclass(frozen=True)
+class _Loop:
+    """The unified detector on our own generator's faces, before and after training with some."""
 
-    Before: `unified-joint` below `out` (trained now where the detector half has not yet). Both are
-    judged on the own faces' test split against reals of the same size and encoding, and on the
-    manifest's own test split.
-    """
-    folder = out / "own-faces"
-    own_faces = write_dataset(run.generator, folder, own, name, beside=manifest)
-    joint = Manifest.load(folder / "joint.csv")
-    recipe = load_recipe("unified-joint", list(overrides))
-    judged: dict[str, Any] = {"generator": name, "model_hash": run.generator.hash}
-    for key, data, run_name in (
-        ("before", manifest, "unified-joint"),
-        ("after", joint, "unified-joint-own"),
-    ):
-        steps = on_step(run_name) if on_step else None
-        trained = train_detector(data, recipe, out, name=run_name, resume=True, on_step=steps)
-        judged[key] = {
-            place: _judge(trained, part, trained.folder / "test" / place)
-            for place, part in (("own", own_faces.test), ("others", manifest.test))
-        }
-    return judged
+    manifest: Manifest
+    out: Path
+    overrides: Sequence[str]
+    on_step: Callable[[str], OnStep] | None
 
+    def close(self, run: Run, name: str, own: int) -> dict[str, Any]:
+        """Write `own` faces of the run's generator, and test the detector on them twice.
 
-def _judge(run: Run, data: Manifest, folder: Path) -> dict[str, Any]:
-    report: DetectionReport = judge(run.model, load_images(data, run.model.size), folder)
-    return report.model_dump()
+        Before: `unified-joint` below `out`, trained now where the detector half has not done so.
+        Both detectors are tested on the own faces' test split, against reals of the same size and
+        encoding, and on the manifest's own test split.
+        """
+        folder = self.out / "own-faces"
+        own_faces = write_dataset(run.generator, folder, own, name, beside=self.manifest)
+        joint = Manifest.load(folder / "joint.csv")
+        tests = {"own": own_faces.test, "others": self.manifest.test}
+        before = self._train(self.manifest, "unified-joint")
+        results = {"before": self._test(before, tests)}
+        after = self._train(joint, "unified-joint-own")
+        results["after"] = self._test(after, tests)
+        return {"generator": name, "model_hash": run.generator.hash, **results}
+
+    def _train(self, data: Manifest, name: str) -> Run:
+        recipe = load_recipe("unified-joint", list(self.overrides))
+        on_step = self.on_step(name) if self.on_step else None
+        return train_detector(data, recipe, self.out, name=name, resume=True, on_step=on_step)
+
+    def _test(self, run: Run, tests: dict[str, Manifest]) -> dict[str, Any]:
+        """Results by place, as JSON."""
+        results = {}
+        for place, data in tests.items():
+            images = load_images(data, run.model.size)
+            report = evaluate_and_save(run.model, images, run.folder / "test" / place)
+            results[place] = report.model_dump()
+        return results

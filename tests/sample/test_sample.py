@@ -1,4 +1,4 @@
-"""Sampling: a seed is a picture, paths stay where latents lie, and samples become a fair data set."""
+"""A seed is a picture, paths stay where latents lie, and samples become a fair data set."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ from fauxlab.io.sources import FileReader
 from fauxlab.models import create_detector, create_generator
 from fauxlab.models.gans import draw_latents
 from fauxlab.models.pretrained import Detector, Generator
-from fauxlab.sample import interpolate, sample_images, write_dataset, write_samples
+from fauxlab.sample.dataset import write_dataset
+from fauxlab.sample.files import write_samples
+from fauxlab.sample.images import interpolate, sample_images
 
 SIZE, LATENT = 32, 8
 Command = Callable[..., tuple[int, str, str]]
@@ -89,7 +91,7 @@ def test_a_seed_is_a_picture_in_any_batch(
     assert together.shape == (20, 3, SIZE, SIZE)
     assert together.dtype == np.uint8
     assert np.array_equal(together, generator.sample(0, 20).numpy())
-    monkeypatch.setattr("fauxlab.sample.BATCH_PIXELS", 3 * SIZE**2)
+    monkeypatch.setattr("fauxlab.sample.images.BATCH_PIXELS", 3 * SIZE**2)
     shuffled = [7, 19, 0, 3, 12]
     apart = sample_images(generator, shuffled)
     assert np.abs(apart.astype(int) - together[shuffled].astype(int)).max() <= 1

@@ -1,0 +1,85 @@
+"""A detector's results on the test images, saved so that they are computed only once."""
+
+from __future__ import annotations
+
+import csv
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fauxlab.data.cache import ImageArray
+from fauxlab.data.manifest import Manifest
+from fauxlab.evaluation.detection import detection_report, predict_scores
+from fauxlab.io.text import csv_line, replace_file
+from fauxlab.models.pretrained import Detector
+from fauxlab.records import DetectionReport
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+RESULTS = "evaluation.json"
+SCORES = "scores.csv"
+COLUMNS = ("path", "label", "generator", "source", "group", "score")
+LABELS = ("real", "fake")
+
+
+def evaluate_and_save(detector: Detector, images: ImageArray, folder: Path) -> DetectionReport:
+    """Evaluate a detector on `images`; `folder` gets the scores (CSV) and the results (JSON).
+
+    Results that the folder holds already are returned, if they are of the same detector and images
+    and have the present schema.
+    """
+    saved = _read_results(folder / RESULTS)
+    if saved and _is_current(saved, detector, images.manifest):
+        return saved
+    scores = predict_scores(detector, images)
+    report = detection_report(
+        images.manifest,
+        scores,
+        model=detector.config.architecture,
+        model_hash=detector.hash,
+        threshold=detector.config.threshold,
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_scores(folder / SCORES, images.manifest, scores)
+    replace_file(folder / RESULTS, report.model_dump_json(indent=1) + "\n")
+    return report
+
+
+def read_scores(folder: Path) -> NDArray[np.float64]:
+    """The scores that `evaluate_and_save` wrote, in the order of the images."""
+    path = folder / SCORES
+    with path.open(encoding="utf-8", errors="surrogateescape", newline="") as stream:
+        return np.array([float(row["score"]) for row in csv.DictReader(stream)])
+
+
+def _read_results(path: Path) -> DetectionReport | None:
+    """The results in a file; None where there are none that this version can read."""
+    if path.exists():
+        with suppress(ValueError):
+            return DetectionReport.model_validate_json(path.read_text(encoding="utf-8"))
+    return None
+
+
+def _is_current(report: DetectionReport, detector: Detector, manifest: Manifest) -> bool:
+    """Whether results are of this detector and these images, and of the present schema.
+
+    An older schema can be read, but its figures may have been computed differently.
+    """
+    schema = DetectionReport.model_fields["schema_version"].default
+    return (
+        report.schema_version == schema
+        and report.model_hash == detector.hash
+        and report.data_hash == manifest.data_hash
+    )
+
+
+def _write_scores(path: Path, manifest: Manifest, scores: NDArray[np.float64]) -> None:
+    lines = [csv_line(COLUMNS)]
+    for row, score in zip(manifest.rows, scores.tolist(), strict=True):
+        label = LABELS[row.label]
+        fields = (row.path, label, row.generator, row.source, row.group, f"{score:.6g}")
+        lines.append(csv_line(fields))
+    replace_file(path, "".join(lines))

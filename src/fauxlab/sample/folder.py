@@ -1,0 +1,77 @@
+"""The folder that samples are written into: whose it is, and whether its pictures are marked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from fauxlab.errors import LabError
+from fauxlab.io.marking import Mark
+from fauxlab.io.text import printable, replace_file
+from fauxlab.models.pretrained import Generator
+
+MARKER = "samples.json"
+UNMARKED = "unmarked.log"
+
+
+def claim_folder(folder: Path, contents: dict[str, Any], names: Sequence[str]) -> None:
+    """Take a folder for `contents`, and note in it which files are to be written.
+
+    Raises LabError where the folder, or one of the files, was not written by this lab, and where it
+    was written with other parameters.
+    """
+    marker = folder / MARKER
+    own: set[str] = set()
+    if marker.is_file():
+        before, own = _read_marker(marker)
+        _check_unchanged(folder, before, contents)
+    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise LabError(
+            f"{printable(folder)} is not empty and was not written by this command; "
+            "give another folder"
+        )
+    for name in names:
+        if name not in own and (folder / name).exists():
+            raise LabError(
+                f"{printable(folder / name)} was not written by this command; "
+                "move it or give another folder"
+            )
+    folder.mkdir(parents=True, exist_ok=True)
+    note = {"what": contents, "files": sorted(own.union(names))}
+    replace_file(marker, json.dumps(note) + "\n")
+
+
+def begin_marking(generator: Generator, folder: Path, count: int, mark: bool) -> Mark | None:
+    """The mark of pictures by this generator, without a seed.
+
+    With `mark` False there is none, and a line in the folder's log records that.
+    """
+    if mark:
+        return Mark(generator.config.architecture, generator.hash)
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    model = generator.hash or "unknown"
+    line = f"{now} {count} files of model hash {model} written without a mark\n"
+    with (folder / UNMARKED).open("a", encoding="utf-8") as log:
+        log.write(line)
+    return None
+
+
+def _read_marker(marker: Path) -> tuple[dict[str, Any], set[str]]:
+    """The contents that a folder was taken for, and the files written into it."""
+    try:
+        note = json.loads(marker.read_text(encoding="utf-8"))
+        return dict(note["what"]), set(note["files"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise LabError(f"{printable(marker)} is damaged; give another folder") from None
+
+
+def _check_unchanged(folder: Path, before: dict[str, Any], contents: dict[str, Any]) -> None:
+    for key, value in contents.items():
+        if before.get(key) != value:
+            raise LabError(
+                f"{printable(folder)} holds pictures of {key} {before.get(key)!r}, "
+                f"these have {key} {value!r}; give another folder"
+            )
