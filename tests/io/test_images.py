@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from fauxlab.io import images
-from fauxlab.io.images import FORMATS, MAX_BYTES, decode, describe_encoding, fingerprint, to_square
+from fauxlab.io import encoding, images
+from fauxlab.io.encoding import describe_encoding
+from fauxlab.io.images import FORMATS, MAX_BYTES, decode, fingerprint, to_square
 from fauxlab.io.limits import ImageError
 
 
@@ -253,7 +254,7 @@ def test_a_decoders_message_becomes_one_short_line(monkeypatch: pytest.MonkeyPat
         raise ValueError("bad\r\n\tbox " + "x" * 10_000)
 
     monkeypatch.setattr(images, "_upright", fail)
-    monkeypatch.setattr(images, "_jpeg_tables", fail)
+    monkeypatch.setattr(encoding, "_jpeg_tables", fail)
     for read in (decode, describe_encoding):
         with pytest.raises(ImageError) as caught:
             read(encoded(halves(), "JPEG"))
