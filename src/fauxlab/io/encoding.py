@@ -121,7 +121,9 @@ def ijg_tables(quality: int) -> Tables:
 
     `quality` is from 1 to 100.
     """
-    standard = np.array([_STANDARD_LUMA.split(), _STANDARD_CHROMA.split()], dtype=np.int64)
+    luma = _STANDARD_LUMA.split()
+    chroma = _STANDARD_CHROMA.split()
+    standard = np.array([luma, chroma], dtype=np.int64)
     percent = 5000 // quality if quality < 50 else 200 - 2 * quality
     return np.clip((standard * percent + 50) // 100, 1, 255)
 

@@ -24,9 +24,9 @@ def measure_sharpness(pixels: NDArray[np.uint8]) -> float:
     if spread == 0:
         return 0.0
     side = len(luma)
-    bicubic = Image.Resampling.BICUBIC
-    half = Image.fromarray(luma).resize((side // 2, side // 2), bicubic)
-    enlarged = np.asarray(half.resize((side, side), bicubic))
-    lost = luma - enlarged
+    half_size = (side // 2, side // 2)
+    half = Image.fromarray(luma).resize(half_size, Image.Resampling.BICUBIC)
+    enlarged = half.resize((side, side), Image.Resampling.BICUBIC)
+    lost = luma - np.asarray(enlarged)
     rms = float(np.sqrt(np.mean(lost**2)))
     return min(rms / spread, 1.0)
