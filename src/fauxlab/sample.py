@@ -208,9 +208,9 @@ def write_dataset(
         rows, skipped = _write_reals(
             reals, beside.sources, folder, generator.config.size, quality, progress
         )
-    source = ";".join(dict.fromkeys(row.source for row in rows))
+    compare_to = ";".join(dict.fromkeys(row.source for row in rows))
     fakes = _write_fakes(
-        _batches(generator, seeds, truncation), folder, name, source, several, quality, progress
+        _batches(generator, seeds, truncation), folder, name, compare_to, several, quality, progress
     )
     manifest = Manifest(
         (*rows, *Manifest(tuple(fakes), folder).split(split_seed).rows), folder, skipped
@@ -225,7 +225,7 @@ def write_dataset(
             replace(
                 row,
                 path=os.path.join(root, row.path),
-                source=row.source or (all_of_them if row.label else ""),
+                compare_to=row.compare_to or (all_of_them if row.label else ""),
             )
             for row in beside.rows
         )
@@ -370,7 +370,7 @@ def _write_fakes(
     batches: Iterable[tuple[Sequence[int], Pixels]],
     folder: Path,
     name: str,
-    source: str,
+    compare_to: str,
     several: Mark | None,
     quality: int,
     progress: Progress | None,
@@ -389,7 +389,16 @@ def _write_fakes(
                 prints[len(rows)] = bits
             keys.append([("pixels", hashlib.sha256(image.tobytes()).digest())])
             rows.append(
-                Row(path, 1, name, source, f"{name} seed {seed}", "", hash_file(folder / path))
+                Row(
+                    path,
+                    1,
+                    name,
+                    "",
+                    compare_to,
+                    f"{name} seed {seed}",
+                    "",
+                    hash_file(folder / path),
+                )
             )
         if progress:
             progress(len(seeds))

@@ -144,7 +144,7 @@ def test_a_disk_that_fills_up_midway_leaves_a_valid_store(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(os, "fdatasync", full)
+        patch.setattr(os, "fsync", full)
         with pytest.raises(LabError, match="No space left on device; set FAUXLAB_CACHE"):
             load_images(small, 32)
     images = load_images(small, 32)

@@ -29,6 +29,13 @@ def summary(manifest: Manifest) -> set[tuple[str, int, str, str]]:
     return {(row.path, row.label, row.generator, row.source) for row in manifest.rows}
 
 
+def pack(path: Path, members: dict[str, bytes]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+
+
 def test_real_fake_layout(tmp_path: Path, jpeg: Jpeg) -> None:
     put(tmp_path / "real/a.jpg", jpeg(1))
     put(tmp_path / "real/flickr/b.jpg", jpeg(2))
@@ -87,7 +94,10 @@ def test_deepfakeface_folders_and_zips(tmp_path: Path, jpeg: Jpeg, zipped: bool)
     manifest = index(tmp_path)
     assert len(manifest) == 16
     assert manifest.generators == ["inpainting", "insight", "text2img"]
-    assert {row.source for row in manifest.rows} == {"wiki"}
+    assert {(row.label, row.source, row.compare_to) for row in manifest.rows} == {
+        (0, "wiki", ""),
+        (1, "", "wiki"),
+    }
     group = {
         row.path.replace(".zip!/", "/").replace("wiki/wiki", "wiki"): row.group
         for row in manifest.rows
@@ -331,7 +341,7 @@ def test_a_collection_of_reals_has_no_separator_in_its_name(tmp_path: Path, jpeg
     put(tmp_path / "fake/g/2.jpg", jpeg(2))
     paired = index(tmp_path).pair({"g": ["a_b"]})
     assert paired.sources == ["a_b"]
-    assert [row.source for row in paired.rows] == ["a_b", "a_b"]
+    assert [(row.source, row.compare_to) for row in paired.rows] == [("a_b", ""), ("", "a_b")]
 
 
 def test_generators_have_names_that_can_be_printed(tmp_path: Path, jpeg: Jpeg) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from fauxlab.data.indexing import index
-from fauxlab.data.manifest import COLUMNS, Manifest
+from fauxlab.data.manifest import COLUMNS, REQUIRED, Manifest
 from fauxlab.errors import LabError
 
 Jpeg = Callable[..., bytes]
@@ -84,7 +84,7 @@ def test_matched_reals(small: Manifest) -> None:
 
 def test_reals_that_are_not_there_are_no_reason_to_take_others(small: Manifest) -> None:
     rows = [
-        replace(row, source="ffhq;flickr" if row.generator == "grain" else row.source)
+        replace(row, compare_to="ffhq;flickr" if row.generator == "grain" else row.compare_to)
         for row in small.rows
     ]
     manifest = replace(small, rows=tuple(rows))
@@ -128,7 +128,7 @@ def test_bad_manifest_rows(tmp_path: Path, change: dict[str, str], message: str)
         Manifest.load(path)
 
 
-@pytest.mark.parametrize("missing", [c for c in COLUMNS if c != "source"])
+@pytest.mark.parametrize("missing", REQUIRED)
 def test_missing_columns_are_named(tmp_path: Path, missing: str) -> None:
     columns = [c for c in COLUMNS if c != missing]
     (tmp_path / "manifest.csv").write_text(

@@ -69,7 +69,7 @@ def walk_images(folder: Path, others: tuple[str, ...] = ()) -> Iterator[Path]:
                 yield Path(path)
         waiting.extend(reversed(folders))
     if passed_over:
-        _warn_of_hidden(folder, passed_over)
+        warn_of_hidden(folder, passed_over)
 
 
 def zip_images(archive: Path) -> list[str]:
@@ -87,6 +87,18 @@ def is_hidden(name: str) -> bool:
     """Whether a file or folder of this name is hidden, or a system's own."""
     is_dotted = name.startswith(".") and name not in (".", "..")
     return is_dotted or name in _SYSTEM_FOLDERS
+
+
+def warn_of_hidden(folder: Path, passed_over: Sequence[str]) -> None:
+    """Say how many hidden folders below `folder` are not read, and which is the first."""
+    count = len(passed_over)
+    _logger.warning(
+        "passed over %d hidden %s below %s, the first: %s; rename a folder to read it",
+        count,
+        "folder" if count == 1 else "folders",
+        printable(folder),
+        printable(os.path.relpath(passed_over[0], folder)),
+    )
 
 
 class FileReader:
@@ -163,17 +175,6 @@ def _is_shown_image(member: str) -> bool:
     if any(is_hidden(part) for part in path.parts):
         return False
     return path.suffix.lower() in SUFFIXES
-
-
-def _warn_of_hidden(folder: Path, passed_over: Sequence[str]) -> None:
-    count = len(passed_over)
-    _logger.warning(
-        "passed over %d hidden %s below %s, the first: %s; rename a folder to read it",
-        count,
-        "folder" if count == 1 else "folders",
-        printable(folder),
-        printable(os.path.relpath(passed_over[0], folder)),
-    )
 
 
 def _refuse_member(info: zipfile.ZipInfo) -> None:
