@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -146,10 +147,7 @@ def _decode_into(
         (store / IMAGES).open("r+b") as images,
         (store / INDEX).open("ab") as index,
     ):
-
-        def read(rows: list[Row]) -> NDArray[np.uint8] | dict[str, str]:
-            return _read_square(reader, manifest, rows, size)
-
+        read = partial(_read_square, reader, manifest, size)
         images.seek(0, os.SEEK_END)
         for start in range(0, len(copies), BLOCK):
             block = copies[start : start + BLOCK]
@@ -160,8 +158,7 @@ def _decode_into(
                 else:
                     images.write(result.data)
                     hashes.append(bytes.fromhex(rows[0].sha256))
-            # The order matters: first the pixels reach the disk, then the hashes that vouch for
-            # them.
+            # The pixels must be on disk before the hashes that vouch for them.
             images.flush()
             os.fsync(images.fileno())
             index.write(b"".join(hashes))
@@ -172,7 +169,7 @@ def _decode_into(
 
 
 def _read_square(
-    reader: FileReader, manifest: Manifest, rows: Sequence[Row], size: int
+    reader: FileReader, manifest: Manifest, size: int, rows: Sequence[Row]
 ) -> NDArray[np.uint8] | dict[str, str]:
     """The picture of the first of equal copies that can be read, or path → reason for each."""
     reasons: dict[str, str] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -17,7 +17,7 @@ import numpy as np
 from fauxlab.data.layouts import Entry, find_images
 from fauxlab.data.manifest import Manifest
 from fauxlab.data.rows import Row
-from fauxlab.data.split import connected_components, near_duplicates
+from fauxlab.data.split import Pair, connected_components, near_duplicates
 from fauxlab.errors import LabError
 from fauxlab.io.images import decode, fingerprint
 from fauxlab.io.limits import ImageError
@@ -44,7 +44,9 @@ class _Image:
 
 
 def index(
-    folder: str | Path, progress: Progress | None = None, workers: int | None = None
+    folder: str | Path,
+    progress: Progress | None = None,
+    workers: int | None = None,
 ) -> Manifest:
     """Read every image below `folder` into a manifest without splits.
 
@@ -57,10 +59,12 @@ def index(
     root = Path(folder).absolute()
     images: list[_Image] = []
     skipped: Skipped = []
-    with FileReader() as reader, ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
+    threads = workers or os.cpu_count() or 1
+    with FileReader() as reader, ThreadPoolExecutor(threads) as pool:
         for entry, result in _read_all(find_images(root), reader, pool):
             if isinstance(result, ImageError):
-                skipped.append((_below(root, entry.path), str(result)))
+                path = _below(root, entry.path)
+                skipped.append((path, str(result)))
             else:
                 images.append(result)
             if progress:
@@ -68,8 +72,9 @@ def index(
     images = _without_contradictions(images, root, skipped)
     if not images:
         raise LabError(_describe_nothing(root, skipped))
-    groups = _group(images)
-    rows = [_to_row(image, group, root) for image, group in zip(images, groups, strict=True)]
+    rows = []
+    for image, group in zip(images, _name_groups(images), strict=True):
+        rows.append(_to_row(image, group, root))
     return Manifest(tuple(rows), root, tuple(skipped))
 
 
@@ -89,10 +94,15 @@ def _read_all(
 
     stream = iter(entries)
     while batch := list(islice(stream, WINDOW)):
-        yield from zip(batch, pool.map(read, batch), strict=True)
+        results = pool.map(read, batch)
+        yield from zip(batch, results, strict=True)
 
 
-def _without_contradictions(images: Sequence[_Image], root: Path, skipped: Skipped) -> list[_Image]:
+def _without_contradictions(
+    images: Sequence[_Image],
+    root: Path,
+    skipped: Skipped,
+) -> list[_Image]:
     """The images whose bytes have one label; the others are added to `skipped`."""
     labels: dict[str, set[int]] = {}
     for image in images:
@@ -107,17 +117,20 @@ def _without_contradictions(images: Sequence[_Image], root: Path, skipped: Skipp
     return consistent
 
 
-def _group(images: Sequence[_Image]) -> list[str]:
+def _name_groups(images: Sequence[_Image]) -> list[str]:
     """The name of each image's group: the first declared group of its first image."""
-    keys: list[list[tuple[object, ...]]] = []
+    keys: list[list[Hashable]] = []
     for image in images:
+        content = ("sha256", image.sha256)
         declared = [("group", group) for group in image.entry.groups]
-        keys.append([("sha256", image.sha256), *declared])
-    firsts = connected_components(keys, _near_pairs(images))
-    return [images[first].entry.groups[0] for first in firsts]
+        keys.append([content, *declared])
+    names = []
+    for first in connected_components(keys, _near_pairs(images)):
+        names.append(images[first].entry.groups[0])
+    return names
 
 
-def _near_pairs(images: Sequence[_Image]) -> Iterator[tuple[int, int]]:
+def _near_pairs(images: Sequence[_Image]) -> Iterator[Pair]:
     """Pairs of images that look nearly equal."""
     numbers = []
     fingerprints = []

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +31,8 @@ __all__ = [
 ]
 
 SKIPPED_COLUMNS = ("path", "reason")
+Skipped = tuple[tuple[str, str], ...]
+SourcesOf = Mapping[str, Sequence[str]]  # of reals, by generator
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Manifest:
 
     rows: tuple[Row, ...]
     root: Path
-    skipped: tuple[tuple[str, str], ...] = field(default=())
+    skipped: Skipped = ()
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -50,25 +52,24 @@ class Manifest:
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns of the table: the known ones, then further ones of any row."""
-        further: dict[str, None] = {}
-        for row in self.rows:
-            further.update(dict.fromkeys(row.extra))
+        further = _distinct(name for row in self.rows for name in row.extra)
         return (*COLUMNS, *further)
 
     @property
     def generators(self) -> list[str]:
         """Names of the fakes' generators, in order of first appearance."""
-        return list(dict.fromkeys(row.generator for row in self.rows if row.label))
+        return _distinct(row.generator for row in self.rows if row.label)
 
     @property
     def sources(self) -> list[str]:
         """Names of the reals' collections, in order of first appearance."""
-        return list(dict.fromkeys(row.source for row in self.rows if not row.label))
+        return _distinct(row.source for row in self.rows if not row.label)
 
     @property
     def labels(self) -> NDArray[np.int64]:
         """int64 [N], 1 = fake."""
-        return np.array([row.label for row in self.rows], dtype=np.int64)
+        labels = [row.label for row in self.rows]
+        return np.array(labels, dtype=np.int64)
 
     @property
     def data_hash(self) -> str:
@@ -79,9 +80,16 @@ class Manifest:
         """
         digest = hashlib.sha256()
         for row in self.rows:
-            comparison = row.compare_to if row.label else row.source
-            fields = (row.sha256, str(row.label), row.generator, comparison, row.group, row.split)
-            line = "\t".join((*fields, "\n"))
+            fields = (
+                row.sha256,
+                str(row.label),
+                row.generator,
+                row.compare_to if row.label else row.source,
+                row.group,
+                row.split,
+                "\n",
+            )
+            line = "\t".join(fields)
             digest.update(line.encode("utf-8", "surrogateescape"))
         return digest.hexdigest()[:16]
 
@@ -96,7 +104,9 @@ class Manifest:
         this manifest: others would differ in more than being real.
         """
         named = self._named_reals(generator)
-        return [source for source in self.sources if not named or source in named]
+        if not named:
+            return self.sources
+        return [source for source in self.sources if source in named]
 
     def missing_reals(self) -> dict[str, list[str]]:
         """By generator, the sources that its fakes name and of which no real image is here."""
@@ -109,15 +119,17 @@ class Manifest:
         return missing
 
     def _named_reals(self, generator: str) -> list[str]:
-        named: dict[str, None] = {}
-        for row in self.rows:
-            if row.label and row.generator == generator:
-                named.update(dict.fromkeys(row.compare_to.split(";")))
-        return [name for name in named if name]
+        named: list[str] = []
+        for comparison in _distinct(
+            row.compare_to for row in self.rows if row.label and row.generator == generator
+        ):
+            named.extend(comparison.split(";"))
+        return [name for name in _distinct(named) if name]
 
     def where(self, keep: Callable[[Row], bool]) -> Manifest:
         """The rows for which `keep` holds."""
-        return replace(self, rows=tuple(row for row in self.rows if keep(row)))
+        rows = tuple(row for row in self.rows if keep(row))
+        return replace(self, rows=rows)
 
     def reals(self, *sources: str) -> Manifest:
         """The real images of the named collections, or of all.
@@ -128,7 +140,8 @@ class Manifest:
             if name not in self.sources:
                 there = ", ".join(self.sources) or "none"
                 raise LabError(f"no real source {name!r} in the manifest; it has {there}")
-        return self.where(lambda row: not row.label and (not sources or row.source in sources))
+        wanted = sources or self.sources
+        return self.where(lambda row: not row.label and row.source in wanted)
 
     def in_split(self, *names: str) -> Manifest:
         """The rows of the named splits. Raises LabError when no row has a split yet."""
@@ -160,7 +173,10 @@ class Manifest:
         return self.in_split("test")
 
     def split(
-        self, seed: int = 0, fractions: Sequence[float] = FRACTIONS, earlier: Manifest | None = None
+        self,
+        seed: int = 0,
+        fractions: Sequence[float] = FRACTIONS,
+        earlier: Manifest | None = None,
     ) -> Manifest:
         """Assign train, val, calibration and test by whole groups.
 
@@ -177,10 +193,12 @@ class Manifest:
         strata = [_kind(row) for row in self.rows]
         placed = _place_groups(self.rows, earlier.rows if earlier else ())
         splits = assign_splits(groups, strata, fractions, seed, placed)
-        pairs = zip(self.rows, splits, strict=True)
-        return replace(self, rows=tuple(replace(row, split=split) for row, split in pairs))
+        rows = []
+        for row, split in zip(self.rows, splits, strict=True):
+            rows.append(replace(row, split=split))
+        return replace(self, rows=tuple(rows))
 
-    def pair(self, reals: Mapping[str, Sequence[str]]) -> Manifest:
+    def pair(self, reals: SourcesOf) -> Manifest:
         """Set which sources of reals each named generator's fakes are compared to.
 
         Raises LabError on unknown names.
@@ -188,10 +206,11 @@ class Manifest:
         check_pairs(reals, self.generators, self.sources)
         rows = []
         for row in self.rows:
-            is_paired = row.label and row.generator in reals
-            rows.append(
-                replace(row, compare_to=";".join(reals[row.generator])) if is_paired else row
-            )
+            if row.label and row.generator in reals:
+                named = ";".join(reals[row.generator])
+                rows.append(replace(row, compare_to=named))
+            else:
+                rows.append(row)
         return replace(self, rows=tuple(rows))
 
     def counts(self) -> Counter[tuple[str, str]]:
@@ -208,8 +227,9 @@ class Manifest:
         columns = self.columns
         lines = [csv_line(columns)]
         for row in self.rows:
-            moved = replace(row, path=os.path.join(prefix, row.path))
-            lines.append(csv_line(moved.cells(columns)))
+            place = os.path.join(prefix, row.path)
+            cells = replace(row, path=place).cells(columns)
+            lines.append(csv_line(cells))
         replace_file(path, "".join(lines))
 
     def save_skipped(self, path: str | Path) -> None:
@@ -217,8 +237,9 @@ class Manifest:
         path = Path(path)
         prefix = self._prefix(path)
         lines = [csv_line(SKIPPED_COLUMNS)]
-        for place, reason in self.skipped:
-            lines.append(csv_line((os.path.join(prefix, place), reason)))
+        for path_below, reason in self.skipped:
+            place = os.path.join(prefix, path_below)
+            lines.append(csv_line((place, reason)))
         replace_file(path, "".join(lines))
 
     def _prefix(self, table: Path) -> str | Path:
@@ -238,19 +259,13 @@ class Manifest:
         where there is no row.
         """
         path = Path(path)
-        rows = read_rows(path)
-        divided = [group for group, splits in _splits_by_group(rows).items() if len(splits) > 1]
-        if divided:
-            raise LabError(
-                f"manifest {printable(path)}: group {divided[0]!r:.80} stands in more than one "
-                f"split ({len(divided)} such groups); make the split again with "
-                "`fauxlab data index DIR`"
-            )
-        return cls(rows, path.absolute().parent)
+        return cls(read_rows(path), path.absolute().parent)
 
 
 def check_pairs(
-    reals: Mapping[str, Sequence[str]], generators: Sequence[str], sources: Sequence[str]
+    reals: SourcesOf,
+    generators: Sequence[str],
+    sources: Sequence[str],
 ) -> None:
     """Raise LabError where a generator or a source that is paired is not among the known ones."""
     for generator, named in reals.items():
@@ -265,6 +280,11 @@ def _check_known(name: str, known: Sequence[str], kind: str) -> None:
         raise LabError(f"no {kind} {name!r} to pair; there are {there}{suggest(name, known)}")
 
 
+def _distinct(names: Iterable[str]) -> list[str]:
+    """Each name once, in order of first appearance."""
+    return list(dict.fromkeys(names))
+
+
 def _kind(row: Row) -> str:
     """The generator of a fake; "real" and the source of a real."""
     return row.generator if row.label else f"real {row.source}"
@@ -272,27 +292,17 @@ def _kind(row: Row) -> str:
 
 def _place_groups(rows: Sequence[Row], earlier: Sequence[Row]) -> dict[Hashable, str]:
     """The split of each group that holds an image, or is a group, of earlier rows."""
-    by_content = {row.sha256: row.split for row in earlier if row.split}
-    by_group = {row.group: row.split for row in earlier if row.split}
+    by_content: dict[str, str] = {}
+    by_group: dict[str, str] = {}
+    for row in earlier:
+        if row.split:
+            by_content[row.sha256] = row.split
+            by_group[row.group] = row.split
     placed: dict[Hashable, str] = {}
     for row in rows:
-        for split in _earlier_splits(row, by_content, by_group):
-            so_far = placed.get(row.group, SPLITS[-1])
-            placed[row.group] = min(so_far, split, key=SPLITS.index)
+        for split in (by_content.get(row.sha256), by_group.get(row.group)):
+            if split:
+                # The split nearest to training wins.
+                so_far = placed.get(row.group, SPLITS[-1])
+                placed[row.group] = min(so_far, split, key=SPLITS.index)
     return placed
-
-
-def _earlier_splits(
-    row: Row, by_content: Mapping[str, str], by_group: Mapping[str, str]
-) -> Iterator[str]:
-    if row.sha256 in by_content:
-        yield by_content[row.sha256]
-    if row.group in by_group:
-        yield by_group[row.group]
-
-
-def _splits_by_group(rows: Sequence[Row]) -> dict[str, set[str]]:
-    splits: dict[str, set[str]] = {}
-    for row in rows:
-        splits.setdefault(row.group, set()).add(row.split)
-    return splits

@@ -9,7 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fauxlab.data.split import SPLITS
-from fauxlab.data.tables import further_columns, name_columns, parse_label, read_sources
+from fauxlab.data.tables import (
+    Cells,
+    further_columns,
+    name_columns,
+    open_table,
+    parse_label,
+    read_sources,
+)
 from fauxlab.errors import LabError
 from fauxlab.io.text import printable
 
@@ -56,14 +63,15 @@ class Row:
 def read_rows(path: Path) -> tuple[Row, ...]:
     """The rows of a manifest's file.
 
-    Raises LabError on missing columns, bad labels, splits or hashes, or where there is no row.
+    Raises LabError on missing columns, bad labels, splits or hashes, a group in two splits, or
+    where there is no row.
     """
     try:
         # A named pipe or a device can keep a reader waiting for ever.
         mode = path.stat().st_mode
         if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
             raise LabError(f"manifest {printable(path)} is not a regular file; {_ADVICE}")
-        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as stream:
+        with open_table(path) as stream:
             reader = csv.DictReader(stream, restval="")
             _check_columns(path, reader.fieldnames)
             rows = tuple(_parse(path, reader))
@@ -75,6 +83,12 @@ def read_rows(path: Path) -> tuple[Row, ...]:
         raise LabError(f"manifest {printable(path)} is not CSV: {error}; {_ADVICE}") from error
     if not rows:
         raise LabError(f"manifest {printable(path)} holds no images; {_ADVICE}")
+    divided = _divided_groups(rows)
+    if divided:
+        raise LabError(
+            f"manifest {printable(path)}: group {divided[0]!r:.80} stands in more than one split "
+            f"({len(divided)} such groups); make the split again with `fauxlab data index DIR`"
+        )
     return rows
 
 
@@ -109,7 +123,7 @@ def _parse(path: Path, table: Iterable[dict[str, str]]) -> Iterator[Row]:
         )
 
 
-def _find_problem(cells: Mapping[str, str], label: int | None) -> str:
+def _find_problem(cells: Cells, label: int | None) -> str:
     """What is wrong with a line of the file, or nothing."""
     if label is None:
         return f"label {cells['label']!r:.80}, expected real or fake"
@@ -127,3 +141,11 @@ def _find_problem(cells: Mapping[str, str], label: int | None) -> str:
 
 def _is_sha256(text: str) -> bool:
     return len(text) == 64 and all(digit in "0123456789abcdef" for digit in text)
+
+
+def _divided_groups(rows: Iterable[Row]) -> list[str]:
+    """The groups that stand in more than one split."""
+    splits: dict[str, set[str]] = {}
+    for row in rows:
+        splits.setdefault(row.group, set()).add(row.split)
+    return [group for group in splits if len(splits[group]) > 1]

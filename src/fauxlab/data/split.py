@@ -18,6 +18,12 @@ from fauxlab.errors import LabError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    Codes = NDArray[np.float32]
+    Numbers = NDArray[np.int64]
+
+Pair = tuple[int, int]
+Counts = Counter[Hashable]
+
 SPLITS = ("train", "val", "calibration", "test")
 FRACTIONS = (0.7, 0.1, 0.1, 0.1)
 # Of 256 bits. Recompressed and resized copies differ in about 10, two renderings of one latent in
@@ -27,8 +33,10 @@ MAX_DISTANCE = 24
 
 
 def near_duplicates(
-    fingerprints: NDArray[np.bool_], max_distance: int = MAX_DISTANCE, block: int = 1024
-) -> Iterator[tuple[int, int]]:
+    fingerprints: NDArray[np.bool_],
+    max_distance: int = MAX_DISTANCE,
+    block: int = 1024,
+) -> Iterator[Pair]:
     """Pairs (i, j), i < j, of fingerprints bool [N, B] that differ in at most `max_distance` bits.
 
     There may be N²/2 such pairs. Only as many are given as it takes to tie the same connected
@@ -41,43 +49,55 @@ def near_duplicates(
     if not len(fingerprints):
         return
     packed = np.packbits(fingerprints, axis=1)
-    _, first, code_of = np.unique(packed, axis=0, return_index=True, return_inverse=True)
+    _, firsts, code_of = np.unique(
+        packed,
+        axis=0,
+        return_index=True,
+        return_inverse=True,
+    )
     yield from _chain_equal(code_of.reshape(-1))
     # Each code once from here on, in the order of its first image.
-    first.sort()
-    codes = np.where(fingerprints[first], 1, -1).astype(np.float32)
+    firsts.sort()
+    distinct = fingerprints[firsts]
+    codes = np.where(distinct, 1, -1).astype(np.float32)
     bits = codes.shape[1]
-    for i, j in _tie_near(codes, bits - 2 * max_distance, block):
-        yield int(first[i]), int(first[j])
+    least_product = bits - 2 * max_distance
+    images = firsts.tolist()
+    for i, j in _tie_near(codes, least_product, block):
+        yield images[i], images[j]
 
 
-def _chain_equal(code_of: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+def _chain_equal(code_of: Numbers) -> Iterator[Pair]:
     """Pairs of neighbours among the images of each code; `code_of` [N] numbers the codes."""
     order = np.argsort(code_of, kind="stable")
     before = order[:-1]
     after = order[1:]
-    equal = code_of[before] == code_of[after]
-    yield from zip(before[equal].tolist(), after[equal].tolist(), strict=True)
+    is_equal = code_of[before] == code_of[after]
+    firsts = before[is_equal].tolist()
+    seconds = after[is_equal].tolist()
+    yield from zip(firsts, seconds, strict=True)
 
 
-def _tie_near(codes: NDArray[np.float32], least: int, block: int) -> Iterator[tuple[int, int]]:
-    """Pairs (i, j), i < j, of codes [N, B] with a dot product of at least `least`.
+def _tie_near(codes: Codes, least_product: int, block: int) -> Iterator[Pair]:
+    """Pairs (i, j), i < j, of codes [N, B] with a dot product of at least `least_product`.
 
     Only pairs that tie components that no earlier pair has tied.
     """
     component = np.arange(len(codes))
     for start in range(0, len(codes), block):
-        near = codes[start : start + block] @ codes[start:].T >= least
+        rows = codes[start : start + block]
+        # What stands before the block was compared with it as a row of its own.
+        others = codes[start:]
+        near = rows @ others.T >= least_product
         neighbours = np.count_nonzero(near, axis=1)
         # Each code is near itself, so a row of one neighbour has nothing to tie.
         for row in np.flatnonzero(neighbours > 1).tolist():
             i = start + row
-            columns = start + np.flatnonzero(near[row])
-            is_later = columns > i
-            is_untied = component[columns] != component[i]
-            columns = columns[is_later & is_untied]
-            joined, where = np.unique(component[columns], return_index=True)
-            for j in columns[where].tolist():
+            later = start + np.flatnonzero(near[row])
+            is_untied = component[later] != component[i]
+            candidates = later[(later > i) & is_untied]
+            joined, where = np.unique(component[candidates], return_index=True)
+            for j in candidates[where].tolist():
                 yield i, j
             if len(joined):
                 # Everything in the joined components now belongs to the component of i.
@@ -87,7 +107,8 @@ def _tie_near(codes: NDArray[np.float32], least: int, block: int) -> Iterator[tu
 
 
 def connected_components(
-    keys: Sequence[Sequence[Hashable]], pairs: Iterable[tuple[int, int]] = ()
+    keys: Sequence[Sequence[Hashable]],
+    pairs: Iterable[Pair] = (),
 ) -> list[int]:
     """For each item the smallest index of an item that it is tied to, directly or through others.
 
@@ -118,11 +139,11 @@ def connected_components(
 
 def check_fractions(fractions: Sequence[float]) -> None:
     """Raise LabError where these are no shares of the four splits."""
+    are_four = len(fractions) == len(SPLITS)
     # Asked so that a NaN is refused: every comparison with it is false.
-    are_shares = (
-        len(fractions) == len(SPLITS) and min(fractions) >= 0 and abs(sum(fractions) - 1) < 1e-6
-    )
-    if not are_shares:
+    are_positive = all(fraction >= 0 for fraction in fractions)
+    sum_to_one = abs(sum(fractions) - 1) < 1e-6
+    if not (are_four and are_positive and sum_to_one):
         raise LabError(
             f"split fractions {list(fractions)}: give four that sum to 1, for {', '.join(SPLITS)}"
         )
@@ -142,43 +163,49 @@ def assign_splits(
     stratification after Sechidis et al., 2011, over whole groups). Equal input and seed give equal
     splits, whatever the order of the items.
     """
-    contents: dict[Hashable, Counter[Hashable]] = {}
+    contents: dict[Hashable, Counts] = {}
     for group, stratum in zip(groups, strata, strict=True):
         contents.setdefault(group, Counter())[stratum] += 1
     totals = Counter(strata)
-    targets = [{s: n * fraction for s, n in totals.items()} for fraction in fractions]
-    filled: list[Counter[Hashable]] = [Counter() for _ in fractions]
-    split_of = {group: split for group, split in placed.items() if group in contents}
-    for group, split in split_of.items():
-        filled[SPLITS.index(split)].update(contents[group])
+    filled: list[Counts] = [Counter() for _ in fractions]
+    split_of: dict[Hashable, str] = {}
+    for group, split in placed.items():
+        if group in contents:
+            split_of[group] = split
+            filled[SPLITS.index(split)].update(contents[group])
 
     # Splits that lack equally much: training comes first and the test split second, since even a
     # tiny set must have both.
-    preference = [0, *range(len(fractions) - 1, 0, -1)]
-    candidates = [k for k in preference if fractions[k] > 0]
+    last = len(fractions) - 1
+    preference = [0, *range(last, 0, -1)]
+    open_splits = [k for k in preference if fractions[k] > 0]
     for group in _queue(contents, placed, seed):
-        lacks = [_lack(contents[group], filled[k], targets[k]) for k in candidates]
-        neediest = candidates[lacks.index(max(lacks))]
-        filled[neediest].update(contents[group])
+        content = contents[group]
+        lacks = [_lack(content, filled[k], totals, fractions[k]) for k in open_splits]
+        neediest = open_splits[lacks.index(max(lacks))]
+        filled[neediest].update(content)
         split_of[group] = SPLITS[neediest]
     return [split_of[group] for group in groups]
 
 
 def _queue(
-    contents: Mapping[Hashable, Counter[Hashable]], placed: Mapping[Hashable, str], seed: int
+    contents: Mapping[Hashable, Counts],
+    placed: Mapping[Hashable, str],
+    seed: int,
 ) -> list[Hashable]:
     """The groups that are not placed yet, in random order, then sorted by size, largest first."""
-    names = sorted((name for name in contents if name not in placed), key=repr)
-    order = np.random.default_rng(seed).permutation(len(names))
-    shuffled = [names[i] for i in order]
+    names = [name for name in contents if name not in placed]
+    # In an order that does not depend on that of the items.
+    names.sort(key=repr)
+    rng = np.random.default_rng(seed)
+    shuffled = [names[i] for i in rng.permutation(len(names))]
     return sorted(shuffled, key=lambda name: -contents[name].total())
 
 
-def _lack(
-    group: Mapping[Hashable, int], filled: Mapping[Hashable, int], target: Mapping[Hashable, float]
-) -> float:
+def _lack(content: Counts, filled: Counts, totals: Counts, fraction: float) -> float:
     """The share that a split still lacks of each stratum, summed over the images of a group."""
     lack = 0.0
-    for stratum, images in group.items():
-        lack += images * (1 - filled[stratum] / target[stratum])
+    for stratum, images in content.items():
+        target = totals[stratum] * fraction
+        lack += images * (1 - filled[stratum] / target)
     return lack

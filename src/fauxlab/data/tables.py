@@ -5,11 +5,18 @@ from __future__ import annotations
 import csv
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TextIO
 
 from fauxlab.errors import LabError
 from fauxlab.io.text import printable
 
-_LABELS = {"real": 0, "fake": 1, "0": 0, "1": 1}
+_LABELS = {
+    "real": 0,
+    "fake": 1,
+    "0": 0,
+    "1": 1,
+}
+Cells = Mapping[str, str]  # by the name of their column
 
 
 def read_table(path: Path, required: tuple[str, ...]) -> Iterator[dict[str, str]]:
@@ -18,7 +25,7 @@ def read_table(path: Path, required: tuple[str, ...]) -> Iterator[dict[str, str]
     Raises LabError where it cannot be read or lacks one of the `required` columns.
     """
     try:
-        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as stream:
+        with open_table(path) as stream:
             reader = csv.DictReader(stream, restval="")
             columns = reader.fieldnames or []
             missing = [column for column in required if column not in columns]
@@ -34,6 +41,15 @@ def read_table(path: Path, required: tuple[str, ...]) -> Iterator[dict[str, str]
         raise LabError(f"{printable(path)} is not CSV: {error}") from error
 
 
+def open_table(path: Path) -> TextIO:
+    """A table's text, without the byte order mark of spreadsheets, with bytes that are no UTF-8."""
+    return path.open(
+        encoding="utf-8-sig",
+        errors="surrogateescape",
+        newline="",
+    )
+
+
 def name_columns(columns: Sequence[str] | None) -> str:
     """The first line of a table, for a message; of a file that is no table, only its start."""
     line = printable(", ".join(columns or ()))
@@ -47,7 +63,7 @@ def parse_label(text: str) -> int | None:
     return _LABELS.get(text.strip().lower())
 
 
-def read_sources(row: Mapping[str, str], label: int) -> tuple[str, str]:
+def read_sources(row: Cells, label: int) -> tuple[str, str]:
     """The columns `source` and `compare_to` of a row.
 
     fauxlab 0.1 had no `compare_to`; there the `source` of a fake named what to compare it with.
@@ -61,7 +77,11 @@ def read_sources(row: Mapping[str, str], label: int) -> tuple[str, str]:
     return source, printable(row["compare_to"])
 
 
-def further_columns(row: Mapping[str, str], known: Collection[str]) -> dict[str, str]:
+def further_columns(row: Cells, known: Collection[str]) -> dict[str, str]:
     """The named columns of a row that are not among the known ones."""
-    # A row longer than the table's first line has its rest under None.
-    return {name: value for name, value in row.items() if name and name not in known}
+    extra = {}
+    for name, value in row.items():
+        # A row longer than the table's first line has its rest under None.
+        if name and name not in known:
+            extra[name] = value
+    return extra
