@@ -46,15 +46,17 @@ def augment_some(
     if p >= 1:
         return changed
     chosen = torch.rand(len(images), generator=generator) < p
-    return torch.where(_column(chosen, images), changed, images)
+    is_chosen = _column(chosen, images)
+    return torch.where(is_chosen, changed, images)
 
 
 def flip(images: Tensor, generator: Generator | None = None) -> Tensor:
     """Mirror each image left to right with probability one half."""
     import torch
 
-    mirrored = torch.rand(len(images), generator=generator) < 0.5
-    return torch.where(_column(mirrored, images), images.flip(3), images)
+    chosen = torch.rand(len(images), generator=generator) < 0.5
+    is_chosen = _column(chosen, images)
+    return torch.where(is_chosen, images.flip(3), images)
 
 
 def translate(images: Tensor, generator: Generator | None = None) -> Tensor:
@@ -63,16 +65,17 @@ def translate(images: Tensor, generator: Generator | None = None) -> Tensor:
     from torch.nn import functional as F
 
     n, _, height, width = images.shape
-    to = images.device
+    place = images.device
     reach_down = max(round(height * SHIFT), 1)
     reach_right = max(round(width * SHIFT), 1)
-    padded = F.pad(images, (reach_right, reach_right, reach_down, reach_down))
+    margins = (reach_right, reach_right, reach_down, reach_down)
+    padded = F.pad(images, margins)
     # 0 to twice the reach, since the padding has moved the image by the reach.
-    down = send(torch.randint(2 * reach_down + 1, (n, 1), generator=generator), to)
-    right = send(torch.randint(2 * reach_right + 1, (n, 1), generator=generator), to)
-    rows = down + torch.arange(height, device=to)
-    columns = right + torch.arange(width, device=to)
-    numbers = torch.arange(n, device=to)
+    down = torch.randint(2 * reach_down + 1, (n, 1), generator=generator)
+    right = torch.randint(2 * reach_right + 1, (n, 1), generator=generator)
+    rows = send(down, place) + torch.arange(height, device=place)
+    columns = send(right, place) + torch.arange(width, device=place)
+    numbers = torch.arange(n, device=place)
     # Indexing the first three axes leaves the channels last in memory, which is the layout that
     # networks here run in.
     channels_last = padded.permute(0, 2, 3, 1)
@@ -91,7 +94,8 @@ def colour(images: Tensor, generator: Generator | None = None) -> Tensor:
     """
     import torch
 
-    brightness, saturation, contrast = torch.rand(3, len(images), generator=generator)
+    draws = torch.rand(3, len(images), generator=generator)
+    brightness, saturation, contrast = draws
     images = images + _column(brightness - 0.5, images)
     images = _saturate(images, 2 * saturation)
     return _contrast(images, contrast + 0.5)
@@ -104,9 +108,11 @@ def tone(images: Tensor, generator: Generator | None = None) -> Tensor:
     """
     import torch
 
-    draws = 2 * torch.rand(3, len(images), generator=generator) - 1
-    brightness, contrast, saturation = draws.unbind()
-    images = (images + 1) * _column(1 + 0.3 * brightness, images) - 1
+    draws = torch.rand(3, len(images), generator=generator)
+    brightness, contrast, saturation = 2 * draws - 1
+    # Brightness counts from black, which is -1.
+    factors = _column(1 + 0.3 * brightness, images)
+    images = (images + 1) * factors - 1
     images = _contrast(images, 1 + 0.2 * contrast)
     images = _saturate(images, 1 + 0.4 * saturation)
     return images.clamp(-1, 1)
@@ -121,8 +127,9 @@ def cutout(images: Tensor, generator: Generator | None = None) -> Tensor:
     centre_column = torch.randint(width, (n, 1), generator=generator)
     in_rows = _near(send(centre_row, images.device), height)
     in_columns = _near(send(centre_column, images.device), width)
-    inside = in_rows.view(n, 1, height, 1) & in_columns.view(n, 1, 1, width)
-    return images * (~inside).to(images)
+    in_square = in_rows[:, None, :, None] & in_columns[:, None, None, :]
+    visible = ~in_square
+    return images * visible.to(images)
 
 
 def send(values: Tensor, to: device) -> Tensor:

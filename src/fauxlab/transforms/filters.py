@@ -6,6 +6,7 @@ Pictures are uint8 [3, H, W] and keep their shape.
 from __future__ import annotations
 
 import io
+import math
 import zlib
 from typing import TYPE_CHECKING
 
@@ -18,26 +19,35 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Pixels = NDArray[np.uint8]
+    Floats = NDArray[np.float32]
 
-Resampling = Image.Resampling
+BICUBIC = Image.Resampling.BICUBIC
+BILINEAR = Image.Resampling.BILINEAR
+Picture = Image.Image
 Size = tuple[int, int]  # width, height
 
 
 def jpeg(pixels: Pixels, quality: float) -> Pixels:
     """Through a JPEG file of a quality of 1 to 100, with halved colour resolution (4:2:0)."""
-    return to_pixels(encode(to_picture(pixels), "JPEG", int(quality)))
+    image = to_picture(pixels)
+    encoded = encode(image, "JPEG", int(quality))
+    return to_pixels(encoded)
 
 
 def webp(pixels: Pixels, quality: float) -> Pixels:
     """Through a lossy WebP file of a quality of 1 to 100."""
-    return to_pixels(encode(to_picture(pixels), "WEBP", int(quality)))
+    image = to_picture(pixels)
+    encoded = encode(image, "WEBP", int(quality))
+    return to_pixels(encoded)
 
 
 def resize(pixels: Pixels, scale: float) -> Pixels:
     """To `scale` times the size and back, both bicubic and antialiased."""
     image = to_picture(pixels)
-    rescaled = image.resize(scaled_size(image.size, scale), Resampling.BICUBIC)
-    return to_pixels(rescaled.resize(image.size, Resampling.BICUBIC))
+    rescaled_size = scaled_size(image.size, scale)
+    rescaled = image.resize(rescaled_size, BICUBIC)
+    back = rescaled.resize(image.size, BICUBIC)
+    return to_pixels(back)
 
 
 def blur(pixels: Pixels, sigma: float) -> Pixels:
@@ -47,9 +57,10 @@ def blur(pixels: Pixels, sigma: float) -> Pixels:
     """
     if sigma == 0:
         return pixels.copy()
-    reach = max(1, int(np.ceil(3 * sigma)))
-    offsets = np.arange(-reach, reach + 1)
-    kernel = np.exp(-((offsets / sigma) ** 2) / 2).astype(np.float32)
+    reach = max(1, math.ceil(3 * sigma))
+    offsets = np.arange(-reach, reach + 1) / sigma
+    gaussian = np.exp(-(offsets**2) / 2)
+    kernel = gaussian.astype(np.float32)
     kernel /= kernel.sum()
     image = pixels.astype(np.float32)
     # A Gaussian in two dimensions is one along the rows after one along the columns.
@@ -59,8 +70,8 @@ def blur(pixels: Pixels, sigma: float) -> Pixels:
         image = kernel[reach] * image
         # The kernel is symmetric: one product serves both neighbours.
         for step in range(1, reach + 1):
-            before = padded.take(range(reach - step, reach - step + side), axis)
-            after = padded.take(range(reach + step, reach + step + side), axis)
+            before = _window(padded, axis, reach - step, side)
+            after = _window(padded, axis, reach + step, side)
             image += kernel[reach + step] * (before + after)
     return to_bytes(image)
 
@@ -83,8 +94,9 @@ def crop(pixels: Pixels, keep: float) -> Pixels:
     left = (image.width - width) // 2
     top = (image.height - height) // 2
     # Not resize(box=…), whose filter would still see what was cut off.
-    middle = image.crop((left, top, left + width, top + height))
-    return to_pixels(middle.resize(image.size, Resampling.BICUBIC))
+    box = (left, top, left + width, top + height)
+    enlarged = image.crop(box).resize(image.size, BICUBIC)
+    return to_pixels(enlarged)
 
 
 def screenshot(pixels: Pixels, times: float) -> Pixels:
@@ -95,10 +107,12 @@ def screenshot(pixels: Pixels, times: float) -> Pixels:
     """
     image = to_picture(pixels)
     size = image.size
+    shown_size = scaled_size(size, 0.8, MIN_SIDE)
     for _ in range(int(times)):
-        shown = image.resize(scaled_size(size, 0.8, MIN_SIDE), Resampling.BILINEAR)
+        shown = image.resize(shown_size, BILINEAR)
         saved = encode(shown, "JPEG", 80)
-        image = encode(saved.resize(size, Resampling.BILINEAR), "JPEG", 70)
+        brought_back = saved.resize(size, BILINEAR)
+        image = encode(brought_back, "JPEG", 70)
     return to_pixels(image)
 
 
@@ -108,26 +122,34 @@ def brightness(pixels: Pixels, factor: float) -> Pixels:
     return new_values[pixels]
 
 
-def encode(image: Image.Image, form: str, quality: int, **options: int) -> Image.Image:
+def encode(picture: Picture, form: str, quality: int, **options: int) -> Picture:
     """What a file of this format would give to whoever opens it."""
     stream = io.BytesIO()
-    image.save(stream, form, quality=quality, **options)
+    picture.save(stream, form, quality=quality, **options)
     return decode(stream.getvalue())
 
 
 def scaled_size(size: Size, scale: float, least: int = 1) -> Size:
     """Width and height times `scale`, rounded, and at least `least` each."""
-    width, height = size
-    return max(least, round(width * scale)), max(least, round(height * scale))
+    width = round(size[0] * scale)
+    height = round(size[1] * scale)
+    return max(least, width), max(least, height)
 
 
 def to_bytes(values: NDArray[np.floating]) -> Pixels:
     """Values rounded to whole numbers and cut to 0 to 255."""
-    return np.asarray(np.clip(np.rint(values), 0, 255), dtype=np.uint8)
+    rounded = np.rint(values)
+    return np.asarray(np.clip(rounded, 0, 255), dtype=np.uint8)
 
 
-def _pad(image: NDArray[np.float32], axis: int, reach: int) -> NDArray[np.float32]:
+def _pad(image: Floats, axis: int, reach: int) -> Floats:
     """The image with its edges along one axis repeated `reach` times."""
-    margin = [(0, 0), (0, 0), (0, 0)]
+    margin = [(0, 0)] * image.ndim
     margin[axis] = (reach, reach)
     return np.pad(image, margin, mode="edge")
+
+
+def _window(image: Floats, axis: int, start: int, side: int) -> Floats:
+    """`side` rows or columns of an image from `start` on."""
+    stop = start + side
+    return image[:, start:stop] if axis == 1 else image[:, :, start:stop]

@@ -18,13 +18,16 @@ import numpy as np
 from PIL import Image
 
 from fauxlab.io.images import to_picture, to_pixels
-from fauxlab.transforms.filters import blur, to_bytes
+from fauxlab.transforms.filters import BICUBIC, BILINEAR, blur, scaled_size, to_bytes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Pixels = NDArray[np.uint8]
     Floats = NDArray[np.float32]
+    Seeds = Sequence[int] | NDArray[np.int64]
+
+Random = np.random.Generator
 
 RATIOS = (0.25, 0.5, 0.75, 1.0, 1.0, 1.0)  # how much of the face is replaced, drawn evenly
 SHIFT = 0.03  # of the side, and of the scale around 1
@@ -37,7 +40,7 @@ HARMONICS = 4  # waves that make its outline uneven
 SOFT = (0.01, 0.06)  # standard deviation of its edge, as a share of the side
 
 
-def self_blend(pixels: Pixels, rng: np.random.Generator) -> Pixels:
+def self_blend(pixels: Pixels, rng: Random) -> Pixels:
     """A picture uint8 [3, H, W] of a face, blended onto itself; same shape."""
     inner = pixels
     outer = pixels
@@ -53,22 +56,25 @@ def self_blend(pixels: Pixels, rng: np.random.Generator) -> Pixels:
     return to_bytes(inner * mask + outer * (1 - mask))
 
 
-def blend_batch(pixels: Pixels, seeds: Sequence[int] | NDArray[np.int64]) -> Pixels:
+def blend_batch(pixels: Pixels, seeds: Seeds) -> Pixels:
     """Self-blends of uint8 [N, 3, H, W], each a pure function of its picture and its seed."""
     blends = np.empty_like(pixels)
     for k, (picture, seed) in enumerate(zip(pixels, seeds, strict=True)):
-        blends[k] = self_blend(picture, np.random.default_rng(int(seed)))
+        rng = np.random.default_rng(int(seed))
+        blends[k] = self_blend(picture, rng)
     return blends
 
 
-def _vary(pixels: Pixels, rng: np.random.Generator) -> Pixels:
+def _vary(pixels: Pixels, rng: Random) -> Pixels:
     """The picture in other colours, and then softer, sharper or coarser."""
+    tint = rng.uniform(-12, 12, (3, 1, 1))
     image = pixels.astype(np.float32)
-    image += rng.uniform(-12, 12, (3, 1, 1)).astype(np.float32)
+    image += tint.astype(np.float32)
     mean = image.mean()
     contrast = np.float32(rng.uniform(0.9, 1.1))
     brightness = np.float32(rng.uniform(-10, 10))
-    recoloured = to_bytes(mean + (image - mean) * contrast + brightness)
+    contrasted = mean + (image - mean) * contrast
+    recoloured = to_bytes(contrasted + brightness)
     kind = rng.integers(4)
     if kind == 0:
         return recoloured
@@ -82,25 +88,28 @@ def _vary(pixels: Pixels, rng: np.random.Generator) -> Pixels:
 def _sharpen(pixels: Pixels, amount: float) -> Pixels:
     """Unsharp masking: what a blur takes away is added again."""
     soft = blur(pixels, 1.0).astype(np.float32)
-    return to_bytes(pixels + np.float32(amount) * (pixels - soft))
+    detail = pixels - soft
+    return to_bytes(pixels + np.float32(amount) * detail)
 
 
 def _coarsen(pixels: Pixels, scale: float) -> Pixels:
     """Shrunk to a scale and enlarged again."""
     picture = to_picture(pixels)
-    small_size = [max(8, round(side * scale)) for side in picture.size]
-    small = picture.resize(small_size, Image.Resampling.BILINEAR)
-    return to_pixels(small.resize(picture.size, Image.Resampling.BICUBIC))
+    small_size = scaled_size(picture.size, scale, least=8)
+    small = picture.resize(small_size, BILINEAR)
+    enlarged = small.resize(picture.size, BICUBIC)
+    return to_pixels(enlarged)
 
 
-def _move(pixels: Pixels, rng: np.random.Generator) -> Pixels:
+def _move(pixels: Pixels, rng: Random) -> Pixels:
     """Shifted and scaled a little; what comes in from outside repeats the edge."""
     height, width = pixels.shape[1:]
     scale_x, scale_y = rng.uniform(1 - SHIFT, 1 + SHIFT, 2)
     across, down = rng.uniform(-SHIFT, SHIFT, 2) * (width, height)
     # A sixteenth of the side is more than shift and scale together reach beyond the edge (0.045).
     margin = -(-max(height, width) // 16)
-    padded = np.pad(pixels, ((0, 0), (margin, margin), (margin, margin)), mode="edge")
+    sides = (margin, margin)
+    padded = np.pad(pixels, ((0, 0), sides, sides), mode="edge")
     # Scaled around the centre of the picture. The matrix leads from a pixel of the result to its
     # place in the padded picture.
     left = margin + across + width / 2 * (1 - scale_x)
@@ -110,12 +119,12 @@ def _move(pixels: Pixels, rng: np.random.Generator) -> Pixels:
         (width, height),
         Image.Transform.AFFINE,
         matrix,
-        Image.Resampling.BILINEAR,
+        BILINEAR,
     )
     return to_pixels(moved)
 
 
-def _mask(height: int, width: int, rng: np.random.Generator) -> Floats:
+def _mask(height: int, width: int, rng: Random) -> Floats:
     """A soft, uneven ellipse, float32 [H, W] of 0 to 1."""
     centre_x = rng.uniform(*CENTRE_X) * width
     centre_y = rng.uniform(*CENTRE_Y) * height
@@ -134,9 +143,11 @@ def _mask(height: int, width: int, rng: np.random.Generator) -> Floats:
         outline += amplitude * np.cos(k * angle + phase)
     # A logistic edge stands for a blurred one: it looks the same and costs nothing. The factor 1.7
     # brings its width to that of a Gaussian of the given standard deviation.
-    softness = rng.uniform(*SOFT) * np.sqrt(height * width)
+    side = np.sqrt(height * width)
+    softness = rng.uniform(*SOFT) * side
     radius = np.mean((half_width, half_height))
     edge = np.float32(softness / radius / 1.7)
-    outside = (np.hypot(x, y) - outline) / edge
-    mask: Floats = 1 / (1 + np.exp(np.clip(outside, -30, 30)))
+    outside = np.hypot(x, y) - outline
+    steps = np.clip(outside / edge, -30, 30)
+    mask: Floats = 1 / (1 + np.exp(steps))
     return mask
