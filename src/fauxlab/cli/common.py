@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 FINDING, COLLAPSED, INTERRUPTED = 3, 4, 130  # exit codes
 
 ManifestPath = Annotated[
-    Path, typer.Argument(metavar="MANIFEST", help="manifest.csv from `fauxlab data index`")
+    Path,
+    typer.Argument(
+        metavar="MANIFEST",
+        help="manifest.csv from `fauxlab data index`; its images are decoded once, into "
+        "$FAUXLAB_CACHE (~/.cache/fauxlab)",
+    ),
 ]
 RecipeName = Annotated[str, typer.Option("--recipe", help="packaged recipe, or a .toml file")]
 Sets = Annotated[
@@ -41,7 +46,8 @@ Pairs = Annotated[
     typer.Option(
         "--pair",
         metavar="GENERATOR=SOURCE,…",
-        help="reals that a generator's fakes are compared with",
+        help="compare the fakes of GENERATOR only with the reals of these sources; may be given "
+        "several times",
     ),
 ]
 

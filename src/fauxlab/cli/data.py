@@ -1,4 +1,4 @@
-"""`fauxlab data`: index image folders, audit them, draw the embedded data set, fetch public ones."""
+"""`fauxlab data`: index image folders, audit them, draw the embedded set, fetch public ones."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import typer
 from fauxlab.cli.common import (
     FINDING,
     AsJson,
-    ManifestPath,
     Pairs,
     check_output,
     index_folder,
@@ -33,14 +32,14 @@ app = typer.Typer(
 
 
 class Fault(StrEnum):
-    """What --fail-on takes."""
+    """The findings that --fail-on takes."""
 
     shortcut = "shortcut"
     leak = "leak"
 
 
 class Fetchable(StrEnum):
-    """What `data fetch` takes."""
+    """The data sets that `data fetch` takes."""
 
     deepfakeface = "deepfakeface"
     celeba = "celeba"
@@ -63,19 +62,25 @@ def index(
         bool,
         typer.Option(
             "--resplit",
-            help="draw all splits anew; images of a manifest that is replaced keep theirs",
+            help="draw all splits anew, instead of keeping those of a replaced manifest",
         ),
     ] = False,
 ) -> None:
     """Read every image below DIR into a manifest with group-safe splits.
 
-    Where a manifest is there already, its images keep their splits and only new ones are drawn:
-    what a model learned from never gets among its tests.
+    Where a manifest is there already, its images keep their splits and only new ones are drawn. So
+    no image that a model learned from gets among its tests.
 
-    DATA LAYOUTS: real/ and fake/<generator>/; DeepFakeFace's wiki/ inpainting/ insight/ text2img/
-    as folders or zips; a metadata.csv (file_name, label, and optionally generator, group, source)
-    beside images or beside zips. Files that cannot be used are listed, with the reason, in a table
-    beside the manifest: manifest-skipped.csv.
+    DATA LAYOUTS: real/ and fake/<generator>/; DeepFakeFace's wiki/ inpainting/ insight/ text2img/;
+    a metadata.csv beside images. Folders may be zips. metadata.csv needs the columns file_name and
+    label, and may have generator, source (where a picture comes from), compare_to (of a fake: the
+    sources of reals to compare it with, ; between them) and group. Further columns are kept.
+
+    --pair fills the column compare_to of the manifest. Fakes without an entry there are compared
+    with all reals, which may differ from them in more than being real.
+
+    Hidden files and folders are passed over. Files that cannot be used are listed, with the reason,
+    in a table beside the manifest: manifest-skipped.csv.
     """
     from fauxlab.data.manifest import REQUIRED, SKIPPED_COLUMNS
 
@@ -84,29 +89,42 @@ def index(
     except ValueError:
         raise LabError(f"--split {fractions!r}: give four numbers, as .7,.1,.1,.1") from None
     check_output(out, "--out", "manifest.csv")
-    rest = out.with_name(f"{out.stem}-skipped.csv")
+    skipped_table = out.with_name(f"{out.stem}-skipped.csv")
     _refuse_other_table(out, REQUIRED, "manifest")
-    _refuse_other_table(rest, SKIPPED_COLUMNS, "list of skipped files")
+    _refuse_other_table(skipped_table, SKIPPED_COLUMNS, "list of skipped files")
     earlier = None if resplit else _load_earlier(out)
     manifest = index_folder(folder, seed, shares, parse_pairs(pair), earlier)
     if earlier:
-        known = {key for row in earlier.rows if row.split for key in (row.sha256, row.group)}
-        kept = sum(row.sha256 in known or row.group in known for row in manifest.rows)
         say(
-            f"{kept:,} images keep the splits of the manifest that is replaced (--resplit draws all anew)"
+            f"{_count_placed(manifest, earlier):,} images keep the splits of the manifest that is "
+            "replaced (--resplit draws all anew)"
         )
     manifest.save(out)
-    if out.is_file():  # beside a device there is no place for it
-        if manifest.skipped:
-            manifest.save_skipped(rest)
-            say(f"wrote {rest}: {len(manifest.skipped):,} skipped, with the reasons")
-        else:
-            rest.unlink(missing_ok=True)
+    # Beside a device there is no place for a second table.
+    if out.is_file():
+        _write_skipped(manifest, skipped_table)
     say(f"wrote {out}: {len(manifest):,} images, data hash {manifest.data_hash}")
 
 
+def _write_skipped(manifest: Manifest, path: Path) -> None:
+    """The table of images that were left out; an earlier one goes where there are none."""
+    if manifest.skipped:
+        manifest.save_skipped(path)
+        say(f"wrote {path}: {len(manifest.skipped):,} skipped, with the reasons")
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _count_placed(manifest: Manifest, earlier: Manifest) -> int:
+    """How many images an earlier manifest holds, by their bytes or their group."""
+    hashes = {row.sha256 for row in earlier.rows if row.split}
+    groups = {row.group for row in earlier.rows if row.split}
+    placed = [row for row in manifest.rows if row.sha256 in hashes or row.group in groups]
+    return len(placed)
+
+
 def _load_earlier(path: Path) -> Manifest | None:
-    """The manifest that is to be replaced, if any."""
+    """The manifest that is to be replaced, if there is one."""
     from fauxlab.data.manifest import Manifest
 
     if not path.is_file() or not path.stat().st_size:
@@ -118,22 +136,25 @@ def _load_earlier(path: Path) -> Manifest | None:
 
 
 def _refuse_other_table(path: Path, columns: Collection[str], what: str) -> None:
-    """Raise LabError where another table is there, as a data set's own metadata.csv; an empty file
-    may be replaced.
+    """Raise LabError where another table is there, such as a data set's own metadata.csv.
+
+    An empty file may be replaced.
     """
     from fauxlab.io.text import printable
 
     if not path.is_file() or not path.stat().st_size:
         return
     with path.open(encoding="utf-8-sig", errors="replace") as stream:
-        found = stream.readline(1000).replace('"', "").strip().split(",")
-    if not set(columns) <= set(found):
+        first_line = stream.readline(1000).replace('"', "").strip()
+    if not set(columns) <= set(first_line.split(",")):
         raise LabError(f"--out: {printable(path)} is there and is no {what}; name another file")
 
 
 @app.command("audit")
 def audit(
-    manifest: ManifestPath,
+    manifest: Annotated[
+        Path, typer.Argument(metavar="MANIFEST", help="manifest.csv from `fauxlab data index`")
+    ],
     limit: Annotated[
         int, typer.Option(help="most images of each generator and source of reals", min=1)
     ] = 2000,
