@@ -45,26 +45,39 @@ class Fetchable(StrEnum):
     celeba = "celeba"
 
 
+Images = Annotated[
+    Path, typer.Argument(metavar="DIR", help="images in any layout that DATA LAYOUTS names")
+]
+Table = Annotated[Path, typer.Option("--out", help="the manifest to write")]
+SplitSeed = Annotated[int, typer.Option(help="of the split", min=0)]
+Fractions = Annotated[str, typer.Option("--split", help="train,val,calibration,test")]
+Resplit = Annotated[
+    bool,
+    typer.Option(
+        "--resplit", help="draw all splits anew, instead of keeping those of a replaced manifest"
+    ),
+]
+Terms = Annotated[bool, typer.Option("--accept-license", help="you have read the terms and agree")]
+DataFolder = Annotated[
+    Path | None, typer.Option("--out", metavar="DIR", help="[default: data/NAME]")
+]
+Parts = Annotated[
+    str, typer.Option(metavar="PART,…", help="as wiki,text2img or valid [default: all]")
+]
+DeleteShards = Annotated[
+    bool,
+    typer.Option("--delete-shards", help="celeba: drop each parquet shard once its zip is written"),
+]
+
+
 @app.command("index")
 def index(
-    folder: Annotated[
-        Path, typer.Argument(metavar="DIR", help="images in any layout that DATA LAYOUTS names")
-    ],
-    out: Annotated[Path, typer.Option("--out", help="the manifest to write")] = Path(
-        "manifest.csv"
-    ),
-    seed: Annotated[int, typer.Option(help="of the split", min=0)] = 0,
-    fractions: Annotated[
-        str, typer.Option("--split", help="train,val,calibration,test")
-    ] = ".7,.1,.1,.1",
+    folder: Images,
+    out: Table = Path("manifest.csv"),
+    seed: SplitSeed = 0,
+    fractions: Fractions = ".7,.1,.1,.1",
     pair: Pairs = None,
-    resplit: Annotated[
-        bool,
-        typer.Option(
-            "--resplit",
-            help="draw all splits anew, instead of keeping those of a replaced manifest",
-        ),
-    ] = False,
+    resplit: Resplit = False,
 ) -> None:
     """Read every image below DIR into a manifest with group-safe splits.
 
@@ -84,10 +97,7 @@ def index(
     """
     from fauxlab.data.manifest import REQUIRED, SKIPPED_COLUMNS
 
-    try:
-        shares = [float(part) for part in fractions.split(",")]
-    except ValueError:
-        raise LabError(f"--split {fractions!r}: give four numbers, as .7,.1,.1,.1") from None
+    shares = _parse_fractions(fractions)
     check_output(out, "--out", "manifest.csv")
     skipped_table = out.with_name(f"{out.stem}-skipped.csv")
     _refuse_other_table(out, REQUIRED, "manifest")
@@ -95,15 +105,19 @@ def index(
     earlier = None if resplit else _load_earlier(out)
     manifest = index_folder(folder, seed, shares, parse_pairs(pair), earlier)
     if earlier:
-        say(
-            f"{_count_placed(manifest, earlier):,} images keep the splits of the manifest that is "
-            "replaced (--resplit draws all anew)"
-        )
+        _report_placed(manifest, earlier)
     manifest.save(out)
     # Beside a device there is no place for a second table.
     if out.is_file():
         _write_skipped(manifest, skipped_table)
     say(f"wrote {out}: {len(manifest):,} images, data hash {manifest.data_hash}")
+
+
+def _parse_fractions(text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise LabError(f"--split {text!r}: give four numbers, as .7,.1,.1,.1") from None
 
 
 def _write_skipped(manifest: Manifest, path: Path) -> None:
@@ -115,12 +129,15 @@ def _write_skipped(manifest: Manifest, path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _count_placed(manifest: Manifest, earlier: Manifest) -> int:
-    """How many images an earlier manifest holds, by their bytes or their group."""
+def _report_placed(manifest: Manifest, earlier: Manifest) -> None:
+    """Say how many images an earlier manifest holds, by their bytes or their group."""
     hashes = {row.sha256 for row in earlier.rows if row.split}
     groups = {row.group for row in earlier.rows if row.split}
     placed = [row for row in manifest.rows if row.sha256 in hashes or row.group in groups]
-    return len(placed)
+    say(
+        f"{len(placed):,} images keep the splits of the manifest that is replaced "
+        "(--resplit draws all anew)"
+    )
 
 
 def _load_earlier(path: Path) -> Manifest | None:
@@ -192,21 +209,10 @@ def toyfaces(
 @app.command("fetch")
 def fetch(
     name: Annotated[Fetchable, typer.Argument(metavar="NAME")],
-    accept_license: Annotated[
-        bool, typer.Option("--accept-license", help="you have read the terms and agree")
-    ] = False,
-    out: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="[default: data/NAME]")
-    ] = None,
-    only: Annotated[
-        str, typer.Option(metavar="PART,…", help="as wiki,text2img or valid [default: all]")
-    ] = "",
-    delete_shards: Annotated[
-        bool,
-        typer.Option(
-            "--delete-shards", help="celeba: drop each parquet shard once its zip is written"
-        ),
-    ] = False,
+    accept_license: Terms = False,
+    out: DataFolder = None,
+    only: Parts = "",
+    delete_shards: DeleteShards = False,
 ) -> None:
     """Fetch a public data set from the Hugging Face hub, once you accept its licence.
 
