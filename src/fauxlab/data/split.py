@@ -197,12 +197,17 @@ def _queue(
     names = [name for name in contents if name not in placed]
     # In an order that does not depend on that of the items.
     names.sort(key=repr)
-    rng = np.random.default_rng(seed)
-    shuffled = [names[i] for i in rng.permutation(len(names))]
+    order = np.random.default_rng(seed).permutation(len(names))
+    shuffled = [names[i] for i in order]
     return sorted(shuffled, key=lambda name: -contents[name].total())
 
 
-def _lack(content: Counts, filled: Counts, totals: Counts, fraction: float) -> float:
+def _lack(
+    content: Counts,
+    filled: Counts,
+    totals: Counts,
+    fraction: float,
+) -> float:
     """The share that a split still lacks of each stratum, summed over the images of a group."""
     lack = 0.0
     for stratum, images in content.items():

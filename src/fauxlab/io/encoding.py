@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     Tables = NDArray[np.int64]
 
+Entries = Iterator[tuple[str, int]]  # kind of metadata, and bytes
+
 # The kinds of metadata entries.
 METADATA = ("exif", "icc", "xmp", "text", "other")
 # PNG chunks that describe the picture. `decode` lets none of them change a pixel.
@@ -45,7 +47,12 @@ _JPEG_METADATA = {b"Exif\0": "exif", b"http://ns.adobe.com": "xmp", b"ICC_PROFIL
 # Segments that say how to read the pixels, not where they come from.
 _JPEG_NEEDED = (b"JFIF\0", b"JFXX\0", b"Adobe")
 # Entries of Pillow's `info`, for the other formats.
-_INFO_METADATA = {"exif": "exif", "icc_profile": "icc", "xmp": "xmp", "comment": "text"}
+_INFO_METADATA = {
+    "exif": "exif",
+    "icc_profile": "icc",
+    "xmp": "xmp",
+    "comment": "text",
+}
 # EXIF orientations that lay a picture on its side.
 _ON_ITS_SIDE = (5, 6, 7, 8)
 
@@ -125,7 +132,8 @@ def ijg_tables(quality: int) -> Tables:
     chroma = _STANDARD_CHROMA.split()
     standard = np.array([luma, chroma], dtype=np.int64)
     percent = 5000 // quality if quality < 50 else 200 - 2 * quality
-    return np.clip((standard * percent + 50) // 100, 1, 255)
+    scaled = (standard * percent + 50) // 100
+    return np.clip(scaled, 1, 255)
 
 
 _ALL_TABLES = np.stack([ijg_tables(quality) for quality in range(1, 101)])
@@ -133,8 +141,9 @@ _ALL_TABLES = np.stack([ijg_tables(quality) for quality in range(1, 101)])
 
 def _nearest_quality(tables: Tables) -> int:
     """The quality whose tables [2, 64], or luma table [1, 64], differ least."""
-    differences = np.abs(_ALL_TABLES[:, : len(tables)] - tables).sum(axis=(1, 2))
-    return 1 + int(differences.argmin())
+    differences = _ALL_TABLES[:, : len(tables)] - tables
+    distances = np.abs(differences).sum(axis=(1, 2))
+    return 1 + int(distances.argmin())
 
 
 def _upright_size(image: Image.Image) -> tuple[int, int]:
@@ -163,7 +172,9 @@ def _jpeg_tables(image: JpegImageFile) -> Tables | None:
 def _table_of(image: JpegImageFile, component: int) -> Tables | None:
     number = image.layer[component][3]
     table = image.quantization.get(number, ())
-    return np.array(table, dtype=np.int64) if len(table) == 64 else None
+    if len(table) != 64:
+        return None
+    return np.array(table, dtype=np.int64)
 
 
 def _jpeg_subsampling(image: JpegImageFile) -> tuple[float, float]:
@@ -175,7 +186,7 @@ def _jpeg_subsampling(image: JpegImageFile) -> tuple[float, float]:
     return across / max(chroma_across, 1), down / max(chroma_down, 1)
 
 
-def _jpeg_metadata(segments: list[tuple[str, bytes]]) -> Iterator[tuple[str, int]]:
+def _jpeg_metadata(segments: list[tuple[str, bytes]]) -> Entries:
     for name, body in segments:
         if name in ("APP0", "APP14") and body[:5] in _JPEG_NEEDED:
             continue
@@ -190,7 +201,7 @@ def _kind_of_segment(body: bytes) -> str:
     return "other"
 
 
-def _png_metadata(data: bytes) -> Iterator[tuple[str, int]]:
+def _png_metadata(data: bytes) -> Entries:
     # Some entries follow the pixels, or even the end of the picture, which Pillow does not read
     # with the header.
     for kind, start, length in islice(png_chunks(data), MAX_CHUNKS):
@@ -202,7 +213,7 @@ def _png_metadata(data: bytes) -> Iterator[tuple[str, int]]:
         yield "xmp" if is_xmp else _PNG_METADATA[kind], present
 
 
-def _other_metadata(info: Mapping[str | tuple[int, int], object]) -> Iterator[tuple[str, int]]:
+def _other_metadata(info: Mapping[str | tuple[int, int], object]) -> Entries:
     for key, kind in _INFO_METADATA.items():
         value = info.get(key)
         if isinstance(value, bytes | str) and value:

@@ -41,6 +41,8 @@ from fauxlab.io.limits import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    Pixels = NDArray[np.uint8]
+
 # Increase when the pixels that `to_square` returns change: caches and bundles carry it.
 PIPELINE_VERSION = 1
 
@@ -127,7 +129,7 @@ def decode(data: bytes, at_least: int | None = None) -> Image.Image:
         return _upright(image)
 
 
-def to_square(image: Image.Image, size: int) -> NDArray[np.uint8]:
+def to_square(image: Image.Image, size: int) -> Pixels:
     """Centre square crop, then antialiased bicubic resize, to uint8 [3, size, size] RGB."""
     width, height = image.size
     side = min(width, height)
@@ -138,14 +140,16 @@ def to_square(image: Image.Image, size: int) -> NDArray[np.uint8]:
     return to_pixels(resized)
 
 
-def to_pixels(picture: Image.Image) -> NDArray[np.uint8]:
+def to_pixels(picture: Image.Image) -> Pixels:
     """An RGB picture as uint8 [3, H, W]."""
-    return np.ascontiguousarray(np.asarray(picture).transpose(2, 0, 1))
+    channels_last = np.asarray(picture)
+    return np.ascontiguousarray(channels_last.transpose(2, 0, 1))
 
 
-def to_picture(pixels: NDArray[np.uint8]) -> Image.Image:
+def to_picture(pixels: Pixels) -> Image.Image:
     """Pixels uint8 [3, H, W] as an RGB picture."""
-    return Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)))
+    channels_last = np.ascontiguousarray(pixels.transpose(1, 2, 0))
+    return Image.fromarray(channels_last)
 
 
 def fingerprint(image: Image.Image) -> NDArray[np.bool_] | None:
@@ -154,7 +158,8 @@ def fingerprint(image: Image.Image) -> NDArray[np.bool_] | None:
     Neighbouring cells of a 17×16 grey thumbnail are compared (the "dHash" of N. Krawetz, at four
     times its usual length). Recompression, resizing and small retouches flip few bits.
     """
-    thumbnail = image.convert("L").resize((17, 16), Image.Resampling.BOX)
+    luma = image.convert("L")
+    thumbnail = luma.resize((17, 16), Image.Resampling.BOX)
     grey = np.asarray(thumbnail, dtype=np.int16)
     if grey.std() < 4:
         return None
@@ -253,11 +258,13 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 def _deep_grey_to_rgb(image: Image.Image) -> Image.Image:
     """Grey of more than 8 bits, scaled to 8 bits."""
     grey = np.asarray(image, dtype=np.float32)
-    # a float picture may hold NaN
-    brightest = float(grey.max(where=np.isfinite(grey), initial=0))
+    # A float picture may hold NaN.
+    is_number = np.isfinite(grey)
+    brightest = float(grey.max(where=is_number, initial=0))
     scale = _scale_to_bytes(image.mode, brightest)
     with np.errstate(invalid="ignore"):
-        pixels = np.clip(np.rint(grey * scale), 0, 255).astype(np.uint8)
+        rounded = np.rint(grey * scale)
+        pixels = np.clip(rounded, 0, 255).astype(np.uint8)
     return Image.fromarray(pixels).convert("RGB")
 
 

@@ -30,6 +30,8 @@ from fauxlab.version import __version__
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    Pixels = NDArray[np.uint8]
+
 SOURCE = "AI-generated"
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 MOST_TEXT = 1000  # characters of a name: a JPEG segment holds 64 kB in all
@@ -60,7 +62,7 @@ class Mark:
     software: str = f"fauxlab {__version__}"
 
 
-def save_png(path: Path, pixels: NDArray[np.uint8], mark: Mark | None) -> None:
+def save_png(path: Path, pixels: Pixels, mark: Mark | None) -> None:
     """Write pixels uint8 [3, H, W] as PNG, as a whole or not at all.
 
     `mark` None is for pictures that no model made.
@@ -76,19 +78,34 @@ def save_png(path: Path, pixels: NDArray[np.uint8], mark: Mark | None) -> None:
     replace_file(path, stream.getvalue())
 
 
-def save_jpeg(path: Path, pixels: NDArray[np.uint8], mark: Mark | None, quality: int = 92) -> None:
+def save_jpeg(
+    path: Path,
+    pixels: Pixels,
+    mark: Mark | None,
+    quality: int = 92,
+) -> None:
     """Write pixels uint8 [3, H, W] as JPEG without chroma subsampling, as a whole or not at all.
 
     Equal quality gives equal quantisation tables, marked or not.
     """
     packet = _packet(mark).encode() if mark else b""
     stream = io.BytesIO()
-    to_picture(pixels).save(stream, "JPEG", quality=quality, subsampling=0, xmp=packet)
+    to_picture(pixels).save(
+        stream,
+        "JPEG",
+        quality=quality,
+        subsampling=0,
+        xmp=packet,
+    )
     replace_file(path, stream.getvalue())
 
 
 def save_gif(
-    path: Path, frames: NDArray[np.uint8], mark: Mark | None, duration: int = 50, loop: int = 0
+    path: Path,
+    frames: Pixels,
+    mark: Mark | None,
+    duration: int = 50,
+    loop: int = 0,
 ) -> None:
     """Write frames uint8 [N, 3, H, W] as an animation of 256 colours a frame, as a whole or not.
 
@@ -130,7 +147,7 @@ def read_mark(data: bytes) -> Mark | None:
     return None
 
 
-def grid(pixels: NDArray[np.uint8], columns: int | None = None) -> NDArray[np.uint8]:
+def grid(pixels: Pixels, columns: int | None = None) -> Pixels:
     """Images uint8 [N, 3, H, W] row by row in one, uint8 [3, rows·H, columns·W].
 
     Places that are left over are white. By default the grid is as square as can be. Raises LabError
@@ -138,7 +155,8 @@ def grid(pixels: NDArray[np.uint8], columns: int | None = None) -> NDArray[np.ui
     """
     rows, columns = grid_shape(len(pixels), columns)
     n, channels, height, width = pixels.shape
-    cells = np.full((rows * columns, channels, height, width), 255, dtype=np.uint8)
+    shape = (rows * columns, channels, height, width)
+    cells = np.full(shape, 255, dtype=np.uint8)
     cells[:n] = pixels
     cells = cells.reshape(rows, columns, channels, height, width)
     # rows of cells beside rows of pixels, columns beside columns

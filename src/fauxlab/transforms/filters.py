@@ -152,4 +152,6 @@ def _pad(image: Floats, axis: int, reach: int) -> Floats:
 def _window(image: Floats, axis: int, start: int, side: int) -> Floats:
     """`side` rows or columns of an image from `start` on."""
     stop = start + side
-    return image[:, start:stop] if axis == 1 else image[:, :, start:stop]
+    if axis == 1:
+        return image[:, start:stop]
+    return image[:, :, start:stop]
