@@ -54,13 +54,14 @@ def make_set(
             data = make(i)
             path = tmp_path / f"{label}-{i:03}.jpg"
             path.write_bytes(data)
-            name, source = (generator, "photos") if label else ("", "photos")
+            name, source, compare_to = (generator, "", "photos") if label else ("", "photos", "")
             rows.append(
                 Row(
                     path.name,
                     label,
                     name,
                     source,
+                    compare_to,
                     f"{label}-{i}",
                     "",
                     hashlib.sha256(data).hexdigest(),
@@ -197,7 +198,9 @@ def test_one_class_is_refused(tmp_path: Path) -> None:
 
 def test_bad_files_are_left_out_and_names_stay_printable(tmp_path: Path) -> None:
     manifest = make_set(tmp_path, draw, lambda i: draw(1000 + i), n=20, generator="g\x1b[2J\udcff")
-    hostile = Row("../\x1b]0;x\x07.jpg", 1, "g\x1b[2J\udcff", "photos", "x\n", "train", "0" * 64)
+    hostile = Row(
+        "../\x1b]0;x\x07.jpg", 1, "g\x1b[2J\udcff", "", "photos", "x\n", "train", "0" * 64
+    )
     report = audit(replace(manifest, rows=(*manifest.rows, hostile)))
     assert report.n == 40
     assert report.skipped[0][1] == "no such file"
@@ -234,7 +237,7 @@ def test_imbalance_and_missing_pairs_are_told(tmp_path: Path) -> None:
     )
     few = manifest.where(lambda row: not row.label or int(row.group[2:]) < 10)
     rows = tuple(
-        replace(row, source="", split="") if row.label else replace(row, split="")
+        replace(row, compare_to="", split="") if row.label else replace(row, split="")
         for row in few.rows
     )
     notes = " ".join(f.text for f in audit(replace(few, rows=rows)).findings if f.kind == "note")

@@ -13,7 +13,8 @@ from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 
 from fauxlab.auditing.features import colour, framing, measure_file, spectrum
-from fauxlab.io.images import describe_encoding, ijg_tables, to_square
+from fauxlab.io.encoding import describe_encoding, ijg_tables
+from fauxlab.io.images import to_square
 from fauxlab.io.limits import ImageError
 from fauxlab.io.marking import Mark, save_jpeg
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from PIL import Image
 
 from fauxlab.data.cache import load_images
@@ -94,8 +96,9 @@ def test_a_wait_for_another_process_is_told_once(
     monkeypatch.setattr("fauxlab.data.cache.PATIENCE", 0.1)
     store = cache / f"32px-v{PIPELINE_VERSION}"
     store.mkdir()
-    with (store / "lock").open("w") as held, ThreadPoolExecutor(1) as pool:
-        fcntl.flock(held, fcntl.LOCK_EX)
+    held = FileLock(store / "lock")
+    with ThreadPoolExecutor(1) as pool:
+        held.acquire()
         waiting = pool.submit(load_images, small, 32)
         for _ in range(200):
             if caplog.records:
@@ -103,9 +106,27 @@ def test_a_wait_for_another_process_is_told_once(
             time.sleep(0.05)
         assert [str(store) in record.getMessage() for record in caplog.records] == [True]
         assert not waiting.done()
-        fcntl.flock(held, fcntl.LOCK_UN)
+        held.release()
         assert len(waiting.result(60)) == len(small)
     assert len(caplog.records) == 1
+
+
+def test_a_system_without_posix_locks_keeps_a_store_too(small: Manifest, tmp_path: Path) -> None:
+    """As on Windows: neither fcntl nor fdatasync."""
+    small.save(tmp_path / "manifest.csv")
+    code = """
+import os, sys
+sys.modules["fcntl"] = None
+del os.fdatasync
+from fauxlab.data.cache import load_images
+from fauxlab.data.manifest import Manifest
+manifest = Manifest.load(sys.argv[1])
+assert len(load_images(manifest.test, 32)) == len(manifest.test)
+print(len(load_images(manifest, 32)))
+"""
+    command = [sys.executable, "-W", "ignore", "-c", code, str(tmp_path / "manifest.csv")]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert int(run.stdout) == len(small)
 
 
 def test_nothing_left_is_an_error(small: Manifest) -> None:
@@ -144,7 +165,7 @@ def test_a_disk_that_fills_up_midway_leaves_a_valid_store(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(os, "fdatasync", full)
+        patch.setattr(os, "fsync", full)
         with pytest.raises(LabError, match="No space left on device; set FAUXLAB_CACHE"):
             load_images(small, 32)
     images = load_images(small, 32)

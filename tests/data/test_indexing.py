@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from fauxlab.data.indexing import index
-from fauxlab.data.manifest import Manifest
+from fauxlab.data.manifest import COLUMNS, Manifest
 from fauxlab.errors import LabError
 from fauxlab.io.limits import ImageError
 from fauxlab.io.sources import FileReader, walk_images
@@ -27,6 +27,13 @@ def put(path: Path, data: bytes) -> Path:
 
 def summary(manifest: Manifest) -> set[tuple[str, int, str, str]]:
     return {(row.path, row.label, row.generator, row.source) for row in manifest.rows}
+
+
+def pack(path: Path, members: dict[str, bytes]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
 
 
 def test_real_fake_layout(tmp_path: Path, jpeg: Jpeg) -> None:
@@ -87,7 +94,10 @@ def test_deepfakeface_folders_and_zips(tmp_path: Path, jpeg: Jpeg, zipped: bool)
     manifest = index(tmp_path)
     assert len(manifest) == 16
     assert manifest.generators == ["inpainting", "insight", "text2img"]
-    assert {row.source for row in manifest.rows} == {"wiki"}
+    assert {(row.label, row.source, row.compare_to) for row in manifest.rows} == {
+        (0, "wiki", ""),
+        (1, "", "wiki"),
+    }
     group = {
         row.path.replace(".zip!/", "/").replace("wiki/wiki", "wiki"): row.group
         for row in manifest.rows
@@ -122,6 +132,119 @@ def test_zips_with_metadata(tmp_path: Path, jpeg: Jpeg) -> None:
         ("photos.zip!/photos/0.jpg", 0, "", "photos"),
         ("gan.zip!/gan/0.jpg", 1, "gan", ""),
     }
+
+
+def test_zips_below_a_collection_belong_to_it(tmp_path: Path, jpeg: Jpeg) -> None:
+    put(tmp_path / "real/photos/0.jpg", jpeg(0))
+    pack(tmp_path / "real/photos/part1.zip", {"1.jpg": jpeg(1), "deep/2.jpg": jpeg(2)})
+    pack(tmp_path / "real/photos/old/part2.zip", {"part2/3.jpg": jpeg(3)})
+    pack(tmp_path / "fake/gan/part1.zip", {"gan/1.jpg": jpeg(4)})
+    pack(tmp_path / "fake/gan/part2.zip", {"deep/2.jpg": jpeg(5)})
+    manifest = index(tmp_path)
+    assert summary(manifest) == {
+        ("real/photos/0.jpg", 0, "", "photos"),
+        ("real/photos/part1.zip!/1.jpg", 0, "", "photos"),
+        ("real/photos/part1.zip!/deep/2.jpg", 0, "", "photos"),
+        ("real/photos/old/part2.zip!/part2/3.jpg", 0, "", "photos"),
+        ("fake/gan/part1.zip!/gan/1.jpg", 1, "gan", ""),
+        ("fake/gan/part2.zip!/deep/2.jpg", 1, "gan", ""),
+    }
+    assert [row.group for row in manifest.rows] == ["0", "1", "deep/2", "old/3", "1", "deep/2"]
+
+
+def test_parts_of_deepfakeface_may_be_several_zips(tmp_path: Path, jpeg: Jpeg) -> None:
+    pack(tmp_path / "wiki/00.zip", {"00/1_1960-01-01_2001.jpg": jpeg(1)})
+    pack(tmp_path / "wiki/01.zip", {"wiki/2_1960-01-01_2001.jpg": jpeg(2)})
+    pack(tmp_path / "text2img.zip", {"1_1960-01-01_2001.jpg": jpeg(3)})
+    manifest = index(tmp_path)
+    assert [row.label for row in manifest.rows] == [0, 0, 1]
+    assert manifest.rows[0].group == manifest.rows[2].group != manifest.rows[1].group
+
+
+def test_a_damaged_zip_below_a_collection_is_named(tmp_path: Path, jpeg: Jpeg) -> None:
+    put(tmp_path / "real/photos/0.jpg", jpeg(0))
+    put(tmp_path / "real/photos/part1.zip", b"no zip")
+    with pytest.raises(LabError, match=r"part1\.zip is not a readable zip"):
+        index(tmp_path)
+
+
+def test_hidden_folders_are_no_collections(
+    tmp_path: Path, jpeg: Jpeg, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number, name in enumerate(
+        (
+            "real/photos/a.jpg",
+            "real/.thumbnails/a.jpg",
+            "real/photos/@eaDir/a.jpg",
+            "fake/gan/b.jpg",
+            "fake/.git/b.jpg",
+            "fake/__MACOSX/b.jpg",
+            "fake/._c.jpg",
+        )
+    ):
+        put(tmp_path / name, jpeg(number))
+    assert summary(index(tmp_path)) == {
+        ("real/photos/a.jpg", 0, "", "photos"),
+        ("fake/gan/b.jpg", 1, "gan", ""),
+    }
+    messages = [record.getMessage() for record in caplog.records]
+    assert [message.partition("; ")[0] for message in messages] == [
+        f"passed over 2 hidden folders below {tmp_path}/real, the first: .thumbnails",
+        f"passed over 2 hidden folders below {tmp_path}/fake, the first: .git",
+    ]
+
+
+def test_a_hidden_folder_that_is_named_is_indexed(tmp_path: Path, jpeg: Jpeg) -> None:
+    put(tmp_path / ".faces/real/a.jpg", jpeg(1))
+    assert len(index(tmp_path / ".faces")) == 1
+
+
+TABLE = """file_name,label,generator,source,compare_to,group,age,split,,sex
+r/0.jpg,real,,museum,ignored,p1,56,test,x,male
+r/1.jpg,real,,,,p2,,,,
+f/0.jpg,fake,gan,a web service,museum;r,p3,,,,
+f/1.jpg,fake,gan2,,,p4,31,train,,female
+"""
+
+
+def test_a_table_names_sources_comparisons_and_further_columns(tmp_path: Path, jpeg: Jpeg) -> None:
+    for number, name in enumerate(("r/0.jpg", "r/1.jpg", "f/0.jpg", "f/1.jpg")):
+        put(tmp_path / name, jpeg(number))
+    put(tmp_path / "metadata.csv", TABLE.encode())
+    made = index(tmp_path)
+    made.split(seed=0).save(tmp_path / "manifest.csv")
+    for manifest in (made, Manifest.load(tmp_path / "manifest.csv")):
+        assert [(row.source, row.compare_to) for row in manifest.rows] == [
+            ("museum", ""),
+            ("r", ""),
+            ("a web service", "museum;r"),
+            ("", ""),
+        ]
+        assert [row.extra for row in manifest.rows] == [
+            {"age": "56", "sex": "male"},
+            {"age": "", "sex": ""},
+            {"age": "", "sex": ""},
+            {"age": "31", "sex": "female"},
+        ]
+        assert manifest.columns == (*COLUMNS, "age", "sex")
+        assert manifest.sources == ["museum", "r"]
+    assert made.matched_reals("gan") == ["museum", "r"]
+    assert {row.split for row in made.rows} == {""}, "the table's own split is no split of ours"
+    first_line = (tmp_path / "manifest.csv").read_text().partition("\n")[0]
+    assert first_line == "path,label,generator,source,compare_to,group,split,sha256,age,sex"
+
+
+def test_a_table_of_the_first_version_pairs_by_source(tmp_path: Path, jpeg: Jpeg) -> None:
+    put(tmp_path / "r/0.jpg", jpeg(1))
+    put(tmp_path / "f/0.jpg", jpeg(2))
+    table = b"file_name,label,generator,source\nr/0.jpg,real,,ffhq\nf/0.jpg,fake,gan,ffhq;celeba\n"
+    put(tmp_path / "metadata.csv", table)
+    manifest = index(tmp_path)
+    assert [(row.source, row.compare_to) for row in manifest.rows] == [
+        ("ffhq", ""),
+        ("", "ffhq;celeba"),
+    ]
+    assert manifest.matched_reals("gan") == ["ffhq"]
 
 
 def test_metadata_as_spreadsheets_save_it(tmp_path: Path, jpeg: Jpeg) -> None:
@@ -331,7 +454,7 @@ def test_a_collection_of_reals_has_no_separator_in_its_name(tmp_path: Path, jpeg
     put(tmp_path / "fake/g/2.jpg", jpeg(2))
     paired = index(tmp_path).pair({"g": ["a_b"]})
     assert paired.sources == ["a_b"]
-    assert [row.source for row in paired.rows] == ["a_b", "a_b"]
+    assert [(row.source, row.compare_to) for row in paired.rows] == [("a_b", ""), ("", "a_b")]
 
 
 def test_generators_have_names_that_can_be_printed(tmp_path: Path, jpeg: Jpeg) -> None:

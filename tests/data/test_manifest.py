@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import random
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from fauxlab.data.indexing import index
-from fauxlab.data.manifest import COLUMNS, Manifest
+from fauxlab.data.manifest import COLUMNS, REQUIRED, Manifest
 from fauxlab.errors import LabError
 
 Jpeg = Callable[..., bytes]
@@ -84,7 +85,7 @@ def test_matched_reals(small: Manifest) -> None:
 
 def test_reals_that_are_not_there_are_no_reason_to_take_others(small: Manifest) -> None:
     rows = [
-        replace(row, source="ffhq;flickr" if row.generator == "grain" else row.source)
+        replace(row, compare_to="ffhq;flickr" if row.generator == "grain" else row.compare_to)
         for row in small.rows
     ]
     manifest = replace(small, rows=tuple(rows))
@@ -95,6 +96,46 @@ def test_reals_that_are_not_there_are_no_reason_to_take_others(small: Manifest) 
     manifest = replace(small, rows=tuple(rows))
     assert manifest.matched_reals("grain") == ["flickr"]
     assert manifest.missing_reals() == {"grain": ["ffhq"]}
+
+
+def test_a_manifest_of_the_first_version_is_read_with_its_pairs_and_hash(tmp_path: Path) -> None:
+    """A fake's source then named what to compare it with. The hash is of fauxlab 0.1."""
+    lines = [
+        "path,label,generator,source,group,split,sha256",
+        f"a.jpg,real,,ffhq,g1,train,{'1' * 64}",
+        f"b.jpg,real,,celeba,g2,train,{'2' * 64}",
+        f"c.jpg,fake,gan,ffhq;celeba,g3,test,{'3' * 64}",
+        f"d.jpg,fake,sd,,g4,test,{'4' * 64}",
+    ]
+    (tmp_path / "old.csv").write_text("\n".join(lines))
+    manifest = Manifest.load(tmp_path / "old.csv")
+    assert [(row.source, row.compare_to) for row in manifest.rows] == [
+        ("ffhq", ""),
+        ("celeba", ""),
+        ("", "ffhq;celeba"),
+        ("", ""),
+    ]
+    assert manifest.data_hash == "81305c0087b3cce3"
+    manifest.save(tmp_path / "new.csv")
+    again = Manifest.load(tmp_path / "new.csv")
+    assert again == manifest
+    assert again.data_hash == manifest.data_hash
+
+
+def test_further_columns_stay_with_their_rows(small: Manifest, tmp_path: Path) -> None:
+    rows = [replace(row, extra={"note": f'{i}, "é"\n'}) for i, row in enumerate(small.rows[:3])]
+    manifest = replace(small, rows=(*rows, *small.rows[3:]))
+    assert manifest.columns == (*COLUMNS, "note")
+    assert manifest.data_hash == small.data_hash, "they describe, and no result depends on them"
+    manifest.save(tmp_path / "manifest.csv")
+    again = Manifest.load(tmp_path / "manifest.csv")
+    assert [row.extra["note"] for row in again.rows[:4]] == [
+        '0, "é"\n',
+        '1, "é"\n',
+        '2, "é"\n',
+        "",
+    ]
+    assert len({hash(row) for row in again.rows}) == len(again)
 
 
 GOOD = {
@@ -128,7 +169,7 @@ def test_bad_manifest_rows(tmp_path: Path, change: dict[str, str], message: str)
         Manifest.load(path)
 
 
-@pytest.mark.parametrize("missing", [c for c in COLUMNS if c != "source"])
+@pytest.mark.parametrize("missing", REQUIRED)
 def test_missing_columns_are_named(tmp_path: Path, missing: str) -> None:
     columns = [c for c in COLUMNS if c != missing]
     (tmp_path / "manifest.csv").write_text(
@@ -198,10 +239,19 @@ def test_unsplit_manifest_says_so(small: Manifest) -> None:
 @pytest.mark.slow
 def test_the_research_faces(faces: Path) -> None:
     manifest = index(faces).split(seed=0)
-    assert len(manifest) == 19_190
+    assert len(manifest) == 15_275
     assert not manifest.skipped
-    assert manifest.generators == ["dfdc-swap", "generated-photos", "sd21", "stylegan"]
-    assert manifest.sources == ["celeba", "dfdc-real", "ffhq"]
+    assert (len(manifest.sources), len(manifest.generators)) == (20, 16)
+    counts = Counter(row.generator or row.source for row in manifest.rows)
+    assert (counts["ffhq"], counts["utkface"], counts["actors-film"]) == (1600, 1077, 85)
+    assert (counts["stylegan"], counts["dfdc-swap"], counts["flux"]) == (1600, 1465, 124)
+    matched = {name: manifest.matched_reals(name) for name in manifest.generators}
+    assert matched["stylegan"] == ["ffhq"]
+    assert matched["dfdc-swap"] == ["dfdc-real"]
+    assert matched["sd21"] == manifest.sources
+    assert manifest.columns[-3:] == ("age", "sex", "ethnicity")
+    described = [row for row in manifest.rows if row.extra["age"]]
+    assert {row.source for row in described} == {"utkface"}
     splits: dict[str, set[str]] = {}
     for row in manifest.rows:
         splits.setdefault(row.group, set()).add(row.split)

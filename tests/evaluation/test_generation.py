@@ -59,6 +59,7 @@ def stored(pixels: NDArray[np.uint8], train: int, label: int = 0, share: int = 1
             label,
             "x" if label else "",
             "toy",
+            "",
             f"g{i // share}",
             "train" if i < train else "test",
             f"{i:064x}",
@@ -139,7 +140,7 @@ def test_floor_of_real_faces(faces: Path) -> None:
         names = sorted(name for name in archive.namelist() if name.endswith(".jpg"))[:1000]
         hashes = [hashlib.sha256(archive.read(name)).hexdigest() for name in names]
     rows = tuple(
-        Row(f"celeba.zip!/{name}", 0, "", "celeba", name, "train", sha)
+        Row(f"celeba.zip!/{name}", 0, "", "celeba", "", name, "train", sha)
         for name, sha in zip(names, hashes, strict=True)
     )
     images = load_images(Manifest(rows, faces), 64)

@@ -81,6 +81,7 @@ def array(
             label,
             (generators[i] if generators else "g") if label else "",
             "" if label else "photos",
+            "",
             f"group{i}",
             "test",
             f"{i:064x}",

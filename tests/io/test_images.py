@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import struct
+import subprocess
 import sys
 import threading
 import time
@@ -16,8 +18,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from fauxlab.io import images
-from fauxlab.io.images import FORMATS, MAX_BYTES, decode, describe_encoding, fingerprint, to_square
+from fauxlab.io import encoding, images
+from fauxlab.io.encoding import describe_encoding
+from fauxlab.io.images import FORMATS, MAX_BYTES, decode, fingerprint, to_square
 from fauxlab.io.limits import ImageError
 
 
@@ -253,7 +256,7 @@ def test_a_decoders_message_becomes_one_short_line(monkeypatch: pytest.MonkeyPat
         raise ValueError("bad\r\n\tbox " + "x" * 10_000)
 
     monkeypatch.setattr(images, "_upright", fail)
-    monkeypatch.setattr(images, "_jpeg_tables", fail)
+    monkeypatch.setattr(encoding, "_jpeg_tables", fail)
     for read in (decode, describe_encoding):
         with pytest.raises(ImageError) as caught:
             read(encoded(halves(), "JPEG"))
@@ -367,6 +370,33 @@ def test_decoding_in_threads_leaves_the_warning_filters_alone(jpeg: Callable[...
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(decode, [jpeg(1)] * 400))
     assert list(warnings.filters) == before
+
+
+def test_only_the_remarks_of_pillows_decoders_are_muted() -> None:
+    """In a process of its own, as pytest replaces the filters."""
+    code = """
+import warnings
+import fauxlab.io.images
+from PIL import Image
+raised = [
+    ("PIL.TiffImagePlugin", UserWarning),
+    ("PIL.Image", Image.DecompressionBombWarning),
+    ("PIL.Image", FutureWarning),
+    ("PIL.features", UserWarning),
+    ("host", UserWarning),
+]
+warnings.simplefilter("always", append=True)
+with warnings.catch_warnings(record=True) as heard:
+    for line, (module, kind) in enumerate(raised):
+        warnings.warn_explicit(module, kind, "file.py", line, module)
+print([(str(warning.message), warning.category.__name__) for warning in heard])
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ast.literal_eval(run.stdout) == [
+        ("PIL.Image", "FutureWarning"),
+        ("PIL.features", "UserWarning"),
+        ("host", "UserWarning"),
+    ]
 
 
 def test_to_square_takes_the_centre() -> None:

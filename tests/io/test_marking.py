@@ -144,8 +144,10 @@ def test_bytes_without_a_mark_are_no_fault(tmp_path: Path) -> None:
 
 def test_properties_as_attributes_are_read_too() -> None:
     body = f"""<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
-    <rdf:Description xmlns:i="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" xmlns:x="http://ns.adobe.com/xap/1.0/"
-      xmlns:f="https://github.com/fauxlab/fauxlab/ns/1.0/" i:DigitalSourceType="{AI}" x:CreatorTool="t"
+    <rdf:Description xmlns:i="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
+      xmlns:x="http://ns.adobe.com/xap/1.0/"
+      xmlns:f="https://github.com/fauxlab/fauxlab/ns/1.0/"
+      i:DigitalSourceType="{AI}" x:CreatorTool="t"
       f:model="m" f:modelHash="h" f:seed="3"/></rdf:RDF>"""
     assert read_mark(b"<?xpacket begin=''?>" + body.encode() + b"<?xpacket end='w'?>") == Mark(
         "m", "h", 3, "t"

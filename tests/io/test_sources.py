@@ -172,3 +172,33 @@ def test_a_pipe_named_like_a_zip_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "wiki.zip")
     with pytest.raises(LabError, match="not a regular file"):
         zip_images(tmp_path / "wiki.zip")
+
+
+def test_hidden_folders_are_passed_over_and_named_once(
+    tmp_path: Path, jpeg: Jpeg, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("a.jpg", ".b.jpg", ".git/c.jpg", "x/.thumbnails/d.jpg", "x/@eaDir/e.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(jpeg())
+    assert list(walk_images(tmp_path)) == [tmp_path / "a.jpg"]
+    assert [record.getMessage() for record in caplog.records] == [
+        f"passed over 3 hidden folders below {tmp_path}, the first: .git; "
+        "rename a folder to read it"
+    ]
+    assert list(walk_images(tmp_path / ".git")) == [tmp_path / ".git/c.jpg"], "named explicitly"
+
+
+def test_hidden_members_of_a_zip_are_passed_over(tmp_path: Path, jpeg: Jpeg) -> None:
+    members = [
+        "__MACOSX/._a.jpg",
+        "a.jpg",
+        ".thumbnails/a.jpg",
+        "./x/b.jpg",
+        "x/._b.jpg",
+        "../c.jpg",
+    ]
+    with zipfile.ZipFile(tmp_path / "z.zip", "w") as archive:
+        for member in members:
+            archive.writestr(member, jpeg())
+    # The last one is listed so that reading refuses it, with a reason.
+    assert zip_images(tmp_path / "z.zip") == ["a.jpg", "./x/b.jpg", "../c.jpg"]

@@ -19,7 +19,6 @@ from fauxlab.transforms.degradations import (
     DEGRADATIONS,
     ENCODED,
     NOISY,
-    blur,
     degrade,
     degrade_batch,
     list_degradations,
@@ -27,6 +26,7 @@ from fauxlab.transforms.degradations import (
     random_crops,
     random_degradation,
 )
+from fauxlab.transforms.filters import blur
 
 
 @pytest.fixture
@@ -183,13 +183,13 @@ def test_random_degradation_encodes_most_pictures(
     from fauxlab.transforms import degradations as module
 
     calls: list[tuple[str, int]] = []
-    encode = module._encode
+    encode = module.encode
 
     def count(image: Image.Image, form: str, quality: int, **options: int) -> Image.Image:
         calls.append((form, quality))
         return encode(image, form, quality, **options)
 
-    monkeypatch.setattr(module, "_encode", count)
+    monkeypatch.setattr(module, "encode", count)
     often = []
     for seed in range(1000):
         calls.clear()
@@ -220,7 +220,7 @@ def test_an_empty_batch_stays_empty() -> None:
     assert degrade_batch(np.zeros((0, 3, 32, 32), dtype=np.uint8), []).shape == (0, 3, 32, 32)
 
 
-def test_random_squares_are_cut_out_or_resized() -> None:
+def test_random_crops_are_cut_out_or_resized() -> None:
     images = torch.randint(256, (40, 3, 40, 48), dtype=torch.uint8)
     cut = random_crops(images, 24, 0.0, np.arange(40))
     windows = images.unfold(2, 24, 1).unfold(3, 24, 1)

@@ -101,7 +101,7 @@ def find_imbalance(manifest: Manifest) -> Iterator[Finding]:
     unnamed = [
         name
         for name in manifest.generators
-        if not any(row.source for row in manifest.rows if row.label and row.generator == name)
+        if not any(row.compare_to for row in manifest.rows if row.label and row.generator == name)
     ]
     if unnamed:
         yield _note(

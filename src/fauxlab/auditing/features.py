@@ -18,15 +18,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fauxlab.data.manifest import Manifest, Row
-from fauxlab.io.images import (
-    FORMATS,
-    METADATA,
-    Encoding,
-    decode,
-    describe_encoding,
-    fingerprint,
-    to_square,
-)
+from fauxlab.io.encoding import METADATA, Encoding, describe_encoding
+from fauxlab.io.images import FORMATS, decode, fingerprint, to_square
 from fauxlab.io.limits import ImageError
 from fauxlab.io.marking import read_mark
 from fauxlab.io.sources import FileReader

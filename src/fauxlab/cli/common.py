@@ -25,7 +25,12 @@ COLLAPSED = 4
 INTERRUPTED = 130
 
 ManifestPath = Annotated[
-    Path, typer.Argument(metavar="MANIFEST", help="manifest.csv from `fauxlab data index`")
+    Path,
+    typer.Argument(
+        metavar="MANIFEST",
+        help="manifest.csv from `fauxlab data index`; its images are decoded once, into "
+        "$FAUXLAB_CACHE (~/.cache/fauxlab)",
+    ),
 ]
 RecipeName = Annotated[str, typer.Option("--recipe", help="packaged recipe, or a .toml file")]
 Sets = Annotated[
@@ -45,7 +50,8 @@ Pairs = Annotated[
     typer.Option(
         "--pair",
         metavar="GENERATOR=SOURCE,…",
-        help="reals that a generator's fakes are compared with",
+        help="compare the fakes of GENERATOR only with the reals of these sources; may be given "
+        "several times",
     ),
 ]
 

@@ -1,4 +1,4 @@
-"""`fauxlab data`: index image folders, audit them, draw the embedded data set, fetch public ones."""
+"""`fauxlab data`: index image folders, audit them, draw the embedded set, fetch public ones."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import typer
 from fauxlab.cli.common import (
     FINDING,
     AsJson,
-    ManifestPath,
     Pairs,
     check_output,
     index_folder,
@@ -33,80 +32,116 @@ app = typer.Typer(
 
 
 class Fault(StrEnum):
-    """What --fail-on takes."""
+    """The findings that --fail-on takes."""
 
     shortcut = "shortcut"
     leak = "leak"
 
 
 class Fetchable(StrEnum):
-    """What `data fetch` takes."""
+    """The data sets that `data fetch` takes."""
 
     deepfakeface = "deepfakeface"
     celeba = "celeba"
 
 
+Images = Annotated[
+    Path, typer.Argument(metavar="DIR", help="images in any layout that DATA LAYOUTS names")
+]
+Table = Annotated[Path, typer.Option("--out", help="the manifest to write")]
+SplitSeed = Annotated[int, typer.Option(help="of the split", min=0)]
+Fractions = Annotated[str, typer.Option("--split", help="train,val,calibration,test")]
+Resplit = Annotated[
+    bool,
+    typer.Option(
+        "--resplit", help="draw all splits anew, instead of keeping those of a replaced manifest"
+    ),
+]
+Terms = Annotated[bool, typer.Option("--accept-license", help="you have read the terms and agree")]
+DataFolder = Annotated[
+    Path | None, typer.Option("--out", metavar="DIR", help="[default: data/NAME]")
+]
+Parts = Annotated[
+    str, typer.Option(metavar="PART,…", help="as wiki,text2img or valid [default: all]")
+]
+DeleteShards = Annotated[
+    bool,
+    typer.Option("--delete-shards", help="celeba: drop each parquet shard once its zip is written"),
+]
+
+
 @app.command("index")
 def index(
-    folder: Annotated[
-        Path, typer.Argument(metavar="DIR", help="images in any layout that DATA LAYOUTS names")
-    ],
-    out: Annotated[Path, typer.Option("--out", help="the manifest to write")] = Path(
-        "manifest.csv"
-    ),
-    seed: Annotated[int, typer.Option(help="of the split", min=0)] = 0,
-    fractions: Annotated[
-        str, typer.Option("--split", help="train,val,calibration,test")
-    ] = ".7,.1,.1,.1",
+    folder: Images,
+    out: Table = Path("manifest.csv"),
+    seed: SplitSeed = 0,
+    fractions: Fractions = ".7,.1,.1,.1",
     pair: Pairs = None,
-    resplit: Annotated[
-        bool,
-        typer.Option(
-            "--resplit",
-            help="draw all splits anew; images of a manifest that is replaced keep theirs",
-        ),
-    ] = False,
+    resplit: Resplit = False,
 ) -> None:
     """Read every image below DIR into a manifest with group-safe splits.
 
-    Where a manifest is there already, its images keep their splits and only new ones are drawn:
-    what a model learned from never gets among its tests.
+    Where a manifest is there already, its images keep their splits and only new ones are drawn. So
+    no image that a model learned from gets among its tests.
 
-    DATA LAYOUTS: real/ and fake/<generator>/; DeepFakeFace's wiki/ inpainting/ insight/ text2img/
-    as folders or zips; a metadata.csv (file_name, label, and optionally generator, group, source)
-    beside images or beside zips. Files that cannot be used are listed, with the reason, in a table
-    beside the manifest: manifest-skipped.csv.
+    DATA LAYOUTS: real/ and fake/<generator>/; DeepFakeFace's wiki/ inpainting/ insight/ text2img/;
+    a metadata.csv beside images. Folders may be zips. metadata.csv needs the columns file_name and
+    label, and may have generator, source (where a picture comes from), compare_to (of a fake: the
+    sources of reals to compare it with, ; between them) and group. Further columns are kept.
+
+    --pair fills the column compare_to of the manifest. Fakes without an entry there are compared
+    with all reals, which may differ from them in more than being real.
+
+    Hidden files and folders are passed over. Files that cannot be used are listed, with the reason,
+    in a table beside the manifest: manifest-skipped.csv.
     """
     from fauxlab.data.manifest import REQUIRED, SKIPPED_COLUMNS
 
-    try:
-        shares = [float(part) for part in fractions.split(",")]
-    except ValueError:
-        raise LabError(f"--split {fractions!r}: give four numbers, as .7,.1,.1,.1") from None
+    shares = _parse_fractions(fractions)
     check_output(out, "--out", "manifest.csv")
-    rest = out.with_name(f"{out.stem}-skipped.csv")
+    skipped_table = out.with_name(f"{out.stem}-skipped.csv")
     _refuse_other_table(out, REQUIRED, "manifest")
-    _refuse_other_table(rest, SKIPPED_COLUMNS, "list of skipped files")
+    _refuse_other_table(skipped_table, SKIPPED_COLUMNS, "list of skipped files")
     earlier = None if resplit else _load_earlier(out)
     manifest = index_folder(folder, seed, shares, parse_pairs(pair), earlier)
     if earlier:
-        known = {key for row in earlier.rows if row.split for key in (row.sha256, row.group)}
-        kept = sum(row.sha256 in known or row.group in known for row in manifest.rows)
-        say(
-            f"{kept:,} images keep the splits of the manifest that is replaced (--resplit draws all anew)"
-        )
+        _report_placed(manifest, earlier)
     manifest.save(out)
-    if out.is_file():  # beside a device there is no place for it
-        if manifest.skipped:
-            manifest.save_skipped(rest)
-            say(f"wrote {rest}: {len(manifest.skipped):,} skipped, with the reasons")
-        else:
-            rest.unlink(missing_ok=True)
+    # Beside a device there is no place for a second table.
+    if out.is_file():
+        _write_skipped(manifest, skipped_table)
     say(f"wrote {out}: {len(manifest):,} images, data hash {manifest.data_hash}")
 
 
+def _parse_fractions(text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise LabError(f"--split {text!r}: give four numbers, as .7,.1,.1,.1") from None
+
+
+def _write_skipped(manifest: Manifest, path: Path) -> None:
+    """The table of images that were left out; an earlier one goes where there are none."""
+    if manifest.skipped:
+        manifest.save_skipped(path)
+        say(f"wrote {path}: {len(manifest.skipped):,} skipped, with the reasons")
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _report_placed(manifest: Manifest, earlier: Manifest) -> None:
+    """Say how many images an earlier manifest holds, by their bytes or their group."""
+    hashes = {row.sha256 for row in earlier.rows if row.split}
+    groups = {row.group for row in earlier.rows if row.split}
+    placed = [row for row in manifest.rows if row.sha256 in hashes or row.group in groups]
+    say(
+        f"{len(placed):,} images keep the splits of the manifest that is replaced "
+        "(--resplit draws all anew)"
+    )
+
+
 def _load_earlier(path: Path) -> Manifest | None:
-    """The manifest that is to be replaced, if any."""
+    """The manifest that is to be replaced, if there is one."""
     from fauxlab.data.manifest import Manifest
 
     if not path.is_file() or not path.stat().st_size:
@@ -118,22 +153,25 @@ def _load_earlier(path: Path) -> Manifest | None:
 
 
 def _refuse_other_table(path: Path, columns: Collection[str], what: str) -> None:
-    """Raise LabError where another table is there, as a data set's own metadata.csv; an empty file
-    may be replaced.
+    """Raise LabError where another table is there, such as a data set's own metadata.csv.
+
+    An empty file may be replaced.
     """
     from fauxlab.io.text import printable
 
     if not path.is_file() or not path.stat().st_size:
         return
     with path.open(encoding="utf-8-sig", errors="replace") as stream:
-        found = stream.readline(1000).replace('"', "").strip().split(",")
-    if not set(columns) <= set(found):
+        first_line = stream.readline(1000).replace('"', "").strip()
+    if not set(columns) <= set(first_line.split(",")):
         raise LabError(f"--out: {printable(path)} is there and is no {what}; name another file")
 
 
 @app.command("audit")
 def audit(
-    manifest: ManifestPath,
+    manifest: Annotated[
+        Path, typer.Argument(metavar="MANIFEST", help="manifest.csv from `fauxlab data index`")
+    ],
     limit: Annotated[
         int, typer.Option(help="most images of each generator and source of reals", min=1)
     ] = 2000,
@@ -171,21 +209,10 @@ def toyfaces(
 @app.command("fetch")
 def fetch(
     name: Annotated[Fetchable, typer.Argument(metavar="NAME")],
-    accept_license: Annotated[
-        bool, typer.Option("--accept-license", help="you have read the terms and agree")
-    ] = False,
-    out: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="[default: data/NAME]")
-    ] = None,
-    only: Annotated[
-        str, typer.Option(metavar="PART,…", help="as wiki,text2img or valid [default: all]")
-    ] = "",
-    delete_shards: Annotated[
-        bool,
-        typer.Option(
-            "--delete-shards", help="celeba: drop each parquet shard once its zip is written"
-        ),
-    ] = False,
+    accept_license: Terms = False,
+    out: DataFolder = None,
+    only: Parts = "",
+    delete_shards: DeleteShards = False,
 ) -> None:
     """Fetch a public data set from the Hugging Face hub, once you accept its licence.
 

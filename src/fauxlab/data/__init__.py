@@ -1,1 +1,1 @@
-"""Files to arrays: indexing, splitting, decoding, caching and augmenting face images."""
+"""From files to arrays: find the images, put them into a manifest, split, decode and cache them."""

@@ -1,30 +1,30 @@
-"""Decoded images on disk: every picture is decoded once per size, whatever manifests and runs use
-it later.
+"""Decoded images on disk: every picture is decoded once per size, for all manifests and runs.
 
-One store per size and pipeline version: `images.u8` holds [3, size, size] uint8 pictures back to
-back, `index.sha256` the 32-byte hash of the file behind each. A hash is appended only after its
-pixels are safely on disk, so that a process killed at any instant leaves a valid store; one writer
-at a time holds a lock. Delete the folder to free the space.
+There is one store per size and pipeline version. `images.u8` holds pictures [3, size, size] of
+uint8 back to back, `index.sha256` the 32-byte hash of the file behind each. A hash is appended only
+once its pixels are safely on disk, so that a process killed at any instant leaves a valid store.
+One writer at a time holds a lock. Delete the folder to free the space.
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import logging
 import os
 import shutil
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 import numpy as np
+from filelock import FileLock, Timeout
 
-from fauxlab.data.manifest import Manifest, Row
+from fauxlab.data.manifest import Manifest
+from fauxlab.data.rows import Row
 from fauxlab.errors import LabError
 from fauxlab.io.images import PIPELINE_VERSION, decode, to_square
 from fauxlab.io.limits import ImageError
@@ -34,16 +34,24 @@ from fauxlab.io.text import printable
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+Progress = Callable[[int], None]
+
 BLOCK = 256  # pictures decoded and committed together: 50 MB at 256 px
 HASH_BYTES = 32
-PATIENCE = 2.0  # seconds before a wait for another process is worth a word
+PATIENCE = 2.0  # seconds of waiting for another process before a warning
+IMAGES = "images.u8"
+INDEX = "index.sha256"
+LOCK = "lock"
 
 _logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class ImageArray:
-    """The manifest's images: `pixels[slots[i]]` is row i, uint8 [3, size, size]."""
+    """The manifest's images: `pixels[slots[i]]` is row i, uint8 [3, size, size].
+
+    `skipped` holds a path and a reason for each image that could not be read.
+    """
 
     manifest: Manifest
     size: int
@@ -61,140 +69,174 @@ class ImageArray:
 
 def cache_folder() -> Path:
     """`$FAUXLAB_CACHE`, else `$XDG_CACHE_HOME/fauxlab`, else `~/.cache/fauxlab`."""
-    if folder := os.environ.get("FAUXLAB_CACHE"):
-        return Path(folder)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fauxlab"
+    own = os.environ.get("FAUXLAB_CACHE")
+    if own:
+        return Path(own)
+    shared = os.environ.get("XDG_CACHE_HOME")
+    return (Path(shared) if shared else Path.home() / ".cache") / "fauxlab"
 
 
 def load_images(
     manifest: Manifest,
     size: int,
-    progress: Callable[[int], None] | None = None,
+    progress: Progress | None = None,
     workers: int | None = None,
 ) -> ImageArray:
     """The manifest's images at `size` pixels, decoded now where the store lacks them.
 
-    An image that is in the store needs its file no more; of equal copies one is enough. One that is
-    not, and is gone, damaged or no longer what was indexed, is left out of the returned manifest
-    and listed in `skipped`. `progress` is called with the number of images just decoded, equal
-    copies counted once. While another process decodes into the store, this waits, and logs a
-    warning. Raises LabError when the manifest is empty, none is left or the disk is full.
+    An image that is in the store no longer needs its file. Of equal copies one file is enough. An
+    image that is not in the store and whose file is gone, damaged or no longer what was indexed, is
+    left out of the returned manifest and listed in `skipped`. `progress` is called with the number
+    of images just decoded, equal copies counted once. While another process decodes into the store,
+    this waits, and logs a warning. Raises LabError when the manifest is empty, no image is left or
+    the disk is full.
     """
     if not len(manifest):
         raise LabError(
-            "no image to load: this manifest, or this split of it, is empty; index more, or name another"
+            "no image to load: this manifest, or this split of it, is empty; "
+            "index more, or name another"
         )
     store = cache_folder() / f"{size}px-v{PIPELINE_VERSION}"
     skipped: dict[str, str] = {}
     with _locked(store):
-        known = _read_index(store, size)
-        missing: dict[str, dict[str, Row]] = {}
-        for row in manifest.rows:
-            if row.sha256 not in known:
-                missing.setdefault(row.sha256, {})[row.path] = row
+        slot_of = _read_index(store, size)
+        missing = _missing_copies(manifest, slot_of)
         if missing:
-            _check_space(store, len(missing) * 3 * size * size)
-            copies = [[*rows.values()] for rows in missing.values()]
-            skipped = _decode_into(store, manifest, copies, size, progress, workers)
-            known = _read_index(store, size)
-    kept = manifest.where(lambda row: row.sha256 in known)
-    if not len(kept):
+            _check_space(store, len(missing) * _picture_bytes(size))
+            skipped = _decode_into(store, manifest, missing, size, progress, workers)
+            slot_of = _read_index(store, size)
+    present = manifest.where(lambda row: row.sha256 in slot_of)
+    if not len(present):
         path, reason = next(iter(skipped.items()))
-        place = os.path.join(manifest.root, path)
+        first = os.path.join(manifest.root, path)
         raise LabError(
-            f"none of the manifest's {len(manifest)} images can be read; the first: {printable(place)}: {reason}"
+            f"none of the manifest's {len(manifest)} images can be read; "
+            f"the first: {printable(first)}: {reason}"
         )
-    pixels = np.memmap(store / "images.u8", np.uint8, "r", shape=(len(known), 3, size, size))
-    slots = np.array([known[row.sha256] for row in kept.rows], dtype=np.int64)
-    return ImageArray(kept, size, pixels, slots, tuple(skipped.items()))
+    pixels = np.memmap(store / IMAGES, np.uint8, "r", shape=(len(slot_of), 3, size, size))
+    slots = np.array([slot_of[row.sha256] for row in present.rows], dtype=np.int64)
+    return ImageArray(present, size, pixels, slots, tuple(skipped.items()))
+
+
+def _missing_copies(manifest: Manifest, slot_of: Mapping[str, int]) -> list[list[Row]]:
+    """For each content that the store lacks, the rows that hold it, one a path."""
+    copies: dict[str, dict[str, Row]] = {}
+    for row in manifest.rows:
+        if row.sha256 not in slot_of:
+            copies.setdefault(row.sha256, {})[row.path] = row
+    return [list(rows.values()) for rows in copies.values()]
 
 
 def _decode_into(
     store: Path,
     manifest: Manifest,
-    copies: list[list[Row]],
+    copies: Sequence[list[Row]],
     size: int,
-    progress: Callable[[int], None] | None,
+    progress: Progress | None,
     workers: int | None,
 ) -> dict[str, str]:
-    """Append an image for each list of equal copies; returns path → reason for those of which none
-    could be read.
+    """Append an image for each list of equal copies.
+
+    Returns path → reason for the copies of images of which none could be read.
     """
     skipped: dict[str, str] = {}
-
-    def square(rows: list[Row]) -> NDArray[np.uint8] | dict[str, str]:
-        reasons = {}
-        for row in rows:
-            try:
-                data = reader.read(manifest.resolve(row))
-                if hashlib.sha256(data).hexdigest() != row.sha256:
-                    raise ImageError("changed since it was indexed; index the folder again")
-                return to_square(decode(data), size)
-            except ImageError as error:
-                reasons[row.path] = str(error)
-        return reasons
-
     with (
         FileReader() as reader,
         ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool,
         # Plain writes, not a memory map: mapped dirty pages would count as this process's memory.
-        (store / "images.u8").open("r+b") as images,
-        (store / "index.sha256").open("ab") as index,
+        (store / IMAGES).open("r+b") as images,
+        (store / INDEX).open("ab") as index,
     ):
+        read = partial(_read_square, reader, manifest, size)
         images.seek(0, os.SEEK_END)
         for start in range(0, len(copies), BLOCK):
             block = copies[start : start + BLOCK]
-            good = []
-            for rows, result in zip(block, pool.map(square, block), strict=True):
+            hashes = []
+            for rows, result in zip(block, pool.map(read, block), strict=True):
                 if isinstance(result, dict):
-                    skipped |= result
+                    skipped.update(result)
                 else:
                     images.write(result.data)
-                    good.append(bytes.fromhex(rows[0].sha256))
+                    hashes.append(bytes.fromhex(rows[0].sha256))
+            # The pixels must be on disk before the hashes that vouch for them.
             images.flush()
-            os.fdatasync(images.fileno())
-            index.write(b"".join(good))
+            os.fsync(images.fileno())
+            index.write(b"".join(hashes))
             index.flush()
             if progress:
                 progress(len(block))
     return skipped
 
 
+def _read_square(
+    reader: FileReader, manifest: Manifest, size: int, rows: Sequence[Row]
+) -> NDArray[np.uint8] | dict[str, str]:
+    """The picture of the first of equal copies that can be read, or path → reason for each."""
+    reasons: dict[str, str] = {}
+    for row in rows:
+        try:
+            data = reader.read(manifest.resolve(row))
+            if hashlib.sha256(data).hexdigest() != row.sha256:
+                raise ImageError("changed since it was indexed; index the folder again")
+            return to_square(decode(data), size)
+        except ImageError as error:
+            reasons[row.path] = str(error)
+    return reasons
+
+
 def _read_index(store: Path, size: int) -> dict[str, int]:
-    """Hash → slot; anything that a killed writer left behind the last full entry is cut off."""
-    images, index = store / "images.u8", store / "index.sha256"
-    for path in (images, index):
-        path.touch()
-    picture = 3 * size * size
-    count = min(index.stat().st_size // HASH_BYTES, images.stat().st_size // picture)
-    for path, length in ((images, count * picture), (index, count * HASH_BYTES)):
-        if path.stat().st_size != length:
-            os.truncate(path, length)
-    data = index.read_bytes()
-    return {
-        data[i : i + HASH_BYTES].hex(): i // HASH_BYTES for i in range(0, len(data), HASH_BYTES)
-    }
+    """Hash → slot. Anything that a killed writer left behind the last full entry is cut off."""
+    images = store / IMAGES
+    index = store / INDEX
+    images.touch()
+    index.touch()
+    count = min(
+        index.stat().st_size // HASH_BYTES,
+        images.stat().st_size // _picture_bytes(size),
+    )
+    _cut(images, count * _picture_bytes(size))
+    _cut(index, count * HASH_BYTES)
+    hashes = index.read_bytes()
+    slot_of = {}
+    for slot in range(count):
+        start = slot * HASH_BYTES
+        slot_of[hashes[start : start + HASH_BYTES].hex()] = slot
+    return slot_of
+
+
+def _cut(path: Path, length: int) -> None:
+    if path.stat().st_size != length:
+        os.truncate(path, length)
+
+
+def _picture_bytes(size: int) -> int:
+    return 3 * size * size
 
 
 def _check_space(store: Path, needed: int) -> None:
     free = shutil.disk_usage(store).free
     if needed > free:
         raise LabError(
-            f"the decoded images need {needed / 2**20:,.0f} MiB, {printable(store)} has {free / 2**20:,.0f} MiB free; "
+            f"the decoded images need {needed / 2**20:,.0f} MiB, "
+            f"{printable(store)} has {free / 2**20:,.0f} MiB free; "
             "set FAUXLAB_CACHE to a folder on a larger disk"
         )
 
 
 @contextmanager
 def _locked(store: Path) -> Iterator[None]:
-    """The store, made where it is missing, for this process alone; a disk that refuses is a
-    LabError.
+    """The store, made where it is missing, for this process alone.
+
+    Raises LabError where the disk refuses.
     """
     try:
         store.mkdir(parents=True, exist_ok=True)
-        with (store / "lock").open("w") as stream:
-            _wait_for(stream, store)
+        lock = FileLock(store / LOCK)
+        _acquire(lock, store)
+        try:
             yield
+        finally:
+            lock.release()
     except OSError as error:
         raise LabError(
             f"cannot keep decoded images in {printable(store)}: {error.strerror or error}; "
@@ -202,18 +244,13 @@ def _locked(store: Path) -> Iterator[None]:
         ) from error
 
 
-def _wait_for(stream: TextIO, store: Path) -> None:
-    """Lock the open file, and say so where another process keeps it for longer than a look."""
-    until = time.monotonic() + PATIENCE
-    while True:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError:
-            if time.monotonic() >= until:
-                break
-            time.sleep(0.05)
-    _logger.warning(
-        "waiting for another fauxlab process, which is decoding images into %s", printable(store)
-    )
-    fcntl.flock(stream, fcntl.LOCK_EX)
+def _acquire(lock: FileLock, store: Path) -> None:
+    """Take the lock, and log a warning where another process has it for longer than PATIENCE."""
+    try:
+        lock.acquire(timeout=PATIENCE)
+    except Timeout:
+        _logger.warning(
+            "waiting for another fauxlab process, which is decoding images into %s",
+            printable(store),
+        )
+        lock.acquire()

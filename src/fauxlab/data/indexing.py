@@ -1,21 +1,23 @@
-"""A folder of images → its manifest: each file read once, what belongs together found."""
+"""A folder of images to its manifest: each file is read once, and what belongs together is tied."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fauxlab.data.layouts import Found, find_images
-from fauxlab.data.manifest import Manifest, Row
-from fauxlab.data.split import connected_components, near_duplicates
+from fauxlab.data.layouts import Entry, find_images
+from fauxlab.data.manifest import Manifest
+from fauxlab.data.rows import Row
+from fauxlab.data.split import Pair, connected_components, near_duplicates
 from fauxlab.errors import LabError
 from fauxlab.io.images import decode, fingerprint
 from fauxlab.io.limits import ImageError
@@ -25,96 +27,149 @@ from fauxlab.io.text import printable
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_ARCHIVE = re.compile(rf"\.zip(?={re.escape(SEPARATOR)})", re.IGNORECASE)
 Progress = Callable[[int], None]
+Skipped = list[tuple[str, str]]
+
+WINDOW = 256  # files that are in memory at once
+_ARCHIVE = re.compile(rf"\.zip(?={re.escape(SEPARATOR)})", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class _Image:
+    """An image that was read; `bits` is its fingerprint, None for too little contrast."""
+
+    entry: Entry
+    sha256: str
+    bits: NDArray[np.bool_] | None
 
 
 def index(
-    folder: str | Path, progress: Progress | None = None, workers: int | None = None
+    folder: str | Path,
+    progress: Progress | None = None,
+    workers: int | None = None,
 ) -> Manifest:
-    """Read every image below `folder` (layouts: see `fauxlab.data.layouts`) into a manifest without
-    splits.
+    """Read every image below `folder` into a manifest without splits.
 
-    Each file is hashed and decoded once; what cannot be decoded is left out and listed in
-    `skipped`. Images that share a declared group, equal bytes or near-equal looks get one group.
-    `progress` is called with the number of images just read. Memory: about 2 kB an image. Raises
-    LabError when the layout is unknown or no image is left.
+    The layouts are those of `fauxlab.data.layouts`. Each file is hashed and decoded once. Images
+    that cannot be decoded are left out and listed in `skipped`. Images that share a declared group,
+    equal bytes or nearly equal looks get one group. `progress` is called with the number of images
+    just read. Memory: about 2 kB an image. Raises LabError when the layout is unknown or no image
+    is left.
     """
     root = Path(folder).absolute()
-    found: list[Found] = []
-    hashes: list[str] = []
-    prints: list[NDArray[np.bool_] | None] = []
-    skipped: list[tuple[str, str]] = []
-    with FileReader() as reader, ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
-        for item, result in _inspect_all(find_images(root), reader, pool):
+    images: list[_Image] = []
+    skipped: Skipped = []
+    threads = workers or os.cpu_count() or 1
+    with FileReader() as reader, ThreadPoolExecutor(threads) as pool:
+        for entry, result in _read_all(find_images(root), reader, pool):
             if isinstance(result, ImageError):
-                skipped.append((_below(root, item.path), str(result)))
+                path = _below(root, entry.path)
+                skipped.append((path, str(result)))
             else:
-                found.append(item)
-                hashes.append(result[0])
-                prints.append(result[1])
+                images.append(result)
             if progress:
                 progress(1)
-    ambiguous = _with_both_labels(found, hashes)
-    skipped += [
-        (_below(root, found[i].path), "the same bytes are labelled real and fake")
-        for i in ambiguous
-    ]
-    keep = [i for i in range(len(found)) if i not in ambiguous]
-    if not keep:
-        raise LabError(
-            f"{printable(root)}: no usable image ({len(skipped)} skipped"
-            + (f", the first: {printable(skipped[0][0])}: {skipped[0][1]})" if skipped else ")")
-        )
-    found, hashes, prints = ([x[i] for i in keep] for x in (found, hashes, prints))  # type: ignore[assignment]
-    groups = _groups(found, hashes, prints)
-    rows = tuple(
-        Row(_below(root, item.path), item.label, item.generator, item.source, group, "", sha)
-        for item, group, sha in zip(found, groups, hashes, strict=True)
-    )
-    return Manifest(rows, root, tuple(skipped))
+    images = _without_contradictions(images, root, skipped)
+    if not images:
+        raise LabError(_describe_nothing(root, skipped))
+    rows = []
+    for image, group in zip(images, _name_groups(images), strict=True):
+        rows.append(_to_row(image, group, root))
+    return Manifest(tuple(rows), root, tuple(skipped))
 
 
-def _below(root: Path, path: str) -> str:
-    """A path from `root` on. A zip's member keeps its name to the letter: no other opens it."""
-    path = path.removeprefix(os.path.join(root, ""))
-    found = _ARCHIVE.search(path)
-    end = found.end() if found else len(path)
-    return os.path.relpath(os.path.join(root, path[:end]), root) + path[end:]
+def _read_all(
+    entries: Iterable[Entry], reader: FileReader, pool: ThreadPoolExecutor
+) -> Iterator[tuple[Entry, _Image | ImageError]]:
+    """Read images in parallel, in order, with at most WINDOW files in memory."""
 
-
-def _inspect_all(
-    items: Iterable[Found], reader: FileReader, pool: ThreadPoolExecutor, window: int = 256
-) -> Iterator[tuple[Found, tuple[str, NDArray[np.bool_] | None] | ImageError]]:
-    """Inspect in parallel, in order, with at most `window` files in memory."""
-
-    def inspect(item: Found) -> tuple[str, NDArray[np.bool_] | None] | ImageError:
+    def read(entry: Entry) -> _Image | ImageError:
         try:
-            data = reader.read(item.path)
-            return hashlib.sha256(data).hexdigest(), fingerprint(decode(data, at_least=64))
+            data = reader.read(entry.path)
+            thumbnail = decode(data, at_least=64)
+            sha256 = hashlib.sha256(data).hexdigest()
+            return _Image(entry, sha256, fingerprint(thumbnail))
         except ImageError as error:
             return error
 
-    stream = iter(items)
-    while batch := list(islice(stream, window)):
-        yield from zip(batch, pool.map(inspect, batch), strict=True)
+    stream = iter(entries)
+    while batch := list(islice(stream, WINDOW)):
+        results = pool.map(read, batch)
+        yield from zip(batch, results, strict=True)
 
 
-def _with_both_labels(found: list[Found], hashes: list[str]) -> set[int]:
+def _without_contradictions(
+    images: Sequence[_Image],
+    root: Path,
+    skipped: Skipped,
+) -> list[_Image]:
+    """The images whose bytes have one label; the others are added to `skipped`."""
     labels: dict[str, set[int]] = {}
-    for item, sha in zip(found, hashes, strict=True):
-        labels.setdefault(sha, set()).add(item.label)
-    return {i for i, sha in enumerate(hashes) if len(labels[sha]) > 1}
+    for image in images:
+        labels.setdefault(image.sha256, set()).add(image.entry.label)
+    consistent = []
+    for image in images:
+        if len(labels[image.sha256]) == 1:
+            consistent.append(image)
+        else:
+            path = _below(root, image.entry.path)
+            skipped.append((path, "the same bytes are labelled real and fake"))
+    return consistent
 
 
-def _groups(
-    found: list[Found], hashes: list[str], prints: list[NDArray[np.bool_] | None]
-) -> list[str]:
-    keys: list[list[tuple[object, ...]]] = [
-        [("sha256", sha), *(("group", group) for group in item.groups)]
-        for item, sha in zip(found, hashes, strict=True)
-    ]
-    told = [i for i, bits in enumerate(prints) if bits is not None]
-    codes = np.array([prints[i] for i in told], dtype=bool).reshape(len(told), -1)
-    near = ((told[a], told[b]) for a, b in (near_duplicates(codes) if len(told) > 1 else ()))
-    return [found[i].groups[0] for i in connected_components(keys, near)]
+def _name_groups(images: Sequence[_Image]) -> list[str]:
+    """The name of each image's group: the first declared group of its first image."""
+    keys: list[list[Hashable]] = []
+    for image in images:
+        content = ("sha256", image.sha256)
+        declared = [("group", group) for group in image.entry.groups]
+        keys.append([content, *declared])
+    names = []
+    for first in connected_components(keys, _near_pairs(images)):
+        names.append(images[first].entry.groups[0])
+    return names
+
+
+def _near_pairs(images: Sequence[_Image]) -> Iterator[Pair]:
+    """Pairs of images that look nearly equal."""
+    numbers = []
+    fingerprints = []
+    for number, image in enumerate(images):
+        if image.bits is not None:
+            numbers.append(number)
+            fingerprints.append(image.bits)
+    if fingerprints:
+        for a, b in near_duplicates(np.array(fingerprints)):
+            yield numbers[a], numbers[b]
+
+
+def _to_row(image: _Image, group: str, root: Path) -> Row:
+    entry = image.entry
+    return Row(
+        path=_below(root, entry.path),
+        label=entry.label,
+        generator=entry.generator,
+        source=entry.source,
+        compare_to=entry.compare_to,
+        group=group,
+        split="",
+        sha256=image.sha256,
+        extra=entry.extra,
+    )
+
+
+def _below(root: Path, path: str) -> str:
+    """A path from `root` on. The name of a zip's member stays as it is: no other name opens it."""
+    path = path.removeprefix(os.path.join(root, ""))
+    archive = _ARCHIVE.search(path)
+    end = archive.end() if archive else len(path)
+    file = os.path.join(root, path[:end])
+    return os.path.relpath(file, root) + path[end:]
+
+
+def _describe_nothing(root: Path, skipped: Skipped) -> str:
+    first = ""
+    if skipped:
+        path, reason = skipped[0]
+        first = f", the first: {printable(path)}: {reason}"
+    return f"{printable(root)}: no usable image ({len(skipped)} skipped{first})"

@@ -1,44 +1,52 @@
-"""The folder layouts that the lab reads, each turned into a stream of `Found` images.
+"""The folder layouts that the lab reads, each turned into a stream of entries, one an image.
 
 | layout | looks like |
 |---|---|
-| real/fake | `real/…` (or `real/<source>/…`) and `fake/<generator>/…` (or `fake/…`; for a GAN no
-fakes) |
+| real/fake | `real/…` or `real/<source>/…`, and `fake/<generator>/…` or `fake/…` (none for a GAN) |
 | DeepFakeFace | `wiki/ inpainting/ insight/ text2img/`, as folders or as zips of those names |
-| metadata | `metadata.csv` with file_name and label beside the images (a Hugging Face imagefolder)
-or beside zips |
+| metadata | `metadata.csv` with file_name and label, beside images or beside zips |
+
+A zip stands for the folder that it was packed from, wherever it lies: `real/ffhq.zip` is the source
+ffhq, and `fake/gan/part1.zip` holds fakes of gan. A zip inside of a zip is not read.
 """
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 
+from fauxlab.data.parts import find_part, is_zip, list_part, plain_name
+from fauxlab.data.rows import COLUMNS
+from fauxlab.data.tables import further_columns, parse_label, read_sources, read_table
 from fauxlab.errors import LabError
 from fauxlab.io.images import SUFFIXES
-from fauxlab.io.sources import SEPARATOR, walk_images, zip_images
+from fauxlab.io.sources import SEPARATOR, is_hidden, warn_of_hidden, zip_images
 from fauxlab.io.text import printable
 
 DEEPFAKEFACE_FAKES = ("inpainting", "insight", "text2img")
-LABELS = {"real": 0, "fake": 1, "0": 0, "1": 1}
+METADATA = "metadata.csv"
+Names = list[str]
+MembersOf = dict[Path, dict[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """One image as a layout describes it; images that share any of `groups` must stay on one side
-    of a split.
+class Entry:
+    """One image as its layout describes it; the fields have the meaning that they have in a Row.
+
+    Images that share any of `groups` must stay on one side of a split.
     """
 
     path: str
     label: int
-    generator: str
-    source: str
-    groups: tuple[str, ...]
+    generator: str = ""
+    source: str = ""
+    compare_to: str = ""
+    groups: tuple[str, ...] = ()
+    extra: Mapping[str, str] = field(default_factory=dict)
 
 
-def find_images(folder: str | Path) -> Iterator[Found]:
+def find_images(folder: str | Path) -> Iterator[Entry]:
     """The images of `folder` in whichever layout it has; paths are absolute.
 
     Raises LabError when the layout is none of the known ones.
@@ -48,201 +56,201 @@ def find_images(folder: str | Path) -> Iterator[Found]:
         raise LabError(
             f"{printable(folder)} is not a folder; give the folder that holds the images"
         )
-    if (folder / "metadata.csv").is_file():
+    if (folder / METADATA).is_file():
         return _metadata(folder)
-    if _part(folder, "wiki") and any(_part(folder, name) for name in DEEPFAKEFACE_FAKES):
+    fakes_of_wiki = any(find_part(folder, name) for name in DEEPFAKEFACE_FAKES)
+    if find_part(folder, "wiki") and fakes_of_wiki:
         return _deepfakeface(folder)
-    if _part(folder, "real"):
+    if find_part(folder, "real"):
         return _real_fake(folder)
-    inside = ", ".join(sorted(printable(p.name) for p in folder.iterdir())[:8]) or "nothing"
+    names = [printable(path.name) for path in folder.iterdir()]
+    inside = ", ".join(sorted(names)[:8]) or "nothing"
     raise LabError(
-        f"{printable(folder)} has no known layout (it holds {inside}); expected real/ and fake/<generator>/ (a GAN needs "
-        "real/ alone), DeepFakeFace's wiki/ inpainting/ insight/ text2img/, or a metadata.csv with file_name and label"
+        f"{printable(folder)} has no known layout (it holds {inside}); "
+        "expected real/ and fake/<generator>/ (a GAN needs real/ alone), "
+        "DeepFakeFace's wiki/ inpainting/ insight/ text2img/, "
+        "or a metadata.csv with file_name and label"
     )
 
 
-def list_collections(folder: str | Path) -> tuple[list[str], list[str]]:
-    """Generators of the fakes and sources of the reals that the layout of `folder` names; no image
-    is read.
+def list_collections(folder: str | Path) -> tuple[Names, Names]:
+    """Generators of the fakes and sources of the reals in `folder`; no image is read.
 
     Raises LabError as `find_images` does.
     """
     generators: dict[str, None] = {}
     sources: dict[str, None] = {}
-    for item in find_images(folder):
-        if item.label:
-            generators[item.generator] = None
+    for entry in find_images(folder):
+        if entry.label:
+            generators[entry.generator] = None
         else:
-            sources[item.source] = None
+            sources[entry.source] = None
     return list(generators), list(sources)
 
 
-def _part(folder: Path, name: str) -> Path | None:
-    """The folder `name` or the archive `name.zip`, whichever is there."""
-    for path in (folder / name, folder / f"{name}.zip"):
-        if path.exists():
-            return path
-    return None
+def _real_fake(folder: Path) -> Iterator[Entry]:
+    """The layout real/fake.
 
-
-def _list(part: Path) -> Iterator[tuple[str, str]]:
-    """(path, name below the part) of its images; a zip's own top folder of the same name does not
-    count.
+    Images of the same name below real/ and fake/<generator>/ are taken for versions of one picture.
     """
-    if part.is_dir():
-        for path in walk_images(part):
-            yield str(path), path.relative_to(part).as_posix()
-    else:
-        for member in zip_images(part):
-            yield f"{part}{SEPARATOR}{member}", _plain(member).removeprefix(f"{part.stem}/")
+    real = find_part(folder, "real")
+    if real:
+        yield from _reals(real)
+    fake = find_part(folder, "fake")
+    if fake and fake.is_dir():
+        yield from _fakes(fake)
+    elif fake:
+        yield from _packed_fakes(fake)
 
 
-def _zips(part: Path) -> list[Path]:
-    """The archives in a folder."""
-    return (
-        sorted(path for path in part.iterdir() if path.suffix.lower() == ".zip")
-        if part.is_dir()
-        else []
+def _reals(part: Path) -> Iterator[Entry]:
+    for path, name in list_part(part, zips_are_collections=True):
+        collection, rest = _split_top(name, otherwise="real")
+        yield Entry(
+            path,
+            label=0,
+            source=_collection(collection),
+            groups=(_stem(rest),),
+        )
+
+
+def _fakes(part: Path) -> Iterator[Entry]:
+    hidden_folders = []
+    for child in sorted(part.iterdir()):
+        if is_hidden(child.name):
+            if child.is_dir():
+                hidden_folders.append(str(child))
+        elif child.is_dir() or is_zip(child):
+            is_packed = child.suffix.lower() == ".zip"
+            generator = child.stem if is_packed else child.name
+            for path, name in list_part(child):
+                yield _fake(path, generator, name)
+        elif child.suffix.lower() in SUFFIXES:
+            yield _fake(str(child), "fake", child.name)
+    if hidden_folders:
+        warn_of_hidden(part, hidden_folders)
+
+
+def _packed_fakes(archive: Path) -> Iterator[Entry]:
+    for path, name in list_part(archive):
+        generator, rest = _split_top(name, otherwise="fake")
+        yield _fake(path, generator, rest)
+
+
+def _fake(path: str, generator: str, name: str) -> Entry:
+    return Entry(
+        path,
+        label=1,
+        generator=printable(generator),
+        groups=(_stem(name),),
     )
 
 
-def _real_fake(folder: Path) -> Iterator[Found]:
-    """Images of the same name below real/ and fake/<generator>/ are taken for versions of one
-    picture.
-    """
-    real, fake = _part(folder, "real"), _part(folder, "fake")
-    assert real is not None
-    for path, name in _list(real):
-        first, slash, rest = name.partition("/")
-        source, rest = (_collection(first), rest) if slash else ("real", name)
-        yield Found(path, 0, "", source, (_stem(rest),))
-    for archive in _zips(real):
-        for path, name in _list(archive):
-            yield Found(path, 0, "", _collection(archive.stem), (_stem(name),))
-    if fake and not fake.is_dir():
-        for path, name in _list(fake):
-            first, slash, rest = name.partition("/")
-            yield Found(
-                path,
-                1,
-                printable(first) if slash else "fake",
-                "",
-                (_stem(rest if slash else name),),
-            )
-        return
-    for part in sorted(fake.iterdir()) if fake else ():
-        packed = part.suffix.lower() == ".zip"
-        if part.is_dir() or packed:
-            for path, name in _list(part):
-                yield Found(
-                    path, 1, printable(part.stem if packed else part.name), "", (_stem(name),)
-                )
-        elif part.suffix.lower() in SUFFIXES:
-            yield Found(str(part), 1, "fake", "", (_stem(part.name),))
+def _deepfakeface(folder: Path) -> Iterator[Entry]:
+    """The layout of DeepFakeFace.
 
-
-def _deepfakeface(folder: Path) -> Iterator[Found]:
-    """One name in all folders is one group, and so is one person (`<person id>_<birth
-    date>_<year>.jpg`).
-
-    insight/a.jpg is photo b's scene with a's face: b is read from `insight_pairs.csv` (file_name,
-    scene) where there is one; else near-duplicate search finds the scene.
+    Images of one name in all folders are one group. So are those of one person, whose file is
+    `<person id>_<birth date>_<year>.jpg`. insight/a.jpg is the scene of photo b with the face of a.
+    b is read from `insight_pairs.csv` (file_name, scene) where there is one; otherwise the search
+    for near-duplicates finds it.
     """
     scenes: dict[str, str] = {}
     pairs = folder / "insight_pairs.csv"
     if pairs.is_file():
-        scenes = {
-            _plain(row["file_name"]): _plain(row["scene"])
-            for row in _rows(pairs, ("file_name", "scene"))
-        }
+        for row in read_table(pairs, ("file_name", "scene")):
+            face = plain_name(row["file_name"])
+            scenes[face] = plain_name(row["scene"])
     for kind in ("wiki", *DEEPFAKEFACE_FAKES):
-        part = _part(folder, kind)
-        for path, name in _list(part) if part else ():
+        part = find_part(folder, kind)
+        if part is None:
+            continue
+        for path, name in list_part(part):
             groups = _deepfakeface_groups(name)
             if kind == "insight" and name in scenes:
                 groups += _deepfakeface_groups(scenes[name])
-            yield Found(path, int(kind != "wiki"), "" if kind == "wiki" else kind, "wiki", groups)
+            is_fake = kind != "wiki"
+            yield Entry(
+                path,
+                label=int(is_fake),
+                generator=kind if is_fake else "",
+                source="" if is_fake else "wiki",
+                compare_to="wiki" if is_fake else "",
+                groups=groups,
+            )
 
 
 def _deepfakeface_groups(name: str) -> tuple[str, ...]:
-    person, underscore, _ = name.rpartition("/")[2].partition("_")
-    return (_stem(name), f"person {person}") if underscore else (_stem(name),)
+    picture = _stem(name)
+    file = name.rpartition("/")[2]
+    person, underscore, _ = file.partition("_")
+    if not underscore:
+        return (picture,)
+    return picture, f"person {person}"
 
 
-def _metadata(folder: Path) -> Iterator[Found]:
-    """Columns file_name, label (real or fake, 0 or 1; 1 = fake), and optionally generator, source,
-    group (`a;b`).
+def _metadata(folder: Path) -> Iterator[Entry]:
+    """The layout of a table: columns file_name, label (real or fake, 0 or 1; 1 = fake).
+
+    It may also have generator, source, compare_to (`a;b`) and group (`a;b`). Further columns are
+    kept, apart from those that indexing itself fills: path, split, sha256.
     """
-    members: dict[Path, dict[str, str]] = {}
-    for line, row in enumerate(_rows(folder / "metadata.csv", ("file_name", "label")), start=2):
-        label = LABELS.get(row["label"].strip().lower())
+    table = folder / METADATA
+    members: MembersOf = {}
+    rows = read_table(table, ("file_name", "label"))
+    for line, row in enumerate(rows, start=2):
+        label = parse_label(row["label"])
         if label is None:
             raise LabError(
-                f"{printable(folder / 'metadata.csv')}, line {line}: label {row['label']!r:.80}; write real or fake (0 or 1)"
+                f"{printable(table)}, line {line}: "
+                f"label {row['label']!r:.80}; write real or fake (0 or 1)"
             )
-        name = _plain(row["file_name"])
-        top = name.partition("/")[0] if "/" in name else ("fake" if label else "real")
-        groups = tuple(g for g in row.get("group", "").split(";") if g) or (name,)
-        yield Found(
+        name = plain_name(row["file_name"])
+        top, _ = _split_top(name, otherwise="fake" if label else "real")
+        source, compare_to = read_sources(row, label)
+        generator = printable(row.get("generator") or top)
+        declared = row.get("group", "").split(";")
+        groups = tuple(group for group in declared if group)
+        yield Entry(
             _locate(folder, name, members),
             label,
-            printable(row.get("generator") or top) if label else "",
-            printable(row.get("source") or "") if label else _collection(row.get("source") or top),
-            groups,
+            generator=generator if label else "",
+            source=source if label else _collection(source or top),
+            compare_to=compare_to,
+            groups=groups or (name,),
+            extra=further_columns(row, ("file_name", *COLUMNS)),
         )
 
 
-def _collection(name: str) -> str:
-    """The name of a collection of reals; a `;` in it would read as two where fakes name what they
-    compare with.
-    """
-    return printable(name).replace(";", "_")
+def _locate(folder: Path, name: str, members: MembersOf) -> str:
+    """The image beside metadata.csv, or in the zip named like its first folder.
 
-
-def _locate(folder: Path, name: str, members: dict[Path, dict[str, str]]) -> str:
-    """The image beside metadata.csv, or in the zip named like its first folder; a missing one is
-    found on reading.
-
-    `members` keeps for each zip its members by their plain names.
+    A missing one is noticed on reading. `members` holds, for each zip, its members by the names
+    that a table may give them.
     """
     top, _, rest = name.partition("/")
     archive = folder / f"{top}.zip"
-    if not rest or (folder / top).is_dir() or not archive.is_file():
+    is_packed = archive.is_file() and not (folder / top).is_dir()
+    if not rest or not is_packed:
         return str(folder / name)
     if archive not in members:
         names = zip_images(archive)
-        members[archive] = {_plain(member): member for member in names} | {
-            member: member for member in names
-        }
-    return f"{archive}{SEPARATOR}{members[archive].get(rest) or members[archive].get(name, name)}"
+        by_plain_name = {plain_name(member): member for member in names}
+        by_own_name = {member: member for member in names}
+        members[archive] = by_plain_name | by_own_name
+    inside = members[archive]
+    member = inside.get(rest) or inside.get(name, name)
+    return f"{archive}{SEPARATOR}{member}"
 
 
-def _rows(path: Path, required: tuple[str, ...]) -> Iterator[dict[str, str]]:
-    try:
-        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as stream:
-            reader = csv.DictReader(stream, restval="")
-            missing = [column for column in required if column not in (reader.fieldnames or [])]
-            if missing:
-                raise LabError(
-                    f"{printable(path)} lacks the column {' and '.join(missing)} (its first line: "
-                    f"{name_columns(reader.fieldnames)}); save it as CSV with commas, in UTF-8"
-                )
-            yield from reader
-    except OSError as error:
-        raise LabError(f"cannot read {printable(path)}: {error.strerror or error}") from error
-    except csv.Error as error:
-        raise LabError(f"{printable(path)} is not CSV: {error}") from error
+def _split_top(name: str, otherwise: str) -> tuple[str, str]:
+    """The first folder of a name, and the rest; `otherwise` where the name has no folder."""
+    top, slash, rest = name.partition("/")
+    return (top, rest) if slash else (otherwise, name)
 
 
-def name_columns(columns: Sequence[str] | None) -> str:
-    """A table's first line for a message; what is no table can have a very long one."""
-    line = printable(", ".join(columns or ()))
-    return line if 0 < len(line) <= 100 else f"{line[:100]}…" if line else "empty"
-
-
-def _plain(name: str) -> str:
-    """A name in a zip or table without the "./" and "//" that some packers write."""
-    return PurePosixPath(name).as_posix()
+def _collection(name: str) -> str:
+    """The name of a collection of reals, without the `;` that separates names in `compare_to`."""
+    return printable(name).replace(";", "_")
 
 
 def _stem(name: str) -> str:

@@ -2,96 +2,95 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import os
-import stat
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fauxlab.data.layouts import LABELS, name_columns
-from fauxlab.data.split import FRACTIONS, SPLITS, assign_splits
+from fauxlab.data.rows import COLUMNS, REQUIRED, Row, read_rows
+from fauxlab.data.split import FRACTIONS, SPLITS, assign_splits, check_fractions
 from fauxlab.errors import LabError, suggest
 from fauxlab.io.text import csv_line, printable, replace_file
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-COLUMNS = ("path", "label", "generator", "source", "group", "split", "sha256")
-REQUIRED = tuple(c for c in COLUMNS if c != "source")
+__all__ = [
+    "COLUMNS",
+    "REQUIRED",
+    "SKIPPED_COLUMNS",
+    "Manifest",
+    "Row",
+    "check_fractions",
+    "check_pairs",
+]
+
 SKIPPED_COLUMNS = ("path", "reason")
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One image. `label` 1 is fake.
-
-    `source` of a real image is the collection it comes from; of a fake one the collections of reals
-    that it may fairly be compared with, separated by `;` (empty: all).
-    """
-
-    path: str
-    label: int
-    generator: str
-    source: str
-    group: str
-    split: str
-    sha256: str
+Skipped = tuple[tuple[str, str], ...]
+SourcesOf = Mapping[str, Sequence[str]]  # of reals, by generator
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """Rows, the folder that relative paths start from, and what indexing had to leave out (path,
-    reason).
+    """Rows, the folder that their relative paths start from, and what indexing left out.
+
+    `skipped` holds a path and a reason for each image that was left out.
     """
 
     rows: tuple[Row, ...]
     root: Path
-    skipped: tuple[tuple[str, str], ...] = field(default=())
+    skipped: Skipped = ()
 
     def __len__(self) -> int:
         return len(self.rows)
 
     @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of the table: the known ones, then further ones of any row."""
+        further = _distinct(name for row in self.rows for name in row.extra)
+        return (*COLUMNS, *further)
+
+    @property
     def generators(self) -> list[str]:
         """Names of the fakes' generators, in order of first appearance."""
-        return list(dict.fromkeys(row.generator for row in self.rows if row.label))
+        return _distinct(row.generator for row in self.rows if row.label)
 
     @property
     def sources(self) -> list[str]:
         """Names of the reals' collections, in order of first appearance."""
-        return list(dict.fromkeys(row.source for row in self.rows if not row.label))
+        return _distinct(row.source for row in self.rows if not row.label)
 
     @property
     def labels(self) -> NDArray[np.int64]:
         """int64 [N], 1 = fake."""
-        return np.array([row.label for row in self.rows], dtype=np.int64)
+        labels = [row.label for row in self.rows]
+        return np.array(labels, dtype=np.int64)
 
     @property
     def data_hash(self) -> str:
-        """16 hex digits over content, labels, groups and splits; independent of where the files
-        lie.
+        """16 hex digits over everything that a result depends on, wherever the files lie.
+
+        That is the content, label, generator, group and split of each image, the source of a real
+        one and what a fake one is compared to. Other columns only describe.
         """
         digest = hashlib.sha256()
         for row in self.rows:
-            digest.update(
-                "\t".join(
-                    (
-                        row.sha256,
-                        str(row.label),
-                        row.generator,
-                        row.source,
-                        row.group,
-                        row.split,
-                        "\n",
-                    )
-                ).encode("utf-8", "surrogateescape")
+            fields = (
+                row.sha256,
+                str(row.label),
+                row.generator,
+                row.compare_to if row.label else row.source,
+                row.group,
+                row.split,
+                "\n",
             )
+            line = "\t".join(fields)
+            digest.update(line.encode("utf-8", "surrogateescape"))
         return digest.hexdigest()[:16]
 
     def resolve(self, row: Row) -> str:
@@ -99,52 +98,57 @@ class Manifest:
         return os.path.join(self.root, row.path)
 
     def matched_reals(self, generator: str) -> list[str]:
-        """Sources of the reals that a generator's fakes are compared with: all where its rows name
-        none.
+        """Sources of the reals that a generator's fakes are compared with.
 
-        Empty where none of those that they name is in this manifest: others would differ in more
-        than being real.
+        All sources where its rows name none. No source where they name only ones that are not in
+        this manifest: others would differ in more than being real.
         """
         named = self._named_reals(generator)
-        return [s for s in self.sources if not named or s in named]
+        if not named:
+            return self.sources
+        return [source for source in self.sources if source in named]
 
     def missing_reals(self) -> dict[str, list[str]]:
-        """By generator, the sources that its fakes name and of which there is no real image here."""
+        """By generator, the sources that its fakes name and of which no real image is here."""
         known = set(self.sources)
-        missing = {
-            name: [s for s in self._named_reals(name) if s not in known] for name in self.generators
-        }
-        return {name: sources for name, sources in missing.items() if sources}
+        missing: dict[str, list[str]] = {}
+        for generator in self.generators:
+            unknown = [name for name in self._named_reals(generator) if name not in known]
+            if unknown:
+                missing[generator] = unknown
+        return missing
 
     def _named_reals(self, generator: str) -> list[str]:
-        named = (
-            s
-            for row in self.rows
-            if row.label and row.generator == generator
-            for s in row.source.split(";")
-        )
-        return [s for s in dict.fromkeys(named) if s]
+        named: list[str] = []
+        for comparison in _distinct(
+            row.compare_to for row in self.rows if row.label and row.generator == generator
+        ):
+            named.extend(comparison.split(";"))
+        return [name for name in _distinct(named) if name]
 
     def where(self, keep: Callable[[Row], bool]) -> Manifest:
         """The rows for which `keep` holds."""
-        return replace(self, rows=tuple(row for row in self.rows if keep(row)))
+        rows = tuple(row for row in self.rows if keep(row))
+        return replace(self, rows=rows)
 
     def reals(self, *sources: str) -> Manifest:
-        """The real images of the named collections, or of all. Raises LabError on a name that is
-        not there.
+        """The real images of the named collections, or of all.
+
+        Raises LabError on a name that is not there.
         """
         for name in sources:
             if name not in self.sources:
-                raise LabError(
-                    f"no real source {name!r} in the manifest; it has {', '.join(self.sources) or 'none'}"
-                )
-        return self.where(lambda row: not row.label and (not sources or row.source in sources))
+                there = ", ".join(self.sources) or "none"
+                raise LabError(f"no real source {name!r} in the manifest; it has {there}")
+        wanted = sources or self.sources
+        return self.where(lambda row: not row.label and row.source in wanted)
 
     def in_split(self, *names: str) -> Manifest:
-        """The rows of the named splits. Raises LabError when no row has been given a split yet."""
+        """The rows of the named splits. Raises LabError when no row has a split yet."""
         if self.rows and not any(row.split for row in self.rows):
             raise LabError(
-                "this manifest has no splits; assign them with Manifest.split or `fauxlab data index`"
+                "this manifest has no splits; "
+                "assign them with Manifest.split or `fauxlab data index`"
             )
         return self.where(lambda row: row.split in names)
 
@@ -169,186 +173,136 @@ class Manifest:
         return self.in_split("test")
 
     def split(
-        self, seed: int = 0, fractions: Sequence[float] = FRACTIONS, earlier: Manifest | None = None
+        self,
+        seed: int = 0,
+        fractions: Sequence[float] = FRACTIONS,
+        earlier: Manifest | None = None,
     ) -> Manifest:
-        """Assign train, val, calibration and test by whole groups, stratified by generator and
-        source.
+        """Assign train, val, calibration and test by whole groups.
 
-        Images that `earlier` holds, or others of whose group it holds, stay in its splits, so that
-        nothing a model learned from gets among its tests: not with other bytes, and no other
-        picture of a person either. Where a new image ties some of different splits together, all go
-        to the first of those: training before the rest, test last.
+        The splits are stratified by generator and source. Images that `earlier` holds stay in its
+        splits, and so does every other image of a group that it holds. So nothing that a model
+        learned from gets among its tests: not with other bytes, and no other picture of the same
+        person. Where a new image ties groups of different splits together, all go to the split that
+        comes first in the order above.
         """
         check_fractions(fractions)
         if seed < 0:
             raise LabError(f"split seed {seed}: give 0 or more")
-        before = [row for row in earlier.rows if row.split] if earlier else []
-        by_content, by_group = (
-            {getattr(row, key): row.split for row in before} for key in ("sha256", "group")
-        )
-        placed: dict[Hashable, str] = {}
-        for row in self.rows:
-            for split in (by_content.get(row.sha256), by_group.get(row.group)):
-                if split:
-                    placed[row.group] = min(
-                        placed.get(row.group, SPLITS[-1]), split, key=SPLITS.index
-                    )
-        strata = [row.generator if row.label else f"real {row.source}" for row in self.rows]
-        names = assign_splits([row.group for row in self.rows], strata, fractions, seed, placed)
-        rows = tuple(replace(row, split=name) for row, name in zip(self.rows, names, strict=True))
-        return replace(self, rows=rows)
+        groups = [row.group for row in self.rows]
+        strata = [_kind(row) for row in self.rows]
+        placed = _place_groups(self.rows, earlier.rows if earlier else ())
+        splits = assign_splits(groups, strata, fractions, seed, placed)
+        rows = []
+        for row, split in zip(self.rows, splits, strict=True):
+            rows.append(replace(row, split=split))
+        return replace(self, rows=tuple(rows))
 
-    def pair(self, reals: Mapping[str, Sequence[str]]) -> Manifest:
-        """Set which real sources each named generator's fakes are compared with. Raises LabError on
-        unknown names.
+    def pair(self, reals: SourcesOf) -> Manifest:
+        """Set which sources of reals each named generator's fakes are compared to.
+
+        Raises LabError on unknown names.
         """
         check_pairs(reals, self.generators, self.sources)
-        return replace(
-            self,
-            rows=tuple(
-                replace(row, source=";".join(reals[row.generator]))
-                if row.label and row.generator in reals
-                else row
-                for row in self.rows
-            ),
-        )
+        rows = []
+        for row in self.rows:
+            if row.label and row.generator in reals:
+                named = ";".join(reals[row.generator])
+                rows.append(replace(row, compare_to=named))
+            else:
+                rows.append(row)
+        return replace(self, rows=tuple(rows))
 
     def counts(self) -> Counter[tuple[str, str]]:
         """Number of images by (generator, or `real <source>`; split)."""
-        return Counter(
-            (row.generator if row.label else f"real {row.source}", row.split) for row in self.rows
-        )
+        return Counter((_kind(row), row.split) for row in self.rows)
 
     def save(self, path: str | Path) -> None:
-        """Write the table as CSV, whole or not at all; paths are relative where the data lies below
-        it.
+        """Write the table as CSV, as a whole or not at all.
+
+        Paths are relative where the images lie below the folder of the table.
         """
         path = Path(path)
         prefix = self._prefix(path)
-        lines = [csv_line(COLUMNS)]
+        columns = self.columns
+        lines = [csv_line(columns)]
         for row in self.rows:
-            label = ("real", "fake")[row.label]
             place = os.path.join(prefix, row.path)
-            lines.append(
-                csv_line(
-                    (place, label, row.generator, row.source, row.group, row.split, row.sha256)
-                )
-            )
+            cells = replace(row, path=place).cells(columns)
+            lines.append(csv_line(cells))
         replace_file(path, "".join(lines))
 
     def save_skipped(self, path: str | Path) -> None:
         """Write what indexing left out as CSV (path, reason), with paths as `save` writes them."""
         path = Path(path)
         prefix = self._prefix(path)
-        lines = [csv_line((os.path.join(prefix, place), reason)) for place, reason in self.skipped]
-        replace_file(path, "".join([csv_line(SKIPPED_COLUMNS), *lines]))
+        lines = [csv_line(SKIPPED_COLUMNS)]
+        for path_below, reason in self.skipped:
+            place = os.path.join(prefix, path_below)
+            lines.append(csv_line((place, reason)))
+        replace_file(path, "".join(lines))
 
-    def _prefix(self, path: Path) -> str | Path:
-        """What leads from the folder of a table at `path` to the images' root."""
-        base = path.absolute().parent
-        inside = self.root.is_relative_to(base)
-        return "" if self.root == base else self.root.relative_to(base) if inside else self.root
+    def _prefix(self, table: Path) -> str | Path:
+        """What leads from the folder of a table to the images' root."""
+        folder = table.absolute().parent
+        if self.root == folder:
+            return ""
+        if self.root.is_relative_to(folder):
+            return self.root.relative_to(folder)
+        return self.root
 
     @classmethod
     def load(cls, path: str | Path) -> Manifest:
-        """Read a manifest CSV. Raises LabError on missing columns, bad labels, splits or hashes, or
-        no rows.
+        """Read a manifest's CSV file.
+
+        Raises LabError on missing columns, bad labels, splits or hashes, a group in two splits, or
+        where there is no row.
         """
         path = Path(path)
-        advice = "make one with `fauxlab data index DIR`"
-        try:
-            mode = path.stat().st_mode
-            # a named pipe or device can keep one waiting for ever
-            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-                raise LabError(f"manifest {printable(path)} is not a regular file; {advice}")
-            with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as stream:
-                reader = csv.DictReader(stream, restval="")
-                rows = tuple(_parse(path, reader.fieldnames, reader))
-        except OSError as error:
-            raise LabError(
-                f"cannot read manifest {printable(path)}: {error.strerror}; {advice}"
-            ) from error
-        except csv.Error as error:
-            raise LabError(f"manifest {printable(path)} is not CSV: {error}; {advice}") from error
-        if not rows:
-            raise LabError(f"manifest {printable(path)} holds no images; {advice}")
-        divided = [g for g, splits in _splits_by_group(rows).items() if len(splits) > 1]
-        if divided:
-            raise LabError(
-                f"manifest {printable(path)}: group {divided[0]!r:.80} stands in more than one split ({len(divided)} such "
-                "groups); make the split again with `fauxlab data index DIR`"
-            )
-        return cls(rows, path.absolute().parent)
-
-
-def check_fractions(fractions: Sequence[float]) -> None:
-    """Raise LabError where these are no shares of the four splits."""
-    # Asked so that a NaN is refused: it compares with nothing.
-    if len(fractions) != len(SPLITS) or not (
-        min(fractions) >= 0 and abs(sum(fractions) - 1) < 1e-6
-    ):
-        raise LabError(
-            f"split fractions {list(fractions)}: give four that sum to 1, for {', '.join(SPLITS)}"
-        )
+        return cls(read_rows(path), path.absolute().parent)
 
 
 def check_pairs(
-    reals: Mapping[str, Sequence[str]], generators: Sequence[str], sources: Sequence[str]
+    reals: SourcesOf,
+    generators: Sequence[str],
+    sources: Sequence[str],
 ) -> None:
-    """Raise LabError where a pair (generator, sources of reals) names what is not among these."""
-    for name, named in reals.items():
-        for word, known, kind in (
-            (name, generators, "generator"),
-            *((s, sources, "source") for s in named),
-        ):
-            if word not in known:
-                there = ", ".join(map(printable, known)) or "none"
-                raise LabError(
-                    f"no {kind} {word!r} to pair; there are {there}{suggest(word, known)}"
-                )
+    """Raise LabError where a generator or a source that is paired is not among the known ones."""
+    for generator, named in reals.items():
+        _check_known(generator, generators, "generator")
+        for source in named:
+            _check_known(source, sources, "source")
 
 
-def _splits_by_group(rows: Sequence[Row]) -> dict[str, set[str]]:
-    splits: dict[str, set[str]] = {}
+def _check_known(name: str, known: Sequence[str], kind: str) -> None:
+    if name not in known:
+        there = ", ".join(map(printable, known)) or "none"
+        raise LabError(f"no {kind} {name!r} to pair; there are {there}{suggest(name, known)}")
+
+
+def _distinct(names: Iterable[str]) -> list[str]:
+    """Each name once, in order of first appearance."""
+    return list(dict.fromkeys(names))
+
+
+def _kind(row: Row) -> str:
+    """The generator of a fake; "real" and the source of a real."""
+    return row.generator if row.label else f"real {row.source}"
+
+
+def _place_groups(rows: Sequence[Row], earlier: Sequence[Row]) -> dict[Hashable, str]:
+    """The split of each group that holds an image, or is a group, of earlier rows."""
+    by_content: dict[str, str] = {}
+    by_group: dict[str, str] = {}
+    for row in earlier:
+        if row.split:
+            by_content[row.sha256] = row.split
+            by_group[row.group] = row.split
+    placed: dict[Hashable, str] = {}
     for row in rows:
-        splits.setdefault(row.group, set()).add(row.split)
-    return splits
-
-
-def _parse(
-    path: Path, columns: Sequence[str] | None, reader: Iterable[dict[str, str]]
-) -> Iterator[Row]:
-    missing = [c for c in REQUIRED if c not in (columns or ())]
-    if missing:
-        raise LabError(
-            f"manifest {printable(path)} lacks the column {', '.join(missing)} (its first line: {name_columns(columns)}); "
-            "make one with `fauxlab data index DIR`"
-        )
-    for number, row in enumerate(reader, start=2):
-        label = LABELS.get(row["label"].strip().lower())
-        problem = (
-            f"label {row['label']!r:.80}, expected real or fake"
-            if label is None
-            else f"split {row['split']!r:.80}, expected one of {', '.join(SPLITS)}"
-            if row["split"] not in ("", *SPLITS)
-            else f"sha256 {row['sha256']!r:.80} is not 64 hex digits"
-            if not _is_sha256(row["sha256"].lower())
-            else "a fake without generator"
-            if label and not row["generator"]
-            else "no path"
-            if not row["path"]
-            else "no group"
-            if not row["group"]
-            else ""
-        )
-        if problem or label is None:
-            raise LabError(f"manifest {printable(path)}, line {number}: {problem}")
-        source = printable(row.get("source") or ("" if label else "real"))
-        generator = printable(row["generator"]) if label else ""
-        yield Row(
-            row["path"], label, generator, source, row["group"], row["split"], row["sha256"].lower()
-        )
-
-
-def _is_sha256(text: str) -> bool:
-    return len(text) == 64 and all(c in "0123456789abcdef" for c in text)
+        for split in (by_content.get(row.sha256), by_group.get(row.group)):
+            if split:
+                # The split nearest to training wins.
+                so_far = placed.get(row.group, SPLITS[-1])
+                placed[row.group] = min(so_far, split, key=SPLITS.index)
+    return placed

@@ -1,1 +1,1 @@
-"""Bytes in, files out: pictures decoded with care, folders and zips read, results written whole."""
+"""Bytes in, files out: pictures are decoded, folders and zips read, results written."""

@@ -1,30 +1,46 @@
-"""What the header of a picture may hold at most, asked before a decoder takes minutes or gigabytes
-for it.
+"""Limits on what the header of a picture may hold, checked before a decoder runs.
+
+A small hostile file can keep a decoder busy for minutes or make it take gigabytes. The checks here
+read only how a file is divided into parts, which takes milliseconds.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Literal
 
 from fauxlab.errors import LabError
 
-MAX_SEGMENTS = 1_000  # of 64 KiB; a depth map or a provenance record of 10 MB takes 160
-MAX_JUNK = 2**16  # bytes between segments, which Pillow takes one by one
-MAX_CHUNKS = 50_000  # a PNG of MAX_BYTES in pieces of 8 KiB, which libpng writes, has 32,768
-MAX_PNG_ENTRIES = 1_000  # chunks without pixels: each may unpack to 1 MB
-# of a TIFF, and entries of its directory: encoders write at most one strip a row
+# JPEG: segments of up to 64 KiB. A depth map or a provenance record of 10 MB takes 160.
+MAX_SEGMENTS = 1_000
+# JPEG: bytes between segments. Pillow skips them one at a time.
+MAX_JUNK = 2**16
+# PNG: a file of MAX_BYTES in pieces of 8 KiB, as libpng writes them, has 32,768 chunks.
+MAX_CHUNKS = 50_000
+# PNG: chunks without pixels. Each may unpack to 1 MB.
+MAX_PNG_ENTRIES = 1_000
+# TIFF: strips or tiles, and entries of the directory. Encoders write at most one strip a row.
 MAX_STRIPS = 2**16
-# What a TIFF's header lists once a strip or tile (offsets and sizes) or a channel, and Pillow as a
-# tuple of numbers.
-_TIFF_LISTS = frozenset({258, 273, 279, 324, 325, 338, 339})
+
+_PNG_HEADER_BYTES = 8
 _PNG_PIXELS = (b"IDAT", b"fdAT", b"fcTL")
+
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\xff]")
-_JPEG_SEGMENT = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")  # of restarts there may be millions
-# Markers that no length follows, or that nobody knows: Pillow looks for the next one in what
-# follows.
+# The same without the markers of restarts, of which a picture may hold millions.
+_JPEG_SEGMENT = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
+_JPEG_END = 0xD9
+_JPEG_SCAN = 0xDA
+_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_JPEG_PROGRESSIVE = frozenset({0xC2, 0xCA})
+# Markers that no length follows, or that no standard defines. Pillow searches for the next marker
+# right behind them.
 _JPEG_BARE = frozenset({0x01, 0xC8, *range(0xD0, 0xDA), *range(0xF0, 0xFE)})
-_JPEG_PROGRESSIVE = (0xC2, 0xCA)
+
+# Tags of a TIFF that list a number for each strip, tile or channel. Pillow reads such a list into a
+# tuple.
+_TIFF_LISTS = frozenset({258, 273, 279, 324, 325, 338, 339})
+_BIG_TIFF = 43
 
 
 class ImageError(LabError):
@@ -32,70 +48,87 @@ class ImageError(LabError):
 
 
 def png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Kind, first byte and length of each chunk, and of what may pass for one behind the last."""
-    position = 8
+    """Kind, first byte and length of each chunk of a PNG.
+
+    Bytes that follow the last chunk are read as if they were chunks, too.
+    """
+    position = _PNG_HEADER_BYTES
     while position + 8 <= len(data):
-        length, kind = (
-            int.from_bytes(data[position : position + 4], "big"),
-            data[position + 4 : position + 8],
-        )
-        yield kind, position + 8, length
-        position += length + 12
+        length = int.from_bytes(data[position : position + 4], "big")
+        kind = data[position + 4 : position + 8]
+        body = position + 8
+        yield kind, body, length
+        # a checksum of 4 bytes follows the body
+        position = body + length + 4
 
 
 def refuse_segments(data: bytes) -> None:
-    """Raises ImageError on a JPEG of too many segments, or too much between them, before its first
-    scan.
+    """Raise ImageError for a JPEG with too much before its first scan.
+
+    Too much is more than MAX_SEGMENTS segments, or more than MAX_JUNK bytes between them.
     """
-    position, junk = 2, 0
+    position = 2
+    junk = 0
     for _ in range(MAX_SEGMENTS):
-        found = _JPEG_MARKER.search(data, position, position + MAX_JUNK + 2)
-        junk += (found.start() if found else min(len(data), position + MAX_JUNK + 2)) - position
+        limit = position + MAX_JUNK + 2
+        marker = _JPEG_MARKER.search(data, position, limit)
+        junk_end = marker.start() if marker else min(len(data), limit)
+        junk += junk_end - position
         if junk > MAX_JUNK:
             raise ImageError(
                 f"a JPEG with more than {MAX_JUNK:,} bytes between the segments of its header"
             )
-        if not found or (code := data[found.start() + 1]) == 0xDA:
+        if marker is None:
             return
-        position = found.end() + (0 if code in _JPEG_BARE else _length(data, found.end()))
+        code = data[marker.start() + 1]
+        if code == _JPEG_SCAN:
+            return
+        position = marker.end()
+        if code not in _JPEG_BARE:
+            position += _segment_length(data, position)
     raise ImageError(f"a JPEG with more than {MAX_SEGMENTS:,} segments before its picture")
 
 
 def refuse_scans(data: bytes, most: int) -> None:
-    """Raises ImageError on a JPEG of more than `most` scans. Bytes inside segments (thumbnails) do
-    not count.
+    """Raise ImageError for a JPEG of more than `most` scans.
+
+    Bytes inside segments, such as thumbnails, do not count.
     """
-    position, scans, progressive, components = 2, 0, False, 0
-    for _ in range(2 * MAX_SEGMENTS):  # a scan's tables stand before it
-        found = _JPEG_SEGMENT.search(data, position)
-        if not found or (code := data[found.start() + 1]) == 0xD9:
+    position = 2
+    scans = 0
+    progressive = False
+    components = 0
+    # The tables of a scan stand in segments before it, hence twice the limit of a header.
+    for _ in range(2 * MAX_SEGMENTS):
+        marker = _JPEG_SEGMENT.search(data, position)
+        if marker is None:
             return
-        position = found.end()
-        if 0xC0 <= code <= 0xCF and code not in (0xC4, 0xC8, 0xCC):
-            progressive, components = (
-                code in _JPEG_PROGRESSIVE,
-                int.from_bytes(data[position + 7 : position + 8]),
-            )
-        elif code == 0xDA:
+        code = data[marker.start() + 1]
+        if code == _JPEG_END:
+            return
+        position = marker.end()
+        if code in _JPEG_FRAMES:
+            progressive = code in _JPEG_PROGRESSIVE
+            components = _byte(data, position + 7)
+        elif code == _JPEG_SCAN:
             scans += 1
             if scans > most:
                 raise ImageError(f"a JPEG of more than {most:,} scans")
-            if not progressive and int.from_bytes(data[position + 2 : position + 3]) == components:
-                # the whole picture: no decoder looks further, and the search would take time
+            # One sequential scan of all components is the whole picture. Decoders stop there, and
+            # searching through its pixels would take time.
+            is_whole = not progressive and _byte(data, position + 2) == components
+            if is_whole:
                 return
-        position += _length(data, position)
+        position += _segment_length(data, position)
     raise ImageError(f"a JPEG of more than {2 * MAX_SEGMENTS:,} segments")
 
 
-def _length(data: bytes, position: int) -> int:
-    return max(2, int.from_bytes(data[position : position + 2]))
-
-
 def refuse_chunks(data: bytes) -> None:
-    """Raises ImageError on a PNG of too many chunks."""
+    """Raise ImageError for a PNG of more than MAX_CHUNKS chunks, MAX_PNG_ENTRIES without pixels."""
     entries = 0
     for number, (kind, _, _) in enumerate(png_chunks(data)):
-        entries += kind not in _PNG_PIXELS
+        if kind not in _PNG_PIXELS:
+            entries += 1
         if number >= MAX_CHUNKS:
             raise ImageError(f"a PNG of more than {MAX_CHUNKS:,} chunks")
         if entries > MAX_PNG_ENTRIES:
@@ -105,21 +138,36 @@ def refuse_chunks(data: bytes) -> None:
 
 
 def refuse_strips(data: bytes) -> None:
-    """Raises ImageError on a TIFF whose first directory, or a list in it, is longer than encoders
-    write.
-    """
+    """Raise ImageError for a TIFF whose first directory, or a list in it, is too long."""
+    byte_order: Literal["little", "big"] = "little" if data.startswith(b"I") else "big"
 
     def number(start: int, size: int) -> int:
-        return int.from_bytes(
-            data[start : start + size], "little" if data.startswith(b"I") else "big"
-        )
+        return int.from_bytes(data[start : start + size], byte_order)
 
-    # A BigTIFF, as far as Pillow knows one, writes every count and place in 8 bytes.
-    wide, head, at = (8, 8, 8) if data[2] == 43 else (4, 2, 4)
-    start = number(at, wide)
-    entries = number(start, head)
+    # A BigTIFF, as far as Pillow knows it, writes every count and place in 8 bytes.
+    if data[2] == _BIG_TIFF:
+        place_bytes, count_bytes, directory_at = 8, 8, 8
+    else:
+        place_bytes, count_bytes, directory_at = 4, 2, 4
+    directory = number(directory_at, place_bytes)
+    entries = number(directory, count_bytes)
     if entries > MAX_STRIPS:
         raise ImageError(f"a TIFF of more than {MAX_STRIPS:,} entries")
-    for entry in range(start + head, start + head + entries * (4 + 2 * wide), 4 + 2 * wide):
-        if number(entry, 2) in _TIFF_LISTS and number(entry + 4, wide) > MAX_STRIPS:
+    # An entry holds a tag (2 bytes), a type (2 bytes), the length of its list, and its place.
+    entry_bytes = 4 + 2 * place_bytes
+    first = directory + count_bytes
+    for entry in range(first, first + entries * entry_bytes, entry_bytes):
+        tag = number(entry, 2)
+        length = number(entry + 4, place_bytes)
+        if tag in _TIFF_LISTS and length > MAX_STRIPS:
             raise ImageError(f"a TIFF of more than {MAX_STRIPS:,} strips or tiles")
+
+
+def _segment_length(data: bytes, position: int) -> int:
+    """Length of a JPEG segment with its own two bytes; never less, so that a search moves on."""
+    return max(2, int.from_bytes(data[position : position + 2], "big"))
+
+
+def _byte(data: bytes, position: int) -> int:
+    """The number at a position, 0 behind the end."""
+    return int.from_bytes(data[position : position + 1], "big")

@@ -1,17 +1,17 @@
-"""Files: images listed and read from folders and zips with hostile names and archives in mind,
-results replaced whole.
+"""Images listed and read from folders and zips, with hostile names and archives in mind.
 
-A zip member is written `archive.zip!/member/name.jpg`. Archives are read in place and never
+A member of a zip is written `archive.zip!/member/name.jpg`. Archives are read in place and never
 extracted.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import stat
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from fauxlab.errors import LabError
@@ -20,60 +20,91 @@ from fauxlab.io.limits import ImageError
 from fauxlab.io.text import printable
 
 SEPARATOR = "!/"
-# Pictures are compressed already: a member that shrinks this much inside a zip was built to fill
-# memory.
+# Pictures are compressed already. A member that unpacks to so much more than its size in the zip
+# was built to fill memory.
 MAX_RATIO = 200
 KEPT_OPEN = 32  # archives; a process may hold a thousand files or so
 
+# Folders that systems add to people's own, beside those that begin with a dot: macOS puts resource
+# forks of a zip into the first, Synology thumbnails into the second.
+_SYSTEM_FOLDERS = frozenset({"__MACOSX", "@eaDir"})
+# Methods that unpack no more than they are asked for.
+_BOUNDED_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+
+_logger = logging.getLogger(__name__)
+
 
 def walk_images(folder: Path, others: tuple[str, ...] = ()) -> Iterator[Path]:
-    """Files below `folder` with an image suffix or one of `others`, sorted; links are followed,
-    loops entered once.
+    """Files below `folder` with an image suffix or one of `others`, sorted.
 
-    A folder that cannot be listed is given itself, so that reading it says why and nothing is lost
-    in silence.
+    Links are followed; a loop of links is entered once. Hidden files and folders are passed over,
+    and a warning names the folders. `folder` itself may be hidden. A folder that cannot be listed
+    is given itself, so that reading it says why and nothing is lost in silence.
     """
-    seen = set()
     wanted = SUFFIXES.union(others)
+    entered: set[tuple[int, int]] = set()
+    passed_over: list[str] = []
+    # A list, not recursion: folders can be nested deeper than Python's stack.
     waiting = [str(folder)]
-    while waiting:  # a list, not recursion: folders can be nested deeper than Python's stack
+    while waiting:
         here = waiting.pop()
         try:
             status = os.stat(here)
-            if (status.st_dev, status.st_ino) in seen:
+            identity = (status.st_dev, status.st_ino)
+            if identity in entered:
                 continue
-            seen.add((status.st_dev, status.st_ino))
+            entered.add(identity)
             names = sorted(os.listdir(here))
         except OSError:
             yield Path(here)
             continue
-        folders = []
+        folders: list[str] = []
         for name in names:
             path = os.path.join(here, name)
+            hidden = is_hidden(name)
             if os.path.isdir(path):
-                folders.append(path)
-            elif not name.startswith(".") and os.path.splitext(name)[1].lower() in wanted:
+                group = passed_over if hidden else folders
+                group.append(path)
+            elif not hidden and os.path.splitext(name)[1].lower() in wanted:
                 yield Path(path)
-        waiting += reversed(folders)
+        waiting.extend(reversed(folders))
+    if passed_over:
+        warn_of_hidden(folder, passed_over)
 
 
 def zip_images(archive: Path) -> list[str]:
-    """Names of the image members of a zip, in the archive's order. Raises LabError on what is no
-    zip.
+    """Names of the image members of a zip, in the archive's order, without hidden ones.
+
+    Raises LabError on a file that is no zip.
     """
     with _open_zip(archive) as opened:
-        # A name that stands twice is read once, as its last entry: what unpacking would leave.
-        names = dict.fromkeys(info.filename for info in opened.infolist() if not info.is_dir())
-    return [
-        name
-        for name in names
-        if PurePosixPath(name).suffix.lower() in SUFFIXES and not name.startswith("__MACOSX/")
-    ]
+        members = [info.filename for info in opened.infolist() if not info.is_dir()]
+    # A name that stands twice is read once, as its last entry: what unpacking would leave.
+    return [member for member in dict.fromkeys(members) if _is_shown_image(member)]
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder of this name is hidden, or a system's own."""
+    is_dotted = name.startswith(".") and name not in (".", "..")
+    return is_dotted or name in _SYSTEM_FOLDERS
+
+
+def warn_of_hidden(folder: Path, passed_over: Sequence[str]) -> None:
+    """Say how many hidden folders below `folder` are not read, and which is the first."""
+    count = len(passed_over)
+    _logger.warning(
+        "passed over %d hidden %s below %s, the first: %s; rename a folder to read it",
+        count,
+        "folder" if count == 1 else "folders",
+        printable(folder),
+        printable(os.path.relpath(passed_over[0], folder)),
+    )
 
 
 class FileReader:
-    """Reads images by path or `archive.zip!/member`; keeps the last archives open. Safe to share
-    between threads.
+    """Reads images by path or `archive.zip!/member`; threads may share it.
+
+    The last archives stay open.
     """
 
     def __init__(self) -> None:
@@ -89,12 +120,13 @@ class FileReader:
         self._archives.clear()
 
     def read(self, path: str) -> bytes:
-        """The file's bytes. Raises ImageError when it is missing, no regular file, above MAX_BYTES,
-        or damaged.
+        """The file's bytes.
+
+        Raises ImageError when it is missing, no regular file, above MAX_BYTES, or damaged.
         """
         try:
             archive, member = _divide(path)
-            return self._member(archive, member) if archive else _file(path)
+            return self._read_member(archive, member) if archive else _read_file(path)
         except ImageError:
             raise
         except LabError as error:
@@ -105,14 +137,16 @@ class FileReader:
         except OSError as error:
             raise ImageError(f"cannot be read: {error.strerror or error}") from error
 
-    def _member(self, archive: str, member: str) -> bytes:
-        if member.startswith("/") or ".." in PurePosixPath(member.replace("\\", "/")).parts:
+    def _read_member(self, archive: str, member: str) -> bytes:
+        parts = PurePosixPath(member.replace("\\", "/")).parts
+        if member.startswith("/") or ".." in parts:
             raise ImageError("refused: the name inside the zip points outside it")
         try:
-            with self._lock:  # up to the member's own stream, which outlives its archive's closing
-                opened = self._archive(archive)
+            # Up to here the archive must stay open. The member's stream outlives its closing.
+            with self._lock:
+                opened = self._open(archive)
                 info = opened.getinfo(member)
-                _refuse(info)
+                _refuse_member(info)
                 stream = opened.open(info)
             with stream:
                 return stream.read(MAX_BYTES + 1)
@@ -120,56 +154,65 @@ class FileReader:
             raise
         except KeyError:
             raise ImageError(f"no such member in {printable(archive)}") from None
-        except (
-            zipfile.BadZipFile,
-            RuntimeError,
-            NotImplementedError,
-            EOFError,
-            ValueError,
-        ) as error:
+        except (zipfile.BadZipFile, RuntimeError, EOFError, ValueError) as error:
             raise ImageError(f"cannot be read from the zip: {error}") from error
-        # zlib.error, lzma.LZMAError: one class a codec, none of them public
+        # zlib.error, lzma.LZMAError: each codec has a class of its own, and none is public
         except Exception as error:
             raise ImageError(f"damaged inside the zip: {error}") from error
 
-    def _archive(self, name: str) -> zipfile.ZipFile:
-        """The archive, open; the one that was asked for longest ago makes room."""
+    def _open(self, name: str) -> zipfile.ZipFile:
+        """The archive, open; the least recently used one makes room for it."""
         opened = self._archives.pop(name, None) or _open_zip(Path(name))
         self._archives[name] = opened
         if len(self._archives) > KEPT_OPEN:
-            self._archives.pop(next(iter(self._archives))).close()
+            oldest = next(iter(self._archives))
+            self._archives.pop(oldest).close()
         return opened
 
 
-def _refuse(info: zipfile.ZipInfo) -> None:
+def _is_shown_image(member: str) -> bool:
+    path = PurePosixPath(member)
+    if any(is_hidden(part) for part in path.parts):
+        return False
+    return path.suffix.lower() in SUFFIXES
+
+
+def _refuse_member(info: zipfile.ZipInfo) -> None:
     """Raise ImageError for a member that is not to be unpacked."""
-    if info.flag_bits & 1:
+    is_encrypted = info.flag_bits & 1
+    if is_encrypted:
         raise ImageError("encrypted; unpack the zip with its password and give the folder")
-    # others unpack without a bound
-    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+    if info.compress_type not in _BOUNDED_METHODS:
         raise ImageError("packed by a rare method; unpack the zip and give the folder")
-    if info.file_size > MAX_BYTES or info.file_size > MAX_RATIO * max(info.compress_size, 1):
+    most = min(MAX_BYTES, MAX_RATIO * max(info.compress_size, 1))
+    if info.file_size > most:
         raise ImageError(
             f"refused: {info.compress_size:,} bytes in the zip unpack to {info.file_size:,}"
         )
 
 
 def _divide(path: str) -> tuple[str, str]:
-    """(archive, member), or ("", "") for a plain path: folder names may end in "!" too, an archive
-    is a file.
+    """Archive and member, or two empty strings for a plain path.
+
+    Names of folders may end in "!", too. What stands before the separator is an archive where it is
+    a file.
     """
     at = path.find(SEPARATOR)
     while at >= 0 and not os.path.isfile(path[:at]):
         at = path.find(SEPARATOR, at + 1)
-    return (path[:at], path[at + len(SEPARATOR) :]) if at >= 0 else ("", "")
+    if at < 0:
+        return "", ""
+    return path[:at], path[at + len(SEPARATOR) :]
 
 
-def _file(path: str) -> bytes:
+def _read_file(path: str) -> bytes:
     status = os.stat(path)
     if stat.S_ISDIR(status.st_mode):
-        os.scandir(path).close()  # where it may not be listed, that is the reason to give
+        # Where the folder may not be listed, this raises the reason to give.
+        os.scandir(path).close()
         raise ImageError("is a folder")
-    if not stat.S_ISREG(status.st_mode):  # a named pipe or device would block for ever
+    # A named pipe or a device would block for ever.
+    if not stat.S_ISREG(status.st_mode):
         raise ImageError("not a regular file")
     if status.st_size > MAX_BYTES:
         raise ImageError(f"file of {status.st_size:,} bytes, above the limit of {MAX_BYTES:,}")

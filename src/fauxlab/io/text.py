@@ -1,6 +1,4 @@
-"""Text and files written whole: printable paths, CSV lines, hashes, and results that replace a file
-at one stroke.
-"""
+"""Text and files: printable paths, lines of CSV, hashes, and files that are replaced as a whole."""
 
 from __future__ import annotations
 
@@ -14,57 +12,71 @@ from pathlib import Path
 
 from fauxlab.errors import LabError
 
-# Bytes that would move a terminal's cursor, break a line, or turn the reading direction around.
+# Characters that would move a terminal's cursor, break a line, or reverse the reading direction.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 
 def printable(path: str | Path) -> str:
-    """A path as printable text on one line: control characters and bytes that are no UTF-8 appear
-    as escapes.
+    """A path as text on one line that is safe to print.
+
+    Control characters and bytes that are not UTF-8 appear as escapes.
     """
-    text = str(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    raw = str(path).encode("utf-8", "surrogateescape")
+    text = raw.decode("utf-8", "backslashreplace")
+    return _CONTROL.sub(_escape, text)
+
+
+def _escape(control: re.Match[str]) -> str:
+    return control[0].encode("unicode_escape").decode()
 
 
 def replace_file(path: Path, content: bytes | str) -> None:
-    """Write a file whole or not at all: aside first, then renamed over what was there. Text becomes
-    UTF-8.
+    """Write a file as a whole or not at all: beside its place first, then renamed. Text is UTF-8.
 
-    Missing folders are made. Raises LabError, and leaves nothing lying about, where the file cannot
-    be written.
+    Missing folders are made. Raises LabError where the file cannot be written, and then leaves no
+    part of it behind.
     """
     if not path.name:
         raise LabError(f"{printable(path)} is a folder; name a file in it")
     data = content if isinstance(content, bytes) else content.encode("utf-8", "surrogateescape")
-    aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
-        # a device is written to: renaming would take its place
-        if path.exists() and not path.is_file():
+        # Renaming would put a file in the place of a device.
+        is_device = path.exists() and not path.is_file()
+        if is_device:
             path.write_bytes(data)
-            return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            aside.write_bytes(data)
-            os.replace(aside, path)
-        except BaseException:
-            aside.unlink(missing_ok=True)
-            raise
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _write_and_rename(path, data)
     except OSError as error:
+        reason = error.strerror or error
         raise LabError(
-            f"cannot write {printable(path)}: {error.strerror or error}; choose a place that can be written and has room"
+            f"cannot write {printable(path)}: {reason}; "
+            "choose a place that can be written and has room"
         ) from error
 
 
+def _write_and_rename(path: Path, data: bytes) -> None:
+    aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        aside.write_bytes(data)
+        os.replace(aside, path)
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
+
+
 def csv_line(fields: Iterable[object]) -> str:
-    r"""A row of CSV with \n at its end, which any reader takes back, whatever the fields hold."""
+    r"""One row of CSV that ends in \n. Any reader gets the fields back, whatever they hold."""
     cells = [str(field) for field in fields]
-    # Python 3.11 quotes a field for a \n in it and not for a \r, which its own reader then takes
-    # for a line's end.
-    told = any("\r" in cell for cell in cells)
+    # Python 3.11 does not quote a field for a \r in it, and its reader then ends the line there.
+    has_return = any("\r" in cell for cell in cells)
     stream = io.StringIO()
-    csv.writer(
-        stream, lineterminator="\n", quoting=csv.QUOTE_ALL if told else csv.QUOTE_MINIMAL
-    ).writerow(cells)
+    writer = csv.writer(
+        stream,
+        lineterminator="\n",
+        quoting=csv.QUOTE_ALL if has_return else csv.QUOTE_MINIMAL,
+    )
+    writer.writerow(cells)
     return stream.getvalue()
 
 

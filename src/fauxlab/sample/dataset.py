@@ -89,8 +89,8 @@ def write_dataset(
     if beside is not None and reals is not None:
         copies = _Copies(folder, generator.config.size, quality, progress)
         rows, skipped = copies.write(reals, taken=beside.sources)
-    sources = ";".join(dict.fromkeys(row.source for row in rows))
-    writer = _FakeWriter(folder, name, sources, own_mark, quality)
+    compare_to = ";".join(dict.fromkeys(row.source for row in rows))
+    writer = _FakeWriter(folder, name, compare_to, own_mark, quality)
     for batch, pixels in draw_batches(generator, seeds, truncation):
         writer.write(batch, pixels)
         if progress:
@@ -188,7 +188,7 @@ class _FakeWriter:
 
     folder: Path
     name: str
-    sources: str  # the reals to compare with
+    compare_to: str  # the sources of the reals to compare with
     mark: Mark | None
     quality: int
     rows: list[Row] = field(default_factory=list)
@@ -211,7 +211,8 @@ class _FakeWriter:
                 path=path,
                 label=1,
                 generator=self.name,
-                source=self.sources,
+                source="",
+                compare_to=self.compare_to,
                 group=f"{self.name} seed {seed}",
                 split="",
                 sha256=hash_file(self.folder / path),
@@ -237,12 +238,12 @@ class _FakeWriter:
 def _join(beside: Manifest, manifest: Manifest) -> Manifest:
     """The rows of both manifests; those of `beside` with absolute paths."""
     root = beside.root.absolute()
-    # Fakes without a source are compared with all reals. They stay with those that `beside` has:
+    # Fakes that name no reals are compared with all of them. They stay with those that `beside` has:
     # the copies are there for the new fakes only.
     all_sources = ";".join(beside.sources)
     joined = []
     for row in beside.rows:
         path = os.path.join(root, row.path)
-        source = row.source or (all_sources if row.label else "")
-        joined.append(replace(row, path=path, source=source))
+        compare_to = row.compare_to or (all_sources if row.label else "")
+        joined.append(replace(row, path=path, compare_to=compare_to))
     return Manifest((*joined, *manifest.rows), manifest.root)

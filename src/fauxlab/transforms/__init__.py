@@ -1,3 +1,1 @@
-"""Changes of pictures: random augmentation, degradations on their way through the world,
-self-blending.
-"""
+"""Changes of pictures: random augmentation, degradations as in the wild, self-blended faces."""

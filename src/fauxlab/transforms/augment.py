@@ -1,9 +1,11 @@
 """Random changes to training images, on the tensor's own device.
 
-Both classes, or both sides of a GAN, get the same changes with the same odds, or the change itself
-would give the label away. Every function takes and gives float [N, 3, H, W] in [-1, 1], draws from
-torch's global CPU generator (so that one seed gives the same draws on every device), and can be
-differentiated.
+Both classes, or both sides of a GAN, get the same changes with the same odds. Otherwise the change
+itself would give the label away.
+
+Every function takes and gives float [N, 3, H, W] in [-1, 1] and can be differentiated twice. It
+draws from a CPU `generator`, so that one seed gives the same draws on every device; by default that
+is torch's global one.
 """
 
 from __future__ import annotations
@@ -12,110 +14,149 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from torch import Tensor, device
+    from torch import Generator, Tensor, device
 
-CUTOUT = 0.5  # side of the grey square, share of the image's
-SHIFT = 0.125  # largest translation, share of the side
+CUTOUT = 0.5  # side of the grey square, as a share of the image's
+SHIFT = 0.125  # largest translation, as a share of the side
 
 
-def augment(images: Tensor, names: Sequence[str]) -> Tensor:
-    """Apply the named augmentations."""
+def augment(images: Tensor, names: Sequence[str], generator: Generator | None = None) -> Tensor:
+    """Apply the named augmentations, one after the other."""
     for name in names:
-        images = AUGMENTATIONS[name](images)
+        images = AUGMENTATIONS[name](images, generator)
     return images
 
 
-def augment_some(images: Tensor, names: Sequence[str], p: float) -> Tensor:
-    """Each image is, with probability `p`, replaced by one that passed through all named
-    augmentations.
+def augment_some(
+    images: Tensor,
+    names: Sequence[str],
+    p: float,
+    generator: Generator | None = None,
+) -> Tensor:
+    """Pass each image, with probability `p`, through all named augmentations.
 
-    With p = 1 this is DiffAugment (Zhao et al., 2020); below, most of what a discriminator sees is
-    as it was, which keeps the augmentation out of the generator's images (Karras et al., 2020).
+    With p = 1 this is DiffAugment (Zhao et al., 2020). Below 1, most of what a discriminator sees
+    is as it was, which keeps the augmentation out of the generator's images (Karras et al., 2020).
     """
     import torch
 
     if not names or p <= 0:
         return images
-    changed = augment(images, names)
+    changed = augment(images, names, generator)
     if p >= 1:
         return changed
-    return torch.where(_column(torch.rand(len(images)) < p, images), changed, images)
+    chosen = torch.rand(len(images), generator=generator) < p
+    is_chosen = _column(chosen, images)
+    return torch.where(is_chosen, changed, images)
 
 
-def flip(images: Tensor) -> Tensor:
+def flip(images: Tensor, generator: Generator | None = None) -> Tensor:
     """Mirror each image left to right with probability one half."""
     import torch
 
-    return torch.where(_column(torch.rand(len(images)) < 0.5, images), images.flip(3), images)
+    chosen = torch.rand(len(images), generator=generator) < 0.5
+    is_chosen = _column(chosen, images)
+    return torch.where(is_chosen, images.flip(3), images)
 
 
-def translate(images: Tensor) -> Tensor:
-    """Shift by up to an eighth of the side in each direction; what comes in from outside is
-    mid-grey (0).
-    """
+def translate(images: Tensor, generator: Generator | None = None) -> Tensor:
+    """Shift by up to an eighth of the side in each direction, with mid-grey (0) coming in."""
     import torch
     from torch.nn import functional as F
 
     n, _, height, width = images.shape
-    reach = max(round(height * SHIFT), 1), max(round(width * SHIFT), 1)
-    padded = F.pad(images, (reach[1], reach[1], reach[0], reach[0]))
-    ranges = [torch.arange(count, device=images.device) for count in (n, height, width)]
-    down, right = (send(torch.randint(2 * most + 1, (n, 1)), images.device) for most in reach)
-    rows, columns = down + ranges[1], right + ranges[2]
-    # Indices around a slice put the channels last in memory, which is the layout that networks here
-    # run in.
-    at = (ranges[0][:, None, None], rows[:, :, None], columns[:, None, :])
-    return padded.permute(0, 2, 3, 1)[at].permute(0, 3, 1, 2)
+    place = images.device
+    reach_down = max(round(height * SHIFT), 1)
+    reach_right = max(round(width * SHIFT), 1)
+    margins = (reach_right, reach_right, reach_down, reach_down)
+    padded = F.pad(images, margins)
+    # 0 to twice the reach, since the padding has moved the image by the reach.
+    down = torch.randint(2 * reach_down + 1, (n, 1), generator=generator)
+    right = torch.randint(2 * reach_right + 1, (n, 1), generator=generator)
+    rows = send(down, place) + torch.arange(height, device=place)
+    columns = send(right, place) + torch.arange(width, device=place)
+    numbers = torch.arange(n, device=place)
+    # Indexing the first three axes leaves the channels last in memory, which is the layout that
+    # networks here run in.
+    channels_last = padded.permute(0, 2, 3, 1)
+    shifted = channels_last[
+        numbers[:, None, None],
+        rows[:, :, None],
+        columns[:, None, :],
+    ]
+    return shifted.permute(0, 3, 1, 2)
 
 
-def colour(images: Tensor) -> Tensor:
-    """Brightness by ±0.5 of the half range, saturation by 0 to 2, contrast by 0.5 to 1.5
-    (DiffAugment's ranges).
+def colour(images: Tensor, generator: Generator | None = None) -> Tensor:
+    """Change brightness, saturation and contrast, in the ranges of DiffAugment.
+
+    Brightness by ±0.5 (of the half range), saturation by 0 to 2, contrast by 0.5 to 1.5.
     """
     import torch
 
-    brightness, saturation, contrast = torch.rand(3, len(images))
+    draws = torch.rand(3, len(images), generator=generator)
+    brightness, saturation, contrast = draws
     images = images + _column(brightness - 0.5, images)
-    grey = images.mean(dim=1, keepdim=True)
-    images = grey + (images - grey) * _column(2 * saturation, images)
-    mean = images.mean(dim=(1, 2, 3), keepdim=True)
-    return mean + (images - mean) * _column(contrast + 0.5, images)
+    images = _saturate(images, 2 * saturation)
+    return _contrast(images, contrast + 0.5)
 
 
-def tone(images: Tensor) -> Tensor:
-    """Brightness by 0.7 to 1.3, contrast by 0.8 to 1.2, saturation by 0.6 to 1.4, cut at white and
-    black.
+def tone(images: Tensor, generator: Generator | None = None) -> Tensor:
+    """Change brightness, contrast and saturation mildly, and cut at white and black.
+
+    Brightness by 0.7 to 1.3, contrast by 0.8 to 1.2, saturation by 0.6 to 1.4.
     """
     import torch
 
-    brightness, contrast, saturation = (2 * torch.rand(3, len(images)) - 1).unbind()
-    images = (images + 1) * _column(1 + 0.3 * brightness, images) - 1
-    mean = images.mean(dim=(1, 2, 3), keepdim=True)
-    images = mean + (images - mean) * _column(1 + 0.2 * contrast, images)
-    grey = images.mean(dim=1, keepdim=True)
-    return (grey + (images - grey) * _column(1 + 0.4 * saturation, images)).clamp(-1, 1)
+    draws = torch.rand(3, len(images), generator=generator)
+    brightness, contrast, saturation = 2 * draws - 1
+    # Brightness counts from black, which is -1.
+    factors = _column(1 + 0.3 * brightness, images)
+    images = (images + 1) * factors - 1
+    images = _contrast(images, 1 + 0.2 * contrast)
+    images = _saturate(images, 1 + 0.4 * saturation)
+    return images.clamp(-1, 1)
 
 
-def cutout(images: Tensor) -> Tensor:
+def cutout(images: Tensor, generator: Generator | None = None) -> Tensor:
     """Set a square of half the side to mid-grey, its centre anywhere in the image."""
     import torch
 
     n, _, height, width = images.shape
-    kept = None
-    for axis, side in ((2, height), (3, width)):
-        centre = send(torch.randint(side, (n, 1)), images.device)
-        inside = (torch.arange(side, device=images.device) - centre).abs() < side * CUTOUT / 2
-        inside = inside.view(n, 1, side, 1) if axis == 2 else inside.view(n, 1, 1, side)
-        kept = inside if kept is None else kept & inside
-    assert kept is not None
-    return images * (~kept).to(images)
+    centre_row = torch.randint(height, (n, 1), generator=generator)
+    centre_column = torch.randint(width, (n, 1), generator=generator)
+    in_rows = _near(send(centre_row, images.device), height)
+    in_columns = _near(send(centre_column, images.device), width)
+    in_square = in_rows[:, None, :, None] & in_columns[:, None, None, :]
+    visible = ~in_square
+    return images * visible.to(images)
 
 
 def send(values: Tensor, to: device) -> Tensor:
-    """Values drawn on the CPU, on a device; a GPU gets them when it gets there, so that nothing
-    waits for it.
-    """
-    return values.pin_memory().to(to, non_blocking=True) if to.type == "cuda" else values.to(to)
+    """Values drawn on the CPU, on a device. Nothing waits for the transfer to a GPU."""
+    if to.type == "cuda":
+        return values.pin_memory().to(to, non_blocking=True)
+    return values.to(to)
+
+
+def _saturate(images: Tensor, factors: Tensor) -> Tensor:
+    """Distances from each pixel's own grey times a factor an image [N]."""
+    grey = images.mean(dim=1, keepdim=True)
+    return grey + (images - grey) * _column(factors, images)
+
+
+def _contrast(images: Tensor, factors: Tensor) -> Tensor:
+    """Distances from each image's mean times a factor an image [N]."""
+    mean = images.mean(dim=(1, 2, 3), keepdim=True)
+    return mean + (images - mean) * _column(factors, images)
+
+
+def _near(centres: Tensor, side: int) -> Tensor:
+    """Whether each place along a side lies in the cutout around a centre [N, 1]: bool [N, side]."""
+    import torch
+
+    places = torch.arange(side, device=centres.device)
+    return (places - centres).abs() < side * CUTOUT / 2
 
 
 def _column(values: Tensor, images: Tensor) -> Tensor:

@@ -1,10 +1,12 @@
 """Self-blended images: a real face blended onto itself, as a swap is blended onto its target.
 
-After the idea of Shiohara and Yamasaki ("Detecting Deepfakes with Self-Blended Images", 2022): two
+After the idea of Shiohara and Yamasaki ("Detecting Deepfakes with Self-Blended Images", 2022). Two
 versions of one picture, which differ a little in colour, sharpness, place and scale, are joined
-through a soft mask over the face. What remains to be seen is the join alone, so a network that
-learns it does not learn the hand of one generator. Faces are taken to stand in the middle of the
-picture, where every data set of face crops has them; no landmarks are needed.
+through a soft mask over the face. Only the join remains to be seen. A network that learns to see it
+learns nothing about any particular generator.
+
+Faces are taken to stand in the middle of the picture, where every data set of face crops has them.
+No landmarks are needed.
 """
 
 from __future__ import annotations
@@ -16,103 +18,136 @@ import numpy as np
 from PIL import Image
 
 from fauxlab.io.images import to_picture, to_pixels
-from fauxlab.transforms.degradations import blur
+from fauxlab.transforms.filters import BICUBIC, BILINEAR, blur, scaled_size, to_bytes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Pixels = NDArray[np.uint8]
     Floats = NDArray[np.float32]
+    Seeds = Sequence[int] | NDArray[np.int64]
+
+Random = np.random.Generator
 
 RATIOS = (0.25, 0.5, 0.75, 1.0, 1.0, 1.0)  # how much of the face is replaced, drawn evenly
 SHIFT = 0.03  # of the side, and of the scale around 1
-# across, down; of the side
-CENTRE, AXES = ((0.42, 0.58), (0.46, 0.62)), ((0.18, 0.34), (0.24, 0.42))
-HARMONICS = 4  # of the mask's outline
-SOFT = (0.01, 0.06)  # standard deviation of the mask's edge, of the side
+# The ellipse of the mask: ranges of its centre and its half axes, as shares of the side.
+CENTRE_X = (0.42, 0.58)
+CENTRE_Y = (0.46, 0.62)
+HALF_WIDTH = (0.18, 0.34)
+HALF_HEIGHT = (0.24, 0.42)
+HARMONICS = 4  # waves that make its outline uneven
+SOFT = (0.01, 0.06)  # standard deviation of its edge, as a share of the side
 
 
-def self_blend(pixels: Pixels, rng: np.random.Generator) -> Pixels:
+def self_blend(pixels: Pixels, rng: Random) -> Pixels:
     """A picture uint8 [3, H, W] of a face, blended onto itself; same shape."""
-    inner, outer = pixels, pixels
+    inner = pixels
+    outer = pixels
+    # Either side of the join may be the changed one.
     if rng.random() < 0.5:
         inner = _vary(inner, rng)
     else:
         outer = _vary(outer, rng)
     inner = _move(inner, rng)
-    mask = _mask(pixels.shape[1], pixels.shape[2], rng) * np.float32(rng.choice(RATIOS))
-    mixed = inner * mask + outer * (1 - mask)
-    return np.asarray(np.clip(np.rint(mixed), 0, 255), dtype=np.uint8)
+    _, height, width = pixels.shape
+    mask = _mask(height, width, rng)
+    mask *= np.float32(rng.choice(RATIOS))
+    return to_bytes(inner * mask + outer * (1 - mask))
 
 
-def blend_batch(pixels: Pixels, seeds: Sequence[int] | NDArray[np.int64]) -> Pixels:
+def blend_batch(pixels: Pixels, seeds: Seeds) -> Pixels:
     """Self-blends of uint8 [N, 3, H, W], each a pure function of its picture and its seed."""
-    found = [
-        self_blend(x, np.random.default_rng(int(seed)))
-        for x, seed in zip(pixels, seeds, strict=True)
-    ]
-    return np.stack(found) if found else pixels.copy()
+    blends = np.empty_like(pixels)
+    for k, (picture, seed) in enumerate(zip(pixels, seeds, strict=True)):
+        rng = np.random.default_rng(int(seed))
+        blends[k] = self_blend(picture, rng)
+    return blends
 
 
-def _vary(pixels: Pixels, rng: np.random.Generator) -> Pixels:
-    """Other colours, and then softer, sharper or coarser."""
+def _vary(pixels: Pixels, rng: Random) -> Pixels:
+    """The picture in other colours, and then softer, sharper or coarser."""
+    tint = rng.uniform(-12, 12, (3, 1, 1))
     image = pixels.astype(np.float32)
-    image += rng.uniform(-12, 12, (3, 1, 1)).astype(np.float32)
+    image += tint.astype(np.float32)
     mean = image.mean()
-    image = (
-        mean + (image - mean) * np.float32(rng.uniform(0.9, 1.1)) + np.float32(rng.uniform(-10, 10))
-    )
-    changed = np.asarray(np.clip(np.rint(image), 0, 255), dtype=np.uint8)
+    contrast = np.float32(rng.uniform(0.9, 1.1))
+    brightness = np.float32(rng.uniform(-10, 10))
+    contrasted = mean + (image - mean) * contrast
+    recoloured = to_bytes(contrasted + brightness)
     kind = rng.integers(4)
     if kind == 0:
-        return changed
+        return recoloured
     if kind == 1:
-        return blur(changed, rng.uniform(0.4, 1.2))
+        return blur(recoloured, rng.uniform(0.4, 1.2))
     if kind == 2:
-        soft = blur(changed, 1.0).astype(np.float32)
-        sharp = changed + np.float32(rng.uniform(0.3, 1.0)) * (changed - soft)
-        return np.asarray(np.clip(np.rint(sharp), 0, 255), dtype=np.uint8)
-    picture = to_picture(changed)
-    scale = rng.uniform(0.4, 0.9)
-    small = picture.resize(
-        [max(8, round(side * scale)) for side in picture.size], Image.Resampling.BILINEAR
-    )
-    return to_pixels(small.resize(picture.size, Image.Resampling.BICUBIC))
+        return _sharpen(recoloured, rng.uniform(0.3, 1.0))
+    return _coarsen(recoloured, rng.uniform(0.4, 0.9))
 
 
-def _move(pixels: Pixels, rng: np.random.Generator) -> Pixels:
+def _sharpen(pixels: Pixels, amount: float) -> Pixels:
+    """Unsharp masking: what a blur takes away is added again."""
+    soft = blur(pixels, 1.0).astype(np.float32)
+    detail = pixels - soft
+    return to_bytes(pixels + np.float32(amount) * detail)
+
+
+def _coarsen(pixels: Pixels, scale: float) -> Pixels:
+    """Shrunk to a scale and enlarged again."""
+    picture = to_picture(pixels)
+    small_size = scaled_size(picture.size, scale, least=8)
+    small = picture.resize(small_size, BILINEAR)
+    enlarged = small.resize(picture.size, BICUBIC)
+    return to_pixels(enlarged)
+
+
+def _move(pixels: Pixels, rng: Random) -> Pixels:
     """Shifted and scaled a little; what comes in from outside repeats the edge."""
     height, width = pixels.shape[1:]
-    scale = rng.uniform(1 - SHIFT, 1 + SHIFT, 2)
+    scale_x, scale_y = rng.uniform(1 - SHIFT, 1 + SHIFT, 2)
     across, down = rng.uniform(-SHIFT, SHIFT, 2) * (width, height)
+    # A sixteenth of the side is more than shift and scale together reach beyond the edge (0.045).
     margin = -(-max(height, width) // 16)
-    padded = to_picture(np.pad(pixels, ((0, 0), (margin, margin), (margin, margin)), mode="edge"))
-    place = (
-        scale[0],
-        0,
-        margin + across + width / 2 * (1 - scale[0]),
-        0,
-        scale[1],
-        margin + down + height / 2 * (1 - scale[1]),
-    )
-    moved = padded.transform(
-        (width, height), Image.Transform.AFFINE, place, Image.Resampling.BILINEAR
+    sides = (margin, margin)
+    padded = np.pad(pixels, ((0, 0), sides, sides), mode="edge")
+    # Scaled around the centre of the picture. The matrix leads from a pixel of the result to its
+    # place in the padded picture.
+    left = margin + across + width / 2 * (1 - scale_x)
+    top = margin + down + height / 2 * (1 - scale_y)
+    matrix = (scale_x, 0, left, 0, scale_y, top)
+    moved = to_picture(padded).transform(
+        (width, height),
+        Image.Transform.AFFINE,
+        matrix,
+        BILINEAR,
     )
     return to_pixels(moved)
 
 
-def _mask(height: int, width: int, rng: np.random.Generator) -> Floats:
+def _mask(height: int, width: int, rng: Random) -> Floats:
     """A soft, uneven ellipse, float32 [H, W] of 0 to 1."""
-    (x0, x1), (y0, y1) = CENTRE
-    centre = rng.uniform(x0, x1) * width, rng.uniform(y0, y1) * height
-    axes = rng.uniform(*AXES[0]) * width, rng.uniform(*AXES[1]) * height
+    centre_x = rng.uniform(*CENTRE_X) * width
+    centre_y = rng.uniform(*CENTRE_Y) * height
+    half_width = rng.uniform(*HALF_WIDTH) * width
+    half_height = rng.uniform(*HALF_HEIGHT) * height
+    # Coordinates in which the ellipse is the unit circle.
     rows, columns = np.mgrid[:height, :width].astype(np.float32)
-    x, y = (columns - centre[0]) / axes[0], (rows - centre[1]) / axes[1]
-    angle, outline = np.arctan2(y, x), np.ones((height, width), np.float32)
+    x = (columns - centre_x) / half_width
+    y = (rows - centre_y) / half_height
+    # Its radius in each direction, made uneven by waves that grow weaker as they grow finer.
+    angle = np.arctan2(y, x)
+    outline = np.ones((height, width), np.float32)
     for k in range(1, HARMONICS + 1):
-        amplitude, phase = rng.normal(0, 0.12 / k), rng.uniform(0, 2 * np.pi)
-        outline += np.float32(amplitude) * np.cos(k * angle + np.float32(phase))
-    # A logistic edge stands for a blurred one: the same look at none of the cost.
-    edge = np.float32(rng.uniform(*SOFT) * np.sqrt(height * width) / np.mean(axes) / 1.7)
-    mask: Floats = 1 / (1 + np.exp(np.clip((np.hypot(x, y) - outline) / edge, -30, 30)))
+        amplitude = np.float32(rng.normal(0, 0.12 / k))
+        phase = np.float32(rng.uniform(0, 2 * np.pi))
+        outline += amplitude * np.cos(k * angle + phase)
+    # A logistic edge stands for a blurred one: it looks the same and costs nothing. The factor 1.7
+    # brings its width to that of a Gaussian of the given standard deviation.
+    side = np.sqrt(height * width)
+    softness = rng.uniform(*SOFT) * side
+    radius = np.mean((half_width, half_height))
+    edge = np.float32(softness / radius / 1.7)
+    outside = np.hypot(x, y) - outline
+    steps = np.clip(outside / edge, -30, 30)
+    mask: Floats = 1 / (1 + np.exp(steps))
     return mask

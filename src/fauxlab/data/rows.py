@@ -1,0 +1,151 @@
+"""One row of the manifest: its columns, and how it is read from the file."""
+
+from __future__ import annotations
+
+import csv
+import stat
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fauxlab.data.split import SPLITS
+from fauxlab.data.tables import (
+    Cells,
+    further_columns,
+    name_columns,
+    open_table,
+    parse_label,
+    read_sources,
+)
+from fauxlab.errors import LabError
+from fauxlab.io.text import printable
+
+COLUMNS = ("path", "label", "generator", "source", "compare_to", "group", "split", "sha256")
+REQUIRED = ("path", "label", "generator", "group", "split", "sha256")
+_ADVICE = "make one with `fauxlab data index DIR`"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One image. `label` 1 is fake.
+
+    `source` says where the picture comes from; for a real image it is the name of its collection.
+    `compare_to`, of a fake, names the sources of reals that it may fairly be compared with,
+    separated by `;`; empty means all reals. `extra` holds the further columns by name.
+    """
+
+    path: str
+    label: int
+    generator: str
+    source: str
+    compare_to: str
+    group: str
+    split: str
+    sha256: str
+    extra: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    def cells(self, columns: Sequence[str]) -> list[str]:
+        """The values of the named columns, as the file writes them."""
+        values = {
+            **self.extra,
+            "path": self.path,
+            "label": "fake" if self.label else "real",
+            "generator": self.generator,
+            "source": self.source,
+            "compare_to": self.compare_to,
+            "group": self.group,
+            "split": self.split,
+            "sha256": self.sha256,
+        }
+        return [values.get(column, "") for column in columns]
+
+
+def read_rows(path: Path) -> tuple[Row, ...]:
+    """The rows of a manifest's file.
+
+    Raises LabError on missing columns, bad labels, splits or hashes, a group in two splits, or
+    where there is no row.
+    """
+    try:
+        # A named pipe or a device can keep a reader waiting for ever.
+        mode = path.stat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise LabError(f"manifest {printable(path)} is not a regular file; {_ADVICE}")
+        with open_table(path) as stream:
+            reader = csv.DictReader(stream, restval="")
+            _check_columns(path, reader.fieldnames)
+            rows = tuple(_parse(path, reader))
+    except OSError as error:
+        raise LabError(
+            f"cannot read manifest {printable(path)}: {error.strerror}; {_ADVICE}"
+        ) from error
+    except csv.Error as error:
+        raise LabError(f"manifest {printable(path)} is not CSV: {error}; {_ADVICE}") from error
+    if not rows:
+        raise LabError(f"manifest {printable(path)} holds no images; {_ADVICE}")
+    divided = _divided_groups(rows)
+    if divided:
+        raise LabError(
+            f"manifest {printable(path)}: group {divided[0]!r:.80} stands in more than one split "
+            f"({len(divided)} such groups); make the split again with `fauxlab data index DIR`"
+        )
+    return rows
+
+
+def _check_columns(path: Path, columns: Sequence[str] | None) -> None:
+    missing = [column for column in REQUIRED if column not in (columns or ())]
+    if missing:
+        raise LabError(
+            f"manifest {printable(path)} lacks the column {', '.join(missing)} "
+            f"(its first line: {name_columns(columns)}); {_ADVICE}"
+        )
+
+
+def _parse(path: Path, table: Iterable[dict[str, str]]) -> Iterator[Row]:
+    for number, cells in enumerate(table, start=2):
+        label = parse_label(cells["label"])
+        problem = _find_problem(cells, label)
+        if problem or label is None:
+            raise LabError(f"manifest {printable(path)}, line {number}: {problem}")
+        source, compare_to = read_sources(cells, label)
+        if not label and not source:
+            source = "real"
+        yield Row(
+            path=cells["path"],
+            label=label,
+            generator=printable(cells["generator"]) if label else "",
+            source=source,
+            compare_to=compare_to,
+            group=cells["group"],
+            split=cells["split"],
+            sha256=cells["sha256"].lower(),
+            extra=further_columns(cells, COLUMNS),
+        )
+
+
+def _find_problem(cells: Cells, label: int | None) -> str:
+    """What is wrong with a line of the file, or nothing."""
+    if label is None:
+        return f"label {cells['label']!r:.80}, expected real or fake"
+    if cells["split"] not in ("", *SPLITS):
+        return f"split {cells['split']!r:.80}, expected one of {', '.join(SPLITS)}"
+    if not _is_sha256(cells["sha256"].lower()):
+        return f"sha256 {cells['sha256']!r:.80} is not 64 hex digits"
+    if label and not cells["generator"]:
+        return "a fake without generator"
+    for column in ("path", "group"):
+        if not cells[column]:
+            return f"no {column}"
+    return ""
+
+
+def _is_sha256(text: str) -> bool:
+    return len(text) == 64 and all(digit in "0123456789abcdef" for digit in text)
+
+
+def _divided_groups(rows: Iterable[Row]) -> list[str]:
+    """The groups that stand in more than one split."""
+    splits: dict[str, set[str]] = {}
+    for row in rows:
+        splits.setdefault(row.group, set()).add(row.split)
+    return [group for group in splits if len(splits[group]) > 1]
