@@ -15,8 +15,9 @@ from fauxlab.errors import LabError
 from fauxlab.progress import count_images, show_progress
 
 if TYPE_CHECKING:
+    from fauxlab.data.cache import ImageArray
     from fauxlab.data.manifest import Manifest
-    from fauxlab.training.run import OnStep
+    from fauxlab.training.session import OnStep
 
 FINDING, COLLAPSED, INTERRUPTED = 3, 4, 130  # exit codes
 
@@ -95,6 +96,30 @@ def step_bar(stack: ExitStack, title: str) -> OnStep:
             stack.close()
 
     return on_step
+
+
+def claim_folder(out: Path, name: str, resume: bool) -> Path:
+    """The run folder of a training, before images are decoded.
+
+    Raises LabError on a name that is none, and where a run is there that is not to be resumed. Only
+    the first process asks for that: it may have begun the run before the others look.
+    """
+    from fauxlab.training.run import refuse_taken, run_folder
+
+    folder = run_folder(out, name)
+    if is_main() and not resume:
+        refuse_taken(folder)
+    return folder
+
+
+def decode(data: Manifest, size: int) -> ImageArray:
+    """The manifest's images with a progress bar; those that could not be decoded are named."""
+    from fauxlab.data.cache import load_images
+
+    with count_images("decoding") as advance:
+        images = load_images(data, size, advance)
+    report_skipped(images.skipped)
+    return images
 
 
 def check_split(split: str) -> None:

@@ -18,10 +18,11 @@ from fauxlab.cli.common import (
     Sets,
     Split,
     check_split,
+    claim_folder,
+    decode,
     is_main,
     parse_pairs,
     refuse_unwritable,
-    report_skipped,
     say,
     step_bar,
     take_split,
@@ -32,7 +33,6 @@ from fauxlab.progress import count_images
 if TYPE_CHECKING:
     from fauxlab.bundle.detector import AnyDetector
     from fauxlab.config import Recipe
-    from fauxlab.data.cache import ImageArray
     from fauxlab.data.manifest import Manifest
     from fauxlab.records import DetectionReport, RobustnessReport
 
@@ -74,38 +74,32 @@ def train(
         )
     data = Manifest.load(manifest)
     if dry_run:
-        from fauxlab.reproduce.unseen import plan_leave_one_out
-        from fauxlab.training.detector.plan import describe_plan
-
-        plans = plan_leave_one_out(data, experiment).values() if leave_one_out else [experiment]
-        print("\n\n".join(describe_plan(data, plan) for plan in plans))
+        _print_plans(data, experiment, leave_one_out)
         return
     refuse_unwritable(out / experiment.name, "--out")
     if leave_one_out:
         _train_without_each(data, experiment, out, max_minutes)
         return
-    from fauxlab.data.cache import load_images
-    from fauxlab.training.detector.loop import train_detector
-    from fauxlab.training.detector.plan import check_training, remark_on
-    from fauxlab.training.detector.sampling import run_name
+    from fauxlab.training.detector.loop import train_plan
+    from fauxlab.training.detector.plan import list_warnings, plan_training
 
-    check_training(data, experiment, out, name, resume)
-    title = name or run_name(experiment)
-    for remark in remark_on(data, experiment) if is_main() else ():
-        say(f"warning: {remark}")
+    plan = plan_training(data, experiment)
+    folder = claim_folder(out, name or plan.name, resume)
+    images = None
+    on_step = None
     with ExitStack() as stack:
         if is_main():
-            with count_images("decoding") as advance:
-                skipped = load_images(data, experiment.data.size, advance).skipped
-            report_skipped(skipped)
-        on_step = step_bar(stack, title) if is_main() else None
-        run = train_detector(
-            data,
-            experiment,
+            for warning in list_warnings(plan):
+                say(f"warning: {warning}")
+            images = decode(plan.manifest, experiment.data.size)
+            on_step = step_bar(stack, folder.name)
+        run = train_plan(
+            plan,
             out,
-            name=name,
+            name=folder.name,
             resume=resume,
             max_minutes=max_minutes,
+            images=images,
             on_step=on_step,
         )
     if is_main():
@@ -115,13 +109,25 @@ def train(
         say(f"{'finished' if run.finished else 'stopped, continue with --resume'}: {run.folder}")
 
 
+def _print_plans(data: Manifest, experiment: Recipe, leave_one_out: bool) -> None:
+    """What --dry-run shows: the plan, or one for each generator that is left out."""
+    from fauxlab.reproduce.unseen import plan_leave_one_out
+    from fauxlab.training.detector.plan import describe_plan, plan_training
+
+    recipes = [experiment]
+    if leave_one_out:
+        recipes = list(plan_leave_one_out(data, experiment).values())
+    plans = [plan_training(data, recipe) for recipe in recipes]
+    print("\n\n".join(describe_plan(plan) for plan in plans))
+
+
 def _train_without_each(
     data: Manifest, experiment: Recipe, out: Path, max_minutes: float | None
 ) -> None:
     """Print what the recipe makes of generators that it never saw, and write it beside the runs."""
     from fauxlab.io.text import replace_file
     from fauxlab.reproduce.unseen import leave_one_out
-    from fauxlab.training.detector.sampling import run_name
+    from fauxlab.training.detector.schedule import run_name
 
     with ExitStack() as stack:
         report = leave_one_out(
@@ -179,7 +185,7 @@ def evaluate(
         )
         return
     if len(data):
-        _decode(detector, data)
+        decode(data, detector.size)
     report = evaluate(detector, data)  # says what is wrong with an empty split
     report = _beside_files(report, train, data)
     print(report.model_dump_json(indent=2) if json_ else report.table())
@@ -206,20 +212,11 @@ def _beside_files(report: DetectionReport, train: Manifest, judged: Manifest) ->
     return report.model_copy(update={"file_auc": found})
 
 
-def _decode(detector: AnyDetector, data: Manifest) -> ImageArray:
-    from fauxlab.data.cache import load_images
-
-    with count_images("decoding") as advance:
-        images = load_images(data, detector.size, advance)
-    report_skipped(images.skipped)
-    return images
-
-
 def _judge_degraded(detector: AnyDetector, data: Manifest) -> RobustnessReport:
     from fauxlab.evaluation.robustness import robustness_report
     from fauxlab.transforms.degradations import list_degradations
 
-    images = _decode(detector, data)
+    images = decode(data, detector.size)
     rounds = 1 + len(list_degradations())
     with count_images("degrading and scoring", rounds * len(images)) as advance:
         return robustness_report(detector, images, progress=advance)

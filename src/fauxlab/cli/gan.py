@@ -19,6 +19,8 @@ from fauxlab.cli.common import (
     RecipeName,
     Sets,
     Weights,
+    claim_folder,
+    decode,
     is_main,
     refuse_unwritable,
     report_skipped,
@@ -76,31 +78,35 @@ def train(
     chosen = [f"guard.on_collapse={on_collapse.value}"] if on_collapse else []
     experiment = load_gan_recipe(recipe, [*(sets or []), *chosen])
     data = Manifest.load(manifest)
+    if not dry_run:
+        refuse_unwritable(out / experiment.name, "--out")
+
+    from fauxlab.evaluation.networks import check_features
+    from fauxlab.training.gan.loop import train_gan_plan
+    from fauxlab.training.gan.plan import describe_gan_plan, plan_gan
+
+    plan = plan_gan(data, experiment)
+    check_features(experiment.evaluate.features, weights)
     if dry_run:
-        from fauxlab.training.gan.plan import describe_gan_plan
-
-        print(describe_gan_plan(data, experiment, weights))
+        print(describe_gan_plan(plan))
         return
-    from fauxlab.training.gan.loop import train_gan
-    from fauxlab.training.gan.plan import check_gan, decode_reals
-
-    refuse_unwritable(out / experiment.name, "--out")
-    check_gan(data, experiment, out, name, resume, weights)
+    folder = claim_folder(out, name or plan.name, resume)
+    images = None
+    on_step = None
     with ExitStack() as stack:
         if is_main():
-            with count_images("decoding") as advance:
-                report_skipped(decode_reals(data, experiment, advance))
-        on_step = step_bar(stack, name or experiment.name) if is_main() else None
-        run = train_gan(
-            data,
-            experiment,
+            images = decode(plan.manifest, experiment.data.size)
+            on_step = step_bar(stack, folder.name)
+        run = train_gan_plan(
+            plan,
             out,
-            name=name,
+            name=folder.name,
             resume=resume,
             max_minutes=max_minutes,
             weights=weights,
+            images=images,
             on_step=on_step,
-            on_event=say if is_main() else None,
+            on_event=say,
         )
     if is_main():
         from fauxlab.pages.gan_figures import save_gan_figures
@@ -137,7 +143,6 @@ def evaluate(
     """Judge a generator: distance to real images, quality, variety, copying, each with N and the
     reals' own floor.
     """
-    from fauxlab.data.cache import load_images
     from fauxlab.data.manifest import Manifest
     from fauxlab.evaluation.generation import evaluate_generator, load_reference
     from fauxlab.evaluation.networks import load_features
@@ -156,9 +161,7 @@ def evaluate(
         if sources
         else training_reals(generator, data, "or --sources")
     )
-    with count_images("decoding") as advance:
-        images = load_images(data, generator.config.size, advance)
-    report_skipped(images.skipped)
+    images = decode(data, generator.config.size)
     with count_images("features of reals") as advance:
         reference = load_reference(images, network, n, seed, advance)
     with count_images("generating", n) as advance:

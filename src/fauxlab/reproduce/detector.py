@@ -29,10 +29,12 @@ from fauxlab.evaluation.detection import detection_report, predict_scores
 from fauxlab.io.text import csv_line, replace_file
 from fauxlab.models.pretrained import Detector
 from fauxlab.records import SCHEMA_VERSION, DetectionReport
-from fauxlab.training.detector.loop import stage_folder, train_detector
-from fauxlab.training.detector.plan import check_plan
-from fauxlab.training.detector.sampling import plan_training, run_name
-from fauxlab.training.run import OnStep, Run
+from fauxlab.training.detector.loop import train_detector
+from fauxlab.training.detector.plan import plan_training
+from fauxlab.training.detector.schedule import run_name, schedule_stages
+from fauxlab.training.detector.validation import stage_folder
+from fauxlab.training.run import Run
+from fauxlab.training.session import OnStep
 from fauxlab.version import __version__
 
 if TYPE_CHECKING:
@@ -106,7 +108,7 @@ def reproduce_detector(
     # All that can be refused is refused before hours of training.
     check_names(experiment.recipe for experiment in experiments)
     for experiment in experiments:
-        check_plan(manifest, experiment.recipe)
+        plan_training(manifest, experiment.recipe)
     if set(manifest.test.labels.tolist()) != {0, 1}:
         raise LabError("the manifest's test split needs reals and fakes; index more images")
     runs = {
@@ -192,7 +194,7 @@ def _describe_run(
     }
     if experiment.recipe.train.schedule == "sequential":
         for number, name in enumerate(
-            stage.name for stage in plan_training(manifest, experiment.recipe).stages
+            stage.name for stage in schedule_stages(manifest, experiment.recipe).stages
         ):
             detector = Detector.from_pretrained(stage_folder(run, number, name))
             report = judge(

@@ -26,10 +26,11 @@ from fauxlab.records import SCHEMA_VERSION, DetectionReport
 from fauxlab.reproduce.detector import judge
 from fauxlab.sample import write_dataset
 from fauxlab.training.detector.loop import train_detector
-from fauxlab.training.detector.plan import check_plan
-from fauxlab.training.gan.loop import OnEvent, train_gan
+from fauxlab.training.detector.plan import plan_training
+from fauxlab.training.gan.loop import train_gan
 from fauxlab.training.gan.plan import plan_gan
-from fauxlab.training.run import OnStep, Run
+from fauxlab.training.run import Run
+from fauxlab.training.session import OnEvent, OnStep
 from fauxlab.version import __version__
 
 RESULTS = "gan_results.json"
@@ -91,7 +92,7 @@ def check_gan_half(
         check_features(experiment.recipe.evaluate.features, weights)
     if not own:
         return
-    check_plan(manifest, recipe := load_recipe("unified-joint", list(detector_overrides)))
+    plan_training(manifest, recipe := load_recipe("unified-joint", list(detector_overrides)))
     if recipe.data.generators:
         raise LabError(
             "data.generators cannot be set for the loop: the detector must learn all generators"

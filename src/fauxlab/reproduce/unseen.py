@@ -13,9 +13,9 @@ from fauxlab.errors import LabError
 from fauxlab.records import LeaveOneOutReport, LeftOut
 from fauxlab.reproduce.detector import check_names, judge
 from fauxlab.training.detector.loop import train_detector
-from fauxlab.training.detector.plan import check_plan
-from fauxlab.training.detector.sampling import run_name
-from fauxlab.training.run import OnStep
+from fauxlab.training.detector.plan import plan_training
+from fauxlab.training.detector.schedule import run_name
+from fauxlab.training.session import OnStep
 from fauxlab.version import __version__
 
 
@@ -85,7 +85,7 @@ def plan_leave_one_out(
     check_names(plans.values())
     _refuse_untested(plans, manifest.test)
     for plan in plans.values():
-        check_plan(manifest, plan)
+        plan_training(manifest, plan)
     return plans
 
 
