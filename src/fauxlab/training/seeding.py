@@ -19,6 +19,14 @@ def step_generator(seed: int, step: int, process: int) -> torch.Generator:
     return torch.Generator().manual_seed(step_seed(seed, step, process))
 
 
+def seed_step(seed: int, step: int, process: int) -> torch.Generator:
+    """Seed torch's global generators for a step and return the CPU's.
+
+    For steps whose draws and whose networks' dropout take turns, so that both are in one order.
+    """
+    return torch.manual_seed(step_seed(seed, step, process))
+
+
 def seed_networks(generator: torch.Generator) -> None:
     """Seed torch's global generators, from which the layers of a network draw (dropout).
 

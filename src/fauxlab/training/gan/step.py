@@ -13,7 +13,7 @@ from fauxlab.training.gan.schedules import Values, values_at
 from fauxlab.training.gan.state import State
 from fauxlab.training.gan.step_controller import Limits, adapt
 from fauxlab.training.gan.updates import Updater
-from fauxlab.training.seeding import step_generator
+from fauxlab.training.seeding import seed_step
 
 ACCURACIES = ("real_accuracy", "fake_accuracy")
 
@@ -73,7 +73,7 @@ class Stepper:
         share = state.images / self.budget
         values = values_at(self.recipe, share, state.rollbacks)
         seed, process = self.recipe.train.seed, self.accelerator.process_index
-        draws = step_generator(seed, state.round, process)
+        draws = seed_step(seed, state.round, process)
         return Updater(self.accelerator, self.recipe, values, draws)
 
     def adapt_steps(self, state: State, log: dict[str, Tensor]) -> None:

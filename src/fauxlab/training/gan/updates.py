@@ -146,9 +146,9 @@ def logits_of_both(discriminator: nn.Module, reals: Tensor, fakes: Tensor) -> tu
 
 
 def normal_like(images: Tensor, draws: torch.Generator) -> Tensor:
-    """Standard normal numbers in the shape of images, drawn where the images are."""
-    if images.device.type != "cpu":
-        # So many numbers are drawn on a GPU, from a seed that comes from the CPU's generator.
-        seed = int(torch.randint(2**62, (), generator=draws))
-        draws = torch.Generator(images.device).manual_seed(seed)
-    return torch.empty_like(images).normal_(generator=draws)
+    """Standard normal numbers in the shape of images, drawn where the images are.
+
+    So many numbers are drawn on a GPU itself, whose own generator is seeded with the step's.
+    """
+    on_cpu = images.device.type == "cpu"
+    return torch.empty_like(images).normal_(generator=draws if on_cpu else None)
