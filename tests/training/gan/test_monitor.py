@@ -17,9 +17,9 @@ from fauxlab.models.inputs import to_input
 from fauxlab.training.gan import loop as training
 from fauxlab.training.gan.collapse_guard import COLLAPSING, Assessment, Guard
 from fauxlab.training.gan.loop import train_gan
-from fauxlab.training.gan.monitor import Judge
+from fauxlab.training.gan.monitor import Monitor
 from fauxlab.training.gan.plan import plan_gan
-from fauxlab.training.gan.updates import State
+from fauxlab.training.gan.state import State
 from fauxlab.training.run import Run
 
 MakeRecipe = Callable[..., GanRecipe]
@@ -87,7 +87,7 @@ def test_what_the_guard_does(
 def test_a_stop_before_the_first_evaluation_leaves_a_generator(
     small: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recipe: MakeRecipe
 ) -> None:
-    monkeypatch.setattr(Judge, "check", lambda self, state: "stop")
+    monkeypatch.setattr(Monitor, "check", lambda self, state: "stop")
     run = train_gan(small, recipe("r3-32", "evaluate.every=1000", "guard.every=48"), tmp_path)
     assert run.stopped_by_guard
     assert run.generator.config.training["images"] == 48
@@ -98,7 +98,7 @@ def test_rollback_restores_the_best_weights(
 ) -> None:
     found = {}
 
-    def check(self: Judge, state: State) -> str:
+    def check(self: Monitor, state: State) -> str:
         found["images"] = self.run.load_checkpoint("best.pt")["images"]  # type: ignore[index]
         return "rollback" if state.rollbacks == 0 else ""
 
@@ -109,7 +109,7 @@ def test_rollback_restores_the_best_weights(
         load(self, saved)
         restored.append((saved["images"], weights(self.generator)))
 
-    monkeypatch.setattr(Judge, "check", check)
+    monkeypatch.setattr(Monitor, "check", check)
     monkeypatch.setattr(State, "load_networks", spy)
     train_gan(small, recipe("r3-32", "evaluate.every=16", "guard.every=100"), tmp_path)
     ((images, generator),) = restored
@@ -124,23 +124,23 @@ def test_rollback_restores_the_best_weights(
 def test_rollback_forgets_the_accuracies_of_networks_that_are_gone(
     small: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recipe: MakeRecipe
 ) -> None:
-    seen, go_back = [], training._go_back
+    seen, go_back = [], State.go_back
 
-    def spy(run: Run, state: State) -> None:
+    def spy(state: State, run: Run) -> None:
         before = len(state.window)
-        go_back(run, state)
+        go_back(state, run)
         seen.append((before > 0, len(state.window)))
 
-    monkeypatch.setattr(training, "_go_back", spy)
+    monkeypatch.setattr(State, "go_back", spy)
     monkeypatch.setattr(
-        Judge, "check", lambda self, state: "rollback" if not state.rollbacks else ""
+        Monitor, "check", lambda self, state: "rollback" if not state.rollbacks else ""
     )
     options = ["guard.on_collapse=rollback", "evaluate.every=16", "guard.every=64"]
     train_gan(small, recipe("report-v2-32", *options), tmp_path)
     assert seen == [(True, 0)]
 
 
-def test_input_of_the_judge_is_the_trainings(small: Manifest, recipe: MakeRecipe) -> None:
+def test_input_of_the_monitor_is_the_trainings(small: Manifest, recipe: MakeRecipe) -> None:
     """Pixels that the generator is measured by and pixels that the discriminator sees are on one
     scale.
     """
