@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +14,15 @@ from torch import nn
 from fauxlab.config import GanRecipe
 from fauxlab.data.cache import load_images
 from fauxlab.data.manifest import Manifest
+from fauxlab.evaluation.generation import load_reference
 from fauxlab.models.inputs import to_input
+from fauxlab.training.distributed import LONGEST_WAIT
 from fauxlab.training.gan import loop as training
 from fauxlab.training.gan.collapse_guard import COLLAPSING, Assessment, Guard
 from fauxlab.training.gan.loop import train_gan
 from fauxlab.training.gan.monitor import Monitor
 from fauxlab.training.gan.plan import plan_gan
+from fauxlab.training.gan.signals import SignalMeter
 from fauxlab.training.gan.state import State
 from fauxlab.training.run import Run
 
@@ -148,3 +152,48 @@ def test_input_of_the_monitor_is_the_trainings(small: Manifest, recipe: MakeReci
     inputs = to_input(torch.from_numpy(images.take(np.arange(4))))
     assert inputs.min() >= -1
     assert inputs.max() <= 1
+
+
+def test_reals_are_read_at_the_first_need_and_said_to_be(
+    small: Manifest, tmp_path: Path, recipe: MakeRecipe
+) -> None:
+    """Before the first step nothing of the reals is measured; then the user sees what takes long."""
+    said: list[str] = []
+    steps: list[int] = []
+
+    def on_step(images: int, _all: int, _loss: float) -> None:
+        assert not any("features" in line for line in said) or images >= 64
+        steps.append(images)
+
+    experiment = recipe("r3-32", "evaluate.every=64", "guard.every=1000")
+    train_gan(small, experiment, tmp_path, on_step=on_step, on_event=said.append)
+    assert steps[0] < 64
+    told = [line for line in said if line.startswith("features of real images in randconv: ")]
+    reals = len(small.reals())
+    assert told[-1] == f"features of real images in randconv: {reals}/{reals} images"
+    assert len(told) <= 2
+
+
+def test_the_guard_measures_as_many_reals_as_it_compares(
+    small: Manifest, recipe: MakeRecipe
+) -> None:
+    plan = plan_gan(small, recipe())
+    images = load_images(plan.manifest, 32)
+    meter = SignalMeter(plan, images, torch.device("cpu"))
+    whole = load_reference(images, meter.network, meter.n, seed=plan.recipe.train.seed)
+    np.testing.assert_array_equal(meter.reals.features, whole.reals)
+    assert meter.reals.spread == whole.spread
+    assert meter.reals.duplicate_distance == whole.duplicate_distance
+
+
+def test_the_guards_reason_is_logged_under_both_names(
+    small: Manifest, tmp_path: Path, recipe: MakeRecipe
+) -> None:
+    run = train_gan(small, recipe("r3-32", "train.images=64"), tmp_path)
+    lines = [line for line in run.read_log() if line["event"] == "guard"]
+    assert lines
+    assert all(line["reason"] == line["evidence"] != "" for line in lines)
+
+
+def test_processes_wait_for_a_long_evaluation() -> None:
+    assert timedelta(hours=12) <= LONGEST_WAIT
