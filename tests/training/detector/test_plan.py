@@ -78,27 +78,19 @@ def test_planning_leaves_the_callers_random_numbers_alone(small: Manifest) -> No
     assert torch.equal(torch.rand(2), expected)
 
 
-def with_damaged(small: Manifest, tmp_path: Path, label: int, count: int) -> Manifest:
-    """The manifest, with `count` training pictures of a class whose files changed since."""
-    rows = [row for row in small.rows if row.label == label and row.split == "train"][:count]
-    broken = {row.path for row in rows}
-    files = []
-    for row in small.rows:
-        path = tmp_path / "pictures" / row.path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        data = (Path(small.root) / row.path).read_bytes()
-        path.write_bytes(b"changed" if row.path in broken else data)
-        files.append(path)
-    small.save(tmp_path / "pictures" / "manifest.csv")
-    return Manifest.load(tmp_path / "pictures" / "manifest.csv")
+def damage(small: Manifest, label: int, count: int) -> None:
+    """Change the files of `count` training pictures of a class since they were indexed."""
+    rows = [row for row in small.rows if row.label == label and row.split == "train"]
+    for row in rows[:count]:
+        (Path(small.root) / row.path).write_bytes(b"changed")
 
 
 def test_skipped_pictures_are_in_the_log_and_all_of_them_in_a_file(
     small: Manifest, tmp_path: Path
 ) -> None:
-    data = with_damaged(small, tmp_path, label=1, count=7)
-    run = train_plan(plan_training(data, recipe()), tmp_path, max_minutes=0)
-    first, *others = run.read_log()
+    damage(small, label=1, count=7)
+    run = train_plan(plan_training(small, recipe()), tmp_path, max_minutes=0)
+    first = next(run.read_log())
     assert first["event"] == "skipped"
     assert first["count"] == 7
     assert len(first["first"]) == 5
@@ -106,13 +98,13 @@ def test_skipped_pictures_are_in_the_log_and_all_of_them_in_a_file(
     assert len(run.skipped) == 7
     assert run.skipped[0] == (first["first"][0]["path"], first["first"][0]["reason"])
     for _ in range(3):
-        run = train_plan(plan_training(data, recipe()), tmp_path, resume=True, max_minutes=0)
+        run = train_plan(plan_training(small, recipe()), tmp_path, resume=True, max_minutes=0)
     assert [line["event"] for line in run.read_log()].count("skipped") == 1, "told once"
 
 
 def test_skipped_pictures_change_the_plan(small: Manifest, tmp_path: Path) -> None:
     fakes = sum(row.label == 1 and row.split == "train" for row in small.rows)
-    data = with_damaged(small, tmp_path, label=1, count=fakes)
+    damage(small, label=1, count=fakes)
     with pytest.raises(LabError, match="no fake images to train on"):
-        train_plan(plan_training(data, recipe()), tmp_path / "runs")
+        train_plan(plan_training(small, recipe()), tmp_path / "runs")
     assert not (tmp_path / "runs").exists(), "refused before the folder is taken"

@@ -157,7 +157,7 @@ def test_input_of_the_monitor_is_the_trainings(small: Manifest, recipe: MakeReci
 def test_reals_are_read_at_the_first_need_and_said_to_be(
     small: Manifest, tmp_path: Path, recipe: MakeRecipe
 ) -> None:
-    """Before the first step nothing of the reals is measured; then the user sees what takes long."""
+    """Before the first step no real is measured, and then the user sees that it takes long."""
     said: list[str] = []
     steps: list[int] = []
 
