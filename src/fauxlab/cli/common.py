@@ -29,6 +29,10 @@ Sets = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="override, as train.lr=1e-4")
 ]
 Out = Annotated[Path, typer.Option("--out", help="folder that holds the run folders")]
+RunName = Annotated[str | None, typer.Option(help="run folder's name; the recipe's by default")]
+Resume = Annotated[bool, typer.Option("--resume", help="continue a run that was stopped")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="show the plan and stop")]
+MaxMinutes = Annotated[float | None, typer.Option(help="stop, resumable, after this long", min=0)]
 Weights = Annotated[
     Path | None,
     typer.Option(

@@ -1,4 +1,4 @@
-"""`fauxlab gan`: train, judge and sample generators."""
+"""`fauxlab gan`: train, evaluate and sample generators."""
 
 from __future__ import annotations
 
@@ -14,9 +14,13 @@ import typer
 from fauxlab.cli.common import (
     COLLAPSED,
     AsJson,
+    DryRun,
     ManifestPath,
+    MaxMinutes,
     Out,
     RecipeName,
+    Resume,
+    RunName,
     Sets,
     Weights,
     claim_folder,
@@ -33,7 +37,7 @@ from fauxlab.progress import count_images
 if TYPE_CHECKING:
     from fauxlab.models.pretrained import Generator
 
-app = typer.Typer(no_args_is_help=True, help="Train, judge and sample generators of faces.")
+app = typer.Typer(no_args_is_help=True, help="Train, evaluate and sample generators of faces.")
 
 
 ModelPath = Annotated[
@@ -49,29 +53,29 @@ class OnCollapse(StrEnum):
     rollback = "rollback"
 
 
+OnAlarm = Annotated[
+    OnCollapse | None,
+    typer.Option(help="what the guard does when it alarms; the recipe's by default"),
+]
+
+
 @app.command()
 def train(
     manifest: ManifestPath,
     recipe: RecipeName,
     sets: Sets = None,
     out: Out = Path("runs"),
-    name: Annotated[
-        str | None, typer.Option(help="run folder's name; the recipe's by default")
-    ] = None,
-    on_collapse: Annotated[
-        OnCollapse | None,
-        typer.Option(help="what the guard does when it alarms; the recipe's by default"),
-    ] = None,
+    name: RunName = None,
+    on_collapse: OnAlarm = None,
     weights: Weights = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="continue a run that was stopped")
-    ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="show the plan and stop")] = False,
-    max_minutes: Annotated[
-        float | None, typer.Option(help="stop, resumable, after this long", min=0)
-    ] = None,
+    resume: Resume = False,
+    dry_run: DryRun = False,
+    max_minutes: MaxMinutes = None,
 ) -> None:
-    """Train a generator on the manifest's real images. Exit code 4: the collapse guard stopped it."""
+    """Train a generator on the manifest's real images.
+
+    Exit code 4: the collapse guard stopped it.
+    """
     from fauxlab.config import load_gan_recipe
     from fauxlab.data.manifest import Manifest
 
@@ -140,8 +144,9 @@ def evaluate(
     ] = 0,
     json_: AsJson = False,
 ) -> None:
-    """Judge a generator: distance to real images, quality, variety, copying, each with N and the
-    reals' own floor.
+    """Measure a generator: distance to real images, quality, variety and copying.
+
+    Each figure comes with N and with the floor: the same figure between two sets of reals.
     """
     from fauxlab.data.manifest import Manifest
     from fauxlab.evaluation.generation import evaluate_generator, load_reference
@@ -152,15 +157,15 @@ def evaluate(
     generator = Generator.from_pretrained(model)
     if (seed + 1) * n > SEEDS:
         raise LabError(
-            f"--seed {seed} with --n {n}: its images would repeat those of others; give a smaller one"
+            f"--seed {seed} with --n {n}: its images would repeat those of others; "
+            "give a smaller one"
         )
     network = load_features(features, weights, next(generator.model.parameters()).device)
     data = Manifest.load(manifest)
-    data = (
-        data.reals(*sources.split(","))
-        if sources
-        else training_reals(generator, data, "or --sources")
-    )
+    if sources:
+        data = data.reals(*sources.split(","))
+    else:
+        data = training_reals(generator, data, "or --sources")
     images = decode(data, generator.config.size)
     with count_images("features of reals") as advance:
         reference = load_reference(images, network, n, seed, advance)
@@ -212,8 +217,9 @@ def sample(
         Path | None,
         typer.Option(
             metavar="MANIFEST",
-            help="with --as-dataset: the manifest that the generator learned from; its real images are copied into DIR "
-            "at the fakes' size and quality, for this machine only: do not pass them on",
+            help="with --as-dataset: the manifest that the generator learned from; its real images "
+            "are copied into DIR at the fakes' size and quality, for this machine only: do not "
+            "pass them on",
         ),
     ] = None,
     no_mark: Annotated[
@@ -249,12 +255,13 @@ def sample(
 
 
 def parse_seeds(text: str) -> Sequence[int]:
-    """What --seeds says: numbers and ranges with both ends, separated by commas. Raises LabError on
-    anything else.
+    """The seeds that --seeds names: numbers and ranges with both ends, separated by commas.
+
+    Raises LabError on anything else.
     """
     from fauxlab.sample import MOST
 
-    found: list[int] = []
+    seeds: list[int] = []
     for part in text.split(","):
         match = re.fullmatch(r"([0-9]{1,10})(?:-([0-9]{1,10}))?", part.strip())
         if not match:
@@ -262,10 +269,10 @@ def parse_seeds(text: str) -> Sequence[int]:
         first, last = int(match[1]), int(match[2] or match[1])
         if last < first:
             raise LabError(f"--seeds {text!r}: {part.strip()} runs backwards")
-        if len(found) + last - first >= MOST:
+        if len(seeds) + last - first >= MOST:
             raise LabError(f"--seeds {text!r}: more than {MOST:,} images")
-        found += range(first, last + 1)
-    return found
+        seeds += range(first, last + 1)
+    return seeds
 
 
 def _write_samples(
@@ -339,7 +346,8 @@ def _write_dataset(
     if data is not None:
         say(f"wrote {folder / 'joint.csv'}: these and {beside}")
         say(
-            f"{folder / 'real'} holds copies of real people's pictures for this machine only: do not pass them on"
+            f"{folder / 'real'} holds copies of real people's pictures for this machine only: "
+            "do not pass them on"
         )
     _say_mark(generator, n, mark, folder)
 
@@ -349,5 +357,6 @@ def _say_mark(generator: Generator, count: int, mark: bool, folder: Path) -> Non
         say(f"marked as AI-generated by model {generator.hash}: {count:,} images")
     else:
         say(
-            f"NOT marked as AI-generated: {count:,} images of model {generator.hash}; see {folder / 'unmarked.log'}"
+            f"NOT marked as AI-generated: {count:,} images of model {generator.hash}; "
+            f"see {folder / 'unmarked.log'}"
         )
