@@ -13,7 +13,11 @@ EMA_IMAGES = 500_000  # the longest half-life
 
 @torch.no_grad()
 def update_average(
-    average: nn.Module, network: nn.Module, share: float, images: int, shown: int
+    average: nn.Module,
+    network: nn.Module,
+    share: float,
+    images: int,
+    shown: int,
 ) -> None:
     """Move the averaged weights towards the current ones, in place; buffers are copied.
 

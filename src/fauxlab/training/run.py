@@ -202,7 +202,12 @@ def refuse_taken(folder: Path) -> None:
         )
 
 
-def open_run(folder: Path, recipe: Recipe | GanRecipe, data_hash: str, resume: bool) -> Run:
+def open_run(
+    folder: Path,
+    recipe: Recipe | GanRecipe,
+    data_hash: str,
+    resume: bool,
+) -> Run:
     """Create a run folder, or reopen one for the same recipe and data.
 
     Raises LabError when the folder is taken and `resume` is off, or when the run was started with

@@ -11,12 +11,15 @@ import torch
 
 def step_seed(seed: int, step: int, process: int) -> int:
     """One number for a step of one process; the recipe's seed comes first."""
-    return ((seed * 1_000_003 + step) * 1_009 + process) % 2**63
+    of_step = seed * 1_000_003 + step
+    of_process = of_step * 1_009 + process
+    return of_process % 2**63
 
 
 def step_generator(seed: int, step: int, process: int) -> torch.Generator:
     """A CPU generator for all that the inputs of a step draw."""
-    return torch.Generator().manual_seed(step_seed(seed, step, process))
+    generator = torch.Generator()
+    return generator.manual_seed(step_seed(seed, step, process))
 
 
 def seed_step(seed: int, step: int, process: int) -> torch.Generator:

@@ -62,7 +62,10 @@ class Session:
 
 @contextmanager
 def session(
-    recipe: Recipe | GanRecipe, folder: Path, resume: bool, max_minutes: float | None
+    recipe: Recipe | GanRecipe,
+    folder: Path,
+    resume: bool,
+    max_minutes: float | None,
 ) -> Iterator[Session]:
     """One training in `folder`; afterwards `latest` beside it leads there.
 

@@ -14,6 +14,7 @@ from functools import lru_cache
 import numpy as np
 import torch
 from accelerate import Accelerator
+from numpy.typing import NDArray
 from torch import Generator, Tensor
 
 from fauxlab.config import TrainConfig
@@ -28,7 +29,8 @@ from fauxlab.transforms.degradations import degrade_batch, random_crops
 from fauxlab.transforms.self_blend import blend_batch
 
 Pixels = Callable[[Rows], Tensor]
-Seeds = np.ndarray[tuple[int], np.dtype[np.int64]]
+Pictures = NDArray[np.uint8]
+Seeds = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,11 @@ class TrainingInputs:
     """The batches of a training by the number of their step."""
 
     def __init__(
-        self, accelerator: Accelerator, images: ImageArray, schedule: Schedule, train: TrainConfig
+        self,
+        accelerator: Accelerator,
+        images: ImageArray,
+        schedule: Schedule,
+        train: TrainConfig,
     ) -> None:
         self.accelerator = accelerator
         self.manifest: Manifest = images.manifest
@@ -78,17 +84,34 @@ def pixel_source(images: ImageArray, device: torch.device) -> Pixels:
 
     A GPU holds all images where they fit into half of its free memory.
     """
-    if device.type == "cuda":
-        needed = len(images) * 3 * images.size**2
-        free, _total = torch.cuda.mem_get_info(device)
-        if needed < 0.5 * free:
-            resident = torch.from_numpy(images.take(np.arange(len(images)))).to(device)
-            return lambda rows: resident[send(torch.from_numpy(rows), device)]
-    return lambda rows: send(torch.from_numpy(images.take(rows)), device)
+
+    def from_store(rows: Rows) -> Tensor:
+        pictures = torch.from_numpy(images.take(rows))
+        return send(pictures, device)
+
+    if device.type != "cuda":
+        return from_store
+    needed = len(images) * 3 * images.size**2
+    free, _total = torch.cuda.mem_get_info(device)
+    if needed >= 0.5 * free:
+        return from_store
+
+    everything = images.take(np.arange(len(images)))
+    resident = torch.from_numpy(everything).to(device)
+
+    def from_memory(rows: Rows) -> Tensor:
+        at = torch.from_numpy(rows)
+        return resident[send(at, device)]
+
+    return from_memory
 
 
 def draw_batch(
-    pixels: Pixels, labels: Tensor, rows: Rows, train: TrainConfig, generator: Generator
+    pixels: Pixels,
+    labels: Tensor,
+    rows: Rows,
+    train: TrainConfig,
+    generator: Generator,
 ) -> tuple[Tensor, Tensor]:
     """Inputs float [n, 3, side, side] in [-1, 1] and targets [n] of these rows.
 
@@ -108,14 +131,20 @@ def draw_batch(
     return inputs, targets.to(inputs.device)
 
 
-def _blend(images: Tensor, targets: Tensor, share: float, generator: Generator) -> Tensor:
+def _blend(
+    images: Tensor,
+    targets: Tensor,
+    share: float,
+    generator: Generator,
+) -> Tensor:
     """Replace a share of the fakes by reals of the batch that are blended onto themselves.
 
     Only fakes are replaced, so that both classes keep their share of the batch.
     """
-    reals = (targets == 0).nonzero()[:, 0]
+    is_fake = targets == 1
     drawn = torch.rand(len(targets), generator=generator) < share
-    places = ((targets == 1) & drawn).nonzero()[:, 0]
+    reals = (targets == 0).nonzero()[:, 0]
+    places = (is_fake & drawn).nonzero()[:, 0]
     seeds = _draw_seeds(len(places), generator)
     if not len(reals) or not len(places):
         return images
@@ -133,9 +162,7 @@ def _degrade(images: Tensor, share: float, generator: Generator) -> Tensor:
     return _replace(images, chosen, degrade_batch(originals, seeds))
 
 
-def _replace(
-    images: Tensor, places: Tensor, pictures: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
-) -> Tensor:
+def _replace(images: Tensor, places: Tensor, pictures: Pictures) -> Tensor:
     """The images with `pictures` at these places, on the images' device."""
     changed = torch.from_numpy(pictures).to(images.device)
     return images.index_copy(0, places.to(images.device), changed)

@@ -79,7 +79,11 @@ def train_plan(
 
 
 def _train(
-    current: Session, run: Run, plan: TrainingPlan, images: ImageArray, on_step: OnStep | None
+    current: Session,
+    run: Run,
+    plan: TrainingPlan,
+    images: ImageArray,
+    on_step: OnStep | None,
 ) -> None:
     """The loop. All that is random in it follows from the recipe's seed, step and process."""
     accelerator, main = current.accelerator, current.is_main
@@ -171,7 +175,11 @@ def _check_stages(plan: TrainingPlan, processes: int) -> None:
 
 
 def _check_finite(
-    current: Session, run: Run, inputs: TrainingInputs, losses: Tensor, step: int
+    current: Session,
+    run: Run,
+    inputs: TrainingInputs,
+    losses: Tensor,
+    step: int,
 ) -> None:
     """Stop at the first loss that is not finite, before anything of these steps is saved.
 

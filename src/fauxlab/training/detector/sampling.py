@@ -6,17 +6,25 @@ Every order is a pure function of its arguments, so a resumed run sees the same 
 from __future__ import annotations
 
 import numpy as np
+from numpy.random import Generator, default_rng
 
 from fauxlab.config import TrainConfig
 from fauxlab.data.manifest import Manifest
 from fauxlab.training.detector.schedule import NO_ROWS, Rows, Stage
+
+Key = tuple[int, ...]  # seeds of a draw
+Groups = dict[int, str]  # the group of each row
 
 # The labels of an epoch go real, fake, real, fake, …
 PAIR = 2
 
 
 def stage_order(
-    manifest: Manifest, stage: Stage, train: TrainConfig, epoch: int, number: int
+    manifest: Manifest,
+    stage: Stage,
+    train: TrainConfig,
+    epoch: int,
+    number: int,
 ) -> Rows:
     """The rows of one epoch of a stage; `number` is the stage's.
 
@@ -31,14 +39,16 @@ def stage_order(
 
     # The first pairs of the epoch give way to pairs of earlier stages, repeated where they are few.
     earlier = epoch_order(manifest, stage.earlier, train.balance, (*key, 1))
-    whole_pairs = earlier[: len(earlier) // PAIR * PAIR]
-    order[: PAIR * pairs] = np.resize(whole_pairs, PAIR * pairs)
+    usable = len(earlier) // PAIR * PAIR
+    replayed = PAIR * pairs
+    order[:replayed] = np.resize(earlier[:usable], replayed)
 
     # Then all pairs are shuffled as pairs, so that reals and fakes still take turns.
     end = len(order) // PAIR * PAIR
-    shuffler = np.random.default_rng((*key, 2))
-    mixed = shuffler.permutation(order[:end].reshape(-1, PAIR))
-    return np.concatenate([mixed.ravel(), order[end:]])
+    shuffler = default_rng((*key, 2))
+    in_pairs = order[:end].reshape(-1, PAIR)
+    mixed = shuffler.permutation(in_pairs).ravel()
+    return np.concatenate([mixed, order[end:]])
 
 
 def deal(batch: Rows, process: int, processes: int) -> Rows:
@@ -49,16 +59,22 @@ def deal(batch: Rows, process: int, processes: int) -> Rows:
     """
     if processes == 1:
         return batch
-    return batch.reshape(-1, PAIR)[process::processes].ravel()
+    pairs = batch.reshape(-1, PAIR)
+    return pairs[process::processes].ravel()
 
 
-def epoch_order(manifest: Manifest, rows: Rows, balance: str, key: tuple[int, ...]) -> Rows:
+def epoch_order(
+    manifest: Manifest,
+    rows: Rows,
+    balance: str,
+    key: Key,
+) -> Rows:
     """The rows of one epoch in the order they are seen; as many as `rows` holds.
 
     Balanced epochs alternate real and fake, so that every even batch is half and half. A small set
     is repeated, each image once before any comes twice.
     """
-    rng = np.random.default_rng(key)
+    rng = default_rng(key)
     if balance == "none":
         return rng.permutation(rows)
 
@@ -81,16 +97,17 @@ def epoch_order(manifest: Manifest, rows: Rows, balance: str, key: tuple[int, ..
 
 def _pools(manifest: Manifest, rows: Rows, balance: str) -> tuple[list[Rows], list[Rows]]:
     """Sets of reals and sets of fakes, from each of which an epoch takes as many images."""
-    labels = np.array([manifest.rows[i].label for i in rows])
+    labels = manifest.labels[rows]
     reals = rows[labels == 0]
     fakes = rows[labels == 1]
     if balance == "label":
         return [reals], [fakes]
-    fake_pools = _split_by([manifest.rows[i].generator for i in fakes], fakes)
+    generators = [manifest.rows[i].generator for i in fakes]
+    fake_pools = _split_by(generators, fakes)
     if balance == "generator":
         return [reals], fake_pools
-    real_pools = _split_by([manifest.rows[i].source for i in reals], reals)
-    return real_pools, fake_pools
+    sources = [manifest.rows[i].source for i in reals]
+    return _split_by(sources, reals), fake_pools
 
 
 def _split_by(names: list[str], rows: Rows) -> list[Rows]:
@@ -102,7 +119,10 @@ def _split_by(names: list[str], rows: Rows) -> list[Rows]:
 
 
 def _draw(
-    pools: list[Rows], count: int, groups: dict[int, str] | None, rng: np.random.Generator
+    pools: list[Rows],
+    count: int,
+    groups: Groups | None,
+    rng: Generator,
 ) -> Rows:
     """`count` rows, as many from each pool; with `groups` as many from each of a pool's groups."""
     share, rest = divmod(count, len(pools))
@@ -116,7 +136,7 @@ def _draw(
     return np.concatenate(drawn)
 
 
-def _repeat(pool: Rows, count: int, rng: np.random.Generator) -> Rows:
+def _repeat(pool: Rows, count: int, rng: Generator) -> Rows:
     """`count` rows in shuffled passes through the pool."""
     passes = -(-count // len(pool))
     shuffled = [rng.permutation(pool) for _ in range(passes)]
@@ -124,14 +144,18 @@ def _repeat(pool: Rows, count: int, rng: np.random.Generator) -> Rows:
 
 
 def _repeat_by_group(
-    pool: Rows, count: int, groups: dict[int, str], rng: np.random.Generator
+    pool: Rows,
+    count: int,
+    groups: Groups,
+    rng: Generator,
 ) -> Rows:
     """`count` rows in passes that take one row of each group, a group's next one each time."""
     members: dict[str, list[int]] = {}
     for row in rng.permutation(pool).tolist():
         members.setdefault(groups[row], []).append(row)
+    passes = -(-count // len(members))
     drawn = [NO_ROWS]
-    for number in range(-(-count // len(members))):
+    for number in range(passes):
         one_of_each = [rows[number % len(rows)] for rows in members.values()]
         drawn.append(rng.permutation(one_of_each))
     return np.concatenate(drawn)[:count]

@@ -108,7 +108,10 @@ def _choose_generators(manifest: Manifest, recipe: Recipe) -> list[str]:
 
 
 def _make_stage(
-    manifest: Manifest, recipe: Recipe, generators: list[str], earlier: list[Rows]
+    manifest: Manifest,
+    recipe: Recipe,
+    generators: list[str],
+    earlier: list[Rows],
 ) -> Stage:
     rows = _choose_rows(manifest, generators, "train", recipe.data.reals)
     classes = {manifest.rows[i].label for i in rows}
@@ -127,7 +130,12 @@ def _make_stage(
     )
 
 
-def _choose_rows(manifest: Manifest, generators: list[str], split: str, reals_of: str) -> Rows:
+def _choose_rows(
+    manifest: Manifest,
+    generators: list[str],
+    split: str,
+    reals_of: str,
+) -> Rows:
     """Rows of the generators' fakes, and of the reals matched with any of them, or of all."""
     sources = set(manifest.sources)
     if generators and reals_of == "matched":

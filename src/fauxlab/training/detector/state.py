@@ -44,7 +44,10 @@ class State:
 
 
 def start_state(
-    accelerator: Accelerator, run: Run, plan: TrainingPlan, skipped: tuple[tuple[str, str], ...]
+    accelerator: Accelerator,
+    run: Run,
+    plan: TrainingPlan,
+    skipped: tuple[tuple[str, str], ...],
 ) -> State:
     """The state before the first step, or the one in the run's checkpoint.
 

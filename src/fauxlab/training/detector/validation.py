@@ -27,7 +27,11 @@ from fauxlab.version import __version__
 
 
 def end_epoch(
-    accelerator: Accelerator, run: Run, plan: TrainingPlan, images: ImageArray, state: State
+    accelerator: Accelerator,
+    run: Run,
+    plan: TrainingPlan,
+    images: ImageArray,
+    state: State,
 ) -> None:
     """Validate and log, then write best/ and the stage's bundle where they are due."""
     recipe = plan.recipe
@@ -59,7 +63,11 @@ def stage_folder(run: Run, number: int, name: str) -> Path:
 
 
 def gather_logits(
-    accelerator: Accelerator, model: nn.Module, images: ImageArray, rows: Rows, batch: int
+    accelerator: Accelerator,
+    model: nn.Module,
+    images: ImageArray,
+    rows: Rows,
+    batch: int,
 ) -> Tensor:
     """Logits [len(rows)] of all rows in order, on every process; each computes its share."""
     share = rows[accelerator.process_index :: accelerator.num_processes]
@@ -68,7 +76,10 @@ def gather_logits(
 
 
 def _validate(
-    accelerator: Accelerator, network: nn.Module, plan: TrainingPlan, images: ImageArray
+    accelerator: Accelerator,
+    network: nn.Module,
+    plan: TrainingPlan,
+    images: ImageArray,
 ) -> dict[str, Any]:
     """The figures of the validation images; none where there are no such images."""
     rows = plan.schedule.val_rows
@@ -106,7 +117,12 @@ def _measure(manifest: Manifest, rows: Rows, logits: Tensor) -> dict[str, Any]:
     }
 
 
-def _make_bundle(run: Run, plan: TrainingPlan, state: State, metrics: dict[str, Any]) -> Detector:
+def _make_bundle(
+    run: Run,
+    plan: TrainingPlan,
+    state: State,
+    metrics: dict[str, Any],
+) -> Detector:
     recipe: Recipe = plan.recipe
     preprocessing = Preprocessing(size=recipe.data.size, pipeline_version=PIPELINE_VERSION)
     training = {

@@ -49,7 +49,11 @@ class GanInputs:
     """One process's reals and latents; use it as a context manager, which ends its thread."""
 
     def __init__(
-        self, accelerator: Accelerator, recipe: GanRecipe, images: ImageArray, rows: Rows
+        self,
+        accelerator: Accelerator,
+        recipe: GanRecipe,
+        images: ImageArray,
+        rows: Rows,
     ) -> None:
         self.accelerator = accelerator
         self.recipe = recipe

@@ -208,7 +208,12 @@ def _log_step(run: Run, state: State, means: dict[str, float]) -> None:
 
 
 def _go_back_or_refuse(
-    current: Session, run: Run, plan: GanPlan, state: State, broken: list[str], say: OnEvent
+    current: Session,
+    run: Run,
+    plan: GanPlan,
+    state: State,
+    broken: list[str],
+    say: OnEvent,
 ) -> None:
     """Go back to the best state where the recipe allows it, else raise LabError.
 
@@ -229,7 +234,11 @@ def _go_back_or_refuse(
 
 
 def _evaluate_and_check(
-    accelerator: Accelerator, run: Run, state: State, monitor: Monitor | None, due: Due
+    accelerator: Accelerator,
+    run: Run,
+    state: State,
+    monitor: Monitor | None,
+    due: Due,
 ) -> bool:
     """Evaluate and check where due, on the first process; roll back on all.
 

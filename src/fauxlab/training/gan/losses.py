@@ -12,7 +12,12 @@ from torch.nn import functional as F
 from fauxlab.models.convolution import input_gradients_only
 
 
-def discriminator_loss(kind: str, real: Tensor, fake: Tensor, smoothing: float = 0.0) -> Tensor:
+def discriminator_loss(
+    kind: str,
+    real: Tensor,
+    fake: Tensor,
+    smoothing: float = 0.0,
+) -> Tensor:
     """The discriminator's loss from its logits [N] of reals and fakes.
 
     - bce: cross-entropy (Goodfellow et al., 2014), with the target of reals lowered to
@@ -26,8 +31,10 @@ def discriminator_loss(kind: str, real: Tensor, fake: Tensor, smoothing: float =
         on_reals = F.binary_cross_entropy_with_logits(real, targets)
         return on_reals + F.softplus(fake).mean()
     if kind == "hinge":
-        return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
-    return F.softplus(fake - real).mean()
+        on_reals, on_fakes = F.relu(1 - real), F.relu(1 + fake)
+        return on_reals.mean() + on_fakes.mean()
+    difference = fake - real
+    return F.softplus(difference).mean()
 
 
 def generator_loss(kind: str, fake: Tensor, real: Tensor | None = None) -> Tensor:
@@ -54,9 +61,11 @@ def squared_gradients(logits: Tensor, *images: Tensor) -> list[Tensor]:
     """
     with input_gradients_only():
         gradients = torch.autograd.grad(logits.sum(), images, create_graph=True)
-    return [gradient.float().square().sum(dim=(1, 2, 3)) for gradient in gradients]
+    squares = [gradient.float().square() for gradient in gradients]
+    return [square.sum(dim=(1, 2, 3)) for square in squares]
 
 
 def mixes_images(network: nn.Module) -> bool:
     """Whether an image's output depends on the others of its batch, as by batch normalisation."""
-    return any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in network.modules())
+    batch_norm = nn.modules.batchnorm._BatchNorm
+    return any(isinstance(layer, batch_norm) for layer in network.modules())

@@ -84,7 +84,10 @@ def describe_gan_plan(plan: GanPlan) -> str:
 
 
 def _plan_images(
-    manifest: Manifest, recipe: GanRecipe, generator: nn.Module, discriminator: nn.Module
+    manifest: Manifest,
+    recipe: GanRecipe,
+    generator: nn.Module,
+    discriminator: nn.Module,
 ) -> GanPlan:
     """The plan on these real images, with networks that are built already."""
     train_rows = _choose_train_rows(manifest, recipe)

@@ -83,8 +83,9 @@ class SignalMeter:
             spread=reals.spread,
             duplicate_distance=reals.duplicate_distance,
         )
-        learned = self._real_logits(state.discriminator, self.learned_rows)
-        heldout = self._real_logits(state.discriminator, self.plan.heldout_rows)
+        discriminator = state.discriminator
+        learned = self._real_logits(discriminator, self.learned_rows)
+        heldout = self._real_logits(discriminator, self.plan.heldout_rows)
         fake = self._fake_logits(state)
         return Signals(
             images=state.images,
@@ -110,10 +111,11 @@ class SignalMeter:
             for first in range(0, self.n, BATCH):
                 count = min(BATCH, self.n - first)
                 pixels = generator.sample(first, count).to(self.device)
-                logits.append(discriminator(to_input(pixels)).double().cpu().numpy())
+                inputs = to_input(pixels)
+                logits.append(discriminator(inputs).double().cpu())
         state.generator.train()
         discriminator.train()
-        return np.concatenate(logits)
+        return torch.cat(logits).numpy()
 
 
 def overfitting(learned: Floats, heldout: Floats, fake: Floats) -> float:
@@ -124,7 +126,8 @@ def overfitting(learned: Floats, heldout: Floats, fake: Floats) -> float:
     gap = learned.mean() - fake.mean()
     if not len(heldout) or gap <= 0:
         return 0.0
-    return float((learned.mean() - heldout.mean()) / gap)
+    fallen = learned.mean() - heldout.mean()
+    return float(fallen / gap)
 
 
 def share_above(high: Floats, low: Floats) -> float:
@@ -132,4 +135,5 @@ def share_above(high: Floats, low: Floats) -> float:
     order = np.sort(low)
     below = np.searchsorted(order, high, "left")
     up_to = np.searchsorted(order, high, "right")
-    return float((below + up_to).mean() / 2 / len(low))
+    pairs_won = (below + up_to) / 2
+    return float(pairs_won.mean() / len(low))

@@ -105,7 +105,10 @@ class State:
 
 
 def start_state(
-    accelerator: Accelerator, run: Run, plan: GanPlan, skipped: tuple[tuple[str, str], ...]
+    accelerator: Accelerator,
+    run: Run,
+    plan: GanPlan,
+    skipped: tuple[tuple[str, str], ...],
 ) -> State:
     """The state before the first step, or the one in the run's checkpoint.
 

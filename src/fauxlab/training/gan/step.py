@@ -12,10 +12,8 @@ from fauxlab.training.gan.inputs import GanInputs
 from fauxlab.training.gan.schedules import Values, values_at
 from fauxlab.training.gan.state import State
 from fauxlab.training.gan.step_controller import Limits, adapt
-from fauxlab.training.gan.updates import Updater
+from fauxlab.training.gan.updates import Log, Updater
 from fauxlab.training.seeding import seed_step
-
-ACCURACIES = ("real_accuracy", "fake_accuracy")
 
 
 class Stepper:
@@ -26,21 +24,25 @@ class Stepper:
     """
 
     def __init__(
-        self, accelerator: Accelerator, recipe: GanRecipe, inputs: GanInputs, budget: int
+        self,
+        accelerator: Accelerator,
+        recipe: GanRecipe,
+        inputs: GanInputs,
+        budget: int,
     ) -> None:
         self.accelerator = accelerator
         self.recipe = recipe
         self.inputs = inputs
         self.budget = budget
 
-    def step(self, state: State) -> dict[str, Tensor]:
+    def step(self, state: State) -> Log:
         """One step, in place; returns its losses and accuracies, tensors on the device."""
         recipe, inputs = self.recipe, self.inputs
         batch = recipe.train.batch
         updater = self.updater(state)
         draws = updater.draws
         set_rates(state, updater.values, recipe.train.beta1)
-        log: dict[str, Tensor] = {}
+        log: Log = {}
 
         # The discriminator sees new real images in each of its updates.
         seen = []
@@ -76,16 +78,17 @@ class Stepper:
         draws = seed_step(seed, state.round, process)
         return Updater(self.accelerator, self.recipe, values, draws)
 
-    def adapt_steps(self, state: State, log: dict[str, Tensor]) -> None:
+    def adapt_steps(self, state: State, log: Log) -> None:
         """Note the step's accuracies; at the end of a window let the controller decide."""
-        for key in ACCURACIES:
+        for key in ("real_accuracy", "fake_accuracy"):
             accuracy = self.accelerator.reduce(log[key], "mean")
             state.window.setdefault(key, []).append(accuracy)
-        if len(state.window[ACCURACIES[0]]) < self.recipe.gan.adapt_every:
+        if len(state.window["real_accuracy"]) < self.recipe.gan.adapt_every:
             return
-        means = [float(torch.stack(state.window[key]).double().mean()) for key in ACCURACIES]
+        real_accuracy = _mean(state.window["real_accuracy"])
+        fake_accuracy = _mean(state.window["fake_accuracy"])
         limits = Limits.of(self.recipe.gan)
-        state.steps, state.decision = adapt(state.steps, limits, *means)
+        state.steps, state.decision = adapt(state.steps, limits, real_accuracy, fake_accuracy)
         state.window = {}
 
 
@@ -96,3 +99,7 @@ def set_rates(state: State, values: Values, beta1: float) -> None:
         for group in optimizer.param_groups:
             group["lr"] = rate
             group["betas"] = (beta1, values.beta2)
+
+
+def _mean(values: list[Tensor]) -> float:
+    return float(torch.stack(values).double().mean())

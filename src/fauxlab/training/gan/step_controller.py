@@ -41,7 +41,10 @@ class Steps:
 
 
 def adapt(
-    steps: Steps, limits: Limits, real_accuracy: float, fake_accuracy: float
+    steps: Steps,
+    limits: Limits,
+    real_accuracy: float,
+    fake_accuracy: float,
 ) -> tuple[Steps, str]:
     """The next numbers of updates and, in words, why they moved.
 

@@ -32,6 +32,8 @@ from fauxlab.training.gan.schedules import Values
 from fauxlab.training.gan.state import State
 from fauxlab.transforms.augment import augment_some
 
+Log = dict[str, Tensor]  # losses and accuracies by name
+
 
 @dataclass(frozen=True)
 class Updater:
@@ -42,15 +44,15 @@ class Updater:
     values: Values
     draws: torch.Generator
 
-    def update_discriminator(
-        self, state: State, reals: Tensor, latents: Tensor
-    ) -> dict[str, Tensor]:
+    def update_discriminator(self, state: State, reals: Tensor, latents: Tensor) -> Log:
         """One update on reals [N, 3, H, W] in [-1, 1] and latents [N, latent].
 
         Returns figures for the log.
         """
-        gan, values = self.recipe.gan, self.values
-        generator, discriminator = state.generator, state.discriminator
+        gan = self.recipe.gan
+        values = self.values
+        generator = state.generator
+        discriminator = state.discriminator
         discriminator.requires_grad_(True)
 
         # Fresh fakes. Only the discriminator learns from them here, so no gradient leads back.
@@ -65,7 +67,8 @@ class Updater:
         # do: what the augmentation hides has no gradient.
         reals = reals.detach().requires_grad_(penalised)
         fakes = fakes.detach().requires_grad_(penalised)
-        shown_reals, shown_fakes = self.present(reals), self.present(fakes)
+        shown_reals = self.present(reals)
+        shown_fakes = self.present(fakes)
 
         # The logits of both, in one batch where the network allows it.
         with self.accelerator.autocast(), differentiated_twice(penalised):
@@ -77,36 +80,38 @@ class Updater:
         if penalised:
             logits = torch.cat([real_logits, fake_logits])
             real_norms, fake_norms = squared_gradients(logits, reals, fakes)
-            r1, r2 = real_norms.mean(), fake_norms.mean()
+            r1 = real_norms.mean()
+            r2 = fake_norms.mean()
             penalty = values.r1 / 2 * r1 + values.r2 / 2 * r2
             loss = loss + gan.penalty_every * penalty
             log |= {"r1": r1.detach(), "r2": r2.detach()}
 
         self.descend(loss, discriminator, state.optimizers[1])
         state.updates += 1
-        log["real_accuracy"] = (real_logits > 0).float().mean()
-        log["fake_accuracy"] = (fake_logits < 0).float().mean()
-        return log
+        return log | accuracies(real_logits, fake_logits)
 
-    def update_generator(self, state: State, reals: Tensor, latents: Tensor) -> dict[str, Tensor]:
+    def update_generator(self, state: State, reals: Tensor, latents: Tensor) -> Log:
         """One update on latents [N, latent]; `reals` serve the relativistic loss only.
 
         Returns figures for the log.
         """
         gan = self.recipe.gan
-        generator, discriminator = state.generator, state.discriminator
+        generator = state.generator
+        discriminator = state.discriminator
         discriminator.requires_grad_(False)
 
         # The gradient passes through the discriminator, which stays as it is, into the generator.
         with self.accelerator.autocast():
             fakes = generator(latents).float()
-            fake_logits = discriminator(self.present(fakes)).float()
+            shown_fakes = self.present(fakes)
+            fake_logits = discriminator(shown_fakes).float()
 
             # The relativistic loss asks for fakes that look more real than the reals beside them.
             real_logits = None
             if gan.loss == "relativistic":
+                shown_reals = self.present(reals)
                 with torch.no_grad():
-                    real_logits = discriminator(self.present(reals)).float()
+                    real_logits = discriminator(shown_reals).float()
 
         loss = generator_loss(gan.loss, fake_logits, real_logits)
         self.descend(loss, generator, state.optimizers[0])
@@ -120,7 +125,8 @@ class Updater:
         values = self.values
         shown = augment_some(images, values.augment, values.augment_p, self.draws)
         if values.noise > 0:
-            shown = shown + values.noise * normal_like(images, self.draws)
+            noise = normal_like(shown, self.draws)
+            shown = shown + values.noise * noise
         return shown
 
     def descend(self, loss: Tensor, network: nn.Module, optimizer: torch.optim.Optimizer) -> None:
@@ -141,8 +147,17 @@ def logits_of_both(discriminator: nn.Module, reals: Tensor, fakes: Tensor) -> tu
     """
     if mixes_images(discriminator):
         return discriminator(reals).float(), discriminator(fakes).float()
-    logits = discriminator(torch.cat([reals, fakes])).float()
-    return logits[: len(reals)], logits[len(reals) :]
+    both = torch.cat([reals, fakes])
+    logits = discriminator(both).float()
+    real_logits, fake_logits = logits.split([len(reals), len(fakes)])
+    return real_logits, fake_logits
+
+
+def accuracies(real_logits: Tensor, fake_logits: Tensor) -> Log:
+    """Shares of reals and fakes that the discriminator calls right."""
+    real = (real_logits > 0).float()
+    fake = (fake_logits < 0).float()
+    return {"real_accuracy": real.mean(), "fake_accuracy": fake.mean()}
 
 
 def normal_like(images: Tensor, draws: torch.Generator) -> Tensor:
@@ -151,4 +166,5 @@ def normal_like(images: Tensor, draws: torch.Generator) -> Tensor:
     So many numbers are drawn on a GPU itself, whose own generator is seeded with the step's.
     """
     on_cpu = images.device.type == "cpu"
-    return torch.empty_like(images).normal_(generator=draws if on_cpu else None)
+    source = draws if on_cpu else None
+    return torch.empty_like(images).normal_(generator=source)
