@@ -41,11 +41,14 @@ from fauxlab.evaluation.features import extract
 from fauxlab.evaluation.networks import load_features
 from fauxlab.models import create_discriminator, create_generator
 from fauxlab.models.convolution import differentiated_twice
-from fauxlab.training.gan.loop import _start, train_gan
+from fauxlab.training.distributed import start_accelerator
+from fauxlab.training.gan.inputs import GanInputs
+from fauxlab.training.gan.loop import train_gan
 from fauxlab.training.gan.losses import squared_gradients
 from fauxlab.training.gan.plan import GanPlan, plan_gan
-from fauxlab.training.gan.updates import Game
-from fauxlab.training.run import Run, start_accelerator
+from fauxlab.training.gan.state import start_state
+from fauxlab.training.gan.step import Stepper
+from fauxlab.training.run import Run
 from fauxlab.transforms.augment import augment_some, flip
 
 RESULTS = Path(__file__).parents[1] / "results"
@@ -77,14 +80,15 @@ def main() -> None:
         for name, every in (("full", 1), ("lazy", 4))
     }
     lazy = recipes["lazy"]
-    plan = plan_gan(manifest, lazy)
+    plans = {name: plan_gan(manifest, recipe) for name, recipe in recipes.items()}
+    plan = plans["lazy"]
     images = load_images(plan.manifest, lazy.data.size)
     rates: dict[str, list[float]] = {
         name: [] for name in ("full", "lazy", "ours", "bare", "torch's", "quick")
     }
     for _ in range(options.rounds):
-        for name, recipe in recipes.items():
-            rates[name].append(time_game(recipe, plan, images, options.images))
+        for name in recipes:
+            rates[name].append(time_steps(plans[name], images, options.images))
         rates["ours"].append(time_ours(manifest, lazy))
         rates["bare"].append(time_bare(lazy, plan, images, options.images))
         for name, quick in (("torch's", False), ("quick", True)):
@@ -116,13 +120,17 @@ def main() -> None:
     print(json.dumps({k: result[k] for k in ("ratio", "features_images_per_second")}, indent=1))
 
 
-def time_game(recipe: GanRecipe, plan: GanPlan, images: ImageArray, count: int) -> float:
-    """Images/s of rounds of the game alone."""
-    with tempfile.TemporaryDirectory() as folder:
-        accelerator = start_accelerator(recipe.train.precision)
-        state = _start(accelerator, Run(Path(folder)), recipe)
-        game = Game(accelerator, recipe, images, plan.train_rows, plan.images)
-        return rate(lambda: game.play(state), count, recipe.train.batch)
+def time_steps(plan: GanPlan, images: ImageArray, count: int) -> float:
+    """Images/s of training steps alone."""
+    recipe = plan.recipe
+    accelerator = start_accelerator(recipe.train.precision)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        GanInputs(accelerator, recipe, images, plan.train_rows) as inputs,
+    ):
+        state = start_state(accelerator, Run(Path(folder)), plan, ())
+        stepper = Stepper(accelerator, recipe, inputs, plan.images)
+        return rate(lambda: stepper.step(state), count, recipe.train.batch)
 
 
 def time_ours(manifest: Manifest, recipe: GanRecipe) -> float:
@@ -164,11 +172,9 @@ def time_bare(recipe: GanRecipe, plan: GanPlan, images: ImageArray, count: int) 
         discriminator.requires_grad_(True)
         with torch.no_grad(), narrow(recipe):
             fakes = generator(torch.randn(batch, model.latent, device=DEVICE)).float()
-        both = torch.cat([show(reals), show(fakes)]).requires_grad_(
-            step % recipe.gan.penalty_every == 0
-        )
+        both = torch.cat([reals, fakes]).requires_grad_(step % recipe.gan.penalty_every == 0)
         with narrow(recipe):
-            logits = discriminator(both).float()
+            logits = discriminator(torch.cat([show(part) for part in both.split(batch)])).float()
         loss = F.softplus(logits[batch:] - logits[:batch]).mean()
         if both.requires_grad:
             (gradient,) = torch.autograd.grad(logits.sum(), both, create_graph=True)
@@ -211,7 +217,7 @@ def time_penalty(recipe: GanRecipe, count: int, quick: bool) -> float:
         network.zero_grad()
         with narrow(recipe), differentiated_twice(quick):
             logits = network(images).float()
-        (logits.mean() + squared_gradients(logits, images).mean()).backward()
+        (logits.mean() + squared_gradients(logits, images)[0].mean()).backward()
 
     return rate(play, count, batch)
 

@@ -1,4 +1,4 @@
-"""What a figure was made with: versions, machine, command."""
+"""What a figure was made with: versions, machine, command and data."""
 
 from __future__ import annotations
 
@@ -27,9 +27,14 @@ PACKAGES = (
 
 
 def describe_environment(data_hash: str) -> dict[str, Any]:
-    """What a reader needs to judge or repeat a run: versions, machine, command, data."""
+    """What a reader needs to repeat a run or to weigh its figures: all of it as JSON values."""
     cpus = os.cpu_count()
-    torch: Any = import_module("torch") if find_spec("torch") else None
+    threads = cpus
+    gpu = None
+    if find_spec("torch"):
+        torch: Any = import_module("torch")
+        threads = torch.get_num_threads()
+        gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     return {
         "fauxlab": __version__,
         "python": platform.python_version(),
@@ -37,8 +42,8 @@ def describe_environment(data_hash: str) -> dict[str, Any]:
         "platform": platform.platform(),
         "processor": _processor(),
         "cpus": cpus,
-        "threads": torch.get_num_threads() if torch else cpus,
-        "gpu": torch.cuda.get_device_name() if torch and torch.cuda.is_available() else None,
+        "threads": threads,
+        "gpu": gpu,
         "command": shlex.join([_program(), *sys.argv[1:]]),
         "data_hash": data_hash,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -46,13 +51,14 @@ def describe_environment(data_hash: str) -> dict[str, Any]:
 
 
 def _program() -> str:
-    """What was started, by a name that means something on another machine: a path only below the
-    folder it ran in.
+    """The program's name as somebody could type it on another machine.
+
+    Scripts keep their path below the folder they ran in, and lose any other.
     """
-    name = Path(sys.argv[0])
-    if name.name in ("fauxlab", "__main__.py"):  # the entry point, or python -m
+    path = Path(sys.argv[0])
+    if path.name in ("fauxlab", "__main__.py"):  # the entry point, or python -m
         return "fauxlab"
-    return str(name) if not name.is_absolute() else name.name
+    return path.name if path.is_absolute() else str(path)
 
 
 def _version(package: str) -> str | None:

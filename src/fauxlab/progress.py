@@ -1,6 +1,4 @@
-"""Progress on stderr: a bar with images per second on a terminal, a plain line now and then in a
-log.
-"""
+"""Progress on stderr: on a terminal a bar with images per second, in a log a line now and then."""
 
 from __future__ import annotations
 
@@ -10,18 +8,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 PLAIN_SECONDS = 15.0
-# Takes (images done, images in all or None, remark).
+# Called with (images done, images in all or None, remark).
 Show = Callable[[int, int | None, str], None]
 
 
 @contextmanager
 def show_progress(title: str, start: int = 0) -> Iterator[Show]:
-    """A function to be called with the state so far; what it shows disappears from a terminal when
-    done.
+    """A function to be called with the progress so far; a terminal shows a bar until the end.
 
     `start` images were done before: they count as done, but not in the rate.
     """
-    with (_bar if sys.stderr.isatty() else _lines)(title, start) as show:
+    shown = _bar if sys.stderr.isatty() else _lines
+    with shown(title, start) as show:
         yield show
 
 
@@ -60,25 +58,27 @@ def _bar(title: str, start: int) -> Iterator[Show]:
         rate = _rate(start)
 
         def show(done: int, total: int | None, remark: str) -> None:
-            shown = rate(done)
-            progress.update(
-                task, completed=done, total=total, rate=shown, remark=remark and f", {remark}"
-            )
+            fields = {"rate": rate(done), "remark": f", {remark}" if remark else ""}
+            progress.update(task, completed=done, total=total, **fields)  # type: ignore[arg-type]
 
         yield show
 
 
 @contextmanager
 def _lines(title: str, start: int) -> Iterator[Show]:
-    rate, last, pending = _rate(start), time.monotonic(), ""
+    rate = _rate(start)
+    last = time.monotonic()
+    pending = ""  # what the last call said, where it was not printed
 
     def show(done: int, total: int | None, remark: str) -> None:
         nonlocal last, pending
-        of = f"/{total:,}" if total else ""
-        pending = f"{title}: {done:,}{of} images{rate(done)}{remark and f', {remark}'}"
+        of_all = f"/{total:,}" if total else ""
+        end = f", {remark}" if remark else ""
+        pending = f"{title}: {done:,}{of_all} images{rate(done)}{end}"
         if time.monotonic() - last > PLAIN_SECONDS:
             print(pending, file=sys.stderr)
-            last, pending = time.monotonic(), ""
+            pending = ""
+            last = time.monotonic()
 
     yield show
     if pending:
@@ -86,16 +86,13 @@ def _lines(title: str, start: int) -> Iterator[Show]:
 
 
 def _rate(start: int) -> Callable[[int], str]:
-    """What to add to a count, as ", 12/s": images per second from now on; nothing while there are
-    none.
-    """
+    """Images per second from now on, as ", 12/s" behind a count; empty before the first image."""
     began = time.monotonic()
 
     def rate(done: int) -> str:
-        return (
-            f", {(done - start) / max(time.monotonic() - began, 1e-3):,.0f}/s"
-            if done > start
-            else ""
-        )
+        if done <= start:
+            return ""
+        seconds = max(time.monotonic() - began, 1e-3)
+        return f", {(done - start) / seconds:,.0f}/s"
 
     return rate

@@ -40,7 +40,7 @@ def penalised_gradients(
     pixels = images.to(device).requires_grad_()
     with differentiated_twice(twice):
         logits = network(pixels)
-    (logits.square().mean() + squared_gradients(logits, pixels).mean()).backward()
+    (logits.square().mean() + squared_gradients(logits, pixels)[0].mean()).backward()
     return torch.cat([p.grad.flatten().cpu() for p in network.parameters() if p.grad is not None])
 
 

@@ -10,7 +10,7 @@ from fauxlab.config import load_recipe
 from fauxlab.data.manifest import Manifest
 from fauxlab.errors import LabError
 from fauxlab.reproduce.unseen import leave_one_out, without
-from fauxlab.training.detector.sampling import plan_training
+from fauxlab.training.detector.schedule import schedule_stages
 from fauxlab.training.run import Run
 
 TINY = ["data.size=32", "model.options.widths=[8, 16]", "train.batch=8", "train.epochs=1"]
@@ -29,7 +29,7 @@ def test_each_generator_is_left_out_once_and_judged_where_it_was_not_seen(
     for row, other in zip(report.generators, ("speckle", "grain"), strict=True):
         run = Run(tmp_path / row.run)
         assert run.recipe.data.generators == [other]
-        rows = plan_training(small, run.recipe).stages[0].rows
+        rows = schedule_stages(small, run.recipe).stages[0].rows
         assert {small.rows[i].generator for i in rows} == {"", other}
         assert row.model_hash == run.model.hash
         assert row.scores.n_fake == sum(r.generator == row.scores.name for r in small.test.rows)
@@ -43,7 +43,7 @@ def test_each_generator_is_left_out_once_and_judged_where_it_was_not_seen(
 def test_all_reals_stay_when_a_generator_goes(small: Manifest) -> None:
     recipe = without(load_recipe("unified-joint", TINY), "grain", ["grain", "speckle"])
     assert recipe.data.reals == "all"
-    rows = plan_training(small, recipe).stages[0].rows
+    rows = schedule_stages(small, recipe).stages[0].rows
     assert sum(small.rows[i].label == 0 for i in rows) == sum(
         r.label == 0 and r.split == "train" for r in small.rows
     )

@@ -1,8 +1,9 @@
-"""Shared fixtures: a GAN of tiny networks, its recipe and the first moment of its game."""
+"""Shared fixtures: a GAN of tiny networks, its recipe, and its state before the first step."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,13 @@ from accelerate import Accelerator
 from fauxlab.config import GanRecipe, load_gan_recipe
 from fauxlab.data.cache import load_images
 from fauxlab.data.manifest import Manifest
-from fauxlab.training.gan import loop as training
+from fauxlab.training.gan.inputs import GanInputs
 from fauxlab.training.gan.plan import plan_gan
-from fauxlab.training.gan.updates import Game, State
+from fauxlab.training.gan.state import State, start_state
+from fauxlab.training.gan.step import Stepper
 from fauxlab.training.run import Run
+
+Start = Callable[[GanRecipe], tuple[Stepper, State]]
 
 WIDTHS = "{ widths = [8, 8, 8, 8] }"
 
@@ -46,14 +50,17 @@ def recipe(tiny: list[str]) -> Callable[..., GanRecipe]:
 
 
 @pytest.fixture
-def start(small: Manifest, tmp_path: Path) -> Callable[[GanRecipe], tuple[Game, State]]:
-    """The game of a recipe on the small data set, and its state before the first round."""
+def start(small: Manifest, tmp_path: Path) -> Iterator[Start]:
+    """The steps of a recipe on the small data set, and its state before the first of them."""
+    opened = ExitStack()
 
-    def begin(experiment: GanRecipe) -> tuple[Game, State]:
+    def begin(experiment: GanRecipe) -> tuple[Stepper, State]:
         plan = plan_gan(small, experiment)
         images = load_images(plan.manifest, 32)
         accelerator = Accelerator(cpu=True)
-        state = training._start(accelerator, Run(tmp_path), experiment)
-        return Game(accelerator, experiment, images, plan.train_rows, plan.images), state
+        state = start_state(accelerator, Run(tmp_path), plan, ())
+        inputs = opened.enter_context(GanInputs(accelerator, experiment, images, plan.train_rows))
+        return Stepper(accelerator, experiment, inputs, plan.images), state
 
-    return begin
+    with opened:
+        yield begin

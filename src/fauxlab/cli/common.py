@@ -16,8 +16,9 @@ from fauxlab.errors import LabError
 from fauxlab.progress import count_images, show_progress
 
 if TYPE_CHECKING:
+    from fauxlab.data.cache import ImageArray
     from fauxlab.data.manifest import Manifest
-    from fauxlab.training.run import OnStep
+    from fauxlab.training.session import OnStep
 
 # Exit codes.
 FINDING = 3
@@ -37,6 +38,10 @@ Sets = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="override, as train.lr=1e-4")
 ]
 Out = Annotated[Path, typer.Option("--out", help="folder that holds the run folders")]
+RunName = Annotated[str | None, typer.Option(help="run folder's name; the recipe's by default")]
+Resume = Annotated[bool, typer.Option("--resume", help="continue a run that was stopped")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="show the plan and stop")]
+MaxMinutes = Annotated[float | None, typer.Option(help="stop, resumable, after this long", min=0)]
 Weights = Annotated[
     Path | None,
     typer.Option(
@@ -106,6 +111,30 @@ def step_bar(stack: ExitStack, title: str) -> OnStep:
             stack.close()
 
     return on_step
+
+
+def claim_folder(out: Path, name: str, resume: bool) -> Path:
+    """The run folder of a training, before images are decoded.
+
+    Raises LabError on a name that is none, and where a run is there that is not to be resumed. Only
+    the first process asks for that: it may have begun the run before the others look.
+    """
+    from fauxlab.training.run import refuse_taken, run_folder
+
+    folder = run_folder(out, name)
+    if is_main() and not resume:
+        refuse_taken(folder)
+    return folder
+
+
+def decode(data: Manifest, size: int) -> ImageArray:
+    """The manifest's images with a progress bar; those that could not be decoded are named."""
+    from fauxlab.data.cache import load_images
+
+    with count_images("decoding") as advance:
+        images = load_images(data, size, advance)
+    report_skipped(images.skipped)
+    return images
 
 
 def check_split(split: str) -> None:

@@ -11,17 +11,22 @@ import typer
 from fauxlab.cli.calibrate import calibrate
 from fauxlab.cli.common import (
     AsJson,
+    DryRun,
     ManifestPath,
+    MaxMinutes,
     Out,
     Pairs,
     RecipeName,
+    Resume,
+    RunName,
     Sets,
     Split,
     check_split,
+    claim_folder,
+    decode,
     is_main,
     parse_pairs,
     refuse_unwritable,
-    report_skipped,
     say,
     step_bar,
     take_split,
@@ -32,7 +37,6 @@ from fauxlab.progress import count_images
 if TYPE_CHECKING:
     from fauxlab.bundle.detector import AnyDetector
     from fauxlab.config import Recipe
-    from fauxlab.data.cache import ImageArray
     from fauxlab.data.manifest import Manifest
     from fauxlab.records import DetectionReport, RobustnessReport
 
@@ -46,20 +50,14 @@ def train(
     recipe: RecipeName,
     sets: Sets = None,
     out: Out = Path("runs"),
-    name: Annotated[
-        str | None, typer.Option(help="run folder's name; the recipe's by default")
-    ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="continue a run that was stopped")
-    ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="show the plan and stop")] = False,
-    max_minutes: Annotated[
-        float | None, typer.Option(help="stop, resumable, after this long", min=0)
-    ] = None,
+    name: RunName = None,
+    resume: Resume = False,
+    dry_run: DryRun = False,
+    max_minutes: MaxMinutes = None,
     leave_one_out: Annotated[
         bool,
         typer.Option(
-            "--leave-one-out", help="train without each generator in turn, and judge it on that one"
+            "--leave-one-out", help="train without each generator in turn, and evaluate on that one"
         ),
     ] = False,
 ) -> None:
@@ -70,42 +68,37 @@ def train(
     experiment = load_recipe(recipe, sets or [])
     if leave_one_out and name is not None:
         raise LabError(
-            "--leave-one-out names its runs RECIPE-without-GENERATOR; leave out --name, or choose another --out"
+            "--leave-one-out names its runs RECIPE-without-GENERATOR; "
+            "leave out --name, or choose another --out"
         )
     data = Manifest.load(manifest)
     if dry_run:
-        from fauxlab.reproduce.unseen import plan_leave_one_out
-        from fauxlab.training.detector.plan import describe_plan
-
-        plans = plan_leave_one_out(data, experiment).values() if leave_one_out else [experiment]
-        print("\n\n".join(describe_plan(data, plan) for plan in plans))
+        _print_plans(data, experiment, leave_one_out)
         return
     refuse_unwritable(out / experiment.name, "--out")
     if leave_one_out:
         _train_without_each(data, experiment, out, max_minutes)
         return
-    from fauxlab.data.cache import load_images
-    from fauxlab.training.detector.loop import train_detector
-    from fauxlab.training.detector.plan import check_training, remark_on
-    from fauxlab.training.detector.sampling import run_name
+    from fauxlab.training.detector.loop import train_plan
+    from fauxlab.training.detector.plan import list_warnings, plan_training
 
-    check_training(data, experiment, out, name, resume)
-    title = name or run_name(experiment)
-    for remark in remark_on(data, experiment) if is_main() else ():
-        say(f"warning: {remark}")
+    plan = plan_training(data, experiment)
+    folder = claim_folder(out, name or plan.name, resume)
+    images = None
+    on_step = None
     with ExitStack() as stack:
         if is_main():
-            with count_images("decoding") as advance:
-                skipped = load_images(data, experiment.data.size, advance).skipped
-            report_skipped(skipped)
-        on_step = step_bar(stack, title) if is_main() else None
-        run = train_detector(
-            data,
-            experiment,
+            for warning in list_warnings(plan):
+                say(f"warning: {warning}")
+            images = decode(plan.manifest, experiment.data.size)
+            on_step = step_bar(stack, folder.name)
+        run = train_plan(
+            plan,
             out,
-            name=name,
+            name=folder.name,
             resume=resume,
             max_minutes=max_minutes,
+            images=images,
             on_step=on_step,
         )
     if is_main():
@@ -115,13 +108,25 @@ def train(
         say(f"{'finished' if run.finished else 'stopped, continue with --resume'}: {run.folder}")
 
 
+def _print_plans(data: Manifest, experiment: Recipe, leave_one_out: bool) -> None:
+    """What --dry-run shows: the plan, or one for each generator that is left out."""
+    from fauxlab.reproduce.unseen import plan_leave_one_out
+    from fauxlab.training.detector.plan import describe_plan, plan_training
+
+    recipes = [experiment]
+    if leave_one_out:
+        recipes = list(plan_leave_one_out(data, experiment).values())
+    plans = [plan_training(data, recipe) for recipe in recipes]
+    print("\n\n".join(describe_plan(plan) for plan in plans))
+
+
 def _train_without_each(
     data: Manifest, experiment: Recipe, out: Path, max_minutes: float | None
 ) -> None:
-    """Print what the recipe makes of generators that it never saw, and write it beside the runs."""
+    """Print how the recipe does on generators that it never saw, and write it beside the runs."""
     from fauxlab.io.text import replace_file
     from fauxlab.reproduce.unseen import leave_one_out
-    from fauxlab.training.detector.sampling import run_name
+    from fauxlab.training.detector.schedule import run_name
 
     with ExitStack() as stack:
         report = leave_one_out(
@@ -154,12 +159,12 @@ def evaluate(
         bool,
         typer.Option(
             "--robustness",
-            help="judge again after recompression, resizing, blur, …: 29 times the work",
+            help="evaluate again after recompression, resizing, blur, …: 29 times the work",
         ),
     ] = False,
     json_: AsJson = False,
 ) -> None:
-    """Judge a detector on a split: per generator against its matched reals, and pooled."""
+    """Evaluate a detector on a split: per generator against its matched reals, and pooled."""
     from fauxlab.bundle.opening import open_detector
     from fauxlab.data.manifest import Manifest
     from fauxlab.evaluation.detection import evaluate
@@ -170,56 +175,47 @@ def evaluate(
     train = data.where(lambda row: row.split == "train")
     data = take_split(data, split)
     if robustness and len(data):
-        found = _judge_degraded(detector, data)
-        found = found.model_copy(update={"clean": _beside_files(found.clean, train, data)})
-        print(
-            found.model_dump_json(indent=2)
-            if json_
-            else f"{found.clean.table()}\n\n{found.table()}"
-        )
+        degraded = _evaluate_degraded(detector, data)
+        clean = _add_file_baseline(degraded.clean, train, data)
+        degraded = degraded.model_copy(update={"clean": clean})
+        tables = f"{clean.table()}\n\n{degraded.table()}"
+        print(degraded.model_dump_json(indent=2) if json_ else tables)
         return
     if len(data):
-        _decode(detector, data)
+        decode(data, detector.size)
     report = evaluate(detector, data)  # says what is wrong with an empty split
-    report = _beside_files(report, train, data)
+    report = _add_file_baseline(report, train, data)
     print(report.model_dump_json(indent=2) if json_ else report.table())
 
 
-def _beside_files(report: DetectionReport, train: Manifest, judged: Manifest) -> DetectionReport:
-    """The report with what a look at the files alone would have given, where that can be fitted and
-    measured.
-    """
+def _add_file_baseline(
+    report: DetectionReport, train: Manifest, evaluated: Manifest
+) -> DetectionReport:
+    """The results with the AUC that features of the files alone reach, where it can be measured."""
     from fauxlab.auditing.audit import metadata_baseline
 
-    # what is fitted must not be judged
+    # The baseline is fitted on the training split, so it cannot be measured there.
     if report.split in ("train", "unsplit") or "+" in report.split:
         return report
     try:
-        found = metadata_baseline(train, judged)
+        areas = metadata_baseline(train, evaluated)
     except LabError as error:
         say(f"no baseline of file traits: {error}")
         return report
-    if lacking := [name for name, interval in found.items() if interval.value is None]:
+    lacking = [name for name, interval in areas.items() if interval.value is None]
+    if lacking:
         say(
-            f"no AUC of file traits for {', '.join(lacking)}: files are gone or changed, or a class is missing"
+            f"no AUC of file traits for {', '.join(lacking)}: "
+            "files are gone or changed, or a class is missing"
         )
-    return report.model_copy(update={"file_auc": found})
+    return report.model_copy(update={"file_auc": areas})
 
 
-def _decode(detector: AnyDetector, data: Manifest) -> ImageArray:
-    from fauxlab.data.cache import load_images
-
-    with count_images("decoding") as advance:
-        images = load_images(data, detector.size, advance)
-    report_skipped(images.skipped)
-    return images
-
-
-def _judge_degraded(detector: AnyDetector, data: Manifest) -> RobustnessReport:
+def _evaluate_degraded(detector: AnyDetector, data: Manifest) -> RobustnessReport:
     from fauxlab.evaluation.robustness import robustness_report
     from fauxlab.transforms.degradations import list_degradations
 
-    images = _decode(detector, data)
+    images = decode(data, detector.size)
     rounds = 1 + len(list_degradations())
     with count_images("degrading and scoring", rounds * len(images)) as advance:
         return robustness_report(detector, images, progress=advance)

@@ -1,4 +1,4 @@
-"""`fauxlab gan`: train, judge and sample generators."""
+"""`fauxlab gan`: train, evaluate and sample generators."""
 
 from __future__ import annotations
 
@@ -14,11 +14,17 @@ import typer
 from fauxlab.cli.common import (
     COLLAPSED,
     AsJson,
+    DryRun,
     ManifestPath,
+    MaxMinutes,
     Out,
     RecipeName,
+    Resume,
+    RunName,
     Sets,
     Weights,
+    claim_folder,
+    decode,
     is_main,
     refuse_unwritable,
     report_skipped,
@@ -31,7 +37,7 @@ from fauxlab.progress import count_images
 if TYPE_CHECKING:
     from fauxlab.models.pretrained import Generator
 
-app = typer.Typer(no_args_is_help=True, help="Train, judge and sample generators of faces.")
+app = typer.Typer(no_args_is_help=True, help="Train, evaluate and sample generators of faces.")
 
 
 ModelPath = Annotated[
@@ -47,60 +53,64 @@ class OnCollapse(StrEnum):
     rollback = "rollback"
 
 
+OnAlarm = Annotated[
+    OnCollapse | None,
+    typer.Option(help="what the guard does when it alarms; the recipe's by default"),
+]
+
+
 @app.command()
 def train(
     manifest: ManifestPath,
     recipe: RecipeName,
     sets: Sets = None,
     out: Out = Path("runs"),
-    name: Annotated[
-        str | None, typer.Option(help="run folder's name; the recipe's by default")
-    ] = None,
-    on_collapse: Annotated[
-        OnCollapse | None,
-        typer.Option(help="what the guard does when it alarms; the recipe's by default"),
-    ] = None,
+    name: RunName = None,
+    on_collapse: OnAlarm = None,
     weights: Weights = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="continue a run that was stopped")
-    ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="show the plan and stop")] = False,
-    max_minutes: Annotated[
-        float | None, typer.Option(help="stop, resumable, after this long", min=0)
-    ] = None,
+    resume: Resume = False,
+    dry_run: DryRun = False,
+    max_minutes: MaxMinutes = None,
 ) -> None:
-    """Train a generator on the manifest's real images. Exit code 4: the collapse guard stopped it."""
+    """Train a generator on the manifest's real images.
+
+    Exit code 4: the collapse guard stopped it.
+    """
     from fauxlab.config import load_gan_recipe
     from fauxlab.data.manifest import Manifest
 
     chosen = [f"guard.on_collapse={on_collapse.value}"] if on_collapse else []
     experiment = load_gan_recipe(recipe, [*(sets or []), *chosen])
     data = Manifest.load(manifest)
+    if not dry_run:
+        refuse_unwritable(out / experiment.name, "--out")
+
+    from fauxlab.evaluation.networks import check_features
+    from fauxlab.training.gan.loop import train_gan_plan
+    from fauxlab.training.gan.plan import describe_gan_plan, plan_gan
+
+    plan = plan_gan(data, experiment)
+    check_features(experiment.evaluate.features, weights)
     if dry_run:
-        from fauxlab.training.gan.plan import describe_gan_plan
-
-        print(describe_gan_plan(data, experiment, weights))
+        print(describe_gan_plan(plan))
         return
-    from fauxlab.training.gan.loop import train_gan
-    from fauxlab.training.gan.plan import check_gan, decode_reals
-
-    refuse_unwritable(out / experiment.name, "--out")
-    check_gan(data, experiment, out, name, resume, weights)
+    folder = claim_folder(out, name or plan.name, resume)
+    images = None
+    on_step = None
     with ExitStack() as stack:
         if is_main():
-            with count_images("decoding") as advance:
-                report_skipped(decode_reals(data, experiment, advance))
-        on_step = step_bar(stack, name or experiment.name) if is_main() else None
-        run = train_gan(
-            data,
-            experiment,
+            images = decode(plan.manifest, experiment.data.size)
+            on_step = step_bar(stack, folder.name)
+        run = train_gan_plan(
+            plan,
             out,
-            name=name,
+            name=folder.name,
             resume=resume,
             max_minutes=max_minutes,
             weights=weights,
+            images=images,
             on_step=on_step,
-            on_event=say if is_main() else None,
+            on_event=say,
         )
     if is_main():
         from fauxlab.pages.gan_figures import save_gan_figures
@@ -134,10 +144,10 @@ def evaluate(
     ] = 0,
     json_: AsJson = False,
 ) -> None:
-    """Judge a generator: distance to real images, quality, variety, copying, each with N and the
-    reals' own floor.
+    """Measure a generator: distance to real images, quality, variety and copying.
+
+    Each figure comes with N and with the floor: the same figure between two sets of reals.
     """
-    from fauxlab.data.cache import load_images
     from fauxlab.data.manifest import Manifest
     from fauxlab.evaluation.generation import evaluate_generator, load_reference
     from fauxlab.evaluation.networks import load_features
@@ -148,18 +158,16 @@ def evaluate(
     generator = Generator.from_pretrained(model)
     if (seed + 1) * n > SEEDS:
         raise LabError(
-            f"--seed {seed} with --n {n}: its images would repeat those of others; give a smaller one"
+            f"--seed {seed} with --n {n}: its images would repeat those of others; "
+            "give a smaller one"
         )
     network = load_features(features, weights, next(generator.model.parameters()).device)
     data = Manifest.load(manifest)
-    data = (
-        data.reals(*sources.split(","))
-        if sources
-        else training_reals(generator, data, "or --sources")
-    )
-    with count_images("decoding") as advance:
-        images = load_images(data, generator.config.size, advance)
-    report_skipped(images.skipped)
+    if sources:
+        data = data.reals(*sources.split(","))
+    else:
+        data = training_reals(generator, data, "or --sources")
+    images = decode(data, generator.config.size)
     with count_images("features of reals") as advance:
         reference = load_reference(images, network, n, seed, advance)
     with count_images("generating", n) as advance:
@@ -210,8 +218,9 @@ def sample(
         Path | None,
         typer.Option(
             metavar="MANIFEST",
-            help="with --as-dataset: the manifest that the generator learned from; its real images are copied into DIR "
-            "at the fakes' size and quality, for this machine only: do not pass them on",
+            help="with --as-dataset: the manifest that the generator learned from; its real images "
+            "are copied into DIR at the fakes' size and quality, for this machine only: do not "
+            "pass them on",
         ),
     ] = None,
     no_mark: Annotated[
@@ -247,12 +256,13 @@ def sample(
 
 
 def parse_seeds(text: str) -> Sequence[int]:
-    """What --seeds says: numbers and ranges with both ends, separated by commas. Raises LabError on
-    anything else.
+    """The seeds that --seeds names: numbers and ranges with both ends, separated by commas.
+
+    Raises LabError on anything else.
     """
     from fauxlab.sample.images import MOST
 
-    found: list[int] = []
+    seeds: list[int] = []
     for part in text.split(","):
         match = re.fullmatch(r"([0-9]{1,10})(?:-([0-9]{1,10}))?", part.strip())
         if not match:
@@ -260,10 +270,10 @@ def parse_seeds(text: str) -> Sequence[int]:
         first, last = int(match[1]), int(match[2] or match[1])
         if last < first:
             raise LabError(f"--seeds {text!r}: {part.strip()} runs backwards")
-        if len(found) + last - first >= MOST:
+        if len(seeds) + last - first >= MOST:
             raise LabError(f"--seeds {text!r}: more than {MOST:,} images")
-        found += range(first, last + 1)
-    return found
+        seeds += range(first, last + 1)
+    return seeds
 
 
 def _write_samples(
@@ -337,7 +347,8 @@ def _write_dataset(
     if data is not None:
         say(f"wrote {folder / 'joint.csv'}: these and {beside}")
         say(
-            f"{folder / 'real'} holds copies of real people's pictures for this machine only: do not pass them on"
+            f"{folder / 'real'} holds copies of real people's pictures for this machine only: "
+            "do not pass them on"
         )
     _say_mark(generator, n, mark, folder)
 
@@ -347,5 +358,6 @@ def _say_mark(generator: Generator, count: int, mark: bool, folder: Path) -> Non
         say(f"marked as AI-generated by model {generator.hash}: {count:,} images")
     else:
         say(
-            f"NOT marked as AI-generated: {count:,} images of model {generator.hash}; see {folder / 'unmarked.log'}"
+            f"NOT marked as AI-generated: {count:,} images of model {generator.hash}; "
+            f"see {folder / 'unmarked.log'}"
         )

@@ -9,14 +9,13 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 def split_names(value: object) -> object:
     """`a,b` on the command line stands for the list ["a", "b"]."""
-    return (
-        [part.strip() for part in value.split(",") if part.strip()]
-        if isinstance(value, str)
-        else value
-    )
+    if not isinstance(value, str):
+        return value
+    parts = [part.strip() for part in value.split(",")]
+    return [part for part in parts if part]
 
 
-# What a run folder may be called: no path, nothing that a terminal acts on.
+# Names of run folders: no paths, and no characters that a terminal acts on.
 RUN_NAME = r"^\w[\w.\- ]{0,99}$"
 RunName = Annotated[str, Field(pattern=RUN_NAME)]
 Names = Annotated[list[str], BeforeValidator(split_names)]

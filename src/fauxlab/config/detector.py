@@ -46,17 +46,17 @@ class TrainConfig(Table):
     batch: int = Field(32, ge=2, description="images a step, over all processes")
     balance: Literal["none", "label", "generator", "group"] = Field(
         "label",
-        description="none: every image once; label: half real, half fake; generator: and fakes evenly from each; "
-        "group: and reals evenly from each source, both evenly from their groups",
+        description="none: every image once; label: half real, half fake; generator: and fakes "
+        "evenly from each; group: and reals evenly from each source, both evenly from their groups",
     )
     replay: float = Field(
         0.0, ge=0, lt=1, description="sequential: share of a stage that comes from earlier ones"
     )
     crop: int = Field(
-        0, ge=0, description="side of the random squares that are seen, pixels; 0: whole images"
+        0, ge=0, description="side of the random crops that are seen, pixels; 0: whole images"
     )
     zoom: float = Field(
-        0.0, ge=0, le=1, description="share of these squares taken larger or smaller, then resized"
+        0.0, ge=0, le=1, description="share of these crops taken larger or smaller, then resized"
     )
     blend: float = Field(
         0.0, ge=0, le=1, description="share of the fakes that are reals blended onto themselves"
@@ -65,8 +65,8 @@ class TrainConfig(Table):
         list[Literal["flip", "degrade", "tone", "cutout"]], BeforeValidator(split_names)
     ] = Field(
         [],
-        description="flip: mirror half of the images; degrade: rescale, blur and recompress both classes alike; "
-        "tone: brightness, contrast and saturation; cutout: a grey square",
+        description="flip: mirror half of the images; degrade: rescale, blur and recompress both "
+        "classes alike; tone: brightness, contrast and saturation; cutout: a grey square",
     )
     degrade_p: float = Field(
         1.0, ge=0, le=1, description="share of the images that degrade touches"

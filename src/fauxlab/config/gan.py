@@ -1,4 +1,4 @@
-"""The tables of a GAN's recipe, and the values in them that move over a training."""
+"""The tables of a GAN's recipe, and the values that move over a training."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, mo
 
 from fauxlab.config.base import Names, RunName, Table, split_names
 
-FEWEST = 16  # images of which the figures of a GAN can be told
+FEWEST = 16  # images from which the figures of a GAN can be computed
 
 
 class Cosine(Table):
-    """A value that moves from `start` to `end` by a half cosine over the first share `over` of the
-    budget.
+    """A value that moves from `start` to `end` by a half cosine.
+
+    It arrives when the share `over` of the budget is spent, and then stays.
     """
 
     start: float = Field(ge=0, allow_inf_nan=False)
@@ -24,9 +25,9 @@ class Cosine(Table):
 
     def at(self, share: float) -> float:
         """The value when `share` of the budget is spent."""
-        return self.end + (self.start - self.end) * 0.5 * (
-            1 + math.cos(math.pi * min(share / self.over, 1.0))
-        )
+        way = min(share / self.over, 1.0)
+        left = 0.5 * (1 + math.cos(math.pi * way))  # from 1 to 0
+        return self.end + (self.start - self.end) * left
 
 
 # A number, or {start = …, end = …}.
@@ -39,7 +40,8 @@ def value_at(value: float | Cosine, share: float) -> float:
 
 
 def _at_most(value: float | Cosine, most: float) -> float | Cosine:
-    if max(value_at(value, 0.0), value_at(value, 1.0)) > most:
+    ends = (value_at(value, 0.0), value_at(value, 1.0))
+    if max(ends) > most:
         raise ValueError(f"expected at most {most:g}")
     return value
 
@@ -97,7 +99,7 @@ class GanTrainConfig(Table):
 
 
 class GanConfig(Table):
-    """The game: losses, regularisers, and how many updates each side gets."""
+    """The updates: losses, regularisers, and how many of them each network gets in a step."""
 
     loss: Literal["bce", "hinge", "relativistic"] = "relativistic"
     smoothing: float = Field(
@@ -123,7 +125,7 @@ class GanConfig(Table):
         description="half-life of the averaged generator, share of images seen; 0: off",
     )
     steps: Literal["fixed", "adaptive"] = Field(
-        "fixed", description="adaptive: the report's controller moves them"
+        "fixed", description="adaptive: the student paper's controller moves them"
     )
     generator_steps: int = Field(1, ge=1)
     discriminator_steps: int = Field(1, ge=1)
@@ -143,9 +145,10 @@ class GanConfig(Table):
     @field_validator("most_generator_steps", "most_discriminator_steps")
     @classmethod
     def _not_below_the_start(cls, value: int, info: ValidationInfo) -> int:
-        start = str(info.field_name).removeprefix("most_")
-        if info.data.get("steps") == "adaptive" and info.data.get(start, 1) > value:
-            raise ValueError(f"expected at least gan.{start} = {info.data[start]}")
+        name = str(info.field_name).removeprefix("most_")
+        start = info.data.get(name, 1)
+        if info.data.get("steps") == "adaptive" and start > value:
+            raise ValueError(f"expected at least gan.{name} = {start}")
         return value
 
 
@@ -161,12 +164,10 @@ class GanEvaluateConfig(Table):
 
 
 class GuardConfig(Table):
-    """The collapse guard; its signals come from a cheap feature network whatever
-    `evaluate.features` is.
-    """
+    """The collapse guard, whose signals come from a cheap feature network of its own."""
 
     every: int = Field(10_000, ge=0, description="images from check to check; 0: no guard")
-    n: int = Field(1000, ge=64, description="images of each kind that a check looks at")
+    n: int = Field(1000, ge=64, description="images of each kind in a check")
     patience: int = Field(
         2, ge=1, description="checks in a row before it alarms, unless one is plain"
     )

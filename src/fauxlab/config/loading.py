@@ -1,4 +1,4 @@
-"""Recipes read: TOML, bases and overrides to typed tables, and what is wrong with them in words.
+"""Reading recipes: from TOML, bases and overrides to typed tables, with faults named in words.
 
 An unknown key or a value of the wrong type is refused with the key's place and, where one is close,
 the key that was probably meant.
@@ -9,25 +9,25 @@ from __future__ import annotations
 import re
 import tomllib
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from fauxlab.config.base import RUN_NAME
 from fauxlab.config.detector import Recipe
+from fauxlab.config.faults import describe_fault, is_other_form
 from fauxlab.config.gan import GanRecipe
-from fauxlab.errors import LabError, nearest, suggest
+from fauxlab.errors import LabError, suggest
 
 R = TypeVar("R", Recipe, GanRecipe)
 
 
 def list_recipes() -> list[str]:
     """Names of the recipes that come with the package."""
-    folder = resources.files("fauxlab") / "recipes"
-    return sorted(
-        p.name.removesuffix(".toml") for p in folder.iterdir() if p.name.endswith(".toml")
-    )
+    names = [path.name for path in _recipes().iterdir()]
+    return sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml"))
 
 
 def recipe_text(name: str) -> str:
@@ -37,15 +37,21 @@ def recipe_text(name: str) -> str:
         raise LabError(
             f"no recipe {name!r}; `fauxlab recipes list` shows all{suggest(name, known)}"
         )
-    return (resources.files("fauxlab") / "recipes" / f"{name}.toml").read_text(encoding="utf-8")
+    path = _recipes() / f"{name}.toml"
+    return path.read_text(encoding="utf-8")
+
+
+def _recipes() -> Traversable:
+    """The folder of the packaged recipes."""
+    return resources.files("fauxlab") / "recipes"
 
 
 def load_recipe(source: str | Path, overrides: list[str] | None = None) -> Recipe:
-    """A detector's recipe by packaged name or TOML path, with `table.key=value` overrides applied
-    in order.
+    """A detector's recipe by packaged name or TOML path, with overrides applied in order.
 
-    A recipe with `base = "NAME"` changes the packaged recipe of that name. Raises LabError on TOML
-    that does not parse, unknown keys (with a suggestion), wrong types, and a recipe for a GAN.
+    An override is written `table.key=value`. A recipe with `base = "NAME"` changes the packaged
+    recipe of that name. Raises LabError on TOML that does not parse, unknown keys (with a
+    suggestion), wrong types, and a recipe for a GAN.
     """
     return _load(Recipe, source, overrides or [])
 
@@ -57,38 +63,33 @@ def load_gan_recipe(source: str | Path, overrides: list[str] | None = None) -> G
 
 def any_recipe(source: str | Path, overrides: list[str] | None = None) -> Recipe | GanRecipe:
     """A recipe of either kind."""
-    return (load_gan_recipe if "gan" in _tree(source) else load_recipe)(source, overrides)
+    if "gan" in _read_tree(source):
+        return load_gan_recipe(source, overrides)
+    return load_recipe(source, overrides)
 
 
 def _load(kind: type[R], source: str | Path, overrides: list[str]) -> R:
-    tree = _tree(source)
+    tree = _read_tree(source)
     if "gan" in tree and kind is not GanRecipe:
         raise LabError(f"recipe {source} is for a GAN; use it with `fauxlab gan train`")
     if "gan" not in tree and kind is GanRecipe:
         raise LabError(
-            f"recipe {source} has no [gan] table, so it is for a detector; use it with `fauxlab detector train`, or "
-            "add the table"
+            f"recipe {source} has no [gan] table, so it is for a detector; "
+            "use it with `fauxlab detector train`, or add the table"
         )
     for item in overrides:
         _override(tree, item, kind)
     return parse_recipe(tree, str(source), kind)
 
 
-def _tree(source: str | Path) -> dict[str, Any]:
+def _read_tree(source: str | Path) -> dict[str, Any]:
     """The recipe's tables, laid over those of its base."""
-    path = Path(source)
-    if path.suffix == ".toml":
-        try:
-            text = path.read_text(encoding="utf-8-sig")
-        except (OSError, UnicodeDecodeError) as error:
-            raise LabError(f"cannot read recipe {path}: {error}") from error
-    else:
-        text = recipe_text(str(source))
+    text = _read_text(source)
     try:
         tree: dict[str, Any] = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise LabError(f"recipe {source} is not TOML: {error}") from error
-    tree.setdefault("name", path.stem)
+    tree.setdefault("name", Path(source).stem)
     base = tree.pop("base", None)
     if base is None:
         return tree
@@ -96,16 +97,27 @@ def _tree(source: str | Path) -> dict[str, Any]:
         raise LabError(
             f"recipe {source}: base = {base!r}, expected the name of another packaged recipe"
         )
-    return _merged(_tree(base), tree)
+    return _merge(_read_tree(base), tree)
 
 
-def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    both = {
-        k: _merged(base[k], v)
-        for k, v in changes.items()
-        if isinstance(v, dict) and isinstance(base.get(k), dict)
-    }
-    return {**base, **changes, **both}
+def _read_text(source: str | Path) -> str:
+    path = Path(source)
+    if path.suffix != ".toml":
+        return recipe_text(str(source))
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise LabError(f"cannot read recipe {path}: {error}") from error
+
+
+def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """The base with the changes, table by table."""
+    merged = {**base, **changes}
+    for key, value in changes.items():
+        before = base.get(key)
+        if isinstance(value, dict) and isinstance(before, dict):
+            merged[key] = _merge(before, value)
+    return merged
 
 
 def parse_recipe(tree: dict[str, Any], where: str, kind: type[R]) -> R:
@@ -113,25 +125,26 @@ def parse_recipe(tree: dict[str, Any], where: str, kind: type[R]) -> R:
     try:
         return kind.model_validate(tree)
     except ValidationError as error:
-        faults = dict.fromkeys(_fault(e, kind) for e in error.errors() if not _other_form(e))
-        raise LabError(f"recipe {where}: " + "; ".join(faults)) from None
+        faults = [e for e in error.errors() if not is_other_form(e)]
+        words = dict.fromkeys(describe_fault(fault, kind) for fault in faults)
+        raise LabError(f"recipe {where}: " + "; ".join(words)) from None
 
 
 def check_run_name(name: str) -> str:
-    """The name, when a run folder may be called so. Raises LabError on paths, control characters
-    and the like.
+    """The name, when a run folder may have it.
+
+    Raises LabError on paths, control characters and the like.
     """
     if not re.match(RUN_NAME, name):
         raise LabError(
-            f"run name {name!r:.120}: up to 100 letters, digits, spaces and .-_, beginning with no sign"
+            f"run name {name!r:.120}: up to 100 letters, digits, spaces and .-_, "
+            "beginning with no sign"
         )
     return name
 
 
 def as_name(text: str) -> str:
-    """What a manifest calls a generator, as a part of a run's or folder's name: other characters
-    become `_`.
-    """
+    """A manifest's name of a generator as a part of folder names: other characters become `_`."""
     return re.sub(r"[^\w.\- ]", "_", text)
 
 
@@ -139,72 +152,45 @@ def difference(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> li
     """Lines `key: old → new` for every leaf in which two trees differ."""
     lines = []
     for key in sorted(old.keys() | new.keys()):
-        a, b = old.get(key), new.get(key)
-        if isinstance(a, dict) and isinstance(b, dict):
-            lines += difference(a, b, f"{prefix}{key}.")
-        elif a != b:
-            lines.append(f"{prefix}{key}: {a!r} → {b!r}")
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, dict) and isinstance(after, dict):
+            lines += difference(before, after, f"{prefix}{key}.")
+        elif before != after:
+            lines.append(f"{prefix}{key}: {before!r} → {after!r}")
     return lines
 
 
 def _override(tree: dict[str, Any], item: str, kind: type[R]) -> None:
+    """Set what `table.key=value` says, in place."""
     key, sign, raw = item.partition("=")
     if not sign or not key.strip():
         raise LabError(
             f"--set {item!r}: write it as table.key=value, for example --set train.lr=1e-4"
         )
-    try:
-        value = tomllib.loads(f"v = {raw}")["v"]
-    except tomllib.TOMLDecodeError:
-        value = raw  # bare words need no quotes on a command line
-    *tables, leaf = path = key.strip().split(".")
-    if not isinstance(value, str | list) and _takes_text(kind, path):
-        value = raw.strip()  # a generator may be called 2.10
+    path = key.strip().split(".")
+    *tables, leaf = path
     node = tree
     for table in tables:
         node = node.setdefault(table, {})
         if not isinstance(node, dict):
             raise LabError(f"--set {item!r}: {table!r} is a value, not a table")
-    node[leaf] = value
+    node[leaf] = _read_value(raw, _takes_text(kind, path))
+
+
+def _read_value(raw: str, as_text: bool) -> Any:
+    """A value of --set as TOML reads it; `as_text` where only text or lists of text fit."""
+    try:
+        value = tomllib.loads(f"v = {raw}")["v"]
+    except tomllib.TOMLDecodeError:
+        return raw  # bare words need no quotes on a command line
+    if as_text and not isinstance(value, str | list):
+        return raw.strip()  # a generator may be called 2.10
+    return value
 
 
 def _takes_text(kind: Any, path: list[str]) -> bool:
-    """Whether the value there is text, or a list of it."""
+    """Whether the value at this place is text, or a list of it."""
     for part in path:
         field = getattr(kind, "model_fields", {}).get(part)
         kind = field and field.annotation
     return kind in (str, list[str])
-
-
-# How pydantic names the two forms of a scheduled value, each of which it tries.
-FORMS = ("constrained-float", "float", "Cosine")
-
-
-def _other_form(error: Any) -> bool:
-    """Whether the fault is only that a number is no schedule, or a schedule no number."""
-    return (
-        "Cosine" in error["loc"]
-        and not isinstance(error["input"], dict)
-        and error["loc"][-1] == "Cosine"
-    ) or (error["loc"][-1] in FORMS[:2] and isinstance(error["input"], dict))
-
-
-def _fault(error: Any, kind: type[Recipe] | type[GanRecipe]) -> str:
-    place = ".".join(str(part) for part in error["loc"] if part not in FORMS)
-    if error["type"] != "extra_forbidden":
-        return f"{place} = {error['input']!r}: {error['msg'].removeprefix('Value error, ').lower()}"
-    model: Any = kind
-    for part in error["loc"][:-1]:
-        if part in FORMS:
-            continue
-        model = model.model_fields[part].annotation
-        model = next((m for m in (model, *get_args(model)) if hasattr(m, "model_fields")), model)
-    prefix = "".join(f"{part}." for part in error["loc"][:-1] if part not in FORMS)
-    if close := nearest(str(error["loc"][-1]), model.model_fields):
-        return f"unknown key {place}: did you mean {prefix}{close}?"
-    # A key in the wrong table is the next most common slip.
-    for table, field in kind.model_fields.items():
-        inner = getattr(field.annotation, "model_fields", {})
-        if str(error["loc"][-1]) in inner:
-            return f"unknown key {place}: did you mean {table}.{error['loc'][-1]}?"
-    return f"unknown key {place}; known here: {', '.join(model.model_fields)}"

@@ -1,13 +1,14 @@
 """Convolutions that a GPU differentiates twice in the time of a few convolutions.
 
-A gradient penalty differentiates a gradient. For that torch writes a convolution's weight gradient
-as one more convolution, whose filter is as large as the picture. On an H100 that took 209 of the
-224 ms of a penalised step of the discriminator (recipe `r3`, 384 pictures of 64 px, bf16, torch
-2.11), and a step without penalty 8 ms; benchmarks/speed/gan.py measures both ways on the machine at
-hand. Here a convolution and the gradient of its weights name each other as derivatives (the
-gradient of the pictures is a convolution with turned weights), so that each is computed by the
-routine made for it, however often it is differentiated. Without a penalty torch's own convolution
-is as quick and is used.
+A gradient penalty differentiates a gradient. For this torch writes the gradient of a convolution's
+weights as one more convolution, whose filter is as large as the picture. On an H100 that filter
+took 209 of the 224 ms of a penalised step of the discriminator (recipe `r3`, 384 pictures of 64 px,
+bf16, torch 2.11); a step without penalty took 8 ms. benchmarks/speed/gan.py measures both.
+
+Here a convolution and the gradient of its weights name each other as derivatives, and the gradient
+of the pictures is a convolution with turned weights. So each is computed by the routine made for
+it, however often it is differentiated. Without a penalty torch's own convolution is as quick, and
+is used.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-# For the process, not a thread: a GPU's gradients are computed on a thread of their own. So one
-# training at a time.
+# The switches hold for the whole process and not for a thread, because a GPU's gradients are
+# computed on a thread of their own. So a process trains one network at a time.
 _on = {"twice": False, "inputs only": False}
 
 
@@ -35,37 +36,38 @@ def differentiated_twice(on: bool = True) -> Iterator[None]:
 
 @contextmanager
 def input_gradients_only() -> Iterator[None]:
-    """For `autograd.grad` of pictures: within, the weights' gradients are left out, which nobody
-    would have used.
-    """
+    """Within, gradients of the weights are left out: for `autograd.grad` of pictures alone."""
     with _switched("inputs only", True):
         yield
 
 
 class Conv2d(nn.Conv2d):
-    """torch's layer; within `differentiated_twice`, at stride 1 with plain padding, it is computed
-    as said above.
+    """torch's layer, computed as said above within `differentiated_twice`.
+
+    Other strides and paddings than the usual ones are left to torch.
     """
 
     def _conv_forward(self, images: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        plain = self.stride == self.dilation == (1, 1) and self.padding_mode == "zeros"
-        plain = (
-            plain
-            and isinstance(self.padding, tuple)
-            and all(map(lt, self.padding, self.kernel_size))
-        )
-        if not (_on["twice"] and plain):
+        if not _on["twice"] or not self._is_plain():
             usual: Tensor = super()._conv_forward(images, weight, bias)
             return usual
-        if torch.is_autocast_enabled(images.device.type):
-            kind = torch.get_autocast_dtype(images.device.type)
-            images, weight, bias = (
-                images.to(kind),
-                weight.to(kind),
-                None if bias is None else bias.to(kind),
-            )
-        found: Tensor = _convolve(images, weight, self.padding, self.groups)
-        return found if bias is None else found + bias[:, None, None]
+        # torch casts what its own operations take; ours must do so themselves.
+        device = images.device.type
+        if torch.is_autocast_enabled(device):
+            kind = torch.get_autocast_dtype(device)
+            images = images.to(kind)
+            weight = weight.to(kind)
+            bias = None if bias is None else bias.to(kind)
+        outputs: Tensor = _convolve(images, weight, self.padding, self.groups)
+        return outputs if bias is None else outputs + bias[:, None, None]
+
+    def _is_plain(self) -> bool:
+        """Whether stride, dilation and padding are those that the formulas here are for."""
+        if not self.stride == self.dilation == (1, 1) or self.padding_mode != "zeros":
+            return False
+        if isinstance(self.padding, str):
+            return False
+        return all(map(lt, self.padding, self.kernel_size))
 
 
 class _Convolve(torch.autograd.Function):
@@ -82,15 +84,13 @@ class _Convolve(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, outputs: Tensor) -> tuple[Tensor | None, ...]:
         images, weight = ctx.saved_tensors
-        of_images, of_weight = ctx.needs_input_grad[:2]
-        return (
-            _to_images(outputs, weight, *ctx.how) if of_images else None,
-            _to_weight(outputs, images, weight.shape, *ctx.how)
-            if of_weight and not _on["inputs only"]
-            else None,
-            None,
-            None,
-        )
+        needs_images, needs_weight, _, _ = ctx.needs_input_grad
+        of_images = of_weight = None
+        if needs_images:
+            of_images = _to_images(outputs, weight, *ctx.how)
+        if needs_weight and not _on["inputs only"]:
+            of_weight = _to_weight(outputs, images, weight.shape, *ctx.how)
+        return of_images, of_weight, None, None
 
 
 class _ToWeight(torch.autograd.Function):
@@ -108,32 +108,32 @@ class _ToWeight(torch.autograd.Function):
         ctx.save_for_backward(outputs, images)
         ctx.how = padding, groups
         like = images.new_empty(shape)  # only its shape counts
-        found: Tensor = torch.ops.aten.convolution_backward(
+        _of_images, of_weight, _of_bias = torch.ops.aten.convolution_backward(
             outputs,
             images,
             like,
-            None,
-            [1, 1],
-            padding,
-            [1, 1],
-            False,
-            [0, 0],
-            groups,
-            [False, True, False],
-        )[1]
+            bias_sizes=None,
+            stride=[1, 1],
+            padding=padding,
+            dilation=[1, 1],
+            transposed=False,
+            output_padding=[0, 0],
+            groups=groups,
+            output_mask=[False, True, False],
+        )
+        found: Tensor = of_weight
         return found
 
     @staticmethod
     def backward(ctx: Any, weight: Tensor) -> tuple[Tensor | None, ...]:
         outputs, images = ctx.saved_tensors
-        of_outputs, of_images = ctx.needs_input_grad[:2]
-        return (
-            _convolve(images, weight, *ctx.how) if of_outputs else None,
-            _to_images(outputs, weight, *ctx.how) if of_images else None,
-            None,
-            None,
-            None,
-        )
+        needs_outputs, needs_images = ctx.needs_input_grad[:2]
+        of_outputs = of_images = None
+        if needs_outputs:
+            of_outputs = _convolve(images, weight, *ctx.how)
+        if needs_images:
+            of_images = _to_images(outputs, weight, *ctx.how)
+        return of_outputs, of_images, None, None, None
 
 
 _convolve: Any = _Convolve.apply
@@ -141,25 +141,22 @@ _to_weight: Any = _ToWeight.apply
 
 
 def _to_images(outputs: Tensor, weight: Tensor, padding: tuple[int, int], groups: int) -> Tensor:
-    """Outputs' gradient and weights [O, I / groups, H, W] to the pictures' gradient: weights
-    turned, ends exchanged.
+    """Outputs' gradient and weights [O, I / groups, H, W] to the pictures' gradient.
+
+    This is a convolution with the weights turned by 180°, inputs and outputs exchanged.
     """
-    ends, (high, wide) = weight.shape[:2], weight.shape[2:]
-    turned = (
-        weight.flip(2, 3)
-        .view(groups, ends[0] // groups, ends[1], high, wide)
-        .transpose(1, 2)
-        .flatten(0, 1)
-    )
-    found: Tensor = _convolve(
-        outputs, turned, (high - 1 - padding[0], wide - 1 - padding[1]), groups
-    )
-    return found
+    outs, ins, high, wide = weight.shape
+    grouped = weight.flip(2, 3).view(groups, outs // groups, ins, high, wide)
+    turned = grouped.transpose(1, 2).flatten(0, 1)
+    margins = (high - 1 - padding[0], wide - 1 - padding[1])
+    of_images: Tensor = _convolve(outputs, turned, margins, groups)
+    return of_images
 
 
 @contextmanager
 def _switched(name: str, on: bool) -> Iterator[None]:
-    before, _on[name] = _on[name], on
+    before = _on[name]
+    _on[name] = on
     try:
         yield
     finally:

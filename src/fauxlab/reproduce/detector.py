@@ -26,10 +26,12 @@ from fauxlab.errors import LabError
 from fauxlab.io.text import replace_file
 from fauxlab.models.pretrained import Detector
 from fauxlab.reproduce.scores import LABELS, evaluate_and_save, read_scores
-from fauxlab.training.detector.loop import stage_folder, train_detector
-from fauxlab.training.detector.plan import check_plan
-from fauxlab.training.detector.sampling import plan_training, run_name
-from fauxlab.training.run import OnStep, Run
+from fauxlab.training.detector.loop import train_detector
+from fauxlab.training.detector.plan import plan_training
+from fauxlab.training.detector.schedule import run_name, schedule_stages
+from fauxlab.training.detector.validation import stage_folder
+from fauxlab.training.run import Run
+from fauxlab.training.session import OnStep
 from fauxlab.version import __version__
 
 # Table I of the report: the unified detector on DeepFakeFace.
@@ -138,7 +140,7 @@ def _check_experiments(manifest: Manifest, experiments: Sequence[Experiment]) ->
     """Raise LabError for all that can be refused before hours of training."""
     check_names(experiment.recipe for experiment in experiments)
     for experiment in experiments:
-        check_plan(manifest, experiment.recipe)
+        plan_training(manifest, experiment.recipe)
     if set(manifest.test.labels.tolist()) != {0, 1}:
         raise LabError("the manifest's test split needs reals and fakes; index more images")
 
@@ -184,7 +186,7 @@ def _describe_stages(
     if experiment.recipe.train.schedule != "sequential":
         return []
     stages = []
-    for number, stage in enumerate(plan_training(manifest, experiment.recipe).stages):
+    for number, stage in enumerate(schedule_stages(manifest, experiment.recipe).stages):
         detector = Detector.from_pretrained(stage_folder(run, number, stage.name))
         folder = run.folder / "test" / f"stage-{number + 1}-{as_name(stage.name)}"
         report = evaluate_and_save(detector, images, folder)

@@ -25,10 +25,11 @@ from fauxlab.io.text import replace_file
 from fauxlab.reproduce.scores import evaluate_and_save
 from fauxlab.sample.dataset import write_dataset
 from fauxlab.training.detector.loop import train_detector
-from fauxlab.training.detector.plan import check_plan
-from fauxlab.training.gan.loop import OnEvent, train_gan
+from fauxlab.training.detector.plan import plan_training
+from fauxlab.training.gan.loop import train_gan
 from fauxlab.training.gan.plan import plan_gan
-from fauxlab.training.run import OnStep, Run
+from fauxlab.training.run import Run
+from fauxlab.training.session import OnEvent, OnStep
 from fauxlab.version import __version__
 
 RESULTS = "gan_results.json"
@@ -104,7 +105,7 @@ def check_gan_half(
     if not own:
         return
     recipe = load_recipe("unified-joint", list(detector_overrides))
-    check_plan(manifest, recipe)
+    plan_training(manifest, recipe)
     if recipe.data.generators:
         raise LabError(
             "data.generators cannot be set for the loop: the detector must learn all generators"

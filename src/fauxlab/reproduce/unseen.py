@@ -14,9 +14,10 @@ from fauxlab.records import DetectionReport, LeaveOneOutReport, LeftOut
 from fauxlab.reproduce.detector import check_names
 from fauxlab.reproduce.scores import evaluate_and_save
 from fauxlab.training.detector.loop import train_detector
-from fauxlab.training.detector.plan import check_plan
-from fauxlab.training.detector.sampling import run_name
-from fauxlab.training.run import OnStep, Run
+from fauxlab.training.detector.plan import plan_training
+from fauxlab.training.detector.schedule import run_name
+from fauxlab.training.run import Run
+from fauxlab.training.session import OnStep
 from fauxlab.version import __version__
 
 
@@ -81,7 +82,7 @@ def plan_leave_one_out(
     check_names(plans.values())
     _refuse_untested(plans, manifest.test)
     for plan in plans.values():
-        check_plan(manifest, plan)
+        plan_training(manifest, plan)
     return plans
 
 

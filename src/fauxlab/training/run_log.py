@@ -1,7 +1,7 @@
-"""A GAN's training as the page reads it: its lines, and the figures that follow from them.
+"""A GAN run's log as records: its lines, and the figures that follow from them.
 
-A run that was stopped early has no end, one without a guard no checks, and a generator of one image
-no distance: every part may be missing, and every figure here is None where it cannot be given.
+Every part may be missing: a run that was stopped early has no end, one without a guard no checks,
+and a generator of one image no distance. So every figure here may be None.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from typing import Any
 
 Line = Mapping[str, Any]  # one line of log.jsonl
 
-RISEN = 1.25  # of the distance over its best: lost, whatever the guard says
+# The distance over its best from which on a run counts as lost, whatever the guard says.
+RISEN = 1.25
+# Events of log.jsonl, and the names of their lists here.
 EVENTS = {
     "step": "steps",
     "eval": "evals",
@@ -31,9 +33,7 @@ PARTS = {
 
 @dataclass(frozen=True)
 class GanRun:
-    """One training of gan_results.json. Lines are those of its log, sorted by event, each with its
-    `images` seen.
-    """
+    """One training of gan_results.json: its log lines by event, each with its `images` seen."""
 
     name: str
     part: str
@@ -50,12 +50,10 @@ class GanRun:
 
     @classmethod
     def read(cls, run: Mapping[str, Any]) -> GanRun:
-        """From one entry of `runs`; lines that do not say at how many images they were written are
-        left out.
-        """
+        """From one entry of `runs`; lines without their number of images are left out."""
 
         def lines(key: str) -> list[Line]:
-            return [line for line in run.get(key) or [] if number(line, "images") is not None]
+            return [line for line in run.get(key) or [] if has_images(line)]
 
         end = run.get("end")
         return cls(
@@ -64,43 +62,37 @@ class GanRun:
             recipe=run.get("recipe") or {},
             epoch=run.get("images_an_epoch") or None,
             budget=run.get("budget") or None,
-            **{
-                key: lines(key)
-                for key in ("steps", "evals", "guard", "controller", "samples", "broken")
-            },
-            end=end if end and number(end, "images") is not None else None,
+            steps=lines("steps"),
+            evals=lines("evals"),
+            guard=lines("guard"),
+            controller=lines("controller"),
+            samples=lines("samples"),
+            broken=lines("broken"),
+            end=end if has_images(end) else None,
         )
 
     @classmethod
     def from_log(cls, log: Iterable[Line]) -> GanRun:
         """From the lines of log.jsonl alone, without recipe and epochs."""
-        found: dict[str, Any] = {
-            "steps": [],
-            "evals": [],
-            "guard": [],
-            "controller": [],
-            "broken": [],
-            "end": None,
-        }
+        entry: dict[str, Any] = {}
         for line in log:
             key = EVENTS.get(line["event"])
             if key == "end":
-                found[key] = line
+                entry[key] = line
             elif key:
-                found[key].append(line)
-        return cls.read(found)
+                entry.setdefault(key, []).append(line)
+        return cls.read(entry)
 
     @property
     def title(self) -> str:
-        """What its section is called."""
+        """The heading of its section on the page."""
         return PARTS.get(self.part, self.name)
 
     @property
     def seen(self) -> int:
         """Images seen, repeats counted."""
-        return max(
-            (int(line["images"]) for line in (*self.steps, *self.evals, *self.guard)), default=0
-        )
+        lines = [*self.steps, *self.evals, *self.guard]
+        return max((int(line["images"]) for line in lines), default=0)
 
     @property
     def best(self) -> Line | None:
@@ -109,14 +101,12 @@ class GanRun:
 
     @property
     def last(self) -> Line | None:
-        """The last evaluation, whatever came out."""
+        """The last evaluation, with or without a distance."""
         return self.evals[-1] if self.evals else None
 
     @property
     def judged(self) -> Line:
-        """An evaluation that tells how all were made: label, N, floor, feature network; empty
-        without one.
-        """
+        """An evaluation whose label, N, floor and feature network are those of all; or empty."""
         return self.best or self.last or {}
 
     @property
@@ -132,59 +122,58 @@ class GanRun:
 
     @property
     def rollbacks(self) -> int:
-        """How often training went back to the best state: by the guard, or as losses were no longer
-        finite.
-        """
-        return sum(line.get("action") == "rollback" for line in (*self.guard, *self.broken))
+        """How often training went back to the best state, at an alarm or after broken losses."""
+        lines = [*self.guard, *self.broken]
+        return sum(line.get("action") == "rollback" for line in lines)
 
     @property
     def lost(self) -> int | None:
-        """Images at which the distance first stood RISEN over its best, by evaluations or by the
-        guard's own checks.
+        """Images at which the distance first stood RISEN over its best; None if it never did.
 
-        Both are asked, each against its own best, and the earlier counts, so that rare evaluations
-        do not make the guard look early. What came before the best evaluation was not lost.
+        Evaluations and the guard's checks are each compared with their own best, and the earlier
+        counts: rare evaluations must not make the guard seem early. A rise before the best
+        evaluation was no loss.
         """
         since = self.best["images"] if self.best else 0
-        found = [
-            images
-            for lines in (self.evals, self.guard)
-            if (images := risen(lines, since)) is not None
-        ]
-        return min(found, default=None)
+        by_either = (risen(self.evals, since), risen(self.guard, since))
+        return min((images for images in by_either if images is not None), default=None)
 
     @property
     def early(self) -> list[Line]:
         """Alarms before the best distance: too early, unless the guard then changed something."""
-        return [line for line in self.alarms if self.best and line["images"] < self.best["images"]]
+        best = self.best
+        if best is None:
+            return []
+        return [alarm for alarm in self.alarms if alarm["images"] < best["images"]]
 
     @property
     def warning(self) -> Line | None:
-        """The first alarm since the best distance, the one that is to come before it is lost."""
-        return next(
-            (line for line in self.alarms if self.best and line["images"] >= self.best["images"]),
-            None,
-        )
+        """The first alarm since the best distance; it should come before the run is lost."""
+        best = self.best
+        if best is None:
+            return None
+        since = [alarm for alarm in self.alarms if alarm["images"] >= best["images"]]
+        return since[0] if since else None
 
     def above(self, line: Line | None) -> float | None:
-        """An evaluation's distance above the floor: what is left when that between two sets of
-        reals is taken off.
-        """
+        """An evaluation's distance minus its floor, the distance between two sets of reals."""
         distance, floor = number(line, "distance"), number(line, "floor")
-        return None if distance is None or floor is None else distance - floor
+        if distance is None or floor is None:
+            return None
+        return distance - floor
 
     def epoch_of(self, images: float) -> str:
-        """Images seen as an epoch, for example "epoch 9.3"; empty where the epoch's length is not
-        known.
-        """
+        """Images seen as an epoch, for example "epoch 9.3"; empty where its length is unknown."""
         if not self.epoch:
             return ""
         epochs = images / self.epoch
-        return f"epoch {epochs:.{int(epochs < 9.95)}f}"
+        digits = 1 if epochs < 9.95 else 0
+        return f"epoch {epochs:.{digits}f}"
 
     def when(self, images: float) -> str:
         """Images seen in words, with the epoch where its length is known."""
-        return ", ".join(filter(None, [f"{images:,.0f} images", self.epoch_of(images)]))
+        epoch = self.epoch_of(images)
+        return f"{images:,.0f} images, {epoch}" if epoch else f"{images:,.0f} images"
 
     def of_recipe(self, table: str, key: str) -> Any:
         """A value of the recipe; None where it is not given."""
@@ -194,49 +183,56 @@ class GanRun:
 def number(line: Line | None, key: str) -> float | None:
     """A line's value as a finite number, or None."""
     value = line.get(key) if line else None
-    usable = isinstance(value, int | float) and math.isfinite(value)
-    return float(value) if usable and value is not None else None
+    if isinstance(value, int | float) and math.isfinite(value):
+        return float(value)
+    return None
+
+
+def has_images(line: Line | None) -> bool:
+    """Whether a line says at how many images it was written."""
+    return number(line, "images") is not None
 
 
 def nearest(lines: Sequence[Line]) -> Line | None:
     """The line with the least distance, the first of equals; None where none has a distance."""
-    judged = [line for line in lines if number(line, "distance") is not None]
-    return min(judged, key=lambda line: line["distance"], default=None)
+    measured = [line for line in lines if number(line, "distance") is not None]
+    return min(measured, key=lambda line: line["distance"], default=None)
 
 
 def risen(lines: Sequence[Line], since: float = 0) -> int | None:
-    """Images of the first line after the best, and after `since`, with RISEN times its distance;
-    None without one.
+    """Images of the first line after the best that has RISEN times its distance; None without one.
+
+    Lines up to `since` images do not count.
     """
     best = nearest(lines)
     if best is None:
         return None
+    start = max(best["images"], since)
+    bar = RISEN * best["distance"]
     for line in lines:
         distance = number(line, "distance")
-        after = line["images"] > max(best["images"], since)
-        if after and distance is not None and distance >= RISEN * best["distance"]:
+        if line["images"] > start and distance is not None and distance >= bar:
             return int(line["images"])
     return None
 
 
 def alike(runs: Sequence[GanRun]) -> list[list[GanRun]]:
-    """The runs that were evaluated at all, by what makes distances comparable: network, N, image
-    size and reals.
-    """
+    """The runs that were evaluated, in groups whose distances can be compared."""
     groups: dict[Any, list[GanRun]] = {}
     for run in runs:
         if run.best:
-            features, sources = (
-                run.judged.get("features") or {},
-                run.of_recipe("data", "sources") or [],
-            )
-            size = run.of_recipe("data", "size")
-            key = (
-                run.judged.get("label"),
-                features.get("sha256"),
-                run.judged.get("n"),
-                size,
-                tuple(sources),
-            )
-            groups.setdefault(key, []).append(run)
+            groups.setdefault(_conditions(run), []).append(run)
     return list(groups.values())
+
+
+def _conditions(run: GanRun) -> tuple[Any, ...]:
+    """What a distance depends on besides the generator: feature network, N, image size, reals."""
+    features = run.judged.get("features") or {}
+    sources = run.of_recipe("data", "sources") or []
+    return (
+        run.judged.get("label"),
+        features.get("sha256"),
+        run.judged.get("n"),
+        run.of_recipe("data", "size"),
+        tuple(sources),
+    )

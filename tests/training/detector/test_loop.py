@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from accelerate import Accelerator
 
 from fauxlab.config import Recipe, load_recipe
 from fauxlab.data.cache import load_images
@@ -25,17 +26,17 @@ from fauxlab.errors import LabError
 from fauxlab.models.inception import Inception
 from fauxlab.models.inputs import to_input
 from fauxlab.models.pretrained import Detector
+from fauxlab.training import session
 from fauxlab.training.detector import inputs as batches
 from fauxlab.training.detector import loop as training
+from fauxlab.training.detector import validation
 from fauxlab.training.detector.loop import learning_rate, train_detector
-from fauxlab.training.detector.sampling import (
-    deal,
-    epoch_order,
-    plan_training,
-    run_name,
-    stage_order,
-)
-from fauxlab.training.run import Run, train_alone
+from fauxlab.training.detector.plan import plan_training
+from fauxlab.training.detector.sampling import deal, epoch_order, stage_order
+from fauxlab.training.detector.schedule import run_name, schedule_stages
+from fauxlab.training.run import Run
+from fauxlab.training.seeding import step_generator
+from fauxlab.training.session import train_alone
 
 # Of the first epoch of seed 0 over the small data set; "none", "label" and "generator" as the code
 # of the committed detector_report.json drew them, "group" as that of the released detector did.
@@ -53,12 +54,12 @@ def recipe(name: str = "unified-joint", *overrides: str) -> Recipe:
 
 
 def test_plan_of_each_schedule(small: Manifest) -> None:
-    joint = plan_training(small, recipe())
+    joint = schedule_stages(small, recipe())
     assert [(s.name, len(s.rows), s.epochs) for s in joint.stages] == [("joint", 84, 2)]
-    sequential = plan_training(small, recipe("report-unified"))
+    sequential = schedule_stages(small, recipe("report-unified"))
     assert [(s.name, len(s.rows)) for s in sequential.stages] == [("grain", 56), ("speckle", 56)]
     single = recipe("report-specialist", "data.generators=speckle")
-    assert [s.name for s in plan_training(small, single).stages] == ["speckle"]
+    assert [s.name for s in schedule_stages(small, single).stages] == ["speckle"]
     assert run_name(single) == "report-specialist-speckle"
     assert sequential.at(0) == (0, 0, 0)
     assert sequential.at(7) == (0, 1, 0)
@@ -83,13 +84,13 @@ def test_plans_that_cannot_be(
     small: Manifest, name: str, overrides: list[str], message: str
 ) -> None:
     with pytest.raises(LabError, match=message):
-        plan_training(small, recipe(name, *overrides))
+        schedule_stages(small, recipe(name, *overrides))
 
 
 @pytest.mark.parametrize(("label", "lacking"), [(0, "fake"), (1, "real")])
 def test_one_class_only_is_refused(small: Manifest, label: int, lacking: str) -> None:
     with pytest.raises(LabError, match=f"no {lacking} images to train on"):
-        plan_training(small.where(lambda row: row.label == label), recipe())
+        schedule_stages(small.where(lambda row: row.label == label), recipe())
 
 
 def test_balanced_epochs(small: Manifest) -> None:
@@ -152,7 +153,7 @@ def test_balance_over_groups_takes_each_group_once_before_any_twice(small: Manif
 
 def test_replay_mixes_pairs_of_earlier_stages(small: Manifest) -> None:
     sequential = recipe("report-unified", "train.balance=label", "train.replay=0.5")
-    first, second = plan_training(small, sequential).stages
+    first, second = schedule_stages(small, sequential).stages
     assert not len(first.earlier)
     assert set(second.earlier) == set(first.rows)
     order = stage_order(small, second, sequential.train, 0, 1)
@@ -171,10 +172,8 @@ def test_a_batch_is_cut_blended_and_degraded(small: Manifest) -> None:
     rows = np.concatenate([rows, np.flatnonzero(images.manifest.labels == 0)[:16]])
 
     def draw(*overrides: str) -> tuple[torch.Tensor, torch.Tensor]:
-        torch.manual_seed(0)
-        return batches.draw_batch(
-            pixels, labels, rows, recipe("unified-joint", "train.augment=[]", *overrides).train
-        )
+        train = recipe("unified-joint", "train.augment=[]", *overrides).train
+        return batches.draw_batch(pixels, labels, rows, train, step_generator(0, 0, 0))
 
     plain, targets = draw()
     assert torch.equal(plain, to_input(pixels(rows)))
@@ -202,12 +201,12 @@ def test_a_batch_is_cut_blended_and_degraded(small: Manifest) -> None:
         (
             "report-cnn",
             ["train.crop=32"],
-            r"cannot take squares of 32 px \(.*\); leave out train.crop",
+            r"cannot take crops of 32 px \(.*\); leave out train.crop",
         ),
         (
             "trace",
             ["model.options.blocks=[1,1,1,0]"],
-            r"cannot take squares of 64 px \(.*\); change model.options",
+            r"cannot take crops of 64 px \(.*\); change model.options",
         ),
     ],
 )
@@ -301,7 +300,7 @@ def test_taken_folder_and_changed_parameters_are_refused(small: Manifest, tmp_pa
 def test_two_trainings_of_one_run_are_refused(small: Manifest, tmp_path: Path) -> None:
     run = train_detector(small, recipe("unified-joint"), tmp_path, max_minutes=1e-9)
     with (
-        train_alone(run, is_main=True),
+        train_alone(run),
         pytest.raises(LabError, match="is being trained by another process"),
     ):
         train_detector(small, recipe("unified-joint"), tmp_path, resume=True)
@@ -385,11 +384,11 @@ def test_nan_loss_names_the_batch_and_keeps_the_checkpoint(
     small: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(training, "LOG_EVERY", 2)
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0)
+    monkeypatch.setattr(session, "CHECKPOINT_SECONDS", 0)
     poisoned = 5  # steps before the loss breaks
     calls = 0
 
-    def broken(images: torch.Tensor, names: object) -> torch.Tensor:
+    def broken(images: torch.Tensor, _names: object, _generator: object) -> torch.Tensor:
         nonlocal calls
         calls += 1
         return images * float("nan") if calls == poisoned + 1 else images
@@ -400,7 +399,7 @@ def test_nan_loss_names_the_batch_and_keeps_the_checkpoint(
     run = Run(tmp_path / "unified-joint")
     last = list(run.read_log())[-1]
     assert last["event"] == "not_finite"
-    rows = plan_training(small, recipe()).stages[0].rows
+    rows = schedule_stages(small, recipe()).stages[0].rows
     batch = epoch_order(small, rows, "generator", (0, 0, 0))[poisoned * 8 : (poisoned + 1) * 8]
     assert last["files"] == [small.rows[i].path for i in batch]
     assert all(name in str(caught.value) for name in last["files"])
@@ -415,11 +414,12 @@ import sys
 from fauxlab.config import load_recipe
 from fauxlab.data.cache import load_images
 from fauxlab.data.manifest import Manifest
-from fauxlab.training.detector import inputs as batches
+from fauxlab.training import session
 from fauxlab.training.detector import loop as training
-training.LOG_EVERY, training.CHECKPOINT_SECONDS = 1, 0
+training.LOG_EVERY, session.CHECKPOINT_SECONDS = 1, 0
 manifest, out, name, *overrides = sys.argv[1:]
-training.train_detector(Manifest.load(manifest), load_recipe("unified-joint", overrides), out, name=name, resume=True)
+recipe = load_recipe("unified-joint", overrides)
+training.train_detector(Manifest.load(manifest), recipe, out, name=name, resume=True)
 """
 
 
@@ -463,10 +463,9 @@ import numpy as np, torch
 from accelerate import Accelerator
 from fauxlab.config import load_recipe
 from fauxlab.data.cache import load_images
-from fauxlab.data.cache import load_images
 from fauxlab.data.manifest import Manifest
-from fauxlab.training.detector import inputs as batches
 from fauxlab.training.detector import loop as training
+from fauxlab.training.detector import validation
 training.LOG_EVERY = 1
 manifest, out, name, *overrides = sys.argv[1:]
 data = Manifest.load(manifest)
@@ -482,8 +481,8 @@ class Echo(torch.nn.Module):
 accelerator = Accelerator(cpu=True)
 images = load_images(data, 32)
 rows = np.arange(37)
-together = training.gather_logits(accelerator, Echo(), images, rows, 4)
-alone = training.predict_logits(Echo(), images, rows)
+together = validation.gather_logits(accelerator, Echo(), images, rows, 4)
+alone = validation.predict_logits(Echo(), images, rows)
 assert accelerator.num_processes == int(name)
 assert together.shape == (37,) and np.allclose(together.numpy(), alone), "each image once, in order"
 if torch.distributed.is_initialized():
@@ -545,7 +544,7 @@ def test_two_processes_judge_the_network_that_they_save(small: Manifest, tmp_pat
     (epoch,) = [line for line in run.read_log() if line["event"] == "epoch"]
     images = load_images(small.val, 32)
     logits = torch.from_numpy(
-        training.predict_logits(run.model.model, images, np.arange(len(images)))
+        validation.predict_logits(run.model.model, images, np.arange(len(images)))
     )
     truth = torch.from_numpy(small.val.labels).float()
     loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, truth).item()
@@ -566,12 +565,12 @@ def test_what_others_began_together_goes_on_with_as_many(small: Manifest, tmp_pa
 def test_batch_must_divide_among_processes(
     small: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training.Accelerator, "num_processes", property(lambda _: 3))
+    monkeypatch.setattr(Accelerator, "num_processes", property(lambda _: 3))
     with pytest.raises(
         LabError, match=r"cannot be shared by 3 processes in pairs .* a multiple of 6"
     ):
         train_detector(small, recipe(), tmp_path)
-    monkeypatch.setattr(training.Accelerator, "num_processes", property(lambda _: 2))
+    monkeypatch.setattr(Accelerator, "num_processes", property(lambda _: 2))
     with pytest.raises(
         LabError, match=r"stage joint: \d+ images are fewer than a batch, .* by 2 processes"
     ):
@@ -613,7 +612,8 @@ def test_a_trunk_starts_from_pretrained_weights(
         "train.epochs=1",
         "model.pretrained=keras-inception-7a",
     ]
-    network = training.build_network(load_recipe("unified-joint", [*asked, "model.name=inception"]))
+    inception = load_recipe("unified-joint", [*asked, "model.name=inception"])
+    network = plan_training(small, inception).network
     trunk = [
         tensor
         for name, tensor in network.state_dict().items()
@@ -647,11 +647,9 @@ def test_every_process_gets_both_classes(small: Manifest, balance: str, world: i
 def test_the_folder_is_asked_for_by_the_first_process_only(
     small: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[bool] = []
-    check = training.check_training
-    monkeypatch.setattr(
-        training, "check_training", lambda *given: (asked.append(given[-1]), check(*given))[1]
-    )
-    monkeypatch.setattr(training.Accelerator, "is_main_process", property(lambda _: False))
-    train_detector(small, recipe(), tmp_path, max_minutes=1e-9)
-    assert asked == [True], "as one that may be there already"
+    asked: list[Path] = []
+    monkeypatch.setattr(session, "refuse_taken", asked.append)
+    monkeypatch.setattr(Accelerator, "is_main_process", property(lambda _: False))
+    for _ in range(2):
+        train_detector(small, recipe(), tmp_path, max_minutes=1e-9)
+    assert asked == [], "to another process the folder may be there already"

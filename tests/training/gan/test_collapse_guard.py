@@ -128,7 +128,7 @@ def test_each_failure_is_named_with_its_evidence(
     found = assess(checks)
     assert found.state == state
     # The rise is of two-check means: (3.3 + 3.6) / 2 over (3 + 3.3) / 2.
-    assert evidence.replace("1.06", "1.10") in found.evidence
+    assert evidence.replace("1.06", "1.10") in found.reason
 
 
 def test_lost_variety_needs_no_turn_but_a_recall_that_can_be_believed() -> None:

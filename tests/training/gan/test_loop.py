@@ -23,7 +23,8 @@ from fauxlab.io.marking import read_mark
 from fauxlab.training.gan import loop as training
 from fauxlab.training.gan.loop import train_gan
 from fauxlab.training.gan.plan import plan_gan
-from fauxlab.training.gan.updates import Game, State
+from fauxlab.training.gan.state import State
+from fauxlab.training.gan.updates import Updater
 from fauxlab.training.run import Run
 
 MakeRecipe = Callable[..., GanRecipe]
@@ -121,10 +122,12 @@ SCRIPT = """
 import sys
 from fauxlab.config import load_gan_recipe
 from fauxlab.data.manifest import Manifest
+from fauxlab.training import session
 from fauxlab.training.gan import loop as training
-training.LOG_EVERY, training.CHECKPOINT_SECONDS = 1, 0
+training.LOG_EVERY, session.CHECKPOINT_SECONDS = 1, 0
 manifest, out, name, recipe, *overrides = sys.argv[1:]
-training.train_gan(Manifest.load(manifest), load_gan_recipe(recipe, overrides), out, name=name, resume=True)
+recipe = load_gan_recipe(recipe, overrides)
+training.train_gan(Manifest.load(manifest), recipe, out, name=name, resume=True)
 """
 
 
@@ -351,7 +354,7 @@ def test_taken_folder_and_changed_parameters_are_refused(
 def test_losses_that_are_no_numbers_stop_the_run(
     small: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recipe: MakeRecipe
 ) -> None:
-    monkeypatch.setattr(Game, "present", lambda _self, images, _state: images * float("nan"))
+    monkeypatch.setattr(Updater, "present", lambda _self, images: images * float("nan"))
     with pytest.raises(LabError, match="discriminator_loss is no longer finite at 16 images"):
         train_gan(small, recipe(), tmp_path)
 
@@ -359,13 +362,15 @@ def test_losses_that_are_no_numbers_stop_the_run(
 def test_losses_that_are_no_numbers_are_rolled_back_where_the_recipe_says_so(
     small: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recipe: MakeRecipe
 ) -> None:
-    present = Game.present
+    update = Updater.update_generator
 
-    def poisoned(self: Game, images: torch.Tensor, state: State) -> torch.Tensor:
+    def poisoned(
+        self: Updater, state: State, reals: torch.Tensor, latents: torch.Tensor
+    ) -> dict[str, torch.Tensor]:
         scale = float("nan") if state.images >= 32 and not state.rollbacks else 1.0
-        return present(self, images, state) * scale
+        return update(self, state, reals, latents * scale)
 
-    monkeypatch.setattr(Game, "present", poisoned)
+    monkeypatch.setattr(Updater, "update_generator", poisoned)
     said: list[str] = []
     options = ["guard.on_collapse=rollback", "evaluate.every=16", "guard.every=1000"]
     run = train_gan(small, recipe("r3-32", *options), tmp_path, on_event=said.append)

@@ -58,7 +58,7 @@ def test_relativistic() -> None:
 def test_penalty_of_a_linear_discriminator_is_its_weight() -> None:
     weight = torch.randn(3, 4, 4)
     images = torch.randn(5, 3, 4, 4, requires_grad=True)
-    squares = squared_gradients((images * weight).sum(dim=(1, 2, 3)), images)
+    (squares,) = squared_gradients((images * weight).sum(dim=(1, 2, 3)), images)
     torch.testing.assert_close(squares, weight.square().sum().expand(5))
 
 
@@ -69,7 +69,7 @@ def test_one_call_gives_every_images_own_gradient_and_can_be_differentiated() ->
         for p in network.parameters():
             p.normal_(0, 0.2)
     images = torch.randn(4, 3, 32, 32, requires_grad=True)
-    squares = squared_gradients(network(images), images)
+    (squares,) = squared_gradients(network(images), images)
 
     def alone(image: Tensor) -> Tensor:
         image = image.detach()[None].requires_grad_()
@@ -86,7 +86,7 @@ def test_one_call_gives_every_images_own_gradient_and_can_be_differentiated() ->
     for sign in (1, -1):
         with torch.no_grad():
             parameter[at] += sign * step
-        values.append(squared_gradients(network(images), images).sum().item())
+        values.append(squared_gradients(network(images), images)[0].sum().item())
         with torch.no_grad():
             parameter[at] -= sign * step
     assert gradient[at].item() == pytest.approx((values[0] - values[1]) / (2 * step), rel=0.05)

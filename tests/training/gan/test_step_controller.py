@@ -35,7 +35,8 @@ def test_transitions(steps: Steps, real: float, fake: float, expected: Steps) ->
 def test_reason_names_what_moved_and_why() -> None:
     _, reason = adapt(Steps(2, 1), LIMITS, 0.42, 0.93)
     assert reason == (
-        "generator steps 2 → 3 (accuracy on fakes 0.93); discriminator steps 1 → 2 (accuracy on reals 0.42)"
+        "generator steps 2 → 3 (accuracy on fakes 0.93); "
+        "discriminator steps 1 → 2 (accuracy on reals 0.42)"
     )
 
 

@@ -1,78 +1,172 @@
-"""From rows to what a detector sees in a training step: squares, self-blends, degradations, changes
-of tone.
+"""From rows of the manifest to what a detector sees in a training step.
+
+The order of the changes follows how pictures come about. Blending is first, because its mask stands
+where the face does. Cropping is next, so that an encoder's grid of blocks falls anywhere on a crop.
+Degrading is last, because it happens to finished pictures.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
-from torch import Tensor
+from accelerate import Accelerator
+from numpy.typing import NDArray
+from torch import Generator, Tensor
 
 from fauxlab.config import TrainConfig
 from fauxlab.data.cache import ImageArray
+from fauxlab.data.manifest import Manifest
 from fauxlab.models.inputs import to_input
-from fauxlab.training.detector.sampling import Rows
+from fauxlab.training.detector.sampling import deal, stage_order
+from fauxlab.training.detector.schedule import Rows, Schedule
+from fauxlab.training.seeding import step_generator
 from fauxlab.transforms.augment import augment, send
 from fauxlab.transforms.degradations import degrade_batch, random_crops
 from fauxlab.transforms.self_blend import blend_batch
 
 Pixels = Callable[[Rows], Tensor]
+Pictures = NDArray[np.uint8]
+Seeds = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one process sees in one step, on its device."""
+
+    inputs: Tensor  # float [n, 3, side, side] in [-1, 1]
+    targets: Tensor  # float [n]; 1 is fake
+    generator: Generator  # the step's, after all draws of the inputs
+
+
+class TrainingInputs:
+    """The batches of a training by the number of their step."""
+
+    def __init__(
+        self,
+        accelerator: Accelerator,
+        images: ImageArray,
+        schedule: Schedule,
+        train: TrainConfig,
+    ) -> None:
+        self.accelerator = accelerator
+        self.manifest: Manifest = images.manifest
+        self.schedule = schedule
+        self.train = train
+        self.pixels = pixel_source(images, accelerator.device)
+        self.labels = torch.from_numpy(images.manifest.labels).float()
+        self._order = lru_cache(maxsize=2)(self._order_of_epoch)
+
+    def rows(self, step: int) -> Rows:
+        """The rows of a step's whole batch, over all processes."""
+        stage, epoch, within = self.schedule.at(step)
+        first = within * self.train.batch
+        return self._order(stage, epoch)[first : first + self.train.batch]
+
+    def batch(self, step: int) -> Batch:
+        """This process's share of a step's batch: a pure function of the step."""
+        process = self.accelerator.process_index
+        share = deal(self.rows(step), process, self.accelerator.num_processes)
+        generator = step_generator(self.train.seed, step, process)
+        inputs, targets = draw_batch(self.pixels, self.labels, share, self.train, generator)
+        return Batch(inputs, targets, generator)
+
+    def _order_of_epoch(self, number: int, epoch: int) -> Rows:
+        stage = self.schedule.stages[number]
+        return stage_order(self.manifest, stage, self.train, epoch, number)
 
 
 def pixel_source(images: ImageArray, device: torch.device) -> Pixels:
-    """A function from rows to uint8 [n, 3, size, size] on the device; a GPU holds all images where
-    they fit.
+    """A function from rows to uint8 [n, 3, size, size] on the device.
+
+    A GPU holds all images where they fit into half of its free memory.
     """
-    if (
-        device.type == "cuda"
-        and len(images) * 3 * images.size**2 < 0.5 * torch.cuda.mem_get_info(device)[0]
-    ):
-        resident = torch.from_numpy(images.take(np.arange(len(images)))).to(device)
-        return lambda rows: resident[send(torch.from_numpy(rows), device)]
-    return lambda rows: send(torch.from_numpy(images.take(rows)), device)
+
+    def from_store(rows: Rows) -> Tensor:
+        pictures = torch.from_numpy(images.take(rows))
+        return send(pictures, device)
+
+    if device.type != "cuda":
+        return from_store
+    needed = len(images) * 3 * images.size**2
+    free, _total = torch.cuda.mem_get_info(device)
+    if needed >= 0.5 * free:
+        return from_store
+
+    everything = images.take(np.arange(len(images)))
+    resident = torch.from_numpy(everything).to(device)
+
+    def from_memory(rows: Rows) -> Tensor:
+        at = torch.from_numpy(rows)
+        return resident[send(at, device)]
+
+    return from_memory
 
 
 def draw_batch(
-    pixels: Pixels, labels: Tensor, rows: Rows, train: TrainConfig
+    pixels: Pixels,
+    labels: Tensor,
+    rows: Rows,
+    train: TrainConfig,
+    generator: Generator,
 ) -> tuple[Tensor, Tensor]:
-    """Inputs float [n, 3, side, side] in [-1, 1] and targets [n] of a step, all drawn from torch's
-    generator.
+    """Inputs float [n, 3, side, side] in [-1, 1] and targets [n] of these rows.
 
-    Blended first, as the mask stands where the face does; cut next, so that an encoder's grid of
-    blocks falls anywhere on a square; degraded last, as that is what happens to pictures that are
-    finished.
+    All that is random is drawn from `generator`, in the order below.
     """
-    images, targets = pixels(rows), labels[rows].clone()
+    images = pixels(rows)
+    targets = labels[rows].clone()
     if train.blend:
-        images = _blend(images, targets, train.blend)
+        images = _blend(images, targets, train.blend, generator)
     if train.crop:
-        images = random_crops(images, train.crop, train.zoom, _seeds(len(rows)))
+        seeds = _draw_seeds(len(rows), generator)
+        images = random_crops(images, train.crop, train.zoom, seeds)
     if "degrade" in train.augment:
-        chosen = (torch.rand(len(rows)) < train.degrade_p).nonzero()[:, 0]
-        seeds = _seeds(len(rows))[chosen.numpy()]
-        done = torch.from_numpy(degrade_batch(images[chosen].cpu().numpy(), seeds)).to(
-            images.device
-        )
-        images = images.index_copy(0, chosen.to(images.device), done)
-    inputs = augment(to_input(images), [name for name in train.augment if name != "degrade"])
+        images = _degrade(images, train.degrade_p, generator)
+    names = [name for name in train.augment if name != "degrade"]
+    inputs = augment(to_input(images), names, generator)
     return inputs, targets.to(inputs.device)
 
 
-def _blend(images: Tensor, targets: Tensor, share: float) -> Tensor:
-    """Some fakes give way to a real of the batch blended onto itself, so that both classes keep
-    their share.
+def _blend(
+    images: Tensor,
+    targets: Tensor,
+    share: float,
+    generator: Generator,
+) -> Tensor:
+    """Replace a share of the fakes by reals of the batch that are blended onto themselves.
+
+    Only fakes are replaced, so that both classes keep their share of the batch.
     """
+    is_fake = targets == 1
+    drawn = torch.rand(len(targets), generator=generator) < share
     reals = (targets == 0).nonzero()[:, 0]
-    places = ((targets == 1) & (torch.rand(len(targets)) < share)).nonzero()[:, 0]
-    seeds = _seeds(len(places))
+    places = (is_fake & drawn).nonzero()[:, 0]
+    seeds = _draw_seeds(len(places), generator)
     if not len(reals) or not len(places):
         return images
-    sources = reals[torch.randint(len(reals), (len(places),))]
-    blended = torch.from_numpy(blend_batch(images[sources].cpu().numpy(), seeds)).to(images.device)
-    return images.index_copy(0, places.to(images.device), blended)
+    picks = torch.randint(len(reals), (len(places),), generator=generator)
+    originals = images[reals[picks]].cpu().numpy()
+    return _replace(images, places, blend_batch(originals, seeds))
 
 
-def _seeds(count: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    return torch.randint(2**31, (count,)).numpy()
+def _degrade(images: Tensor, share: float, generator: Generator) -> Tensor:
+    """Send a share of the images, of both classes alike, through a random degradation."""
+    drawn = torch.rand(len(images), generator=generator) < share
+    chosen = drawn.nonzero()[:, 0]
+    seeds = _draw_seeds(len(images), generator)[chosen.numpy()]
+    originals = images[chosen].cpu().numpy()
+    return _replace(images, chosen, degrade_batch(originals, seeds))
+
+
+def _replace(images: Tensor, places: Tensor, pictures: Pictures) -> Tensor:
+    """The images with `pictures` at these places, on the images' device."""
+    changed = torch.from_numpy(pictures).to(images.device)
+    return images.index_copy(0, places.to(images.device), changed)
+
+
+def _draw_seeds(count: int, generator: Generator) -> Seeds:
+    return torch.randint(2**31, (count,), generator=generator).numpy()

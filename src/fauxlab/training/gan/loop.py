@@ -1,47 +1,34 @@
-"""GAN training: rounds of the game, log, evaluations, the guard and exact resume, on one process or
-several.
+"""GAN training: steps, log, evaluations, the guard and exact resume, on one process or several.
 
 The budget counts the real images that the discriminator was shown.
 """
 
 from __future__ import annotations
 
-import copy
 import math
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import broadcast_object_list
-from torch import Tensor, nn
+from torch import Tensor
 
-from fauxlab.config import GanRecipe, value_at
+from fauxlab.config import GanRecipe
 from fauxlab.data.cache import ImageArray, load_images
 from fauxlab.data.manifest import Manifest
 from fauxlab.errors import LabError
-from fauxlab.training.gan.collapse_guard import Guard
-from fauxlab.training.gan.monitor import Judge, may_go_back
-from fauxlab.training.gan.plan import GanPlan, check_gan, create_sides, plan_gan
-from fauxlab.training.gan.step_controller import Steps
-from fauxlab.training.gan.updates import Game, State
-from fauxlab.training.run import (
-    CHECKPOINT_SECONDS,
-    OnStep,
-    Run,
-    any_process,
-    fits_checkpoint,
-    open_run,
-    point_latest,
-    start_accelerator,
-    train_alone,
-)
+from fauxlab.evaluation.networks import check_features
+from fauxlab.training.distributed import any_process, from_first_process
+from fauxlab.training.gan.inputs import GanInputs
+from fauxlab.training.gan.monitor import Monitor, may_go_back
+from fauxlab.training.gan.plan import GanPlan, plan_gan
+from fauxlab.training.gan.state import State, start_state
+from fauxlab.training.gan.step import Stepper
+from fauxlab.training.run import Run, run_folder
+from fauxlab.training.session import OnEvent, OnStep, Session, session
 
-LOG_EVERY = 20  # rounds
-# Called with one line of text after every evaluation and whenever the guard has something to say.
-OnEvent = Callable[[str], None]
+LOG_EVERY = 20  # steps
 
 
 def train_gan(
@@ -56,226 +43,221 @@ def train_gan(
     on_step: OnStep | None = None,
     on_event: OnEvent | None = None,
 ) -> Run:
-    """Train a generator into `out/name` and return its run; `run.generator` is the best by
-    distance.
+    """Train a generator into `out/name` and return its run; `run.generator` is the nearest.
 
-    `weights` is the file of the recipe's feature network, where that needs one; `on_event` gets a
-    line of text after every evaluation and at every alarm; `resume` and `max_minutes` are as for
-    `train_detector`. Raises LabError on bad input and when a loss is no longer finite. A run that
-    the collapse guard stopped says so in its log's last line and in `run.stopped_by_guard`.
+    `weights` is the file of the recipe's feature network, where that needs one. `on_event` gets a
+    line of text after every evaluation, at every alarm, and about what takes long. `resume` and
+    `max_minutes` are as for `train_detector`. Raises LabError on bad input and when a loss is no
+    longer finite. A run that the collapse guard stopped says so in its log's last line and in
+    `run.stopped_by_guard`.
     """
-    deadline = math.inf if max_minutes is None else time.monotonic() + 60 * max_minutes
-    accelerator = start_accelerator(recipe.train.precision)
-    if recipe.train.batch % accelerator.num_processes:
-        raise LabError(
-            f"train.batch = {recipe.train.batch} cannot be shared evenly by {accelerator.num_processes} processes"
-        )
-    # What the folder holds is asked by one process only: the first may have begun the run before
-    # another looks.
-    plan = check_gan(
-        manifest, recipe, out, name, resume or not accelerator.is_main_process, weights
+    return train_gan_plan(
+        plan_gan(manifest, recipe),
+        out,
+        name=name,
+        resume=resume,
+        max_minutes=max_minutes,
+        weights=weights,
+        on_step=on_step,
+        on_event=on_event,
     )
-    images = load_images(plan.manifest, recipe.data.size)
-    if images.skipped:
-        plan = plan_gan(images.manifest, recipe)
-    with accelerator.main_process_first():
-        folder = Path(out) / (name or recipe.name)
-        run = open_run(
-            folder, recipe, images.manifest.data_hash, resume or not accelerator.is_main_process
-        )
-    if not run.finished:
-        with train_alone(run, accelerator.is_main_process):
-            _train(accelerator, run, recipe, plan, images, deadline, weights, on_step, on_event)
-    if accelerator.is_main_process:
-        point_latest(Path(out), folder)
-    accelerator.wait_for_everyone()
+
+
+def train_gan_plan(
+    plan: GanPlan,
+    out: str | Path = "runs",
+    *,
+    name: str | None = None,
+    resume: bool = False,
+    max_minutes: float | None = None,
+    weights: str | Path | None = None,
+    images: ImageArray | None = None,
+    on_step: OnStep | None = None,
+    on_event: OnEvent | None = None,
+) -> Run:
+    """Train a plan, as `train_gan` does; `images` are the plan's, where already loaded."""
+    recipe = plan.recipe
+    check_features(recipe.evaluate.features, weights)
+    folder = run_folder(out, name or plan.name)
+    with session(recipe, folder, resume, max_minutes) as current:
+        _check_batch(recipe, current.accelerator.num_processes)
+        if images is None:
+            images = load_images(plan.manifest, recipe.data.size)
+        plan = plan.without_skipped(images)
+        run = current.open_run(images)
+        if not run.finished:
+            _train(current, run, plan, images, weights, on_step, on_event)
     return run
 
 
 def _train(
-    accelerator: Accelerator,
+    current: Session,
     run: Run,
-    recipe: GanRecipe,
     plan: GanPlan,
     images: ImageArray,
-    deadline: float,
     weights: str | Path | None,
     on_step: OnStep | None,
     on_event: OnEvent | None,
 ) -> None:
     """The loop."""
-    main = accelerator.is_main_process
-    state = _start(accelerator, run, recipe)
-    game = Game(accelerator, recipe, images, plan.train_rows, plan.images)
-    judge = (
-        Judge(run, recipe, plan, images, accelerator.device, weights, on_event) if main else None
-    )
-    losses: list[dict[str, Tensor]] = []
-    saved, stopped = time.monotonic(), False
-    while state.images < plan.images and not stopped:
-        before = state.images
-        losses.append(game.play(state))
-        state.round += 1
-        if state.decision and main:
-            run.log("controller", images=state.images, **asdict(state.steps), reason=state.decision)
-        due = Due.between(before, state.images, plan, recipe)
-        if len(losses) < LOG_EVERY and not due.anything:
-            continue
-        # Reading a loss waits for the device, so finiteness, log, clock and checkpoint share one
-        # reading.
-        means = _mean_losses(accelerator, losses)
-        losses.clear()
-        mended = _mend_or_refuse(accelerator, run, recipe, state, means, on_event)
-        clock = any_process(accelerator, time.monotonic() > deadline)
-        if main and not mended:
-            run.log("step", images=state.images, round=state.round, **means, **game.values(state))
-            if on_step:
-                on_step(min(state.images, plan.images), plan.images, means["discriminator_loss"])
-        if due.anything:
-            stopped = _assess(accelerator, run, recipe, state, judge, due)
-            # Before the checkpoint: a run killed in between is finished, not one that goes on past
-            # the guard's stop.
-            if main and (stopped or state.images >= plan.images):
-                run.log(
-                    "end",
-                    images=state.images,
-                    round=state.round,
-                    reason="guard" if stopped else "budget",
-                )
-        if main and (due.anything or clock or time.monotonic() - saved > CHECKPOINT_SECONDS):
-            run.save_checkpoint(state.as_dict())
-            saved = time.monotonic()
-        if clock:
-            break
+    accelerator, main, recipe = current.accelerator, current.is_main, plan.recipe
+    say = on_event if main and on_event else _say_nothing
+    state = start_state(accelerator, run, plan, images.skipped)
+    monitor = None
+    if main:
+        monitor = Monitor(run, plan, images, accelerator.device, weights, say)
+    losses: list[dict[str, Tensor]] = []  # since the last log line
+    stopped = False
+
+    with GanInputs(accelerator, recipe, images, plan.train_rows) as inputs:
+        stepper = Stepper(accelerator, recipe, inputs, plan.images)
+        while state.images < plan.images and not stopped:
+            # The updates of both networks: step.py and updates.py.
+            before = state.images
+            losses.append(stepper.step(state))
+            if state.decision and main:
+                decided = {**asdict(state.steps), "reason": state.decision}
+                run.log("controller", images=state.images, **decided)
+
+            # Reading a loss waits for the device. So log, clock and checkpoint share one reading,
+            # every few steps and before every evaluation and check.
+            due = Due.between(before, state.images, plan)
+            if len(losses) < LOG_EVERY and not due.anything:
+                continue
+            means = _mean_losses(accelerator, losses)
+            losses.clear()
+
+            # Losses that are no numbers would spoil all that follows.
+            broken = [loss for loss, mean in means.items() if not math.isfinite(mean)]
+            if broken:
+                _go_back_or_refuse(current, run, plan, state, broken, say)
+            out_of_time = current.out_of_time()
+            if main and not broken:
+                _log_step(run, state, means)
+                if on_step:
+                    shown = min(state.images, plan.images)
+                    on_step(shown, plan.images, means["discriminator_loss"])
+
+            # The first process evaluates and checks, and all do what it decides.
+            if due.anything:
+                stopped = _evaluate_and_check(accelerator, run, state, monitor, due)
+                # The end is logged before the checkpoint is written: a run killed in between is
+                # finished, and does not go on past the guard's stop.
+                if main and (stopped or state.images >= plan.images):
+                    reason = "guard" if stopped else "budget"
+                    run.log("end", images=state.images, round=state.round, reason=reason)
+            if main and (due.anything or out_of_time or current.checkpoint_due()):
+                run.save_checkpoint(state.as_dict())
+                current.saved = time.monotonic()
+            if out_of_time:
+                break
 
 
 @dataclass(frozen=True)
 class Due:
-    """What a round has brought due."""
+    """What is to be done after a step."""
 
     evaluation: bool
     check: bool
 
     @property
     def anything(self) -> bool:
-        """Whether there is something to look at."""
+        """Whether there is something to be done."""
         return self.evaluation or self.check
 
     @classmethod
-    def between(cls, before: int, now: int, plan: GanPlan, recipe: GanRecipe) -> Due:
-        """An evaluation at each multiple of its interval and at the end, a check at each multiple
-        of its own.
+    def between(cls, before: int, now: int, plan: GanPlan) -> Due:
+        """By the images before and after the step.
+
+        An evaluation is due at each multiple of its interval and at the end, a check at each
+        multiple of its own.
         """
 
         def passed(every: int) -> bool:
             return every > 0 and now // every > before // every
 
-        return cls(passed(plan.evaluate_every) or now >= plan.images, passed(recipe.guard.every))
+        at_the_end = now >= plan.images
+        evaluation = passed(plan.evaluate_every) or at_the_end
+        return cls(evaluation, check=passed(plan.recipe.guard.every))
 
 
-def _start(accelerator: Accelerator, run: Run, recipe: GanRecipe) -> State:
-    """Build both sides, fresh or from the run's checkpoint; the seed gives every process the same
-    weights.
-    """
-    train = recipe.train
-    torch.manual_seed(train.seed)
-    sides: list[nn.Module] = []
-    for created in create_sides(recipe):
-        together = accelerator.num_processes > 1 and accelerator.device.type == "cuda"
-        side: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(created) if together else created  # type: ignore[no-untyped-call]
-        sides.append(side.to(accelerator.device).to(memory_format=torch.channels_last).train())  # type: ignore[call-overload]
-    average = copy.deepcopy(sides[0]).eval().requires_grad_(False) if recipe.gan.ema else None
-    betas = (train.beta1, value_at(train.beta2, 0.0))
-    optimizers = tuple(
-        torch.optim.Adam(side.parameters(), 1.0, betas, fused=True) for side in sides
-    )
-    steps = Steps(recipe.gan.generator_steps, recipe.gan.discriminator_steps)
-    guard = Guard(recipe.guard.patience)
-    state = State(sides[0], sides[1], average, (optimizers[0], optimizers[1]), steps, guard)
-    saved = run.load_checkpoint(to_resume=True)
-    if saved is not None:
-        with fits_checkpoint(run):
-            state.load(saved, recipe.guard.patience)
-    if accelerator.is_main_process:
-        run.rewind_log(saved["log_bytes"] if saved else 0)
-        if saved is None:  # no run goes back to a state of the one that stood here before it
-            (run.folder / "checkpoints" / "best.pt").unlink(missing_ok=True)
-    return state
-
-
-def _assess(
-    accelerator: Accelerator,
-    run: Run,
-    recipe: GanRecipe,
-    state: State,
-    judge: Judge | None,
-    due: Due,
-) -> bool:
-    """Evaluate and check where due, on the first process; roll back on all. Returns whether
-    training must stop.
-    """
-    decision = [""]
-    if judge is not None:
-        if due.evaluation:
-            judge.evaluate(state)
-        if due.check:
-            decision = [judge.check(state)]
-            if decision == ["stop"] and not due.evaluation:
-                # so that a run which is stopped early leaves a generator, too
-                judge.evaluate(state)
-        state.generator.train()
-    if accelerator.num_processes > 1:
-        broadcast_object_list(decision)
-    if decision[0] == "rollback":
-        _go_back(run, state)
-    return decision[0] == "stop"
-
-
-def _go_back(run: Run, state: State) -> None:
-    """To the best state's networks; what follows is gentler, see `fauxlab.training.gan.updates`."""
-    best = run.load_checkpoint("best.pt")
-    assert best is not None  # a rollback is decided only where there is one
-    with fits_checkpoint(run):
-        state.load_networks(best)
-        state.guard.forget_after(best["images"])
-    state.window.clear()  # the controller's accuracies are those of the networks that are gone
-    state.rollbacks += 1
+def _check_batch(recipe: GanRecipe, processes: int) -> None:
+    """Raise LabError where a batch cannot be shared by the processes."""
+    batch = recipe.train.batch
+    if batch % processes:
+        raise LabError(f"train.batch = {batch} cannot be shared evenly by {processes} processes")
 
 
 def _mean_losses(accelerator: Accelerator, losses: list[dict[str, Tensor]]) -> dict[str, float]:
-    """Means by name over rounds and processes; a penalty that comes every few updates is averaged
-    over those.
+    """Means by name over steps and processes; penalties over the steps that have them."""
+    values: dict[str, list[Tensor]] = {}
+    for step in losses:
+        for name, value in step.items():
+            values.setdefault(name, []).append(value)
+    means = torch.stack([torch.stack(value).mean() for value in values.values()])
+    return dict(zip(values, accelerator.reduce(means, "mean").tolist(), strict=True))
+
+
+def _log_step(run: Run, state: State, means: dict[str, float]) -> None:
+    steps = {
+        "generator_steps": state.steps.generator,
+        "discriminator_steps": state.steps.discriminator,
+    }
+    rate = state.optimizers[0].param_groups[0]["lr"]
+    run.log("step", images=state.images, round=state.round, **means, lr=rate, **steps)
+
+
+def _go_back_or_refuse(
+    current: Session,
+    run: Run,
+    plan: GanPlan,
+    state: State,
+    broken: list[str],
+    say: OnEvent,
+) -> None:
+    """Go back to the best state where the recipe allows it, else raise LabError.
+
+    `broken` names the losses that are no longer finite.
     """
-    names = list(dict.fromkeys(name for found in losses for name in found))
-    means = torch.stack(
-        [torch.stack([f[name] for f in losses if name in f]).mean() for name in names]
-    )
-    return dict(zip(names, accelerator.reduce(means, "mean").tolist(), strict=True))
+    may = any_process(current.accelerator, may_go_back(run, plan.recipe, state))
+    if current.is_main:
+        action = "rollback" if may else ""
+        run.log("not_finite", images=state.images, losses=broken, action=action)
+    if not may:
+        raise LabError(
+            f"{broken[0]} is no longer finite at {state.images:,} images. What was best until then "
+            f"is in {run.folder}; start a new run (--name) with a lower train.lr, or higher gan.r1 "
+            "and gan.r2 where the recipe has them"
+        )
+    say(f"{state.images:,} images: {broken[0]} is no longer finite; rollback")
+    state.go_back(run)
 
 
-def _mend_or_refuse(
+def _evaluate_and_check(
     accelerator: Accelerator,
     run: Run,
-    recipe: GanRecipe,
     state: State,
-    means: dict[str, float],
-    on_event: OnEvent | None,
+    monitor: Monitor | None,
+    due: Due,
 ) -> bool:
-    """Losses that are no numbers: back to the best state where the recipe allows it (True), else
-    LabError.
+    """Evaluate and check where due, on the first process; roll back on all.
+
+    Returns whether training must stop.
     """
-    bad = [name for name, value in means.items() if not math.isfinite(value)]
-    if not bad:
-        return False
-    back = any_process(accelerator, may_go_back(run, recipe, state))
-    if accelerator.is_main_process:
-        run.log("not_finite", images=state.images, losses=bad, action="rollback" if back else "")
-    if not back:
-        raise LabError(
-            f"{bad[0]} is no longer finite at {state.images:,} images. What was best until then is in {run.folder}; "
-            "start a new run (--name) with a lower train.lr, or higher gan.r1 and gan.r2 where the recipe has them"
-        )
-    if accelerator.is_main_process and on_event:
-        on_event(f"{state.images:,} images: {bad[0]} is no longer finite; rollback")
-    _go_back(run, state)
-    return True
+    action = ""
+    if monitor is not None:
+        if due.evaluation:
+            monitor.evaluate(state)
+        if due.check:
+            action = monitor.check(state)
+            if action == "stop" and not due.evaluation:
+                monitor.evaluate(state)  # a run that is stopped early leaves a generator, too
+        state.generator.train()
+    action = from_first_process(accelerator, action)
+    if action == "rollback":
+        state.go_back(run)
+    return action == "stop"
+
+
+def _say_nothing(_: str) -> None:
+    pass

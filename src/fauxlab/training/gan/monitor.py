@@ -1,177 +1,142 @@
-"""What a GAN's training looks at from time to time: distance to reals, samples, and the guard's
-signals.
-"""
+"""What is looked at from time to time while a GAN trains: distance to reals, samples, the guard."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
-from torch import Tensor, nn
 
-from fauxlab.bundle.config import GeneratorConfig
-from fauxlab.evaluation.detection import predict_logits
-from fauxlab.evaluation.features import extract
-from fauxlab.evaluation.generation import evaluate_generator, load_reference, measure
+from fauxlab.evaluation.generation import Reference, evaluate_generator, load_reference
 from fauxlab.evaluation.networks import load_features
 from fauxlab.io.marking import Mark, grid, save_png
-from fauxlab.models.inputs import to_input
-from fauxlab.models.pretrained import Generator
-from fauxlab.training.gan.collapse_guard import Signals
+from fauxlab.training.gan.bundles import wrap_generator
+from fauxlab.training.gan.signals import SignalMeter
+from fauxlab.training.session import OnEvent
 from fauxlab.version import __version__
 
 if TYPE_CHECKING:
     from fauxlab.config import GanRecipe
     from fauxlab.data.cache import ImageArray
+    from fauxlab.models.pretrained import Generator
+    from fauxlab.records import GenerationReport
     from fauxlab.training.gan.plan import GanPlan
-    from fauxlab.training.gan.updates import State
+    from fauxlab.training.gan.state import State
     from fauxlab.training.run import Run
 
-SHOWN = 64  # fixed latents in a sample grid
-GUARD_FEATURES = "randconv"
-LOGGED = {"n", "distance", "floor", "floor_n", "kid", "precision", "recall", "density", "coverage"}
-LOGGED |= {"pairwise_ratio", "near_duplicate_share", "memorised_share"}
+GRID_IMAGES = 64  # in a sample grid, always of the same latents
+TELL_SECONDS = 15.0  # between two lines on something that takes long
+LOGGED = {
+    "n",
+    "distance",
+    "floor",
+    "floor_n",
+    "kid",
+    "precision",
+    "recall",
+    "density",
+    "coverage",
+    "pairwise_ratio",
+    "near_duplicate_share",
+    "memorised_share",
+}
 
 
-class Judge:
-    """Writes what it finds to the run folder: log lines, sample grids, `best/` and `last/`."""
+class Monitor:
+    """Writes its findings to the run folder: log lines, sample grids, `best/` and `last/`."""
 
     def __init__(
         self,
         run: Run,
-        recipe: GanRecipe,
         plan: GanPlan,
         images: ImageArray,
         device: torch.device,
         weights: str | Path | None = None,
-        on_event: Callable[[str], None] | None = None,
+        on_event: OnEvent | None = None,
     ) -> None:
-        self.run, self.recipe, self.plan, self.images, self.device = (
-            run,
-            recipe,
-            plan,
-            images,
-            device,
-        )
+        self.run = run
+        self.plan = plan
+        self.recipe = plan.recipe
+        self.images = images
         self.say = on_event or (lambda _: None)
-        network = load_features(recipe.evaluate.features, weights, device)
-        self.reference = load_reference(images, network, recipe.evaluate.n, seed=recipe.train.seed)
-        n = min(recipe.guard.n, len(self.reference.training))
-        self.guard_network = load_features(GUARD_FEATURES, device=device)
-        self.guard_reference = load_reference(images, self.guard_network, n, seed=recipe.train.seed)
-        self.guard_rows = np.random.default_rng(recipe.train.seed).permutation(plan.train_rows)[:n]
+        self.network = load_features(self.recipe.evaluate.features, weights, device)
+        self.meter = SignalMeter(plan, images, device)
+
+    @cached_property
+    def reference(self) -> Reference:
+        """What the generator is measured against, made at the first evaluation.
+
+        It holds features of all real images, since copies are looked for among all training images
+        and compared with held-out ones. They are kept on disk, so this takes long only once.
+        """
+        title = f"features of real images in {self.network.name}"
+        progress = tell_progress(self.say, title, len(self.images))
+        n, seed = self.recipe.evaluate.n, self.recipe.train.seed
+        return load_reference(self.images, self.network, n, seed=seed, progress=progress)
 
     def evaluate(self, state: State) -> None:
-        """Distance of the shown generator; its weights become `last/`, and `best/` when none was
-        nearer.
-        """
+        """Measure the released generator; save it as `last/`, and as `best/` if none was nearer."""
         report = evaluate_generator(
-            self._generator(state).sample,
+            self._bundle(state).sample,
             self.reference,
             model=self.recipe.model.name,
             model_hash="",
             seed=0,
         )
+        is_best = report.distance < state.best  # never so where the distance is no number
         figures = {"label": report.distance_label, **report.model_dump(include=LOGGED)}
         self.run.log("eval", images=state.images, features=report.features.model_dump(), **figures)
-        self.say(
-            f"{state.images:,} images: {report.distance_label} {report.distance:.4g} (N {report.n:,}, floor "
-            f"{report.floor:.4g}), recall {report.recall:.3f}{', the best so far' * (report.distance < state.best)}"
-        )
-        bundle = self._generator(state, figures)
+        self.say(_describe_evaluation(state.images, report, is_best))
+
+        bundle = self._bundle(state, figures)
         last = bundle.save_pretrained(self.run.folder / "last")
         self._save_grid(last, state.images)
         state.guard.note_evaluation(state.images, report.distance)
-        # A distance that is no number (a generator of one image) is never the best.
-        if report.distance < state.best:
+        if is_best:
             state.best = report.distance
             bundle.save_pretrained(self.run.folder / "best")
             if self.recipe.guard.on_collapse == "rollback":
                 self.run.save_checkpoint(state.as_dict(), "best.pt")
 
     def check(self, state: State) -> str:
-        """Let the guard look; returns "" (go on), "stop" or "rollback"."""
-        guard = self.recipe.guard
-        signals = self.measure_signals(state)
+        """Let the guard check; returns what is to be done: "" (go on), "stop" or "rollback"."""
+        signals = self.meter.measure(state)
         assessment, alarm = state.guard.check(signals)
-        action = ""
-        if alarm and guard.on_collapse != "warn":
-            action = "rollback" if may_go_back(self.run, self.recipe, state) else "stop"
+        action = self._decide(state) if alarm else ""
         if alarm:
-            done = action or "going on"
-            if (guard.on_collapse, action) == ("rollback", "stop"):
-                left = state.rollbacks < guard.rollbacks
-                done += (
-                    " (no state to go back to)"
-                    if left
-                    else f" (rolled back {state.rollbacks} times)"
-                )
-            self.say(f"{state.images:,} images: {assessment.state}: {assessment.evidence}; {done}")
+            done = self._describe_action(state, action)
+            self.say(f"{state.images:,} images: {assessment.state}: {assessment.reason}; {done}")
         self.run.log(
             "guard",
             **asdict(signals),
             state=assessment.state,
-            evidence=assessment.evidence,
+            reason=assessment.reason,
+            evidence=assessment.reason,  # its name before version 0.2
             alarm=alarm,
             action=action or ("warn" if alarm else ""),
         )
         return action
 
-    def measure_signals(self, state: State) -> Signals:
-        """The guard's signals now; costs some seconds on a CPU, most of it the generator's own
-        time.
-        """
-        reference = self.guard_reference
-        fakes = extract(self.guard_network, self._generator(state).sample, reference.n)
-        figures = measure(
-            reference.reals,
-            fakes,
-            spread=reference.spread,
-            duplicate_distance=reference.duplicate_distance,
-        )
-        train = self._real_logits(state.discriminator, self.guard_rows)
-        heldout = self._real_logits(state.discriminator, self.plan.heldout_rows)
-        fake = self._fake_logits(state, reference.n)
-        gap = train.mean() - fake.mean()
-        return Signals(
-            images=state.images,
-            distance=figures.distance,
-            spread=figures.pairwise_ratio or 0.0,
-            recall=figures.recall,
-            near_duplicates=figures.near_duplicate_share,
-            separation=_share_above(train, fake),
-            overfit=float((train.mean() - heldout.mean()) / gap)
-            if len(heldout) and gap > 0
-            else 0.0,
-            real_sign=float(np.sign(train).mean()),
-            fake_sign=float(np.sign(fake).mean()),
-        )
+    def _decide(self, state: State) -> str:
+        """What the recipe says is to be done at an alarm."""
+        if self.recipe.guard.on_collapse == "warn":
+            return ""
+        return "rollback" if may_go_back(self.run, self.recipe, state) else "stop"
 
-    def _real_logits(
-        self, discriminator: nn.Module, rows: np.ndarray[Any, np.dtype[np.int64]]
-    ) -> np.ndarray[Any, Any]:
-        return predict_logits(discriminator, self.images, rows).astype(np.float64)
+    def _describe_action(self, state: State, action: str) -> str:
+        guard = self.recipe.guard
+        if action != "stop" or guard.on_collapse != "rollback":
+            return action or "going on"
+        if state.rollbacks < guard.rollbacks:
+            return "stop (no state to go back to)"
+        return f"stop (rolled back {state.rollbacks} times)"
 
-    def _fake_logits(self, state: State, n: int) -> np.ndarray[Any, Any]:
-        """Logits of the generator that the discriminator plays against, which is not the averaged
-        one.
-        """
-        current = _wrapped(state.generator, self.recipe, {}, {})
-        discriminator, logits = state.discriminator.eval(), []
-        with torch.inference_mode():
-            for first in range(0, n, 250):
-                pixels: Tensor = current.sample(first, min(250, n - first)).to(self.device)
-                logits.append(discriminator(to_input(pixels)).double().cpu().numpy())
-        state.generator.train()
-        discriminator.train()
-        return np.concatenate(logits)
-
-    def _generator(self, state: State, metrics: dict[str, Any] | None = None) -> Generator:
-        """The shown generator in evaluation mode, as a bundle."""
+    def _bundle(self, state: State, metrics: dict[str, Any] | None = None) -> Generator:
+        """The released generator in evaluation mode."""
         training = {
             "recipe": self.recipe.name,
             "sources": self.plan.manifest.sources,
@@ -180,41 +145,46 @@ class Judge:
             "data_hash": self.run.environment["data_hash"],
             "fauxlab": __version__,
         }
-        return _wrapped(state.shown, self.recipe, training, metrics or {})
+        return wrap_generator(state.released, self.recipe, training, metrics)
 
     def _save_grid(self, generator: Generator, images: int) -> None:
         folder = self.run.folder / "samples"
         folder.mkdir(exist_ok=True)
-        pixels = generator.sample(0, SHOWN).numpy()
+        pixels = generator.sample(0, GRID_IMAGES).numpy()
         mark = Mark(model=generator.config.architecture, model_hash=generator.hash, seed=None)
         save_png(folder / f"fakes{images:09}.png", grid(pixels), mark)
 
 
 def may_go_back(run: Run, recipe: GanRecipe, state: State) -> bool:
-    """Whether a rollback is asked for, left, and has a state to go back to."""
+    """Whether a rollback is asked for, is left, and has a state to go back to."""
     guard = recipe.guard
-    left = guard.on_collapse == "rollback" and state.rollbacks < guard.rollbacks
-    return left and (run.folder / "checkpoints" / "best.pt").exists()
+    if guard.on_collapse != "rollback" or state.rollbacks >= guard.rollbacks:
+        return False
+    return (run.folder / "checkpoints" / "best.pt").exists()
 
 
-def _wrapped(
-    network: nn.Module, recipe: GanRecipe, training: dict[str, Any], metrics: dict[str, Any]
-) -> Generator:
-    config = GeneratorConfig(
-        architecture=recipe.model.name,
-        latent=recipe.model.latent,
-        size=recipe.data.size,
-        options=recipe.model.generator,
-        training=training,
-        metrics=metrics,
-    )
-    return Generator(network.eval(), config)
+def tell_progress(say: OnEvent, title: str, total: int) -> Callable[[int], None]:
+    """A function to be called with the number of images just done; says now and then how many.
 
-
-def _share_above(high: np.ndarray[Any, Any], low: np.ndarray[Any, Any]) -> float:
-    """Share of pairs in which the first is above the second, ties half: the AUC of one set against
-    the other.
+    It says nothing before it is called, as where nothing is left to be done.
     """
-    order = np.sort(low)
-    below, upto = np.searchsorted(order, high, "left"), np.searchsorted(order, high, "right")
-    return float((below + upto).mean() / 2 / len(low))
+    done = 0
+    last = -TELL_SECONDS
+
+    def advance(count: int) -> None:
+        nonlocal done, last
+        done += count
+        now = time.monotonic()
+        if now - last >= TELL_SECONDS or done >= total:
+            say(f"{title}: {done:,}/{total:,} images")
+            last = now
+
+    return advance
+
+
+def _describe_evaluation(images: int, report: GenerationReport, is_best: bool) -> str:
+    remark = ", the best so far" if is_best else ""
+    return (
+        f"{images:,} images: {report.distance_label} {report.distance:.4g} (N {report.n:,}, "
+        f"floor {report.floor:.4g}), recall {report.recall:.3f}{remark}"
+    )

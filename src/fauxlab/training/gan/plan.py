@@ -1,138 +1,148 @@
-"""What a GAN training comes to on a manifest: its networks, what is refused before it starts, and
-what is shown.
-"""
+"""What a GAN's recipe comes to on a manifest: made once, then checked, described and trained."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
+import torch
 from torch import nn
 
-from fauxlab.config import GanRecipe, check_run_name
+from fauxlab.config import GanRecipe
 from fauxlab.config.gan import FEWEST
-from fauxlab.data.cache import load_images
+from fauxlab.data.cache import ImageArray
 from fauxlab.data.manifest import Manifest
 from fauxlab.errors import LabError
-from fauxlab.evaluation.networks import check_features
 from fauxlab.models import create_discriminator, create_generator
-from fauxlab.training.detector.sampling import Rows
-from fauxlab.training.gan.updates import mixes_images
-from fauxlab.training.run import refuse_taken
+from fauxlab.training.detector.schedule import Rows
+from fauxlab.training.gan.losses import mixes_images
 
 
 @dataclass(frozen=True)
 class GanPlan:
-    """What a recipe means for a manifest, before any image is decoded."""
+    """All that is known before the first image is decoded; rows are those of `manifest`."""
 
     manifest: Manifest  # the real images, all splits
+    recipe: GanRecipe
+    generator: nn.Module
+    discriminator: nn.Module
     train_rows: Rows  # those learned from
-    # validation images: never trained on, the guard compares them with the others
+    # Validation images: never trained on, so the guard can compare the discriminator on both.
     heldout_rows: Rows
-    images: int
-    evaluate_every: int
+    images: int  # the budget: real images shown to the discriminator, repeats counted
+    evaluate_every: int  # images
+
+    @property
+    def name(self) -> str:
+        """The run folder's default name."""
+        return self.recipe.name
+
+    def without_skipped(self, images: ImageArray) -> GanPlan:
+        """The plan for the images that could be decoded.
+
+        Raises LabError where these are too few.
+        """
+        if not images.skipped:
+            return self
+        _check_counts(images.manifest, self.recipe)
+        return _plan_images(images.manifest, self.recipe, self.generator, self.discriminator)
 
 
 def plan_gan(manifest: Manifest, recipe: GanRecipe) -> GanPlan:
-    """Choose the real images. Raises LabError when there are none, or when the recipe's parts
-    exclude each other.
+    """Choose the real images and build both networks, each once. No image is decoded.
+
+    Raises LabError when there are too few real images, and when the recipe's parts exclude each
+    other.
     """
-    manifest.in_split("train")  # says so where the manifest was never split
-    reals = manifest.reals(*recipe.data.sources)
-    splits = np.array([row.split for row in reals.rows])
-    train = measured = np.flatnonzero(splits == "train")
-    if recipe.data.limit:
-        train = np.sort(
-            np.random.default_rng(recipe.train.seed).permutation(train)[: recipe.data.limit]
-        )
-    if len(measured) < FEWEST:
+    manifest.in_split("train")  # raises where the manifest was never split
+    manifest = manifest.reals(*recipe.data.sources)
+    _check_counts(manifest, recipe)
+    generator, discriminator = _build_networks(recipe)
+    penalised = (recipe.gan.r1, recipe.gan.r2) != (0.0, 0.0)
+    if penalised and mixes_images(discriminator):
         raise LabError(
-            f"{len(measured)} real images to learn from (source {', '.join(reals.sources) or 'none'}, split train); a "
-            f"GAN and its figures need {FEWEST}: index more images"
+            "gan.r1 and gan.r2 need a discriminator without batch normalisation; "
+            f"{recipe.model.name} has it (a gradient penalty is on the gradient of one image's "
+            "logit)"
         )
-    if len(train) < recipe.train.batch:
-        raise LabError(
-            f"{len(train)} real images to learn from (source {', '.join(reals.sources) or 'none'}, split train), "
-            f"fewer than a batch of {recipe.train.batch}; index more images or set train.batch={max(2, len(train))} or "
-            "less"
-        )
-    if recipe.evaluate.n > len(measured):
-        raise LabError(
-            f"evaluate.n = {recipe.evaluate.n}, but there are {len(measured)} real images to compare with; index more "
-            f"images or set evaluate.n={len(measured)}"
-        )
-    discriminator = create_discriminator(
-        recipe.model.name, recipe.data.size, **recipe.model.discriminator
-    )
-    if (recipe.gan.r1, recipe.gan.r2) != (0.0, 0.0) and mixes_images(discriminator):
-        raise LabError(
-            f"gan.r1 and gan.r2 need a discriminator without batch normalisation; {recipe.model.name} has it "
-            "(a gradient penalty is on the gradient of one image's logit)"
-        )
-    return GanPlan(
-        reals,
-        train,
-        np.flatnonzero(splits == "val"),
-        recipe.train.images or recipe.train.epochs * len(train),
-        recipe.evaluate.every or recipe.evaluate.every_epochs * len(train),
-    )
+    return _plan_images(manifest, recipe, generator, discriminator)
 
 
-def check_gan(
+def describe_gan_plan(plan: GanPlan) -> str:
+    """The recipe as TOML, and in comments what it comes to on the manifest."""
+    networks = (plan.generator, plan.discriminator)
+    generator, discriminator = (sum(p.numel() for p in n.parameters()) for n in networks)
+    lines = [
+        plan.recipe.to_toml(),
+        f"# generator {generator:,} parameters, discriminator {discriminator:,}; "
+        f"data hash {plan.manifest.data_hash}",
+        f"# {len(plan.train_rows):,} real images, {len(plan.heldout_rows):,} held out",
+        f"# {plan.images:,} images in all, evaluated every {plan.evaluate_every:,} "
+        f"on {plan.recipe.evaluate.n:,}",
+    ]
+    return "\n".join(lines)
+
+
+def _plan_images(
     manifest: Manifest,
     recipe: GanRecipe,
-    out: str | Path,
-    name: str | None,
-    resume: bool,
-    weights: str | Path | None = None,
+    generator: nn.Module,
+    discriminator: nn.Module,
 ) -> GanPlan:
-    """The plan; raises LabError for whatever can be refused before images are decoded and the
-    folder is taken.
-    """
-    folder = Path(out) / check_run_name(name or recipe.name)
-    plan = plan_gan(manifest, recipe)
-    create_sides(recipe)
-    check_features(recipe.evaluate.features, weights)
-    if not resume:
-        refuse_taken(folder)
-    return plan
-
-
-def decode_reals(
-    manifest: Manifest, recipe: GanRecipe, progress: Callable[[int], None] | None = None
-) -> tuple[tuple[str, str], ...]:
-    """Fill the store of decoded images with what the recipe needs; returns what had to be skipped,
-    with reasons.
-    """
-    return load_images(plan_gan(manifest, recipe).manifest, recipe.data.size, progress).skipped
-
-
-def describe_gan_plan(
-    manifest: Manifest, recipe: GanRecipe, weights: str | Path | None = None
-) -> str:
-    """The recipe as TOML, and in comments what it comes to on this manifest; errors as of
-    `check_gan`.
-    """
-    plan = plan_gan(manifest, recipe)
-    check_features(recipe.evaluate.features, weights)
-    sides = create_sides(recipe)
-    counts = [sum(p.numel() for p in side.parameters()) for side in sides]
-    return "\n".join(
-        [
-            recipe.to_toml(),
-            f"# generator {counts[0]:,} parameters, discriminator {counts[1]:,}; data hash {plan.manifest.data_hash}",
-            f"# {len(plan.train_rows):,} real images, {len(plan.heldout_rows):,} held out",
-            f"# {plan.images:,} images in all, evaluated every {plan.evaluate_every:,} on {recipe.evaluate.n:,}",
-        ]
+    """The plan on these real images, with networks that are built already."""
+    train_rows = _choose_train_rows(manifest, recipe)
+    return GanPlan(
+        manifest=manifest,
+        recipe=recipe,
+        generator=generator,
+        discriminator=discriminator,
+        train_rows=train_rows,
+        heldout_rows=_rows_of_split(manifest, "val"),
+        images=recipe.train.images or recipe.train.epochs * len(train_rows),
+        evaluate_every=recipe.evaluate.every or recipe.evaluate.every_epochs * len(train_rows),
     )
 
 
-def create_sides(recipe: GanRecipe) -> tuple[nn.Module, nn.Module]:
-    """Generator and discriminator with drawn weights."""
+def _rows_of_split(manifest: Manifest, split: str) -> Rows:
+    return np.flatnonzero([row.split == split for row in manifest.rows])
+
+
+def _choose_train_rows(manifest: Manifest, recipe: GanRecipe) -> Rows:
+    rows = _rows_of_split(manifest, "train")
+    if not recipe.data.limit:
+        return rows
+    shuffled = np.random.default_rng(recipe.train.seed).permutation(rows)
+    return np.sort(shuffled[: recipe.data.limit])
+
+
+def _check_counts(manifest: Manifest, recipe: GanRecipe) -> None:
+    """Raise LabError where there are too few reals to learn from or to compare with."""
+    origin = f"(source {', '.join(manifest.sources) or 'none'}, split train)"
+    available = len(_rows_of_split(manifest, "train"))
+    learned = len(_choose_train_rows(manifest, recipe))
+    batch, n = recipe.train.batch, recipe.evaluate.n
+    if available < FEWEST:
+        raise LabError(
+            f"{available} real images to learn from {origin}; "
+            f"a GAN and its figures need {FEWEST}: index more images"
+        )
+    if learned < batch:
+        raise LabError(
+            f"{learned} real images to learn from {origin}, fewer than a batch of {batch}; "
+            f"index more images or set train.batch={max(2, learned)} or less"
+        )
+    if n > available:
+        raise LabError(
+            f"evaluate.n = {n}, but there are {available} real images to compare with; "
+            f"index more images or set evaluate.n={available}"
+        )
+
+
+def _build_networks(recipe: GanRecipe) -> tuple[nn.Module, nn.Module]:
+    """Generator and discriminator; their first weights are a function of the recipe's seed."""
     model, size = recipe.model, recipe.data.size
-    return (
-        create_generator(model.name, size, model.latent, **model.generator),
-        create_discriminator(model.name, size, **model.discriminator),
-    )
+    with torch.random.fork_rng(devices=[]):  # the caller's own draws are not disturbed
+        torch.manual_seed(recipe.train.seed)
+        generator = create_generator(model.name, size, model.latent, **model.generator)
+        discriminator = create_discriminator(model.name, size, **model.discriminator)
+    return generator, discriminator

@@ -1,0 +1,88 @@
+"""All that changes while a detector is trained; what a checkpoint holds."""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+from fauxlab.training.detector.plan import TrainingPlan
+from fauxlab.training.distributed import synchronise_batch_norm
+from fauxlab.training.run import Run, fits_checkpoint
+
+
+@dataclass
+class State:
+    """Networks, optimiser and counts."""
+
+    network: nn.Module
+    model: nn.Module  # the network, prepared by accelerate for all processes
+    average: nn.Module | None
+    optimizer: Any
+    step: int = 0
+    best: float = -math.inf  # the selection value of best/
+
+    @property
+    def released(self) -> nn.Module:
+        """The network that is validated and released."""
+        return self.network if self.average is None else self.average
+
+    def as_dict(self) -> dict[str, Any]:
+        """For a checkpoint."""
+        return {
+            "step": self.step,
+            "best": self.best,
+            "model": self.network.state_dict(),
+            "average": None if self.average is None else self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+
+
+def start_state(
+    accelerator: Accelerator,
+    run: Run,
+    plan: TrainingPlan,
+    skipped: tuple[tuple[str, str], ...],
+) -> State:
+    """The state before the first step, or the one in the run's checkpoint.
+
+    The log is cut back to it; a new log begins with the `skipped` pictures.
+    """
+    train = plan.recipe.train
+    # A copy, so that the plan can be trained again.
+    network = synchronise_batch_norm(accelerator, copy.deepcopy(plan.network))
+    network = network.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer: Any = torch.optim.Adam(
+        network.parameters(),
+        train.lr,
+        (train.beta1, train.beta2),
+        weight_decay=train.weight_decay,
+        fused=True,
+    )
+    average = None
+    if train.ema:
+        average = copy.deepcopy(network).eval().requires_grad_(False).to(accelerator.device)
+
+    saved = run.load_checkpoint(to_resume=True)
+    with fits_checkpoint(run):
+        if saved is not None:
+            network.load_state_dict(saved["model"])
+            if average is not None:
+                average.load_state_dict(saved["average"])
+        model, optimizer = accelerator.prepare(network, optimizer)
+        state = State(accelerator.unwrap_model(model), model, average, optimizer)
+        if saved is not None:
+            optimizer.load_state_dict(saved["optimizer"])
+            state.step = saved["step"]
+            state.best = float(saved["best"])
+
+    if accelerator.is_main_process:
+        run.rewind_log(saved["log_bytes"] if saved else 0)
+        if saved is None:
+            run.log_skipped(skipped)
+    return state

@@ -1,0 +1,117 @@
+"""What both trainers share from the first line to the last: engine, clock, run folder and lock."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from accelerate import Accelerator
+from filelock import FileLock, Timeout
+
+from fauxlab.config import GanRecipe, Recipe
+from fauxlab.data.cache import ImageArray
+from fauxlab.errors import LabError
+from fauxlab.training.distributed import any_process, start_accelerator
+from fauxlab.training.run import Run, open_run, refuse_taken
+
+CHECKPOINT_SECONDS = 60.0
+# Called after every logged step with (images seen, images in all, mean loss).
+OnStep = Callable[[int, int, float], None]
+# Called with one line of text: on evaluations, alarms, and what takes long.
+OnEvent = Callable[[str], None]
+
+
+@dataclass
+class Session:
+    """One call of a trainer, on one of its processes."""
+
+    accelerator: Accelerator
+    recipe: Recipe | GanRecipe
+    folder: Path
+    resume: bool
+    deadline: float  # of time.monotonic()
+    saved: float  # when the last checkpoint was written
+    held: ExitStack  # the lock on the run folder
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this is the first process: the only one that writes and talks."""
+        return bool(self.accelerator.is_main_process)
+
+    def open_run(self, images: ImageArray) -> Run:
+        """The run on these images, new or to be resumed, and locked unless it is finished."""
+        with self.accelerator.main_process_first():
+            run = open_run(self.folder, self.recipe, images.manifest.data_hash, self.resume)
+        if self.is_main and not run.finished:
+            self.held.enter_context(train_alone(run))
+        return run
+
+    def out_of_time(self) -> bool:
+        """Whether the time is over on any process, with the same answer on all."""
+        return any_process(self.accelerator, time.monotonic() > self.deadline)
+
+    def checkpoint_due(self) -> bool:
+        """Whether the last checkpoint is old enough for another one."""
+        return time.monotonic() - self.saved > CHECKPOINT_SECONDS
+
+
+@contextmanager
+def session(
+    recipe: Recipe | GanRecipe,
+    folder: Path,
+    resume: bool,
+    max_minutes: float | None,
+) -> Iterator[Session]:
+    """One training in `folder`; afterwards `latest` beside it leads there.
+
+    Raises LabError where the folder holds a run and `resume` is off.
+    """
+    start = time.monotonic()
+    deadline = math.inf if max_minutes is None else start + 60 * max_minutes
+    accelerator = start_accelerator(recipe.train.precision)
+    # Only the first process asks whether the folder is taken: it may have begun the run before the
+    # others look.
+    resume = resume or not accelerator.is_main_process
+    if not resume:
+        refuse_taken(folder)
+    with ExitStack() as held:
+        yield Session(accelerator, recipe, folder, resume, deadline, start, held)
+    if accelerator.is_main_process:
+        point_latest(folder)
+    accelerator.wait_for_everyone()
+
+
+@contextmanager
+def train_alone(run: Run) -> Iterator[None]:
+    """Lock the run folder: two trainings would write into each other's log and checkpoints.
+
+    Raises LabError where another training holds the lock.
+    """
+    lock = FileLock(run.folder / "lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise LabError(
+            f"{run.folder} is being trained by another process; "
+            "wait for it, or choose another --name"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def point_latest(folder: Path) -> None:
+    """Let `latest` beside the run folder lead to it; file systems without links go without."""
+    latest = folder.with_name("latest")
+    aside = folder.with_name(f".latest.{os.getpid()}")
+    try:
+        aside.symlink_to(folder.name, target_is_directory=True)
+        os.replace(aside, latest)
+    except OSError:
+        aside.unlink(missing_ok=True)
