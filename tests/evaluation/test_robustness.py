@@ -17,7 +17,7 @@ from fauxlab.bundle.config import DetectorConfig, Preprocessing
 from fauxlab.data.cache import ImageArray
 from fauxlab.data.manifest import Manifest, Row
 from fauxlab.errors import LabError
-from fauxlab.evaluation import robustness
+from fauxlab.evaluation import detection, robustness
 from fauxlab.evaluation.detection import detection_report, predict_scores
 from fauxlab.evaluation.robustness import robustness_report
 from fauxlab.io.images import PIPELINE_VERSION
@@ -166,9 +166,10 @@ def test_both_classes_are_treated_alike(monkeypatch: pytest.MonkeyPatch) -> None
     seen: list[bytes] = []
     predict = robustness.predict_scores
 
-    def watch(judged: Detector, images: ImageArray) -> np.ndarray:
-        seen.append(images.take(np.arange(len(images.slots))).tobytes())
-        return predict(judged, images)
+    def watch(judged: Detector, images: ImageArray, change=None, progress=None) -> np.ndarray:
+        pixels = images.take(np.arange(len(images)))
+        seen.append((change(pixels) if change else pixels).tobytes())
+        return predict(judged, images, change, progress)
 
     monkeypatch.setattr(robustness, "predict_scores", watch)
     pixels = np.random.default_rng(2).integers(0, 256, (12, 3, 16, 16), dtype=np.uint8)
@@ -183,11 +184,11 @@ def test_both_classes_are_treated_alike(monkeypatch: pytest.MonkeyPatch) -> None
     assert len(seen) == 1 + len(list_degradations())
 
 
-def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batches_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     pixels = np.random.default_rng(3).integers(0, 256, (40, 3, 16, 16), dtype=np.uint8)
     images = array(pixels, [0, 1] * 20)
     whole = robustness_report(detector(Brightness()), images, ["noise"], bootstrap=20)
-    monkeypatch.setattr(robustness, "BLOCK", 7)
+    monkeypatch.setattr(detection, "BATCH", 7)
     assert robustness_report(detector(Brightness()), images, ["noise"], bootstrap=20) == whole
 
 

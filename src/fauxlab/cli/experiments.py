@@ -157,7 +157,7 @@ def compare(
         with count_images("judging", len(runs) * len(data)) as advance:
             paired, judged = compare_detectors(runs, data, progress=advance)
         report_skipped(judged.skipped)
-        found = found.model_copy(update={"judged_on": judged.data_hash, "paired": paired})
+        found = found.model_copy(update={"scored_on": judged.data_hash, "paired": paired})
     print(found.model_dump_json(indent=2) if json_ else found.table())
 
 

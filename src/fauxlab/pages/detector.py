@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import tomli_w
 
 from fauxlab.data.split import SPLITS
-from fauxlab.evaluation.detection import ECE_BINS
+from fauxlab.evaluation.metrics import ECE_BINS
 from fauxlab.pages import detector_figures as draw
 from fauxlab.pages.detector_figures import Matrix
 from fauxlab.pages.figures import name_colours

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fauxlab.records.audit import AuditReport, FeatureScore, Finding, GeneratorAudit
+from fauxlab.records.audit import AuditReport, Cue, FeatureScore, Finding, GeneratorAudit
 from fauxlab.records.base import SCHEMA_VERSION, Box, Interval, Record
 from fauxlab.records.comparison import PairedScores, RunComparison, RunSummary
 from fauxlab.records.detection import (
@@ -22,6 +22,7 @@ __all__ = [
     "AuditReport",
     "Box",
     "Confusion",
+    "Cue",
     "Decision",
     "DegradedScores",
     "DetectionReport",
