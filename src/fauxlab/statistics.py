@@ -115,7 +115,7 @@ def eer(counts: Counts) -> Floats:
 
 
 def tpr_at_fpr(counts: Counts, most: float) -> Floats:
-    """Highest true positive rate [R] of all thresholds with a false positive rate of up to `most`."""
+    """Highest true positive rate [R] of a threshold whose false positive rate is up to `most`."""
     tpr, fpr = counts.rates()
     allowed = np.where(fpr <= most, tpr, 0 * tpr)
     return allowed.max(axis=1) + _nan_if_missing(fpr)

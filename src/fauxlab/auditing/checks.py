@@ -60,10 +60,7 @@ def find_leaks(manifest: Manifest, table: FeatureTable) -> Iterator[Finding]:
 
 
 def find_imbalance(manifest: Manifest) -> Iterator[Finding]:
-    """Labels, generators, sources and splits of very unequal size; fakes without reals of their own.
-
-    Fakes that name no reals are compared with all of them.
-    """
+    """Labels, generators, sources and splits of very unequal size, and fakes that name no reals."""
     fakes = int(manifest.labels.sum())
     reals = len(manifest) - fakes
     if max(fakes, reals) > SKEW * min(fakes, reals):
@@ -132,17 +129,16 @@ def _near_leaks(table: FeatureTable) -> Iterator[Finding]:
             bits.append(features.bits)
     if not rows:
         return
-    leaks = []
+    count = 0
+    pair = ""
     for i, j in near_duplicates(np.stack(bits)):
-        if rows[i].split != rows[j].split:
-            leaks.append((rows[i], rows[j]))
-    if leaks:
-        a, b = leaks[0]
-        text = (
-            f"at least {len(leaks):,} pairs of near-duplicates stand in two splits, the first "
-            f"{printable(a.path)} ({a.split}) and {printable(b.path)} ({b.split}): {SPLIT_AGAIN}"
-        )
-        yield Finding(kind="leak", text=text)
+        a, b = rows[i], rows[j]
+        if a.split != b.split:
+            count += 1
+            pair = pair or f"{printable(a.path)} ({a.split}) and {printable(b.path)} ({b.split})"
+    if count:
+        text = f"at least {count:,} pairs of near-duplicates stand in two splits, the first {pair}"
+        yield Finding(kind="leak", text=f"{text}: {SPLIT_AGAIN}")
 
 
 def _uneven(kind: str, counts: Counter[str]) -> Iterator[Finding]:

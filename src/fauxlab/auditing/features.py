@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -204,11 +205,11 @@ def _measure_header(data: bytes, encoding: Encoding) -> tuple[dict[str, Floats],
     metadata_size = sum(size for _, size in encoding.metadata)
     size = max(len(data) - metadata_size, 0)  # entries can share bytes
     entries = () if read_mark(data) else encoding.metadata
-    sizes = {kind: 0 for kind in METADATA}
-    present = {kind for kind, _ in entries}
+    kinds = [kind for kind in METADATA if any(kind == name for name, _ in entries)]
+    sizes: Counter[str] = Counter()
     for kind, entry_size in entries:
         sizes[kind] += entry_size
-    entry_logs = np.log2(1 + np.array(list(sizes.values())))
+    entry_logs = np.log2(1 + np.array([sizes[kind] for kind in METADATA]))
     values = {
         "size": np.log2([width, height]),
         "aspect": np.array([log_ratio, abs(log_ratio)]),
@@ -217,7 +218,6 @@ def _measure_header(data: bytes, encoding: Encoding) -> tuple[dict[str, Floats],
         "tables": _table_numbers(encoding),
         "metadata": np.array([len(entries), *entry_logs]),
     }
-    kinds = [kind for kind in METADATA if kind in present]
     looks = {
         "size": f"{width}×{height}",
         "aspect": f"{ratio:.2f}",

@@ -89,4 +89,5 @@ def _standardise(values: Floats, train: Bools) -> Floats:
     mean = values[train].mean(axis=0)
     deviation = values[train].std(axis=0)
     varies = deviation > CONSTANT * (1 + np.abs(mean))
-    return (values[:, varies] - mean[varies]) / deviation[varies]
+    scaled: Floats = (values[:, varies] - mean[varies]) / deviation[varies]
+    return scaled

@@ -89,7 +89,7 @@ def accuracy(cells: Floats) -> Floats:
 
 
 def macro_f1(cells: Floats) -> Floats:
-    """Mean of the F1 scores of real and fake [R] from counts [R, 4]; NaN where a class is missing."""
+    """Mean F1 score of real and fake [R] from counts [R, 4]; NaN where a class is missing."""
     tn, fp, fn, tp = cells.T
     with np.errstate(invalid="ignore"):
         fake_f1 = 2 * tp / (2 * tp + fp + fn)

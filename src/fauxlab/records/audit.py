@@ -15,6 +15,7 @@ from fauxlab.records.base import SCHEMA_VERSION, Interval, Record
 # - trace: it does, because of how the fakes were made, or of compression;
 # - unknown: there are too few groups to tell.
 Cue = Literal["none", "shortcut", "content", "trace", "unknown"]
+FindingKind = Literal["shortcut", "content", "trace", "leak", "note"]
 MARKS = {"shortcut": "!", "content": "?", "trace": "?"}
 COLUMN = 16  # width of a family's column
 
@@ -54,7 +55,7 @@ class GeneratorAudit(Record):
 class Finding(Record):
     """One finding of an audit; generator and family are empty where it concerns the whole set."""
 
-    kind: Literal["shortcut", "content", "trace", "leak", "note"]
+    kind: FindingKind
     generator: str = ""
     family: str = ""
     text: str
