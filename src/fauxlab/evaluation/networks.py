@@ -293,7 +293,10 @@ def _read_weights(path: Path) -> Mapping[str, Tensor]:
 
 
 def _download(url: str, path: Path, prefix: str) -> None:
-    """Fetch a file whose SHA-256 begins with `prefix`, whole or not at all."""
+    """Fetch a file whose SHA-256 begins with `prefix`, whole or not at all.
+
+    By hand, since `torch.hub.download_url_to_file` knows no timeout.
+    """
     aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
