@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 MIN_GROUPS = 10  # of each class; with fewer, a bootstrap interval means nothing
 MAX_CELLS = 20_000_000  # weights in memory at once: 160 MB
 TAIL = 0.025  # probability on each side of a 95 % interval
+PERCENTILES = [2.5, 97.5]
 
 NEWTON_STEPS = 200
 SMALL_STEP = 1e-10  # of every coefficient: the fit has converged
@@ -163,7 +164,9 @@ def count_pairs(labels: Labels, groups: Sequence[str]) -> int:
     An AUC of 1 means that the fake has the higher score in every one of these pairs.
     """
     names = np.asarray(groups)
-    return min(len(np.unique(names[labels == label])) for label in (0, 1))
+    fake_groups = np.unique(names[labels == 1])
+    real_groups = np.unique(names[labels == 0])
+    return min(len(fake_groups), len(real_groups))
 
 
 def with_intervals(
@@ -191,10 +194,11 @@ def with_intervals(
             for name, values in drawn.items():
                 samples[name].append(values)
     trials = shares_of or {}
-    return {
-        name: _interval(float(values[0]), np.concatenate(samples[name]), trials.get(name, 0))
-        for name, values in figures.items()
-    }
+    intervals = {}
+    for name, values in figures.items():
+        drawn_values = np.concatenate(samples[name])
+        intervals[name] = _interval(float(values[0]), drawn_values, trials.get(name, 0))
+    return intervals
 
 
 def fit_logistic(
@@ -253,7 +257,10 @@ def _nan_if_missing(rates: Floats) -> Floats:
 
 def _fewest_groups(codes: Integers, labels: Labels) -> int:
     """Number of groups of the class that has fewest."""
-    counts = [len(np.unique(codes[labels == label])) for label in np.unique(labels)]
+    counts = []
+    for label in np.unique(labels):
+        own_groups = np.unique(codes[labels == label])
+        counts.append(len(own_groups))
     return min(counts, default=0)
 
 
@@ -280,7 +287,7 @@ def _interval(value: float, drawn: Floats, trials: int) -> Interval:
     drawn = drawn[np.isfinite(drawn)]  # a replicate without one of the classes has no ranking
     if not len(drawn):
         return Interval(value=value)
-    low, high = np.percentile(drawn, [100 * TAIL, 100 * (1 - TAIL)]).tolist()
+    low, high = np.percentile(drawn, PERCENTILES).tolist()
     if low < high or value not in (0.0, 1.0):
         return Interval(value=value, low=low, high=high)
     # Drawing again from equal results gives equal results, and no spread. The exact bound of

@@ -156,7 +156,8 @@ def sample_kinds(manifest: Manifest, limit: int, seed: int = 0) -> Manifest:
     drawn: list[int] = []
     for numbers in kinds.values():
         drawn += rng.permutation(numbers)[:limit].tolist()
-    return replace(manifest, rows=tuple(manifest.rows[number] for number in sorted(drawn)))
+    rows = [manifest.rows[number] for number in sorted(drawn)]
+    return replace(manifest, rows=tuple(rows))
 
 
 def _audit_generator(
@@ -169,13 +170,13 @@ def _audit_generator(
         auc = _probe_families(table, (family,), index, train, sampling)
         scores[family] = FeatureScore(auc=auc, cue=_classify(family, auc))
     n_fake = sum(row.label for row in rows)
-    held_out_groups = {row.group for row, fitted in zip(rows, train, strict=True) if not fitted}
+    held_out = [rows[i] for i in np.flatnonzero(~train)]
     return GeneratorAudit(
         generator=printable(name),
         reals=[printable(real) for real in reals],
         n_real=len(rows) - n_fake,
         n_fake=n_fake,
-        n_groups=len(held_out_groups),
+        n_groups=len({row.group for row in held_out}),
         shortcut_features=scores,
         file_features=_probe_families(table, FILE_FAMILIES, index, train, sampling),
     )
@@ -240,17 +241,20 @@ def _fakes_and_reals(rows: Sequence[Row], generator: str, reals: Sequence[str]) 
 def _rows_to_fit(rows: Sequence[Row], seed: int) -> Bools:
     """Which rows [N] to fit on, in whole groups: the train split, or 7 of 10 groups."""
     groups = [row.group for row in rows]
-    train = _in_split(groups, [row.split for row in rows], "train")
-    sides = set(zip(train.tolist(), (row.label for row in rows), strict=True))
-    if len(sides) == 4:  # both sides have reals and fakes
-        return train
     labels = [row.label for row in rows]
+    train = _in_split(groups, [row.split for row in rows], "train")
+    combinations = set(zip(train.tolist(), labels, strict=True))
+    if len(combinations) == 4:  # both sides have reals and fakes
+        return train
     return _in_split(groups, assign_splits(groups, labels, SHARES, seed), "train")
 
 
 def _in_split(groups: Sequence[str], splits: Sequence[str], name: str) -> Bools:
     """Which rows [N] belong to a group that has a row in this split."""
-    inside = {group for group, split in zip(groups, splits, strict=True) if split == name}
+    inside = set()
+    for group, split in zip(groups, splits, strict=True):
+        if split == name:
+            inside.add(group)
     return np.array([group in inside for group in groups])
 
 

@@ -96,15 +96,15 @@ def calibrate(
     }
     fit = fit.model_copy(update=changes)
     after = _with_calibration(detector, fit, threshold)
-    return Calibrated(
-        after,
-        {split: (part.figures(before), part.figures(after)) for split, part in predictions.items()},
-        {
-            split: (part.reliability(before), part.reliability(after))
-            for split, part in predictions.items()
-        },
-        tuple(entry for part in images.values() for entry in part.skipped),
-    )
+
+    figures = {}
+    diagrams = {}
+    skipped: list[tuple[str, str]] = []
+    for split, predicted in predictions.items():
+        figures[split] = (predicted.figures(before), predicted.figures(after))
+        diagrams[split] = (predicted.reliability(before), predicted.reliability(after))
+        skipped += images[split].skipped
+    return Calibrated(after, figures, diagrams, tuple(skipped))
 
 
 def _check_detector(detector: Detector) -> None:
@@ -144,7 +144,8 @@ def _fit(
     scores = fitted.scores(_with_calibration(detector, fit, 0.5))
     real = fitted.is_real
     real_names = fitted.names[real].tolist()
-    threshold = threshold_at_fpr(scores[real], rate, real_names, fitted.groups[real].tolist())
+    real_groups = fitted.groups[real].tolist()
+    threshold = threshold_at_fpr(scores[real], rate, real_names, real_groups)
 
     # Uncertain band. A certain label must not contradict the threshold, so this must lie inside.
     # A threshold below the band is raised to it: that costs no more than `alpha` of the fakes and

@@ -190,8 +190,11 @@ def _lines(before: Figures, after: Figures) -> Iterator[Line]:
         yield f"{kind} uncertain", n, [_percent(figures.uncertain[index]) for figures in pair]
         yield f"{kind} certain and wrong", n, [_percent(figures.wrong[index]) for figures in pair]
         if after.refused:
-            shares = ["n/a" if x.refused is None else _percent(x.refused[index]) for x in pair]
-            yield f"{kind} refused (OOD, blurred)", n, shares
+            before_share = "n/a"
+            if before.refused:
+                before_share = _percent(before.refused[index])
+            after_share = _percent(after.refused[index])
+            yield f"{kind} refused (OOD, blurred)", n, [before_share, after_share]
 
 
 def _band(band: tuple[float, float] | None) -> str:

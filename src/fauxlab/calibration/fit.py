@@ -63,17 +63,15 @@ def fit_calibration(
     logits = np.asarray(logits, dtype=np.float64)
     labels = np.asarray(labels)
     _check_logits(logits, labels)
-    weights = np.ones(len(logits)) if weights is None else np.array(weights, dtype=np.float64)
-    if groups is not None:
-        # Per class: a swapped face and its source photo can share a group, and are two pictures.
-        for label in (0, 1):
-            own = labels == label
-            weights[own] *= _group_shares(np.asarray(groups)[own])
+    weights = _picture_weights(labels, weights, groups)
 
     # Smoothed targets, as Platt (1999): (n + 1)/(n + 2) and 1/(n + 2) for n pictures of a class.
     # With targets 1 and 0, classes that do not overlap would get scores of exactly 1 and 0.
-    n_real, n_fake = (weights[labels == label].sum() for label in (0, 1))
-    targets = np.where(labels == 1, (n_fake + 1) / (n_fake + 2), 1 / (n_real + 2))
+    n_real = weights[labels == 0].sum()
+    n_fake = weights[labels == 1].sum()
+    real_target = 1 / (n_real + 2)
+    fake_target = (n_fake + 1) / (n_fake + 2)
+    targets = np.where(labels == 1, fake_target, real_target)
     class_sizes = np.where(labels == 1, n_fake, n_real)
     shares = weights / (2 * class_sizes)
 
@@ -137,36 +135,13 @@ def conformal_band(
     # The lower tail of the fakes' scores is the upper tail of their negatives.
     fakes = _UpperTail.of(-scores[is_fake], group_ids[is_fake])
 
-    def bounds(rate: float) -> tuple[float, float]:
-        fake_bound = fakes.bound(rate, "fakes")
-        # A fake exactly at the bound keeps "fake" in its set: undo the step that `bound` took.
-        low = 0.0 - float(np.nextafter(fake_bound, -np.inf))
-        return low, reals.bound(rate, "reals")
-
-    low, high = bounds(alpha)
+    low, high = _band_ends(reals, fakes, alpha)
     if low <= high:
         return low, high
-
     # The classes lie so far apart that scores between them have an empty set, and `alpha` of each
-    # class would be uncertain for nothing. So lower the rate to where the two bounds just meet.
-    # Sets only grow with that, and the guarantee stands.
-    def are_parted(rate: float) -> bool:
-        low, high = bounds(rate)
-        return low > high
-
-    def count_uncertain(band: tuple[float, float]) -> int:
-        low, high = band
-        return int(((scores >= low) & (scores < high)).sum())
-
-    rates = _shared_rates(reals, fakes, alpha)
-    first_parted = bisect_left(rates, True, key=are_parted)
-    # The last rate at which they meet, and the first at which they part: the band with fewer
-    # pictures.
-    bands = []
-    for rate in rates[max(first_parted - 1, 0) : first_parted + 1]:
-        ends = bounds(rate)
-        bands.append((min(ends), max(ends)))
-    return min(bands, key=count_uncertain)
+    # class would be uncertain for nothing. So lower the rate to where the two ends just meet. Sets
+    # only grow with that, and the guarantee stands.
+    return _narrowest_band(scores, reals, fakes, alpha)
 
 
 def log_loss(labels: Integers, logits: Floats, weights: Floats) -> float:
@@ -192,6 +167,21 @@ def reliability(
         share = np.average(labels[inside], weights=weights[inside])
         bars.append(Bin(float(score), float(share), int(inside.sum())))
     return bars
+
+
+def _picture_weights(
+    labels: Integers, weights: Floats | None, groups: Sequence[str] | None
+) -> Floats:
+    """How much each picture [N] counts: its weight, shared with its group."""
+    if weights is None:
+        weights = np.ones(len(labels))
+    weights = np.array(weights, dtype=np.float64)  # a copy, which is changed below
+    if groups is not None:
+        # Per class: a swapped face and its source photo can share a group, and are two pictures.
+        for label in (0, 1):
+            own = labels == label
+            weights[own] *= _group_shares(np.asarray(groups)[own])
+    return weights
 
 
 def _fit_slope(x: Floats, targets: Floats, shares: Floats, spread: float) -> tuple[float, float]:
@@ -256,6 +246,43 @@ class _UpperTail:
                 "model on more of them"
             )
         return float(np.nextafter(self.values[index], np.inf))
+
+
+def _band_ends(reals: _UpperTail, fakes: _UpperTail, rate: float) -> tuple[float, float]:
+    """The lowest score of the fakes and the highest of the reals at this rate.
+
+    The first is above the second where the classes lie far apart.
+    """
+    fake_bound = fakes.bound(rate, "fakes")
+    # A fake exactly at the bound keeps "fake" in its set: undo the step that `bound` took.
+    low = 0.0 - float(np.nextafter(fake_bound, -np.inf))
+    return low, reals.bound(rate, "reals")
+
+
+def _narrowest_band(
+    scores: Floats, reals: _UpperTail, fakes: _UpperTail, alpha: float
+) -> tuple[float, float]:
+    """The band where the two ends meet as the rate falls from `alpha`."""
+
+    def are_parted(rate: float) -> bool:
+        low, high = _band_ends(reals, fakes, rate)
+        return low > high
+
+    def count_uncertain(band: tuple[float, float]) -> int:
+        low, high = band
+        inside = (scores >= low) & (scores < high)
+        return int(inside.sum())
+
+    rates = _shared_rates(reals, fakes, alpha)
+    first_parted = bisect_left(rates, True, key=are_parted)
+    last_met = max(first_parted - 1, 0)
+    # Of the last rate at which they meet and the first at which they part, the one that leaves
+    # fewer pictures uncertain.
+    bands = []
+    for rate in rates[last_met : first_parted + 1]:
+        ends = _band_ends(reals, fakes, rate)
+        bands.append((min(ends), max(ends)))
+    return min(bands, key=count_uncertain)
 
 
 def _shared_rates(reals: _UpperTail, fakes: _UpperTail, alpha: float) -> list[float]:

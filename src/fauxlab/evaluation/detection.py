@@ -69,9 +69,16 @@ def evaluate(
     if not len(manifest):
         raise LabError("there is no image to evaluate on: this split of the manifest is empty")
     images = load_images(manifest, detector.size)
+    return report_on(detector, images, predict_scores(detector, images), bootstrap, seed)
+
+
+def report_on(
+    detector: AnyDetector, images: ImageArray, scores: Floats, bootstrap: int = 1000, seed: int = 0
+) -> DetectionReport:
+    """All figures of a detector's scores P(fake) [N] of stored images."""
     return detection_report(
         images.manifest,
-        predict_scores(detector, images),
+        scores,
         model=detector.config.architecture,
         model_hash=detector.hash,
         threshold=detector.config.threshold,

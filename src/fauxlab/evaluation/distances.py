@@ -44,7 +44,8 @@ def frechet_distance(real: Features, fake: Features) -> float:
     FID. At least 2 pictures each. On one CPU thread: 0.1 s at D = 422 and N = 500; 0.7 s at 1280
     and 500; 2 s at 1280 and 3000; 17 s at 2048 and 5000.
     """
-    smaller, larger = (real, fake) if len(real) <= len(fake) else (fake, real)
+    # Sorting is stable: of sets of one size, the reals come first.
+    smaller, larger = sorted((real, fake), key=len)
     smaller = smaller.astype(np.float64)
     larger = larger.astype(np.float64)
     # The distance does not depend on the origin, and rounding is least near it.
@@ -62,7 +63,9 @@ def frechet_distance(real: Features, fake: Features) -> float:
         rest = larger - (larger @ span) @ span.T
         smaller = smaller @ span
         larger = larger @ span
-        outside = float(np.square(rest.mean(0)).sum() + rest.var(0, ddof=1).sum())
+        mean_outside = np.square(rest.mean(0)).sum()
+        variance_outside = rest.var(0, ddof=1).sum()
+        outside = float(mean_outside + variance_outside)
     distance = _frechet(smaller, larger) + outside
     # Rounding can take an exact 0 below 0. A NaN stays one, which max() would not do.
     return distance if math.isnan(distance) else max(0.0, distance)
@@ -85,10 +88,11 @@ def kernel_distance(
     import torch
     from torchmetrics.image.kid import poly_mmd
 
-    size = subset_size or min(KID_SIZE, max(2, min(len(real), len(fake)) // 2))
+    smaller = min(len(real), len(fake))
+    size = subset_size or min(KID_SIZE, max(2, smaller // 2))
     x = torch.from_numpy(real.astype(np.float64))
     y = torch.from_numpy(fake.astype(np.float64))
-    if size > min(len(x), len(y)):
+    if size > smaller:
         raise ValueError(f"subsets of {size} pictures from sets of {len(x)} and {len(y)}")
     draw = torch.Generator().manual_seed(seed)
     chosen = []

@@ -78,7 +78,10 @@ def balanced(labels: Integers) -> Floats:
 def confusion_counts(labels: Integers, called_fake: Bools, weights: Floats) -> Floats:
     """Weighted counts [R, 4]: real as real, real as fake, fake as real, fake as fake."""
     cell = labels * 2 + called_fake
-    counts = [weights[:, cell == number].sum(axis=1) for number in range(4)]
+    counts = []
+    for number in range(4):
+        inside = cell == number
+        counts.append(weights[:, inside].sum(axis=1))
     return np.stack(counts, axis=1)
 
 

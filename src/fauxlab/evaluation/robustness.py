@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fauxlab.errors import LabError
-from fauxlab.evaluation.detection import detection_report, predict_scores
+from fauxlab.evaluation.detection import predict_scores, report_on
 from fauxlab.records import DegradedScores, DetectionReport, Interval, RobustnessReport
 from fauxlab.statistics import auc_change
 from fauxlab.transforms.degradations import (
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from fauxlab.bundle.detector import AnyDetector
     from fauxlab.data.cache import ImageArray
 
-    Floats = NDArray[np.float64]
     Pixels = NDArray[np.uint8]
 
 
@@ -60,18 +59,6 @@ def robustness_report(
     steps = list_degradations(kinds)
     _check_images(detector, images)
 
-    def report_on(scores: Floats) -> DetectionReport:
-        return detection_report(
-            images.manifest,
-            scores,
-            model=detector.config.architecture,
-            model_hash=detector.hash,
-            threshold=detector.config.threshold,
-            bootstrap=bootstrap,
-            seed=seed,
-            skipped=images.skipped,
-        )
-
     labels = images.manifest.labels
     groups = [row.group for row in images.manifest.rows]
     clean_scores = predict_scores(detector, images, progress=progress)
@@ -81,10 +68,10 @@ def robustness_report(
             change = _degrade_in(pool, kind, level)
             scores = predict_scores(detector, images, change, progress)
             lost = auc_change(labels, clean_scores, scores, groups, bootstrap, seed)
-            degraded.append(_degraded_scores(kind, level, report_on(scores), lost))
-    return RobustnessReport(
-        clean=report_on(clean_scores), degraded=degraded, worst=_find_worst(degraded)
-    )
+            report = report_on(detector, images, scores, bootstrap, seed)
+            degraded.append(_degraded_scores(kind, level, report, lost))
+    clean = report_on(detector, images, clean_scores, bootstrap, seed)
+    return RobustnessReport(clean=clean, degraded=degraded, worst=_find_worst(degraded))
 
 
 def _check_images(detector: AnyDetector, images: ImageArray) -> None:

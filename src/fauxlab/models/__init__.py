@@ -50,7 +50,7 @@ def create_detector(name: str, size: int, /, **options: Any) -> nn.Module:
 
     >>> detector = create_detector("trace", 64)
     >>> sum(parameter.numel() for parameter in detector.parameters())
-    1230881
+    1227745
     """
     builder = _look_up(name, DETECTORS, "detector")
     return _create(builder, name, {"size": size}, options)

@@ -65,7 +65,7 @@ class ReportGenerator(nn.Module):
 
     def __init__(self, size: int = 128, latent: int = 256, widths: Widths | None = None) -> None:
         super().__init__()
-        widths = widths or [max(512 // 2**i, 32) for i in range(count_doublings(size) + 1)]
+        widths = widths or _report_widths(size)
         check_widths(size, widths)
         self.first = widths[0]
         self.dense = nn.Linear(latent, self.first * START**2)
@@ -254,13 +254,19 @@ def check_widths(size: int, widths: Widths) -> None:
         )
 
 
+def _report_widths(size: int) -> list[int]:
+    """512 channels at first, halved with every doubling of the side down to 32."""
+    doublings = count_doublings(size)
+    return [max(512 // 2**done, 32) for done in range(doublings + 1)]
+
+
 def _r3_widths(size: int) -> list[int]:
     """Half the channels with every doubling of the side, down to 32 and up to 256.
 
     The cost is then about the same at every side.
     """
     doublings = count_doublings(size)
-    return [min(256, 32 * 2**left) for left in range(doublings, -1, -1)]
+    return [min(256, 32 * 2**left) for left in reversed(range(doublings + 1))]
 
 
 def _init_scaled(layer: Layer, gain: float) -> Layer:

@@ -68,7 +68,8 @@ class Detector:
 
     def save_pretrained(self, folder: str | Path) -> Detector:
         """Write the bundle, whole or not at all, over an older one; returns it with its hash."""
-        return Detector(self.model, self.config, _save(self.model, self.config, Path(folder)))
+        saved_hash = _save(self.model, self.config, Path(folder))
+        return Detector(self.model, self.config, saved_hash)
 
     @classmethod
     def from_pretrained(cls, folder: str | Path, device: str | None = None) -> Detector:
@@ -118,7 +119,8 @@ class Generator:
 
     def save_pretrained(self, folder: str | Path) -> Generator:
         """Write the bundle, whole or not at all, over an older one; returns it with its hash."""
-        return Generator(self.model, self.config, _save(self.model, self.config, Path(folder)))
+        saved_hash = _save(self.model, self.config, Path(folder))
+        return Generator(self.model, self.config, saved_hash)
 
     @classmethod
     def from_pretrained(cls, folder: str | Path, device: str | None = None) -> Generator:
@@ -144,7 +146,7 @@ def _save(model: nn.Module, config: DetectorConfig | GeneratorConfig, folder: Pa
 
 @contextmanager
 def _usable(folder: Path) -> Iterator[None]:
-    """Whatever torch says of odd options and weights becomes one line that names the folder."""
+    """What torch says of impossible options and weights becomes one line that names the folder."""
     try:
         yield
     except (LabError, TypeError, ValueError, RuntimeError) as error:

@@ -49,9 +49,11 @@ class SNDiscriminator(nn.Module):
         widths = widths or [128] * (count_doublings(size) + 1)
         check_widths(size, widths)
         widths = widths[::-1]
-        blocks = [_SNDown(3, widths[0], first=True, halve=len(widths) > 1)]
-        for number, (before, after) in enumerate(pairwise(widths), start=2):
-            blocks.append(_SNDown(before, after, first=False, halve=number < len(widths)))
+        blocks: list[nn.Module] = []
+        for before, after in pairwise([3, *widths]):
+            first = not blocks
+            last = len(blocks) == len(widths) - 1
+            blocks.append(_SNDown(before, after, first, halve=not last))
         self.blocks = nn.Sequential(*blocks)
         self.head = nn.Linear(widths[-1], 1)
         _init_xavier(self)
@@ -121,6 +123,7 @@ def _init_xavier(network: nn.Module) -> None:
 
 def _normalise_layers(network: nn.Module) -> None:
     """Spectral normalisation of every layer."""
-    layers = [m for m in network.modules() if isinstance(m, nn.Linear | nn.Conv2d)]
-    for layer in layers:
-        spectral_norm(layer)
+    # Listed first: the normalisation adds modules.
+    for layer in list(network.modules()):
+        if isinstance(layer, nn.Linear | nn.Conv2d):
+            spectral_norm(layer)

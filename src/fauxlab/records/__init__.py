@@ -1,4 +1,4 @@
-"""What the lab hands out: verdicts and reports, as typed records with a versioned JSON form."""
+"""Verdicts and results as typed records, with a versioned JSON form."""
 
 from __future__ import annotations
 

@@ -54,8 +54,10 @@ class RunComparison(Record):
     def table(self) -> str:
         """The comparison as plain text, a column for each run."""
         rows = [*self._run_rows(), *self._difference_rows(), *self._paired_rows()]
-        first_width = max(len(name) for name, _ in rows) + 2
-        width = max((len(cell) for _, cells in rows for cell in cells), default=0) + 2
+        names = [name for name, _ in rows]
+        all_cells = [cell for _, cells in rows for cell in cells]
+        first_width = max(map(len, names)) + 2
+        width = max(map(len, all_cells), default=0) + 2
         lines = []
         for name, cells in rows:
             columns = "".join(f"{cell:<{width}}" for cell in cells)
