@@ -30,7 +30,7 @@ from fauxlab.transforms.degradations import list_degradations
 Command = Callable[..., tuple[int, str, str]]
 
 
-def judge(model: nn.Module, images: Tensor) -> TensorPrediction:
+def predict(model: nn.Module, images: Tensor) -> TensorPrediction:
     logits = model(images)
     return TensorPrediction(logits, logits[:, None, None], torch.zeros_like(logits))
 
@@ -46,7 +46,7 @@ class Brightness(nn.Module):
         return self.scale * images.mean(dim=(1, 2, 3))
 
     def predict(self, images: Tensor) -> TensorPrediction:
-        return judge(self, images)
+        return predict(self, images)
 
 
 class Roughness(nn.Module):
@@ -60,7 +60,7 @@ class Roughness(nn.Module):
         return self.scale * images.diff(dim=3).abs().mean(dim=(1, 2, 3))
 
     def predict(self, images: Tensor) -> TensorPrediction:
-        return judge(self, images)
+        return predict(self, images)
 
 
 def detector(model: nn.Module, size: int = 16) -> Detector:
@@ -145,13 +145,13 @@ def test_the_clean_row_is_the_plain_report(small: Manifest) -> None:
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (len(small), 3, 16, 16), dtype=np.uint8)
     images = ImageArray(small, 16, pixels, rng.permutation(len(small)))
-    judged, calls = detector(Brightness()), []
+    model, calls = detector(Brightness()), []
     report = robustness_report(
-        judged, images, ["crop"], bootstrap=100, seed=3, progress=calls.append
+        model, images, ["crop"], bootstrap=100, seed=3, progress=calls.append
     )
     plain = detection_report(
         small,
-        predict_scores(judged, images),
+        predict_scores(model, images),
         model="by-hand",
         model_hash="hash",
         bootstrap=100,
@@ -166,10 +166,10 @@ def test_both_classes_are_treated_alike(monkeypatch: pytest.MonkeyPatch) -> None
     seen: list[bytes] = []
     predict = robustness.predict_scores
 
-    def watch(judged: Detector, images: ImageArray, change=None, progress=None) -> np.ndarray:
+    def watch(model: Detector, images: ImageArray, change=None, progress=None) -> np.ndarray:
         pixels = images.take(np.arange(len(images)))
         seen.append((change(pixels) if change else pixels).tobytes())
-        return predict(judged, images, change, progress)
+        return predict(model, images, change, progress)
 
     monkeypatch.setattr(robustness, "predict_scores", watch)
     pixels = np.random.default_rng(2).integers(0, 256, (12, 3, 16, 16), dtype=np.uint8)
