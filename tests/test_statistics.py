@@ -8,7 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from fauxlab.statistics import Counts, auc, auc_interval, average_precision, eer, tpr_at_fpr
+from fauxlab.statistics import (
+    Counts,
+    auc,
+    auc_between,
+    auc_interval,
+    average_precision,
+    eer,
+    fit_logistic,
+    tpr_at_fpr,
+)
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(4, 200), st.sampled_from([2, 10, 1000]))
@@ -74,3 +83,28 @@ def test_interval_draws_groups_not_images() -> None:
     once = auc_interval(labels, scores, names.tolist())
     grouped = auc_interval(labels.repeat(10), scores.repeat(10), names.repeat(10).tolist())
     assert (grouped.low, grouped.high) == pytest.approx((once.low, once.high))
+
+
+def test_auc_between_counts_pairs() -> None:
+    # 3 > 2, 3 > 1, 1 < 2, 1 = 1: two and a half of four.
+    assert auc_between(np.array([3.0, 1]), np.array([2.0, 1])) == 0.625
+    rng = np.random.default_rng(0)
+    high, low = rng.normal(1, 1, 40).round(1), rng.normal(0, 1, 30).round(1)
+    pairs = (high[:, None] > low) + (high[:, None] == low) / 2
+    assert auc_between(high, low) == pytest.approx(pairs.mean(), abs=1e-12)
+
+
+def test_logistic_takes_soft_targets_weights_an_offset_and_a_goal() -> None:
+    rng = np.random.default_rng(0)
+    columns = rng.normal(size=(80, 3))
+    targets, weights, offset = rng.random(80), rng.random(80), rng.normal(size=80)
+    penalty, goal = np.array([0.1, 2.0, 5.0]), np.array([0.0, 1.0, -1.0])
+    found = fit_logistic(columns, targets, penalty, weights=weights, offset=offset, goal=goal)
+    # At the minimum the gradient of the sum in the docstring is 0.
+    p = 1 / (1 + np.exp(-(offset + columns @ found)))
+    gradient = columns.T @ (weights * (p - targets)) + penalty * (found - goal)
+    assert gradient == pytest.approx(np.zeros(3), abs=1e-9)
+    # A weight of 2 is the same row twice.
+    twice = fit_logistic(columns, targets, penalty, weights=np.full(80, 2.0))
+    rows = np.repeat(np.arange(80), 2)
+    assert twice == pytest.approx(fit_logistic(columns[rows], targets[rows], penalty), abs=1e-9)

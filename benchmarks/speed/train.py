@@ -7,8 +7,6 @@ Side by side in one run, rounds alternating, on the same images and batch:
 - ours: `train_detector` with recipe report-unified's network, its log included; validation and
   checkpoints, which come once an epoch or a minute, are not
 - bare: a plain loop over an array in memory, the same network class
-- bare, stock layers: the same loop over the network with torch.nn.Dropout and default memory layout
-  and optimiser
 
 Writes benchmarks/results/train_speed.json. Ratios above 1 mean ours is faster.
 """
@@ -37,7 +35,6 @@ from fauxlab.data.indexing import index
 from fauxlab.data.manifest import Manifest
 from fauxlab.environment import describe_environment
 from fauxlab.models import create_detector
-from fauxlab.models.detectors import Dropout
 from fauxlab.training.detector.loop import train_detector
 
 RESULTS = Path(__file__).parents[1] / "results" / "train_speed.json"
@@ -65,11 +62,10 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             return time_ours(subset, options.size, Path(folder))
 
-    rates: dict[str, list[float]] = {"ours": [], "bare": [], "bare, stock layers": []}
+    rates: dict[str, list[float]] = {"ours": [], "bare": []}
     for _ in range(options.rounds):
         rates["ours"].append(ours())
-        rates["bare"].append(time_bare(pixels, labels, options.size, stock=False))
-        rates["bare, stock layers"].append(time_bare(pixels, labels, options.size, stock=True))
+        rates["bare"].append(time_bare(pixels, labels, options.size))
         print({name: round(values[-1], 1) for name, values in rates.items()}, file=sys.stderr)
     result = {
         "command": f"benchmarks/speed/train.py {' '.join(sys.argv[1:])}",
@@ -78,10 +74,7 @@ def main() -> None:
         "batch": BATCH,
         "images_a_round": options.images,
         "images_per_second": rates,
-        "ratio": {
-            f"ours / {name}": ratio(rates["ours"], rates[name])
-            for name in ("bare", "bare, stock layers")
-        },
+        "ratio": {"ours / bare": ratio(rates["ours"], rates["bare"])},
         **time_data(data, options.folder, options.size),
         "help_seconds": time_help(),
     }
@@ -128,15 +121,10 @@ def time_ours(subset: Manifest, size: int, folder: Path) -> float:
     return (last - first) / (end - start)
 
 
-def time_bare(pixels: torch.Tensor, labels: torch.Tensor, size: int, stock: bool) -> float:
+def time_bare(pixels: torch.Tensor, labels: torch.Tensor, size: int) -> float:
     """Images/s of the shortest loop that trains the network on an array in memory."""
     torch.manual_seed(0)
     network = create_detector("report-cnn", size)
-    if stock:
-        for module in network.modules():
-            for name, child in module.named_children():
-                if isinstance(child, Dropout):
-                    setattr(module, name, nn.Dropout(child.p))
     network.train()
     optimizer = torch.optim.Adam(network.parameters(), 2e-4, (0.5, 0.999))
     loss_of = nn.BCEWithLogitsLoss()

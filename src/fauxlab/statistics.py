@@ -1,13 +1,17 @@
-"""What a ranking is worth: areas, rates, and their intervals over groups.
+"""Statistics of detectors: rankings, error rates, intervals over groups, logistic regression.
 
-All is computed from one table of weighted counts over the sorted scores, so that the bootstrap over
-groups (whole groups drawn with replacement, Efron and Tibshirani, 1993, percentile intervals) is a
-matrix product rather than a thousand passes. Label 1 (fake) is the positive class.
+All figures of a ranking come from one table of weighted counts over the sorted scores. A bootstrap
+replicate is then a row of weights, and a thousand replicates are one matrix. Label 1 (fake) is the
+positive class.
+
+Intervals are written by hand because pictures come in groups (a person, a video, a source photo):
+whole groups must be drawn. `scipy.stats.bootstrap` draws single rows and scikit-learn has no
+intervals.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,16 +23,25 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
+    Integers = NDArray[np.int64]
     Labels = NDArray[np.int64] | NDArray[np.bool_]
+    Measure = Callable[[Floats], dict[str, Floats]]
 
-MIN_GROUPS = 10  # of each class; below this a bootstrap interval says nothing
-MAX_CELLS = 20_000_000  # weights held at once: 160 MB
+MIN_GROUPS = 10  # of each class; with fewer, a bootstrap interval means nothing
+MAX_CELLS = 20_000_000  # weights in memory at once: 160 MB
+TAIL = 0.025  # probability on each side of a 95 % interval
+PERCENTILES = [2.5, 97.5]
+
+NEWTON_STEPS = 200
+SMALL_STEP = 1e-10  # of every coefficient: the fit has converged
+LEAST_STEP = 1e-12  # below this, halving a step changes no loss that floats can show
 
 
 @dataclass(frozen=True)
 class Counts:
-    """Weighted counts of R replicates at each of K distinct scores, from the highest down: float
-    [R, K] cumulative.
+    """Weighted counts of fakes (`tp`) and reals (`fp`) at or above each distinct score.
+
+    Both are float [R, K], cumulative: R replicates, K distinct scores from the highest down.
     """
 
     tp: Floats
@@ -36,71 +49,92 @@ class Counts:
 
     @classmethod
     def of(cls, labels: Labels, scores: Floats, weights: Floats) -> Counts:
-        """From labels [N], scores [N] and weights [R, N]. Equal scores share one column."""
+        """Count from labels [N], scores [N] and weights [R, N]; equal scores share a column."""
         order = np.argsort(-scores, kind="stable")
-        ends = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))
+        differs_from_next = np.diff(scores[order]) != 0
+        last_of_score = np.flatnonzero(np.append(differs_from_next, True))
+        is_fake = labels[order] == 1
         sorted_weights = weights[:, order]
-        fake = labels[order] == 1
-        return cls(
-            np.cumsum(np.where(fake, sorted_weights, 0), axis=1)[:, ends],
-            np.cumsum(np.where(fake, 0, sorted_weights), axis=1)[:, ends],
-        )
+        fakes = np.where(is_fake, sorted_weights, 0)
+        reals = np.where(is_fake, 0, sorted_weights)
+        tp = np.cumsum(fakes, axis=1)
+        fp = np.cumsum(reals, axis=1)
+        return cls(tp[:, last_of_score], fp[:, last_of_score])
 
     def rates(self) -> tuple[Floats, Floats]:
-        """True and false positive rates [R, K + 1], starting at 0."""
+        """True and false positive rates [R, K + 1], starting at 0; NaN for a missing class."""
         start = np.zeros((len(self.tp), 1))
         with np.errstate(invalid="ignore", divide="ignore"):
-            return np.hstack([start, self.tp / self.tp[:, -1:]]), np.hstack(
-                [start, self.fp / self.fp[:, -1:]]
-            )
+            tpr = self.tp / self.tp[:, -1:]
+            fpr = self.fp / self.fp[:, -1:]
+        return np.hstack([start, tpr]), np.hstack([start, fpr])
 
 
 def auc(counts: Counts) -> Floats:
-    """Area under the ROC curve [R], ties counted half."""
+    """Area under the ROC curve [R]; a tie counts one half."""
     tpr, fpr = counts.rates()
-    return np.sum(np.diff(fpr) * (tpr[:, 1:] + tpr[:, :-1]) / 2, axis=1)
+    widths = np.diff(fpr)
+    heights = tpr[:, 1:] + tpr[:, :-1]
+    return np.sum(widths * heights / 2, axis=1)
+
+
+def auc_between(high: Floats, low: Floats) -> float:
+    """Share of pairs in which a value of `high` [N] is above one of `low` [M]; ties count half."""
+    labels = np.repeat([1, 0], [len(high), len(low)])
+    values = np.concatenate([high, low])
+    counts = Counts.of(labels, values, np.ones((1, len(values))))
+    return float(auc(counts)[0])
 
 
 def average_precision(counts: Counts) -> Floats:
-    """Precision averaged over the recall steps [R], without interpolation."""
+    """Precision averaged over the steps of recall [R], without interpolation."""
     tpr, fpr = counts.rates()
     with np.errstate(invalid="ignore", divide="ignore"):
-        # Before the first image of weight, precision is 0/0 and its recall step is 0.
-        precision = np.nan_to_num(counts.tp / (counts.tp + counts.fp))
-    return np.sum(np.diff(tpr) * precision, axis=1) + 0 * fpr[:, -1]  # NaN where there are no reals
+        precision = counts.tp / (counts.tp + counts.fp)
+    # Before the first image that has a weight, precision is 0/0 and recall does not change.
+    precision = np.nan_to_num(precision)
+    average = np.sum(np.diff(tpr) * precision, axis=1)
+    return average + _nan_if_missing(fpr)
 
 
 def eer(counts: Counts) -> Floats:
-    """Equal error rate [R]: where the ROC curve, joined by straight lines, meets FPR = 1 - TPR."""
+    """Equal error rate [R]: where the ROC curve, drawn with straight lines, has FPR = 1 - TPR."""
     tpr, fpr = counts.rates()
     gap = fpr - (1 - tpr)  # rises from -1 to 1
-    k = np.argmax(gap >= 0, axis=1)
-    r = np.arange(len(k))
-    before, after = gap[r, k - 1], gap[r, k]
-    share = np.divide(-before, after - before, out=np.zeros_like(before), where=after != before)
-    # NaN where a class is missing
-    return fpr[r, k - 1] + share * (fpr[r, k] - fpr[r, k - 1]) + 0 * tpr[:, -1]
+    rows = np.arange(len(gap))
+    after = np.argmax(gap >= 0, axis=1)
+    before = after - 1
+    gap_before = gap[rows, before]
+    gap_after = gap[rows, after]
+    # How far along the line between the two points the gap is 0.
+    rise = gap_after - gap_before
+    share = np.divide(-gap_before, rise, out=np.zeros_like(rise), where=rise != 0)
+    fpr_before = fpr[rows, before]
+    fpr_after = fpr[rows, after]
+    crossing = fpr_before + share * (fpr_after - fpr_before)
+    return crossing + _nan_if_missing(tpr)
 
 
 def tpr_at_fpr(counts: Counts, most: float) -> Floats:
-    """Highest true positive rate [R] of any threshold whose false positive rate is at most `most`."""
+    """Highest true positive rate [R] of a threshold whose false positive rate is up to `most`."""
     tpr, fpr = counts.rates()
-    return np.where(fpr <= most, tpr, 0 * tpr).max(axis=1) + 0 * fpr[:, -1]
+    allowed = np.where(fpr <= most, tpr, 0 * tpr)
+    return allowed.max(axis=1) + _nan_if_missing(fpr)
 
 
 def auc_interval(
     labels: Labels, scores: Floats, groups: Sequence[str], bootstrap: int = 1000, seed: int = 0
 ) -> Interval:
-    """AUC with its 95 % interval over groups. Labels, scores and groups are [N]; None where a class
-    is missing.
+    """AUC with its 95 % interval over groups; labels, scores and groups are [N].
+
+    The value is None where a class is missing.
     """
 
     def measure(weights: Floats) -> dict[str, Floats]:
         return {"auc": auc(Counts.of(labels, scores, weights))}
 
-    return with_intervals(
-        measure, groups, labels, bootstrap, seed, {"auc": count_pairs(labels, groups)}
-    )["auc"]
+    pairs = {"auc": count_pairs(labels, groups)}
+    return with_intervals(measure, groups, labels, bootstrap, seed, pairs)["auc"]
 
 
 def auc_change(
@@ -111,79 +145,156 @@ def auc_change(
     bootstrap: int = 1000,
     seed: int = 0,
 ) -> Interval:
-    """AUC of the scores `after` minus that of those `before` [N], paired: both over the same drawn
-    groups.
+    """AUC of the scores `after` minus that of `before` [N], with its 95 % interval.
+
+    The comparison is paired: both AUCs of a replicate are over the same drawn groups.
     """
 
     def measure(weights: Floats) -> dict[str, Floats]:
-        return {
-            "change": auc(Counts.of(labels, after, weights))
-            - auc(Counts.of(labels, before, weights))
-        }
+        auc_after = auc(Counts.of(labels, after, weights))
+        auc_before = auc(Counts.of(labels, before, weights))
+        return {"change": auc_after - auc_before}
 
     return with_intervals(measure, groups, labels, bootstrap, seed)["change"]
 
 
 def count_pairs(labels: Labels, groups: Sequence[str]) -> int:
-    """Pairs of a fake and a real that use no group of a class twice: an AUC of 1 is that many wins
-    of as many.
+    """Independent pairs of a fake and a real: none uses a group of its class that another uses.
+
+    An AUC of 1 means that the fake has the higher score in every one of these pairs.
     """
     names = np.asarray(groups)
-    return min(len(np.unique(names[labels == label])) for label in (0, 1))
+    fake_groups = np.unique(names[labels == 1])
+    real_groups = np.unique(names[labels == 0])
+    return min(len(fake_groups), len(real_groups))
 
 
 def with_intervals(
-    measure: Callable[[Floats], dict[str, Floats]],
+    measure: Measure,
     groups: Sequence[str],
     labels: Labels,
     bootstrap: int,
     seed: int,
     shares_of: Mapping[str, int] | None = None,
 ) -> dict[str, Interval]:
-    """Each figure that `measure` gives for weights [R, N], with its percentile interval over drawn
-    groups.
+    """Each figure that `measure` gives for weights [R, N], with its 95 % interval over groups.
 
-    `shares_of` names the figures that are shares, and of how many groups or pairs of groups: these
-    have an exact bound where the bootstrap shows no spread.
+    Percentile intervals of a bootstrap that draws whole groups with replacement (Efron and
+    Tibshirani, 1993). There is no interval where a class has fewer than MIN_GROUPS groups.
+    `shares_of` names the figures that are shares, and of how many independent trials: these get an
+    exact bound where all trials had the same result.
     """
-    unique, codes = np.unique(np.asarray(groups), return_inverse=True)
-    n_groups = len(unique)
-    point = {name: float(value[0]) for name, value in measure(np.ones((1, len(codes)))).items()}
-    samples: dict[str, list[Floats]] = {name: [] for name in point}
-    if (
-        min((len(np.unique(codes[labels == label])) for label in np.unique(labels)), default=0)
-        >= MIN_GROUPS
-    ):
-        rng = np.random.default_rng(seed)
-        chunk = max(1, min(bootstrap, MAX_CELLS // max(len(codes), 1)))
-        for start in range(0, bootstrap, chunk):
-            drawn = rng.multinomial(
-                n_groups, np.full(n_groups, 1 / n_groups), size=min(chunk, bootstrap - start)
-            )
+    _, codes = np.unique(np.asarray(groups), return_inverse=True)
+    figures = measure(np.ones((1, len(codes))))
+    samples: dict[str, list[Floats]] = {name: [np.zeros(0)] for name in figures}
+    if _fewest_groups(codes, labels) >= MIN_GROUPS:
+        for weights in _draw_groups(codes, bootstrap, seed):
             with np.errstate(invalid="ignore", divide="ignore"):
-                for name, value in measure(drawn[:, codes].astype(np.float64)).items():
-                    samples[name].append(value)
-    return {
-        name: _interval(
-            value, np.concatenate([np.zeros(0), *samples[name]]), (shares_of or {}).get(name, 0)
-        )
-        for name, value in point.items()
-    }
+                drawn = measure(weights)
+            for name, values in drawn.items():
+                samples[name].append(values)
+    trials = shares_of or {}
+    intervals = {}
+    for name, values in figures.items():
+        drawn_values = np.concatenate(samples[name])
+        intervals[name] = _interval(float(values[0]), drawn_values, trials.get(name, 0))
+    return intervals
 
 
-def _interval(value: float, drawn: Floats, n: int) -> Interval:
-    """`n` is the number of groups that the figure is a share of, 0 where it is none."""
+def fit_logistic(
+    columns: Floats,
+    targets: Floats,
+    penalty: Floats,
+    *,
+    weights: Floats | None = None,
+    offset: Floats | None = None,
+    goal: Floats | None = None,
+) -> Floats:
+    """Coefficients [P] of a logistic regression on columns [N, P], by Newton's method.
+
+    With z = offset + columns @ coefficients they make this sum as small as it can be:
+
+        ∑ weights · (ln(1 + exp z) - targets · z) + ½ ∑ penalty · (coefficients - goal)²
+
+    Targets [N] lie in 0 to 1 and need not be labels; weights [N] are 1, offset [N] and goal [P] are
+    0 by default; penalty [P] is above 0, which makes the answer unique. Columns should have about
+    the same scale. By hand, since scikit-learn takes neither soft targets nor an offset.
+    """
+    n, size = columns.shape
+    weights = np.ones(n) if weights is None else weights
+    offset = np.zeros(n) if offset is None else offset
+    goal = np.zeros(size) if goal is None else goal
+
+    def loss(at: Floats) -> float:
+        z = offset + columns @ at
+        misfit = weights @ (np.logaddexp(0, z) - targets * z)
+        distance = penalty / 2 * (at - goal) ** 2
+        return float(misfit + np.sum(distance))
+
+    coefficients = np.zeros(size)
+    loss_now = loss(coefficients)
+    for _ in range(NEWTON_STEPS):
+        z = offset + columns @ coefficients
+        p = np.exp(-np.logaddexp(0, -z))  # the sigmoid, exact at both ends
+        gradient = columns.T @ (weights * (p - targets)) + penalty * (coefficients - goal)
+        variance = weights * p * (1 - p)
+        curvature = (columns.T * variance) @ columns + np.diag(penalty)
+        step = np.linalg.solve(curvature, gradient)
+        # A full step can overshoot where the classes lie far apart: halve it until the loss falls.
+        while loss(coefficients - step) > loss_now and np.abs(step).max() > LEAST_STEP:
+            step /= 2
+        coefficients = coefficients - step
+        loss_now = loss(coefficients)
+        if np.abs(step).max() < SMALL_STEP:
+            break
+    return coefficients
+
+
+def _nan_if_missing(rates: Floats) -> Floats:
+    """0 [R] where the class of these rates is there, NaN where it has no image."""
+    return 0 * rates[:, -1]
+
+
+def _fewest_groups(codes: Integers, labels: Labels) -> int:
+    """Number of groups of the class that has fewest."""
+    counts = []
+    for label in np.unique(labels):
+        own_groups = np.unique(codes[labels == label])
+        counts.append(len(own_groups))
+    return min(counts, default=0)
+
+
+def _draw_groups(codes: Integers, bootstrap: int, seed: int) -> Iterator[Floats]:
+    """Weights of `bootstrap` replicates, float [R, N], as many at once as memory allows.
+
+    A picture's weight is how often its group was drawn; `codes` [N] number the groups.
+    """
+    rng = np.random.default_rng(seed)
+    n_groups = len(np.unique(codes))
+    chances = np.full(n_groups, 1 / n_groups)
+    chunk = MAX_CELLS // max(len(codes), 1)
+    chunk = max(1, min(bootstrap, chunk))
+    for start in range(0, bootstrap, chunk):
+        size = min(chunk, bootstrap - start)
+        drawn = rng.multinomial(n_groups, chances, size=size)
+        yield drawn[:, codes].astype(np.float64)
+
+
+def _interval(value: float, drawn: Floats, trials: int) -> Interval:
+    """The figure with its interval; `trials` is 0 where the figure is no share of trials."""
     if not np.isfinite(value):
         return Interval(value=None)
-    drawn = drawn[np.isfinite(drawn)]  # a draw without one of the classes has no ranking
+    drawn = drawn[np.isfinite(drawn)]  # a replicate without one of the classes has no ranking
     if not len(drawn):
         return Interval(value=value)
-    low, high = np.percentile(drawn, [2.5, 97.5]).tolist()
-    if low == high and value in (0.0, 1.0):
-        # Drawing again cannot show what was never seen: the exact bound instead (Clopper and
-        # Pearson, 1934), or none.
-        if not n:
-            return Interval(value=value)
-        least = 0.025 ** (1 / n)
-        low, high = (0.0, 1 - least) if value == 0 else (least, 1.0)
-    return Interval(value=value, low=low, high=high)
+    low, high = np.percentile(drawn, PERCENTILES).tolist()
+    if low < high or value not in (0.0, 1.0):
+        return Interval(value=value, low=low, high=high)
+    # Drawing again from equal results gives equal results, and no spread. The exact bound of
+    # Clopper and Pearson (1934) says what so many equal results can exclude.
+    if not trials:
+        return Interval(value=value)
+    bound = TAIL ** (1 / trials)
+    if value == 0:
+        return Interval(value=value, low=0.0, high=1 - bound)
+    return Interval(value=value, low=bound, high=1.0)

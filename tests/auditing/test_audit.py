@@ -18,7 +18,7 @@ from fauxlab.auditing.audit import audit, metadata_baseline, sample_kinds
 from fauxlab.data.indexing import index
 from fauxlab.data.manifest import Manifest, Row
 from fauxlab.errors import LabError
-from fauxlab.records import AuditReport
+from fauxlab.records import AuditReport, GeneratorAudit
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -70,8 +70,8 @@ def make_set(
     return Manifest(tuple(rows), tmp_path).split(seed=0)
 
 
-def verdicts(report: AuditReport) -> dict[str, str]:
-    return {family: trait.verdict for family, trait in report.generators[0].traits.items()}
+def cues(report: AuditReport) -> dict[str, str]:
+    return {family: score.cue for family, score in report.generators[0].shortcut_features.items()}
 
 
 def test_encodings_that_differ_are_shortcuts(tmp_path: Path) -> None:
@@ -86,31 +86,31 @@ def test_encodings_that_differ_are_shortcuts(tmp_path: Path) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
     report = audit(index(tmp_path).split(seed=0))
-    found = verdicts(report)
+    found = cues(report)
     assert {family for family, verdict in found.items() if verdict == "shortcut"} == {
         "size",
         "bytes",
         "encoding",
     }
     assert found["colour"] == found["framing"] == found["aspect"] == found["metadata"] == "none"
-    assert report.generators[0].file_traits.value == 1
-    assert report.generators[0].file_traits.low == pytest.approx(0.025 ** (1 / 18)), (
+    assert report.generators[0].file_features.value == 1
+    assert report.generators[0].file_features.low == pytest.approx(0.025 ** (1 / 18)), (
         "the exact bound for 18 pairs"
     )
     texts = {finding.family: finding.text for finding in report.shortcuts}
     assert "reals: 100% JPEG q92 4:2:0; fakes: 100% JPEG q75 4:2:0" in texts["encoding"]
     assert "reals: 100% 80×80; fakes: 100% 64×64" in texts["size"]
-    assert "fix before training" in report.verdict
+    assert "fix before training" in report.summary
 
 
 def test_pictures_written_alike_have_no_shortcut(tmp_path: Path) -> None:
     report = audit(
         make_set(tmp_path, lambda i: draw(i, **ALIKE), lambda i: draw(1000 + i, **ALIKE))
     )
-    assert set(verdicts(report).values()) == {"none"}
-    assert report.verdict == "no shortcut found"
+    assert set(cues(report).values()) == {"none"}
+    assert report.summary == "no shortcut found"
     assert "nothing separates them" in report.table()
-    auc = report.generators[0].traits["encoding"].auc
+    auc = report.generators[0].shortcut_features["encoding"].auc
     assert (auc.low, auc.value, auc.high) == (0.5, 0.5, 0.5)
 
 
@@ -121,9 +121,7 @@ def test_metadata_on_one_side(tmp_path: Path) -> None:
         tmp_path, lambda i: draw(i, exif=exif, **ALIKE), lambda i: draw(1000 + i, **ALIKE)
     )
     report = audit(manifest)
-    assert {family for family, verdict in verdicts(report).items() if verdict != "none"} == {
-        "metadata"
-    }
+    assert {family for family, cue in cues(report).items() if cue != "none"} == {"metadata"}
     assert "reals: 100% exif; fakes: 100% none" in report.shortcuts[0].text
 
 
@@ -146,12 +144,12 @@ def test_colour_spectrum_and_framing_are_told_apart(tmp_path: Path) -> None:
         return stream.getvalue()
 
     expected = {"colour": "content", "spectrum": "trace", "framing": "shortcut"}
-    for kind, verdict in expected.items():
+    for kind, cue in expected.items():
         folder = tmp_path / kind
         folder.mkdir()
         report = audit(make_set(folder, real, lambda i, kind=kind: change(i, kind)))  # type: ignore[misc]
-        assert verdicts(report)[kind] == verdict
-        assert kind != "colour" or {verdicts(report)[name] for name in ("spectrum", "framing")} == {
+        assert cues(report)[kind] == cue
+        assert kind != "colour" or {cues(report)[name] for name in ("spectrum", "framing")} == {
             "none"
         }
 
@@ -168,14 +166,14 @@ def test_equal_arguments_give_equal_reports(tmp_path: Path) -> None:
     assert sample_kinds(manifest, 30, 1).rows != sample_kinds(manifest, 30, 0).rows
 
 
-def test_tiny_sets_have_no_interval_and_no_verdict(tmp_path: Path) -> None:
+def test_tiny_sets_have_no_interval_and_no_cue(tmp_path: Path) -> None:
     report = audit(
         make_set(tmp_path, lambda i: draw(i, **ALIKE), lambda i: draw(1000 + i, quality=30), n=8)
     )
-    assert set(verdicts(report).values()) == {"unknown"}
-    assert all(trait.auc.low is None for trait in report.generators[0].traits.values())
+    assert set(cues(report).values()) == {"unknown"}
+    assert all(score.auc.low is None for score in report.generators[0].shortcut_features.values())
     assert not report.shortcuts
-    assert report.verdict == "too few groups to tell: gan"
+    assert report.summary == "too few groups to tell: gan"
     one = audit(
         make_set(tmp_path, lambda i: draw(i, **ALIKE), lambda i: draw(1000 + i, **ALIKE), n=1)
     )
@@ -221,7 +219,7 @@ def test_leaks_between_splits(tmp_path: Path) -> None:
     )
     assert crossing > 0
     assert f"{crossing} pairs of near-duplicates stand in two splits" in leaks[0]
-    assert "leaks" in report.verdict
+    assert "leaks" in report.summary
     rows = tuple(
         replace(row, group="one", sha256=manifest.rows[0].sha256) for row in manifest.rows[:41:40]
     )
@@ -280,11 +278,22 @@ def test_command(tmp_path: Path, fauxlab: Command) -> None:
     assert code == 0
     assert re.search(r"1\.00 \.\d\d–1\.00!", out)
     assert out.splitlines()[-1].startswith(
-        "verdict: shortcuts: gan (bytes, encoding): fix before training"
+        "summary: shortcuts: gan (bytes, encoding): fix before training"
     )
     code, out, _ = fauxlab(*audit, "--json", "--fail-on", "shortcut")
     assert code == 3
-    assert json.loads(out)["generators"][0]["traits"]["encoding"]["verdict"] == "shortcut"
+    audited = json.loads(out)["generators"][0]
+    assert audited["shortcut_features"]["encoding"]["cue"] == "shortcut"
+    # The names of 0.1 are written too, and read.
+    assert audited["traits"]["encoding"]["verdict"] == "shortcut"
+    assert audited["file_traits"] == audited["file_features"]
+    assert json.loads(out)["verdict"] == json.loads(out)["summary"]
+    former = {
+        name: value
+        for name, value in audited.items()
+        if name not in ("shortcut_features", "file_features")
+    }
+    assert GeneratorAudit.model_validate(former) == GeneratorAudit.model_validate(audited)
     assert fauxlab(*audit, "--fail-on", "leak")[0] == 0
 
 

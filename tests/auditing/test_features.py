@@ -1,4 +1,4 @@
-"""ShortcutFeatures of files whose encoder, edges and frequencies are known."""
+"""Shortcut features of files whose encoder, edges and frequencies are known."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ def test_framing_says_where_edges_lie_and_not_how_strong() -> None:
     assert framing(np.zeros((3, 64, 64), dtype=np.uint8)).tolist() == [0.25] * 16
 
 
-def test_any_flipped_bit_gives_traits_or_an_image_error(jpeg: Callable[..., bytes]) -> None:
+def test_any_flipped_bit_gives_features_or_an_image_error(jpeg: Callable[..., bytes]) -> None:
     rng = np.random.default_rng(0)
     for good in (
         jpeg(1, comment="text"),

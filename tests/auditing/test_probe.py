@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from fauxlab.auditing.probe import add_steps, fit_logistic, held_out_auc
+from fauxlab.auditing.probe import add_steps, fit_probe, held_out_auc
 
 
 @pytest.mark.parametrize("ridge", [0.1, 10.0])
@@ -18,7 +18,7 @@ def test_logistic_is_scikit_learns(ridge: float, gap: float) -> None:
     x = rng.normal(size=(120, 4)) + gap * labels[:, None] * np.array([1, 0, -0.5, 0])
     model = LogisticRegression(C=1 / ridge, tol=1e-10, max_iter=10_000).fit(x, labels)
     assert np.allclose(
-        fit_logistic(x, labels, ridge), [*model.coef_[0], model.intercept_[0]], rtol=1e-3, atol=1e-4
+        fit_probe(x, labels, ridge), [*model.coef_[0], model.intercept_[0]], rtol=1e-3, atol=1e-4
     )
 
 

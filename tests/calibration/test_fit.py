@@ -26,7 +26,7 @@ def draw(seed: int, n_real: int, n_fake: int, gap: float = 2.0) -> tuple[np.ndar
 
 
 def logistic(logits: np.ndarray, targets: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
-    """scikit-learn's slope and offset for soft targets: each picture once as fake and once as real."""
+    """Slope and offset by scikit-learn for soft targets: each picture once fake and once real."""
     model = LogisticRegression(C=1e12, tol=1e-10, max_iter=10_000)
     twice = np.concatenate([logits, logits])[:, None]
     answers = np.repeat([1, 0], len(logits))

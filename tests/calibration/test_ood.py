@@ -157,7 +157,7 @@ def test_calibration_fits_it_too_and_the_bundle_keeps_it(
     refused = found.figures["test"][1].refused
     assert refused is not None
     assert max(refused) <= 0.1
-    assert "reals refused (odd, blurred)" in found.table()
+    assert "reals refused (OOD, blurred)" in found.table()
     again = calibrate(found.detector, halves, 0.1, 0.2)
     assert again.detector.config.ood == found.detector.config.ood
 

@@ -8,17 +8,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
+from fauxlab.bundle.config import DetectorConfig, Preprocessing
 from fauxlab.data.manifest import Manifest
-from fauxlab.evaluation.detection import (
+from fauxlab.evaluation.detection import detection_report, evaluate, score_set
+from fauxlab.evaluation.metrics import (
     accuracy,
     balanced,
     confusion_counts,
-    detection_report,
     expected_calibration_error,
     expected_ece,
     macro_f1,
-    score_set,
 )
+from fauxlab.io.images import PIPELINE_VERSION
+from fauxlab.models import create_detector
+from fauxlab.models.pretrained import Detector
+from fauxlab.records import DetectionReport
 
 
 def ones(n: int) -> np.ndarray:
@@ -92,7 +96,7 @@ def test_few_groups_have_no_interval() -> None:
     assert (found.auc.value, found.auc.low) == (1.0, None)
 
 
-def test_report_judges_each_generator_against_its_reals(small: Manifest) -> None:
+def test_each_generator_is_compared_with_its_reals(small: Manifest) -> None:
     scores = np.array(
         [{"": 0.1, "grain": 0.9, "speckle": 0.2}[row.generator] for row in small.rows]
     )
@@ -183,3 +187,21 @@ def test_fakes_alone_have_no_ranking() -> None:
         "alone", np.ones(20, dtype=int), np.linspace(0, 1, 20), [str(k) for k in range(20)], []
     )
     assert found.auc.value is found.average_precision.value is found.tpr_at_1_fpr.value is None
+
+
+def test_pictures_that_cannot_be_decoded_are_in_the_result(small: Manifest) -> None:
+    gone, damaged = small.rows[0], small.rows[50]
+    (small.root / gone.path).unlink()
+    (small.root / damaged.path).write_bytes(b"no picture")
+    preparation = Preprocessing(size=32, pipeline_version=PIPELINE_VERSION)
+    config = DetectorConfig(architecture="trace", preprocessing=preparation)
+    detector = Detector(create_detector("trace", 32).eval(), config)
+    report = evaluate(detector, small, bootstrap=10)
+    assert report.n == len(small) - 2
+    assert [path for path, _ in report.skipped] == [gone.path, damaged.path]
+    assert report.skipped[0][1] == "no such file"
+    assert report.table().splitlines()[-1] == ("note: 2 images could not be read and were left out")
+    read = DetectionReport.model_validate_json(report.model_dump_json())
+    assert read.skipped == report.skipped
+    older = report.model_dump(exclude={"skipped"})
+    assert DetectionReport.model_validate(older).skipped == [], "a result of 0.1 has no such key"

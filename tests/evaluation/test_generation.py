@@ -211,7 +211,7 @@ def reference(network: FeatureNetwork, pixels: NDArray[np.uint8]) -> Reference:
 def test_few_reals_are_parted_by_groups_too() -> None:
     groups = np.repeat(["a", "b", "c", "d", "e", "f"], 2)
     for seed in range(20):
-        one, two = generation._strangers(groups, np.random.default_rng(seed))
+        one, two = generation._divide_by_groups(groups, np.random.default_rng(seed))
         assert len(one) == len(two) == 6
         assert not set(groups[one]) & set(groups[two])
 

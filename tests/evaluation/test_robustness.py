@@ -17,7 +17,7 @@ from fauxlab.bundle.config import DetectorConfig, Preprocessing
 from fauxlab.data.cache import ImageArray
 from fauxlab.data.manifest import Manifest, Row
 from fauxlab.errors import LabError
-from fauxlab.evaluation import robustness
+from fauxlab.evaluation import detection, robustness
 from fauxlab.evaluation.detection import detection_report, predict_scores
 from fauxlab.evaluation.robustness import robustness_report
 from fauxlab.io.images import PIPELINE_VERSION
@@ -30,7 +30,7 @@ from fauxlab.transforms.degradations import list_degradations
 Command = Callable[..., tuple[int, str, str]]
 
 
-def judge(model: nn.Module, images: Tensor) -> TensorPrediction:
+def predict(model: nn.Module, images: Tensor) -> TensorPrediction:
     logits = model(images)
     return TensorPrediction(logits, logits[:, None, None], torch.zeros_like(logits))
 
@@ -46,7 +46,7 @@ class Brightness(nn.Module):
         return self.scale * images.mean(dim=(1, 2, 3))
 
     def predict(self, images: Tensor) -> TensorPrediction:
-        return judge(self, images)
+        return predict(self, images)
 
 
 class Roughness(nn.Module):
@@ -60,7 +60,7 @@ class Roughness(nn.Module):
         return self.scale * images.diff(dim=3).abs().mean(dim=(1, 2, 3))
 
     def predict(self, images: Tensor) -> TensorPrediction:
-        return judge(self, images)
+        return predict(self, images)
 
 
 def detector(model: nn.Module, size: int = 16) -> Detector:
@@ -146,13 +146,13 @@ def test_the_clean_row_is_the_plain_report(small: Manifest) -> None:
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (len(small), 3, 16, 16), dtype=np.uint8)
     images = ImageArray(small, 16, pixels, rng.permutation(len(small)))
-    judged, calls = detector(Brightness()), []
+    model, calls = detector(Brightness()), []
     report = robustness_report(
-        judged, images, ["crop"], bootstrap=100, seed=3, progress=calls.append
+        model, images, ["crop"], bootstrap=100, seed=3, progress=calls.append
     )
     plain = detection_report(
         small,
-        predict_scores(judged, images),
+        predict_scores(model, images),
         model="by-hand",
         model_hash="hash",
         bootstrap=100,
@@ -167,9 +167,10 @@ def test_both_classes_are_treated_alike(monkeypatch: pytest.MonkeyPatch) -> None
     seen: list[bytes] = []
     predict = robustness.predict_scores
 
-    def watch(judged: Detector, images: ImageArray) -> np.ndarray:
-        seen.append(images.take(np.arange(len(images.slots))).tobytes())
-        return predict(judged, images)
+    def watch(model: Detector, images: ImageArray, change=None, progress=None) -> np.ndarray:
+        pixels = images.take(np.arange(len(images)))
+        seen.append((change(pixels) if change else pixels).tobytes())
+        return predict(model, images, change, progress)
 
     monkeypatch.setattr(robustness, "predict_scores", watch)
     pixels = np.random.default_rng(2).integers(0, 256, (12, 3, 16, 16), dtype=np.uint8)
@@ -184,11 +185,11 @@ def test_both_classes_are_treated_alike(monkeypatch: pytest.MonkeyPatch) -> None
     assert len(seen) == 1 + len(list_degradations())
 
 
-def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batches_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     pixels = np.random.default_rng(3).integers(0, 256, (40, 3, 16, 16), dtype=np.uint8)
     images = array(pixels, [0, 1] * 20)
     whole = robustness_report(detector(Brightness()), images, ["noise"], bootstrap=20)
-    monkeypatch.setattr(robustness, "BLOCK", 7)
+    monkeypatch.setattr(detection, "BATCH", 7)
     assert robustness_report(detector(Brightness()), images, ["noise"], bootstrap=20) == whole
 
 

@@ -9,7 +9,6 @@ from torch.nn.utils import parametrize
 
 from fauxlab.errors import LabError
 from fauxlab.models import DETECTORS, create_detector
-from fauxlab.models.detectors import Dropout
 
 
 @pytest.fixture
@@ -29,7 +28,7 @@ def test_filters_slope_rate_and_head(network: nn.Module) -> None:
     assert [c.out_channels for c in convolutions] == [64, 128, 256, 512]
     assert [c.in_channels for c in convolutions] == [3, 64, 128, 256]
     assert {m.negative_slope for m in network.modules() if isinstance(m, nn.LeakyReLU)} == {0.2}
-    assert {m.p for m in network.modules() if isinstance(m, Dropout)} == {0.3}
+    assert {m.p for m in network.modules() if isinstance(m, nn.Dropout)} == {0.3}
     assert (network.head.in_features, network.head.out_features) == (512 * 4 * 4, 1)
 
 
@@ -78,38 +77,6 @@ def test_every_model_trains_at_every_size(name: str, size: int) -> None:
 def test_bad_requests(name: str, size: int, options: dict[str, object], message: str) -> None:
     with pytest.raises(LabError, match=message):
         create_detector(name, size, **options)
-
-
-def test_dropout_drops_its_share_evenly_and_keeps_the_mean() -> None:
-    torch.manual_seed(0)
-    dropout = Dropout(0.3)
-    ones = torch.ones(8, 16, 64, 64).to(memory_format=torch.channels_last)
-    out = dropout(ones)
-    dropped = (out == 0).float()
-    # 524,288 draws: three standard deviations of the share are 0.0019; of each lane of four,
-    # 0.0038.
-    assert dropped.mean().item() == pytest.approx(0.3, abs=0.002)
-    lanes = dropped.permute(0, 2, 3, 1).flatten()
-    for lane in range(4):
-        assert lanes[lane::4].mean().item() == pytest.approx(0.3, abs=0.004)
-    assert out[out > 0].unique().item() == pytest.approx(1 / 0.7, rel=1e-4)
-    assert out.is_contiguous(memory_format=torch.channels_last)
-    ones.requires_grad_()
-    result = dropout(ones)
-    result.sum().backward()
-    assert ones.grad is not None
-    torch.testing.assert_close(ones.grad, result.detach())
-    assert dropout.eval()(ones) is ones
-
-
-def test_dropout_repeats_with_the_seed_and_takes_any_layout() -> None:
-    dropout = Dropout(0.5)
-    for x in (torch.ones(7), torch.ones(3, 5).T, torch.ones(2, 3, 4, 4)[:, :, ::2]):
-        torch.manual_seed(1)
-        first = dropout(x)
-        torch.manual_seed(1)
-        assert torch.equal(dropout(x), first)
-        assert set(first.unique().tolist()) <= {0.0, 2.0}
 
 
 @pytest.mark.parametrize("name", sorted(DETECTORS))

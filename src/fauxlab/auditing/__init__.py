@@ -1,1 +1,1 @@
-"""What a network could cheat on in a data set, found before anything is trained."""
+"""Shortcuts in a data set that a network could learn, found before anything is trained."""

@@ -1,27 +1,27 @@
-"""The audit: what a network could cheat on, found before anything is trained.
+"""The audit: shortcuts that a network could learn, found before anything is trained.
 
-Each generator's fakes are told from their matched reals by one family of traits at a time. A family
-that succeeds on images it was not fitted on is a way to the right answer that has nothing to do
-with the generator, or may have.
+For each generator, each family of shortcut features is tried alone: a linear probe tells its fakes
+from their matched reals. If the probe succeeds on images that it was not fitted on, a network can
+find the right answer without looking at traces of the generator.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fauxlab.auditing.checks import find_imbalance, find_leaks, find_uniformity
+from fauxlab.auditing.explanations import explain_cues, summarise
 from fauxlab.auditing.features import FILE_FAMILIES, PIXEL_FAMILIES, FeatureTable, measure_files
 from fauxlab.auditing.probe import add_steps, held_out_auc
 from fauxlab.data.manifest import Manifest, Row
 from fauxlab.data.split import assign_splits
 from fauxlab.errors import LabError
 from fauxlab.io.text import printable
-from fauxlab.records import AuditReport, FeatureScore, Finding, GeneratorAudit, Interval
+from fauxlab.records import AuditReport, Cue, FeatureScore, Finding, GeneratorAudit, Interval
 from fauxlab.version import __version__
 
 if TYPE_CHECKING:
@@ -31,26 +31,23 @@ if TYPE_CHECKING:
     Bools = NDArray[np.bool_]
     Index = NDArray[np.int64]
 
-Verdict = Literal["none", "shortcut", "content", "trace", "unknown"]
-Progress = Callable[[int], None]
-
 LIMIT = 2000  # images of each generator and each source of reals
-# The lower bound of the interval must pass this. Pictures of one pipeline, fakes beside the very
-# reals that their generator was trained on, stay below it in every family but colour and spectrum
-# (single cues: AUC .50 to .60); a cue at .6 alone would bring a detector to some 57 % accuracy.
-# With 8 families a generator, chance hardly ever passes it where a hundred groups or more are held
-# out: a family without a cue would have to lie 2 standard errors and .1 too high.
+# A family is a cue if the lower bound of its AUC is above this. Pictures of one pipeline, fakes
+# beside the very reals that their generator was trained on, stay below it in every family but
+# colour and spectrum (AUC .50 to .60); and a cue at .6 alone gives a detector some 57 % accuracy.
+# With 8 families a generator and a hundred held-out groups, chance hardly ever reaches it: a family
+# without a cue would have to lie 2 standard errors and .1 too high.
 SEPARABLE = 0.6
+# Train, val, calibration and test, where the manifest has no train split to use.
+SHARES = (0.7, 0.0, 0.0, 0.3)
 
-_ENCODE = "decode both and encode them with one encoder at one quality and chroma subsampling"
-_ADVICE = {
-    "size": f"bring both to one size with one filter, then {_ENCODE}",
-    "aspect": "crop both to one shape, alike",
-    "bytes": _ENCODE,
-    "encoding": f"{_ENCODE}; earlier compression stays in the pixels, so prefer originals",
-    "metadata": "strip it from both; what wrote it may have touched the pixels, so look at size and encoding too",
-    "framing": "crop both alike: one face detector, one margin",
-}
+
+@dataclass(frozen=True)
+class _Sampling:
+    """How intervals are drawn."""
+
+    bootstrap: int
+    seed: int
 
 
 def audit(
@@ -59,36 +56,40 @@ def audit(
     limit: int = LIMIT,
     seed: int = 0,
     bootstrap: int = 1000,
-    progress: Progress | None = None,
+    progress: Callable[[int], None] | None = None,
     workers: int | None = None,
 ) -> AuditReport:
-    """Measure at most `limit` images a generator and a source of reals, and say what tells fakes
-    from reals.
+    """Measure shortcut features, and find what else tells fakes from reals.
 
-    Models are fitted on the manifest's train split and measured on the others; where there is no
-    split, or it leaves a side without reals or fakes, groups are divided 7 to 3. Equal arguments
-    give equal reports. `progress` is called with the number of images just read. Raises LabError
-    where the manifest lacks reals or fakes, or none can be read.
+    At most `limit` images of each generator and each source of reals are measured. Probes are
+    fitted on the manifest's train split and measured on the others; where there is no split, or a
+    side of it lacks reals or fakes, groups are divided 7 to 3. Equal arguments give equal results.
+    `progress` is called with the number of images just read. Raises LabError where the manifest
+    lacks reals or fakes, or none can be read.
+
+    >>> import fauxlab as fl
+    >>> data = fl.index("faces/").split(seed=0)  # doctest: +SKIP
+    >>> results = fl.audit(data)  # doctest: +SKIP
+    >>> results.summary  # doctest: +SKIP
+    'shortcuts: stylegan (size, bytes): fix before training'
     """
     if limit < 1 or bootstrap < 1:
         raise LabError(f"audit: limit {limit} and bootstrap {bootstrap} must be at least 1")
     _need_both(manifest, "this manifest holds")
     sample = sample_kinds(manifest, limit, seed)
     table = measure_files(sample, progress=progress, workers=workers)
-    reason = (
-        f" (the first of {len(table.skipped)} skipped: {table.skipped[0][1]})"
-        if table.skipped
-        else ""
-    )
-    _need_both(
-        replace(manifest, rows=table.rows), "of the images that can be read there are", reason
-    )
-    generators, findings = [], []
+    _need_readable(manifest, table)
+    sampling = _Sampling(bootstrap, seed)
+    generators = []
+    findings: list[Finding] = []
     for name in dict.fromkeys(row.generator for row in table.rows if row.label):
-        found, texts = _audit_generator(table, name, manifest.matched_reals(name), bootstrap, seed)
-        generators.append(found)
-        findings += texts
-    findings += [*find_leaks(manifest, table), *find_imbalance(manifest), *find_uniformity(table)]
+        index = _matched_index(table.rows, name, manifest.matched_reals(name))
+        audited = _audit_generator(table, index, name, manifest.matched_reals(name), sampling)
+        generators.append(audited)
+        findings += explain_cues(audited, table, index)
+    findings += find_leaks(manifest, table)
+    findings += find_imbalance(manifest)
+    findings += find_uniformity(table)
     return AuditReport(
         data_hash=manifest.data_hash,
         code_version=__version__,
@@ -98,7 +99,7 @@ def audit(
         seed=seed,
         bootstrap=bootstrap,
         threshold=SEPARABLE,
-        verdict=_sum_up(generators, findings),
+        summary=summarise(generators, findings),
         generators=generators,
         findings=findings,
         skipped=[(printable(path), reason) for path, reason in table.skipped],
@@ -114,233 +115,163 @@ def metadata_baseline(
     bootstrap: int = 1000,
     workers: int | None = None,
 ) -> dict[str, Interval]:
-    """AUC of each of `test`'s generators by what the files tell without their pixels, to stand
-    beside a detector's.
+    """AUC of each generator of `test` by its files alone, without looking at pixels.
 
-    Size, aspect, bytes, encoding and metadata together, fitted on `train`: on the generator's fakes
-    there, or on all where it has none, and its matched reals. A detector that is no better has
-    proved nothing. Groups must not stand in both. Not available (None) for a generator of whose
-    test files, or its reals', one cannot be measured: it would stand beside a detector's figure and
-    be of other pictures. Raises LabError where `train` or `test` lacks reals or fakes.
+    From size, aspect, bytes, encoding and metadata together. It belongs beside a detector's AUC: a
+    detector that is no better has proved nothing. The probe is fitted on `train`: on the
+    generator's fakes there and its matched reals, or on all fakes or reals where there are none of
+    these. No group may be in both manifests. The AUC is None for a generator where a test file of
+    it or of its reals cannot be measured: the figure would be of other pictures than the
+    detector's. Raises LabError where `train` or `test` lacks reals or fakes.
     """
-    for manifest, name in ((train, "the training part"), (test, "the test part")):
-        _need_both(manifest, f"metadata baseline: {name} holds")
-    fitted, held = (
-        measure_files(sample_kinds(m, limit, seed), pixels=False, workers=workers)
-        for m in (train, test)
-    )
-    table = FeatureTable(fitted.rows + held.rows, fitted.traits + held.traits, ())
-    gone = {path for path, _ in held.skipped}
-    lost = [row for row in test.rows if row.path in gone]
-    found = {}
+    _need_both(train, "metadata baseline: the training part holds")
+    _need_both(test, "metadata baseline: the test part holds")
+    fitted = measure_files(sample_kinds(train, limit, seed), pixels=False, workers=workers)
+    held = measure_files(sample_kinds(test, limit, seed), pixels=False, workers=workers)
+    table = FeatureTable(fitted.rows + held.rows, fitted.features + held.features, ())
+    n_fitted = len(fitted.rows)
+    unread = {path for path, _ in held.skipped}
+    lost = [row for row in test.rows if row.path in unread]
+    baseline = {}
     for name in test.generators:
         reals = test.matched_reals(name)
-        if any(row.generator == name if row.label else row.source in reals for row in lost):
-            found[name] = Interval(value=None)
+        if len(_matched_index(lost, name, reals)):
+            baseline[name] = Interval(value=None)
             continue
-        # What the training part has of the two, or else all that it has of their label.
-        fakes = _matched(fitted.rows, name, ()) or [
-            i for i, row in enumerate(fitted.rows) if row.label
-        ]
-        others = _matched(fitted.rows, None, reals) or [
-            i for i, row in enumerate(fitted.rows) if not row.label
-        ]
-        tested = [len(fitted.rows) + i for i in _matched(held.rows, name, reals)]
-        index = np.array([*fakes, *others, *tested], dtype=np.int64)
-        found[name] = _measure(
-            table, FILE_FAMILIES, index, index < len(fitted.rows), bootstrap, seed
-        )
-    return found
+        tested = n_fitted + _matched_index(held.rows, name, reals)
+        index = np.concatenate([_fakes_and_reals(fitted.rows, name, reals), tested])
+        train_rows = index < n_fitted
+        sampling = _Sampling(bootstrap, seed)
+        baseline[name] = _probe_families(table, FILE_FAMILIES, index, train_rows, sampling)
+    return baseline
 
 
 def sample_kinds(manifest: Manifest, limit: int, seed: int = 0) -> Manifest:
     """At most `limit` rows of each generator and each source of reals, in the manifest's order."""
     kinds: dict[tuple[int, str], list[int]] = {}
-    for i, row in enumerate(manifest.rows):
-        kinds.setdefault((row.label, row.generator if row.label else row.source), []).append(i)
+    for number, row in enumerate(manifest.rows):
+        name = row.generator if row.label else row.source
+        kinds.setdefault((row.label, name), []).append(number)
     rng = np.random.default_rng(seed)
-    keep = sorted(int(i) for rows in kinds.values() for i in rng.permutation(rows)[:limit])
-    return replace(manifest, rows=tuple(manifest.rows[i] for i in keep))
+    drawn: list[int] = []
+    for numbers in kinds.values():
+        drawn += rng.permutation(numbers)[:limit].tolist()
+    rows = [manifest.rows[number] for number in sorted(drawn)]
+    return replace(manifest, rows=tuple(rows))
 
 
 def _audit_generator(
-    table: FeatureTable, name: str, reals: list[str], bootstrap: int, seed: int
-) -> tuple[GeneratorAudit, list[Finding]]:
-    index = np.array(_matched(table.rows, name, reals), dtype=np.int64)
+    table: FeatureTable, index: Index, name: str, reals: list[str], sampling: _Sampling
+) -> GeneratorAudit:
     rows = [table.rows[i] for i in index.tolist()]
-    train = _fitting_rows(rows, seed)
-    traits = {}
+    train = _rows_to_fit(rows, sampling.seed)
+    scores = {}
     for family in (*FILE_FAMILIES, *PIXEL_FAMILIES):
-        auc = _measure(table, (family,), index, train, bootstrap, seed)
-        traits[family] = FeatureScore(auc=auc, verdict=_judge(family, auc))
-    fakes = sum(row.label for row in rows)
-    found = GeneratorAudit(
+        auc = _probe_families(table, (family,), index, train, sampling)
+        scores[family] = FeatureScore(auc=auc, cue=_classify(family, auc))
+    n_fake = sum(row.label for row in rows)
+    held_out = [rows[i] for i in np.flatnonzero(~train)]
+    return GeneratorAudit(
         generator=printable(name),
         reals=[printable(real) for real in reals],
-        n_real=len(rows) - fakes,
-        n_fake=fakes,
-        n_groups=len({row.group for row, fitted in zip(rows, train, strict=True) if not fitted}),
-        traits=traits,
-        file_traits=_measure(table, FILE_FAMILIES, index, train, bootstrap, seed),
+        n_real=len(rows) - n_fake,
+        n_fake=n_fake,
+        n_groups=len({row.group for row in held_out}),
+        shortcut_features=scores,
+        file_features=_probe_families(table, FILE_FAMILIES, index, train, sampling),
     )
-    return found, list(_explain(found, table, index))
 
 
-def _measure(
+def _probe_families(
     table: FeatureTable,
     families: Sequence[str],
     index: Index,
     train: Bools,
-    bootstrap: int,
-    seed: int,
+    sampling: _Sampling,
 ) -> Interval:
-    """Held-out AUC of some families together on the rows of `index` [N]; `train` [N] are fitted on."""
+    """Held-out AUC of some families together, on the rows of `index` [N]; `train` is [N]."""
     if not train.any():
         return Interval(value=None)
     columns = []
     for family in families:
         values = table.values(family, index)
+        # Files often differ in one exact value, which no linear function of it can pick out.
         columns.append(add_steps(values, train) if family in FILE_FAMILIES else values)
         if family == "encoding":
             columns.append(table.values("tables", index))
     rows = [table.rows[i] for i in index.tolist()]
     labels = np.array([row.label == 1 for row in rows])
-    return held_out_auc(
-        np.hstack(columns), labels, train, [row.group for row in rows], bootstrap, seed
-    )
+    groups = [row.group for row in rows]
+    values = np.hstack(columns)
+    return held_out_auc(values, labels, train, groups, sampling.bootstrap, sampling.seed)
 
 
-def _matched(rows: Sequence[Row], generator: str | None, reals: Sequence[str]) -> list[int]:
-    """Numbers of the rows that are the generator's fakes or of the named sources of reals."""
-    return [
-        i
-        for i, r in enumerate(rows)
-        if (r.generator == generator if r.label else r.source in reals)
-    ]
-
-
-def _sum_up(generators: list[GeneratorAudit], findings: list[Finding]) -> str:
-    """The verdict on the whole set, in a line or two."""
-
-    def named(kind: str) -> str:
-        cells = [(f.generator, f.family) for f in findings if f.kind == kind]
-        families = {name: ", ".join(f for g, f in cells if g == name) for name, _ in cells}
-        return "; ".join(f"{name} ({told})" for name, told in families.items())
-
-    unknown = [
-        g.generator
-        for g in generators
-        if any(trait.verdict == "unknown" for trait in g.traits.values())
-    ]
-    parts = []
-    if found := named("shortcut"):
-        parts.append(f"shortcuts: {found}: fix before training")
-    elif len(unknown) < len(generators):  # of none that can be told
-        parts.append("no shortcut found")
-    if any(f.kind == "leak" for f in findings):
-        parts.append("leaks between splits or labels: fix before training")
-    if found := named("content"):
-        parts.append(f"content or shortcut: {found}")
-    if found := named("trace"):
-        parts.append(f"true trace or compression: {found}")
-    if unknown:
-        parts.append(f"too few groups to tell: {', '.join(unknown)}")
-    return " · ".join(parts)
-
-
-def _fitting_rows(rows: Sequence[Row], seed: int) -> Bools:
-    """Rows to fit on, bool [N], whole groups: the train split, or 7 of 10 where that leaves no fair
-    comparison.
-    """
-
-    def sides(names: Sequence[str]) -> Bools:
-        fitted = {row.group for row, name in zip(rows, names, strict=True) if name == "train"}
-        return np.array([row.group in fitted for row in rows])
-
-    train = sides([row.split for row in rows])
-    if all(
-        len({row.label for row, t in zip(rows, train, strict=True) if t == side}) == 2
-        for side in (True, False)
-    ):
-        return train
-    return sides(
-        assign_splits([r.group for r in rows], [r.label for r in rows], (0.7, 0.0, 0.0, 0.3), seed)
-    )
-
-
-def _judge(family: str, auc: Interval) -> Verdict:
+def _classify(family: str, auc: Interval) -> Cue:
     if auc.low is None:
         return "unknown"
     if auc.low <= SEPARABLE:
         return "none"
-    return "content" if family == "colour" else "trace" if family == "spectrum" else "shortcut"
+    if family == "colour":
+        return "content"
+    if family == "spectrum":
+        return "trace"
+    return "shortcut"
 
 
-def _explain(found: GeneratorAudit, table: FeatureTable, index: Index) -> list[Finding]:
-    """A finding for each family that separates: what differs, and what to do."""
-    fakes = np.array([table.rows[i].label == 1 for i in index.tolist()])
-    told = {family for family, trait in found.traits.items() if trait.verdict == "shortcut"}
-    findings = []
-    for family, trait in found.traits.items():
-        if family in told and family in FILE_FAMILIES:
-            real, fake = (_typical(table, family, index[side]) for side in (~fakes, fakes))
-            seen = f" (reals: {real}; fakes: {fake})"
-        else:
-            seen = ""
-        if family in told:
-            advice = _ADVICE[family]
-            if family == "bytes" and not told & {"encoding", "size"}:
-                advice = (
-                    "both are written alike, so one side's pictures hold less (crop, blur, plain background): "
-                    "crop both alike, or take reals of the same kind"
-                )
-            findings.append(
-                _finding(
-                    "shortcut", found, family, f"shortcut{seen}: fix before training: {advice}"
-                )
-            )
-        elif trait.verdict == "content":
-            text = "content or shortcut: the sources differ in colour; take reals of the same kind, or vary colours"
-            findings.append(_finding("content", found, family, text))
-        elif trait.verdict == "trace":
-            text = "may be a true trace of the generator, may be compression: compare after equal re-encoding"
-            if told & {"encoding", "size", "bytes", "framing"}:
-                text += f"; first mend {', '.join(f for f in found.traits if f in told)}, which also shape a spectrum"
-            findings.append(_finding("trace", found, family, text))
-    if any(trait.verdict == "unknown" for trait in found.traits.values()):
-        findings.append(
-            _finding(
-                "note",
-                found,
-                "",
-                f"only {found.n_groups} groups to measure on: no interval, no word",
-            )
-        )
-    return findings
+def _matched_index(rows: Sequence[Row], generator: str, reals: Sequence[str]) -> Index:
+    """Numbers of the rows that are the generator's fakes, or reals of these sources."""
+    numbers = []
+    for number, row in enumerate(rows):
+        belongs = row.generator == generator if row.label else row.source in reals
+        if belongs:
+            numbers.append(number)
+    return np.array(numbers, dtype=np.int64)
 
 
-def _finding(
-    kind: Literal["shortcut", "content", "trace", "leak", "note"],
-    found: GeneratorAudit,
-    family: str,
-    text: str,
-) -> Finding:
-    return Finding(kind=kind, generator=found.generator, family=family, text=text)
+def _fakes_and_reals(rows: Sequence[Row], generator: str, reals: Sequence[str]) -> Index:
+    """As `_matched_index`, fakes first; all rows of a label of which there are none of these."""
+    all_fakes = [number for number, row in enumerate(rows) if row.label]
+    all_reals = [number for number, row in enumerate(rows) if not row.label]
+    own_fakes = [number for number in all_fakes if rows[number].generator == generator]
+    own_reals = [number for number in all_reals if rows[number].source in reals]
+    chosen = [*(own_fakes or all_fakes), *(own_reals or all_reals)]
+    return np.array(chosen, dtype=np.int64)
 
 
-def _typical(table: FeatureTable, family: str, index: Index) -> str:
-    """What most of the rows look like, in a word, and how many do; for bytes the median."""
-    looks = [table.traits[i].looks[family] for i in index.tolist()]
-    if family == "bytes":
-        return f"median {2 ** float(np.median(table.values('bytes', index)[:, 0])) / 1000:.3g} kB"
-    word, count = Counter(looks).most_common(1)[0]
-    return f"{count / len(looks):.0%} {word}"
+def _rows_to_fit(rows: Sequence[Row], seed: int) -> Bools:
+    """Which rows [N] to fit on, in whole groups: the train split, or 7 of 10 groups."""
+    groups = [row.group for row in rows]
+    labels = [row.label for row in rows]
+    train = _in_split(groups, [row.split for row in rows], "train")
+    combinations = set(zip(train.tolist(), labels, strict=True))
+    if len(combinations) == 4:  # both sides have reals and fakes
+        return train
+    return _in_split(groups, assign_splits(groups, labels, SHARES, seed), "train")
+
+
+def _in_split(groups: Sequence[str], splits: Sequence[str], name: str) -> Bools:
+    """Which rows [N] belong to a group that has a row in this split."""
+    inside = set()
+    for group, split in zip(groups, splits, strict=True):
+        if split == name:
+            inside.add(group)
+    return np.array([group in inside for group in groups])
 
 
 def _need_both(manifest: Manifest, what: str, reason: str = "") -> None:
     fakes = int(manifest.labels.sum()) if len(manifest) else 0
-    if not 0 < fakes < len(manifest):
+    reals = len(manifest) - fakes
+    if not fakes or not reals:
         raise LabError(
-            f"{what} {len(manifest) - fakes} reals and {fakes} fakes{reason}; an audit compares them: give a manifest "
-            "that holds both"
+            f"{what} {reals} reals and {fakes} fakes{reason}; an audit compares them: give a "
+            "manifest that holds both"
         )
+
+
+def _need_readable(manifest: Manifest, table: FeatureTable) -> None:
+    reason = ""
+    if table.skipped:
+        _, first = table.skipped[0]
+        reason = f" (the first of {len(table.skipped)} skipped: {first})"
+    readable = replace(manifest, rows=table.rows)
+    _need_both(readable, "of the images that can be read there are", reason)

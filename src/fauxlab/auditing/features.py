@@ -1,14 +1,15 @@
-"""ShortcutFeatures of image files that a network could take for the difference between real and fake.
+"""Shortcut features: what a network could take for the difference between real and fake.
 
-Each file is read once. A family of traits is measured so that it holds as little as can be of the
-others: the spectrum is of pictures brought to equal contrast, framing says where edges lie and not
-how strong they are, bytes leave out the metadata.
+Each file is read once. The families of features overlap as little as possible: the spectrum is
+measured at equal contrast, framing says where edges lie and not how strong they are, and bytes
+leave out the metadata.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -29,23 +30,27 @@ if TYPE_CHECKING:
     from PIL import Image
 
     Floats = NDArray[np.float64]
+    Integers = NDArray[np.int64]
 
 FILE_FAMILIES = ("size", "aspect", "bytes", "encoding", "metadata")
 PIXEL_FAMILIES = ("colour", "spectrum", "framing")
 BLOCK = 256  # files in work at a time
-# pixels of the picture's centre, as they are: resizing would take the traces away
+# Pixels from the picture's centre, not resized: that would remove the traces.
 SPECTRUM_SIDE = 256
 SPECTRUM_BANDS = 32
 THUMBNAIL = 64
-# a side; more of them also tell faces with much around them from faces with little
+# On a side. More cells would also tell faces with much background from faces with little.
 FRAMING_CELLS = 4
 ENDS = 3  # values at each end of the histogram that count as clipped
+SUBSAMPLINGS = {(1, 1): "4:4:4", (2, 1): "4:2:2", (2, 2): "4:2:0"}
 
 
 @dataclass(frozen=True)
 class ShortcutFeatures:
-    """What was measured of one file: numbers by family, a word on each file family, and the
-    picture's fingerprint.
+    """The features of one file: numbers by family, and what these look like in words.
+
+    `looks` has a short text for each file family; `bits` is the picture's fingerprint, None where
+    the pixels were not measured.
     """
 
     values: dict[str, Floats]
@@ -55,17 +60,19 @@ class ShortcutFeatures:
 
 @dataclass(frozen=True)
 class FeatureTable:
-    """ShortcutFeatures of the rows that could be measured, in order; the others are in `skipped` with the
-    reason.
+    """The features of the rows that could be measured, in order.
+
+    The others are in `skipped` (path, reason).
     """
 
     rows: tuple[Row, ...]
-    traits: tuple[ShortcutFeatures, ...]
+    features: tuple[ShortcutFeatures, ...]
     skipped: tuple[tuple[str, str], ...]
 
-    def values(self, family: str, index: NDArray[np.int64]) -> Floats:
+    def values(self, family: str, index: Integers) -> Floats:
         """A family's numbers [len(index), K] of the given rows."""
-        return np.array([self.traits[i].values[family] for i in index.tolist()], dtype=np.float64)
+        values = [self.features[i].values[family] for i in index.tolist()]
+        return np.array(values, dtype=np.float64)
 
 
 def measure_files(
@@ -74,10 +81,10 @@ def measure_files(
     progress: Callable[[int], None] | None = None,
     workers: int | None = None,
 ) -> FeatureTable:
-    """Measure every file of the manifest, in threads; without `pixels` only what its header tells.
+    """Measure every file of the manifest, in threads; without `pixels` only its header.
 
-    Memory: about 3 kB an image and the BLOCK in work. What is gone, damaged or changed since it was
-    indexed is skipped.
+    Files that are gone, damaged, or changed since they were indexed are skipped. Memory: about 3 kB
+    an image, and BLOCK files.
     """
 
     def measure(row: Row) -> ShortcutFeatures | ImageError:
@@ -89,146 +96,166 @@ def measure_files(
         except ImageError as error:
             return error
 
-    rows, traits, skipped = [], [], []
+    rows, features, skipped = [], [], []
     with FileReader() as reader, ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
         for start in range(0, len(manifest), BLOCK):
             block = manifest.rows[start : start + BLOCK]
-            for row, found in zip(block, pool.map(measure, block), strict=True):
-                if isinstance(found, ImageError):
-                    skipped.append((row.path, str(found)))
+            for row, measured in zip(block, pool.map(measure, block), strict=True):
+                if isinstance(measured, ImageError):
+                    skipped.append((row.path, str(measured)))
                 else:
                     rows.append(row)
-                    traits.append(found)
+                    features.append(measured)
                 if progress:
                     progress(1)
-    return FeatureTable(tuple(rows), tuple(traits), tuple(skipped))
+    return FeatureTable(tuple(rows), tuple(features), tuple(skipped))
 
 
 def measure_file(data: bytes, pixels: bool = True) -> ShortcutFeatures:
-    """All traits of a file's bytes; without `pixels` those of the file families. Raises ImageError
-    on what is no image.
+    """All features of a file's bytes; without `pixels` only those of the file families.
 
-    The mark that this lab puts on generated pictures is no metadata here: it must be there, and
-    decoding drops it.
+    The mark that this lab puts on generated pictures does not count as metadata: the mark is
+    required, and decoding drops it. Raises ImageError on bytes that are no image.
     """
     encoding = describe_encoding(data)
-    entries = () if read_mark(data) else encoding.metadata
-    # entries may lie in the same bytes
-    size = max(len(data) - sum(n for _, n in encoding.metadata), 0)
-    width, height = encoding.width, encoding.height
-    kinds = [kind for kind in METADATA if any(kind == k for k, _ in entries)]
-    sizes = [sum(n for k, n in entries if k == kind) for kind in METADATA]
-    ratio = float(np.log2(width / height))
-    values = {
-        "size": np.log2([width, height]),
-        "aspect": np.array([ratio, abs(ratio)]),
-        "bytes": np.log2([size + 1, (size + 1) / (width * height)]),
-        "encoding": _encoder(encoding),
-        "tables": np.log2(
-            np.ones(128) if encoding.tables is None else np.maximum(encoding.tables, 1).ravel()
-        ),
-        "metadata": np.array([len(entries), *np.log2(1 + np.array(sizes))]),
-    }
-    looks = {
-        "size": f"{width}×{height}",
-        "aspect": f"{width / height:.2f}",
-        "bytes": f"{size / 1000:.3g} kB",
-        "encoding": _name_encoding(encoding),
-        "metadata": " + ".join(kinds) or "none",
-    }
+    values, looks = _measure_header(data, encoding)
     if not pixels:
         return ShortcutFeatures(values, looks, None)
     image = decode(data)
     thumbnail = to_square(image, THUMBNAIL)
-    values |= {
-        "colour": colour(image, thumbnail),
-        "spectrum": spectrum(image),
-        "framing": framing(thumbnail),
-    }
-    # Reduced as when the manifest was made, so that no pair is near here that was not near there.
+    values["colour"] = colour(image, thumbnail)
+    values["spectrum"] = spectrum(image)
+    values["framing"] = framing(thumbnail)
+    # Reduced in the same way as when the manifest was made, so that both find the same
+    # near-duplicates.
     small = decode(data, at_least=64) if encoding.format == "JPEG" else image
     return ShortcutFeatures(values, looks, fingerprint(small))
 
 
 def colour(image: Image.Image, thumbnail: NDArray[np.uint8]) -> Floats:
-    """Of red, green and blue the mean, the deviation and the share at each end [12]; mean and
-    deviation of saturation.
+    """Colour statistics [14] in 0 to 1.
 
-    All in 0 to 1; saturation is (max - min) / max of a pixel of the thumbnail uint8 [3, H, W].
+    Of red, green and blue the mean, the deviation and the share of pixels at each end of the range;
+    then mean and deviation of the saturation, (max - min) / max of a pixel of the thumbnail
+    uint8 [3, H, W].
     """
     counts = np.array(image.histogram(), dtype=np.float64).reshape(3, 256)
-    shares, levels = counts / counts.sum(axis=1, keepdims=True), np.arange(256) / 255
+    shares = counts / counts.sum(axis=1, keepdims=True)
+    levels = np.arange(256) / 255
     mean = shares @ levels
-    deviation = np.sqrt(np.maximum(shares @ levels**2 - mean**2, 0))
-    most = thumbnail.max(axis=0)
-    saturation = (most - thumbnail.min(axis=0)) / np.maximum(most, 1)
-    ends = shares[:, :ENDS].sum(axis=1), shares[:, -ENDS:].sum(axis=1)
-    return np.concatenate([mean, deviation, *ends, [saturation.mean(), saturation.std()]])
+    variance = shares @ levels**2 - mean**2
+    deviation = np.sqrt(np.maximum(variance, 0))
+    dark = shares[:, :ENDS].sum(axis=1)
+    bright = shares[:, -ENDS:].sum(axis=1)
+    highest = thumbnail.max(axis=0)
+    lowest = thumbnail.min(axis=0)
+    saturation = (highest - lowest) / np.maximum(highest, 1)
+    of_saturation = [saturation.mean(), saturation.std()]
+    return np.concatenate([mean, deviation, dark, bright, of_saturation])
 
 
 def spectrum(image: Image.Image) -> Floats:
     """Mean log power of the luma in SPECTRUM_BANDS rings, from low to high frequencies.
 
-    Of the centre of up to SPECTRUM_SIDE pixels a side under a Hann window, at the picture's own
-    scale, brought to mean 0 and deviation 1. A ring is a range of radius, up to that of the corner
+    Of the centre, up to SPECTRUM_SIDE pixels a side, at the picture's own scale, brought to mean 0
+    and deviation 1 and under a Hann window. A ring is a range of radius, up to that of the corner
     (Durall et al., 2020).
     """
     side = min(*image.size, SPECTRUM_SIDE)
-    left, top = (image.width - side) // 2, (image.height - side) // 2
-    luma = np.asarray(
-        image.crop((left, top, left + side, top + side)).convert("L"), dtype=np.float64
-    )
+    left = (image.width - side) // 2
+    top = (image.height - side) // 2
+    centre = image.crop((left, top, left + side, top + side))
+    luma = np.asarray(centre.convert("L"), dtype=np.float64)
     luma = (luma - luma.mean()) / max(float(luma.std()), 1.0)
     window, ring, counts = _rings(side)
     power = np.abs(np.fft.rfft2(luma * window)) ** 2
-    sums = np.bincount(ring, np.log(power + 1e-10).ravel(), minlength=SPECTRUM_BANDS)
-    held = np.flatnonzero(counts)  # small pictures leave rings empty
-    return np.interp(np.arange(SPECTRUM_BANDS), held, sums[held] / counts[held])
+    log_power = np.log(power + 1e-10).ravel()
+    sums = np.bincount(ring, log_power, minlength=SPECTRUM_BANDS)
+    filled = np.flatnonzero(counts)  # small pictures leave rings empty
+    means = sums[filled] / counts[filled]
+    return np.interp(np.arange(SPECTRUM_BANDS), filled, means)
 
 
 def framing(thumbnail: NDArray[np.uint8]) -> Floats:
-    """Where edges lie [16]: root of each cell's share of the gradient's magnitude, on 4×4 cells of
-    uint8 [3, S, S].
+    """Where edges lie [16]: the root of each cell's share of all gradients.
+
+    On 4×4 cells of a thumbnail uint8 [3, S, S]; shares, so that the contrast does not count.
     """
     down, across = np.gradient(thumbnail.mean(axis=0))
+    magnitude = np.hypot(down, across)
     size = len(down) // FRAMING_CELLS
-    cells = (
-        np.hypot(down, across).reshape(FRAMING_CELLS, size, FRAMING_CELLS, size).sum(axis=(1, 3))
-        + 1e-3
-    )
+    tiles = magnitude.reshape(FRAMING_CELLS, size, FRAMING_CELLS, size)
+    cells = tiles.sum(axis=(1, 3)) + 1e-3
     shares: Floats = np.sqrt(cells / cells.sum()).ravel()
     return shares
 
 
+def _measure_header(data: bytes, encoding: Encoding) -> tuple[dict[str, Floats], dict[str, str]]:
+    """Numbers and texts of the file families."""
+    width, height = encoding.width, encoding.height
+    ratio = width / height
+    log_ratio = float(np.log2(ratio))
+    metadata_size = sum(size for _, size in encoding.metadata)
+    size = max(len(data) - metadata_size, 0)  # entries can share bytes
+    entries = () if read_mark(data) else encoding.metadata
+    kinds = [kind for kind in METADATA if any(kind == name for name, _ in entries)]
+    sizes: Counter[str] = Counter()
+    for kind, entry_size in entries:
+        sizes[kind] += entry_size
+    entry_logs = np.log2(1 + np.array([sizes[kind] for kind in METADATA]))
+    values = {
+        "size": np.log2([width, height]),
+        "aspect": np.array([log_ratio, abs(log_ratio)]),
+        "bytes": np.log2([size + 1, (size + 1) / (width * height)]),
+        "encoding": _encoding_numbers(encoding),
+        "tables": _table_numbers(encoding),
+        "metadata": np.array([len(entries), *entry_logs]),
+    }
+    looks = {
+        "size": f"{width}×{height}",
+        "aspect": f"{ratio:.2f}",
+        "bytes": f"{size / 1000:.3g} kB",
+        "encoding": _name_encoding(encoding),
+        "metadata": " + ".join(kinds) or "none",
+    }
+    return values, looks
+
+
 @lru_cache(maxsize=32)
-def _rings(side: int) -> tuple[Floats, NDArray[np.int64], NDArray[np.int64]]:
-    """Window [side, side] of power 1; for each frequency its ring, flat; frequencies a ring
+def _rings(side: int) -> tuple[Floats, Integers, Integers]:
+    """For pictures of one size: the window, each frequency's ring, and the frequencies in a ring.
+
+    The window is [side, side], with power 1; the rings of all frequencies are flat; the counts are
     [SPECTRUM_BANDS].
     """
     slope = np.hanning(side + 1)[:side]
-    radius = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)) / np.sqrt(0.5)
-    ring = np.minimum((radius * SPECTRUM_BANDS).astype(np.int64), SPECTRUM_BANDS - 1).ravel()
-    return (
-        np.outer(slope, slope) / (slope**2).sum(),
-        ring,
-        np.bincount(ring, minlength=SPECTRUM_BANDS),
-    )
+    window = np.outer(slope, slope) / (slope**2).sum()
+    down = np.fft.fftfreq(side)[:, None]
+    across = np.fft.rfftfreq(side)
+    radius = np.hypot(down, across) / np.sqrt(0.5)
+    ring = (radius * SPECTRUM_BANDS).astype(np.int64)
+    ring = np.minimum(ring, SPECTRUM_BANDS - 1).ravel()
+    return window, ring, np.bincount(ring, minlength=SPECTRUM_BANDS)
 
 
-def _encoder(encoding: Encoding) -> Floats:
+def _encoding_numbers(encoding: Encoding) -> Floats:
     formats = [float(encoding.format == name) for name in FORMATS]
-    return np.array(
-        [*formats, encoding.quality or 0, *encoding.subsampling, encoding.progressive],
-        dtype=np.float64,
-    )
+    quality = encoding.quality or 0
+    numbers = [*formats, quality, *encoding.subsampling, encoding.progressive]
+    return np.array(numbers, dtype=np.float64)
+
+
+def _table_numbers(encoding: Encoding) -> Floats:
+    """Logarithms [128] of the quantisation tables, 0 where there are none."""
+    if encoding.tables is None:
+        return np.log2(np.ones(128))
+    return np.log2(np.maximum(encoding.tables, 1).ravel())
 
 
 def _name_encoding(encoding: Encoding) -> str:
     if encoding.format != "JPEG":
         return encoding.format
-    chroma = {(1, 1): "4:4:4", (2, 1): "4:2:2", (2, 2): "4:2:0"}
     across, down = encoding.subsampling
-    name = chroma.get((int(across), int(down)), f"{across:g}×{down:g}")
-    return f"JPEG q{encoding.quality or '?'} {name}" + (
-        " progressive" if encoding.progressive else ""
-    )
+    chroma = SUBSAMPLINGS.get((int(across), int(down)), f"{across:g}×{down:g}")
+    name = f"JPEG q{encoding.quality or '?'} {chroma}"
+    return f"{name} progressive" if encoding.progressive else name

@@ -1,8 +1,8 @@
-"""How well a few numbers tell two classes apart: a small logistic model, and its AUC on groups it
-was not fitted on.
+"""A linear probe: how well a few numbers of each picture tell fakes from reals.
 
-Small enough to be checked by hand, and quick enough to be fitted for every generator and every
-family of traits.
+A small logistic regression is fitted on some groups, and its AUC is measured on the others. It is
+small enough to check by hand, and fast enough to fit for each generator and each family of shortcut
+features.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fauxlab.records import Interval
-from fauxlab.statistics import auc_interval
+from fauxlab.statistics import auc_interval, fit_logistic
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     Bools = NDArray[np.bool_]
 
 RIDGE = 10.0
+FREE = 1e-9  # penalty of the intercept: none, but the fit stays unique
+CONSTANT = 1e-9  # relative deviation of a column below which all its values count as equal
 QUANTILES = np.linspace(0.05, 0.95, 13)
 
 
@@ -33,66 +35,59 @@ def held_out_auc(
     bootstrap: int = 1000,
     seed: int = 0,
 ) -> Interval:
-    """AUC on the rows outside `train` of a logistic model fitted on those inside, with its 95 %
-    interval over groups.
+    """AUC outside `train` of a probe that was fitted inside, with its 95 % interval over groups.
 
-    Values are [N, K], the rest [N]; `labels` True is fake. Not available (None) where either side
-    lacks a class. Raises ValueError on values that are not finite: a column with one would be left
-    out as if it told nothing.
+    Values are [N, K], the rest [N]; `labels` True is fake. The AUC is None where either side lacks
+    a class. Raises ValueError on values that are not finite: such a column would count as constant
+    and be left out.
     """
     if not np.isfinite(values).all():
         raise ValueError("values that are not finite")
-    held = ~train
-    if any(len(np.unique(labels[side])) < 2 for side in (train, held)):
+    held_out = ~train
+    if not _both_classes(labels[train]) or not _both_classes(labels[held_out]):
         return Interval(value=None)
-    mean, deviation = values[train].mean(axis=0), values[train].std(axis=0)
-    told = deviation > 1e-9 * (1 + np.abs(mean))  # what all share tells nothing
-    scaled = (values[:, told] - mean[told]) / deviation[told]
-    weights = fit_logistic(scaled[train], labels[train])
-    scores = scaled[held] @ weights[:-1]
-    return auc_interval(
-        labels[held], scores, [g for g, h in zip(groups, held, strict=True) if h], bootstrap, seed
-    )
+    scaled = _standardise(values, train)
+    coefficients = fit_probe(scaled[train], labels[train])
+    scores = scaled[held_out] @ coefficients[:-1]
+    held_out_groups = np.asarray(groups)[held_out].tolist()
+    return auc_interval(labels[held_out], scores, held_out_groups, bootstrap, seed)
+
+
+def fit_probe(values: Floats, labels: Bools, ridge: float = RIDGE) -> Floats:
+    """Coefficients [K + 1] of a ridge logistic regression, the intercept last and not penalised.
+
+    The columns of `values` [N, K] should have about the same scale.
+    """
+    n, size = values.shape
+    columns = np.hstack([values, np.ones((n, 1))])
+    penalty = np.append(np.full(size, ridge), FREE)
+    return fit_logistic(columns, labels.astype(np.float64), penalty)
 
 
 def add_steps(values: Floats, train: Bools) -> Floats:
-    """Values [N, K] and, beside each, whether it reaches and whether it exceeds the training rows'
-    quantiles.
+    """The values [N, K] and, for each quantile of the training rows, two step functions of them.
 
-    A linear model can then pick out one value ("exactly 512 pixels") or a range. Equal columns are
-    kept once.
+    The steps say whether a value reaches the quantile, and whether it exceeds it. A linear model
+    can then pick out one exact value ("512 pixels wide") or a range. Equal columns are kept once.
     """
-    columns = [*values.T]
+    columns = list(values.T)
     for column in values.T:
-        for edge in np.unique(np.quantile(column[train], QUANTILES, method="nearest")):
-            columns += [(column >= edge).astype(np.float64), (column > edge).astype(np.float64)]
-    return np.stack([*{column.tobytes(): column for column in columns}.values()], axis=1)
+        quantiles = np.quantile(column[train], QUANTILES, method="nearest")
+        for edge in np.unique(quantiles):
+            columns.append((column >= edge).astype(np.float64))
+            columns.append((column > edge).astype(np.float64))
+    distinct = {column.tobytes(): column for column in columns}
+    return np.stack(list(distinct.values()), axis=1)
 
 
-def fit_logistic(x: Floats, labels: Bools, ridge: float = RIDGE) -> Floats:
-    """Weights [K + 1], the last the intercept, of the least ∑ log(1 + exp(∓z)) + ridge/2 ∑ w²,
-    intercept free.
+def _both_classes(labels: Bools) -> bool:
+    return len(np.unique(labels)) == 2
 
-    By Newton's method (iteratively reweighted least squares), each step halved until it descends.
-    Columns of `x` [N, K] should have about equal scale.
-    """
-    x = np.hstack([x, np.ones((len(x), 1))])
-    y = labels.astype(np.float64)
-    penalty = np.append(np.full(x.shape[1] - 1, ridge), 1e-9)
 
-    def loss(w: Floats) -> float:
-        z = x @ w
-        return float(np.sum(np.logaddexp(0, z) - y * z) + (penalty * w**2).sum() / 2)
-
-    w = np.zeros(x.shape[1])
-    for _ in range(100):
-        p = 1 / (1 + np.exp(-np.clip(x @ w, -500, 500)))
-        slope = x.T @ (p - y) + penalty * w
-        step = np.linalg.solve((x * (p * (1 - p))[:, None]).T @ x + np.diag(penalty), slope)
-        here, size = loss(w), 1.0
-        while size > 1e-8 and loss(w - size * step) > here:
-            size /= 2
-        w = w - size * step
-        if np.abs(size * step).max() < 1e-9:
-            break
-    return w
+def _standardise(values: Floats, train: Bools) -> Floats:
+    """Columns with mean 0 and deviation 1 over the training rows; constant columns are dropped."""
+    mean = values[train].mean(axis=0)
+    deviation = values[train].std(axis=0)
+    varies = deviation > CONSTANT * (1 + np.abs(mean))
+    scaled: Floats = (values[:, varies] - mean[varies]) / deviation[varies]
+    return scaled

@@ -1,3 +1,1 @@
-"""What changes what a score means: probabilities, thresholds, the uncertain band, and what is out
-of distribution.
-"""
+"""Calibration: probabilities, thresholds, the uncertain band, and out-of-distribution limits."""

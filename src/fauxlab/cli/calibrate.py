@@ -46,8 +46,9 @@ def calibrate(
         Path | None, typer.Option(metavar="FILE", help="write a reliability diagram (PNG)")
     ] = None,
 ) -> None:
-    """Fit scores, threshold, uncertain band and what is typical on the calibration split; print
-    before and after.
+    """Fit scores, threshold, uncertain band and OOD limits on the calibration split.
+
+    Prints the figures before and after.
     """
     from fauxlab.bundle.folder import check_place
     from fauxlab.data.cache import load_images
@@ -55,8 +56,7 @@ def calibrate(
     from fauxlab.transforms.degradations import degrade_repeatably
 
     refuse_exported(model, "calibrated")
-    beside = model if model.name not in ("", "..") else model.resolve()
-    folder = beside.with_name(f"{beside.name}-calibrated") if out is None else out
+    folder = out or _folder_beside(model)
     check_place(folder)
     refuse_unwritable(folder, "--out")
     check_output(figure, "--figure", "reliability.png")
@@ -65,28 +65,34 @@ def calibrate(
     from fauxlab.models.pretrained import Detector
 
     detector = Detector.from_pretrained(model)
-    if len(data.calibration):  # without, what is wrong is said below
+    if len(data.calibration):  # `calibrate` reports an empty split
         with count_images("decoding") as advance:
             images = load_images(data.in_split("calibration", "test"), detector.size, advance)
         report_skipped(images.skipped)
-    with count_images("judging") as advance:
-        found = calibrate(
-            detector, data, fpr, alpha, degrade_repeatably if degraded else None, advance
-        )
-    saved = found.detector.save_pretrained(folder)
+    degrade = degrade_repeatably if degraded else None
+    with count_images("scoring") as advance:
+        calibrated = calibrate(detector, data, fpr, alpha, degrade, advance)
+    saved = calibrated.detector.save_pretrained(folder)
     if figure:
-        _save_figure(found, figure)
-    print(found.table())
+        _save_figure(calibrated, figure)
+    print(calibrated.table())
     say(f"wrote {folder}: model hash {saved.hash}")
 
 
-def _save_figure(found: Calibrated, path: Path) -> None:
+def _folder_beside(model: Path) -> Path:
+    """MODEL-calibrated in the folder of MODEL."""
+    if model.name in ("", ".."):
+        model = model.resolve()
+    return model.with_name(f"{model.name}-calibrated")
+
+
+def _save_figure(calibrated: Calibrated, path: Path) -> None:
     from fauxlab.io.text import replace_file
     from fauxlab.pages.detector_figures import draw_reliability
     from fauxlab.pages.figures import render
 
-    split = "test" if "test" in found.reliability else "calibration"
-    before, after = found.reliability[split]
+    split = "test" if "test" in calibrated.reliability else "calibration"
+    before, after = calibrated.reliability[split]
     figure = draw_reliability({"before": before, "after": after}, f"{split} split")
     replace_file(path, render(figure, "png"))
     say(f"wrote {path}")

@@ -179,7 +179,7 @@ def _compare_on(
     with count_images("evaluating", len(runs) * len(data)) as advance:
         paired, compared = compare_detectors(runs, data, progress=advance)
     report_skipped(compared.skipped)
-    return comparison.model_copy(update={"judged_on": compared.data_hash, "paired": paired})
+    return comparison.model_copy(update={"scored_on": compared.data_hash, "paired": paired})
 
 
 def _choose_scale(asked: Scale | None) -> str:

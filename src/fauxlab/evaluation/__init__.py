@@ -1,1 +1,1 @@
-"""Judging detectors and generators, with figures that carry their uncertainty."""
+"""Figures of detectors and generators, with their uncertainty."""

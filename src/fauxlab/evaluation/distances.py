@@ -1,8 +1,7 @@
-"""Arithmetic on feature vectors: how far two sets of pictures are apart, how they overlap, and what
-repeats itself.
+"""Arithmetic on feature vectors: how two sets of pictures differ, overlap and repeat themselves.
 
-A set of N pictures is an array [N, D], a vector of D features each. What the figures are worth
-depends on N and on the network behind the features.
+A set of N pictures is an array [N, D], a vector of D features for each picture. The figures depend
+on N and on the feature network, so compare only figures that share both.
 """
 
 from __future__ import annotations
@@ -14,9 +13,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fauxlab.models.batches import row_batches
+
 if TYPE_CHECKING:
+    import torch
     from numpy.typing import NDArray
-    from torch import nn
+    from torch import Tensor, nn
 
     Floats = NDArray[np.float64]
     Features = NDArray[np.float32] | NDArray[np.float64]
@@ -24,51 +26,49 @@ if TYPE_CHECKING:
 
 NEIGHBOURS = 3  # of precision and recall (Kynkäänniemi et al., 2019)
 COVER_NEIGHBOURS = 5  # of density and coverage (Naeem et al., 2020)
-# of reals are nearer to another real than the distance that makes a fake a near-duplicate
+# Two fakes are near-duplicates if they are closer than this share of reals is to another real.
 NEAR_DUPLICATE = 0.005
-# of held-out reals are nearer to a training image than the distance that makes a fake memorised
+# A fake is memorised if it is closer to a training image than this share of held-out reals is.
 MEMORISED = 0.01
-KID_SUBSETS, KID_SIZE = 50, 1000
-SHARED = 4000  # pictures up to which the kernel of all pairs is held, 128 MB
+KID_SUBSETS = 50
+KID_SIZE = 1000
+SHARED = 4000  # pictures up to which the kernel of all pairs is in memory: 128 MB
 PAIRS = 2000  # pictures among which all pairs are measured
-BLOCK = 512  # rows of a distance matrix held at once
+BLOCK = 512  # rows of a distance matrix in memory at once
 
 
 def frechet_distance(real: Features, fake: Features) -> float:
-    """Fréchet distance of Gaussians fitted to real [N, D] and fake [M, D]; on FID features, FID
-    (Heusel et al., 2017).
+    """Fréchet distance of Gaussians fitted to real [N, D] and fake [M, D] (Heusel et al., 2017).
 
-    ‖μ₁ - μ₂‖² + tr(Σ₁ + Σ₂ - 2 √(Σ₁Σ₂)), by torchmetrics in float64, the root's trace from
-    eigenvalues. On one CPU thread: 0.1 s at D = 422 and N = 500; 0.7 s at 1280 and 500; 2 s at 1280
-    and 3000; 17 s at 2048 and 5000.
-
-    Where a set has at most D pictures, Σ₁Σ₂ has eigenvalues that are 0 but for rounding, and the
-    root makes 1e-8 of 1e-16 for each: distances come out up to 1e-5 too low. Of Σ₂ only the part
-    within the span of the smaller set meets Σ₁ in the product. So torchmetrics gets both sets in
-    coordinates of that span, and what lies across it is added: the same value, exact, from a
-    smaller matrix. At least 2 pictures each.
+    ‖μ₁ - μ₂‖² + tr(Σ₁ + Σ₂ - 2 √(Σ₁Σ₂)), by torchmetrics in float64; on the features of FID this is
+    FID. At least 2 pictures each. On one CPU thread: 0.1 s at D = 422 and N = 500; 0.7 s at 1280
+    and 500; 2 s at 1280 and 3000; 17 s at 2048 and 5000.
     """
-    import torch
-
-    few, many = (real, fake) if len(real) <= len(fake) else (fake, real)
-    few, many = few.astype(np.float64), many.astype(np.float64)
-    # the distance does not depend on the origin, and rounding is least near it
-    centre = few.mean(0)
-    few, many = few - centre, many - centre
-    across = 0.0
-    if len(few) <= few.shape[1]:
-        span = np.linalg.qr(few.T)[0]
-        rest = many - (many @ span) @ span.T
-        few, many = few @ span, many @ span
-        across = float(np.square(rest.mean(0)).sum() + rest.var(0, ddof=1).sum())
-    from torchmetrics.image.fid import FrechetInceptionDistance
-
-    metric = FrechetInceptionDistance(feature=_passed_through(few.shape[1]), sync_on_compute=False)
-    metric.update(torch.from_numpy(few), real=True)
-    metric.update(torch.from_numpy(many), real=False)
-    found = float(metric.compute()) + across
-    # max() would make a perfect distance of a NaN
-    return found if math.isnan(found) else max(0.0, found)
+    # Sorting is stable: of sets of one size, the reals come first.
+    smaller, larger = sorted((real, fake), key=len)
+    smaller = smaller.astype(np.float64)
+    larger = larger.astype(np.float64)
+    # The distance does not depend on the origin, and rounding is least near it.
+    centre = smaller.mean(0)
+    smaller = smaller - centre
+    larger = larger - centre
+    outside = 0.0
+    if len(smaller) <= smaller.shape[1]:
+        # With at most D pictures, Σ₁Σ₂ has eigenvalues that are 0 but for rounding, and the root
+        # makes 1e-8 of 1e-16 for each: distances would come out up to 1e-5 too low. Only the part
+        # of Σ₂ within the span of the smaller set meets Σ₁ in the product. So both sets are given
+        # in coordinates of that span, and what lies outside is added: the same value, exact, from
+        # a smaller matrix.
+        span = np.linalg.qr(smaller.T)[0]
+        rest = larger - (larger @ span) @ span.T
+        smaller = smaller @ span
+        larger = larger @ span
+        mean_outside = np.square(rest.mean(0)).sum()
+        variance_outside = rest.var(0, ddof=1).sum()
+        outside = float(mean_outside + variance_outside)
+    distance = _frechet(smaller, larger) + outside
+    # Rounding can take an exact 0 below 0. A NaN stays one, which max() would not do.
+    return distance if math.isnan(distance) else max(0.0, distance)
 
 
 def kernel_distance(
@@ -78,48 +78,40 @@ def kernel_distance(
     subsets: int = KID_SUBSETS,
     subset_size: int | None = None,
 ) -> tuple[float, float]:
-    """Mean and standard deviation of the squared MMD over random subsets: KID (Bińkowski et al.,
-    2018).
+    """KID: mean and deviation over random subsets of the squared MMD (Bińkowski et al., 2018).
 
-    Kernel (x·y / D + 1)³, unbiased: 0 is expected of equal distributions whatever N is, and half of
-    such values are negative. Subsets hold `subset_size` of each set, by default half of the smaller
-    set and at most 1000; the same seed draws the same ones. By torchmetrics, in float64. Raises
-    ValueError on subsets larger than a set.
-
-    Subsets of a few thousand pictures share most of their pairs, whose kernel is then computed
-    once. On one CPU thread at D = 1280 and N = 2000: 1.1 s, subset by subset 10.7 s.
+    The kernel is (x·y / D + 1)³, by torchmetrics in float64. The estimate is unbiased: equal
+    distributions give 0 on average whatever N is, and half of their values are negative. Subsets
+    hold `subset_size` pictures of each set, by default half of the smaller set and at most 1000;
+    equal seeds draw equal subsets. Raises ValueError on subsets larger than a set.
     """
     import torch
-    from torchmetrics.image.kid import poly_kernel, poly_mmd
+    from torchmetrics.image.kid import poly_mmd
 
-    size = subset_size or min(KID_SIZE, max(2, min(len(real), len(fake)) // 2))
-    x, y = (torch.from_numpy(features.astype(np.float64)) for features in (real, fake))
-    if size > min(len(x), len(y)):
+    smaller = min(len(real), len(fake))
+    size = subset_size or min(KID_SIZE, max(2, smaller // 2))
+    x = torch.from_numpy(real.astype(np.float64))
+    y = torch.from_numpy(fake.astype(np.float64))
+    if size > smaller:
         raise ValueError(f"subsets of {size} pictures from sets of {len(x)} and {len(y)}")
     draw = torch.Generator().manual_seed(seed)
-    chosen = [
-        [torch.randperm(len(features), generator=draw)[:size] for features in (x, y)]
-        for _ in range(subsets)
-    ]
-    if max(len(x), len(y)) > SHARED:
-        values = torch.stack([poly_mmd(x[i], y[j]) for i, j in chosen])
+    chosen = []
+    for _ in range(subsets):
+        of_x = torch.randperm(len(x), generator=draw)[:size]
+        of_y = torch.randperm(len(y), generator=draw)[:size]
+        chosen.append((of_x, of_y))
+    if max(len(x), len(y)) <= SHARED:
+        values = _mmd_of_subsets(x, y, chosen, size)
     else:
-        # A column of ones and zeros for each subset: sums over a subset's pairs are products with
-        # the whole kernel.
-        a, b = (torch.zeros(len(features), subsets, dtype=torch.float64) for features in (x, y))
-        for k, (i, j) in enumerate(chosen):
-            a[i, k], b[j, k] = 1, 1
-        values = -2 * (a * (poly_kernel(x, y) @ b)).sum(0) / size**2
-        for features, ones in ((x, a), (y, b)):
-            kernel = poly_kernel(features, features)
-            values += ((ones * (kernel @ ones)).sum(0) - kernel.diag() @ ones) / (size * (size - 1))
+        values = torch.stack([poly_mmd(x[of_x], y[of_y]) for of_x, of_y in chosen])
     return float(values.mean()), float(values.std(correction=0))
 
 
 @dataclass(frozen=True)
 class Overlap:
-    """How far two clouds of points cover each other; all from 0 to 1 but density, whose expectation
-    is 1 at best.
+    """How far two clouds of points cover each other.
+
+    All lie in 0 to 1, except density, which is 1 on average for equal distributions.
     """
 
     precision: float
@@ -131,26 +123,34 @@ class Overlap:
 def precision_recall(
     real: Features, fake: Features, k: int = NEIGHBOURS, cover_k: int = COVER_NEIGHBOURS
 ) -> Overlap:
-    """Share of fakes among the reals and of reals among the fakes, from real [N, D] and fake [M,
-    D].
+    """Share of fakes [M, D] that lie among the reals [N, D], and of reals among the fakes.
 
-    Around each point lies a ball that reaches its k-th nearest neighbour of its own set. Precision:
-    fakes inside any real's ball; recall: reals inside any fake's (Kynkäänniemi et al., 2019, k =
-    3). Density: reals' balls around a fake, over k; coverage: reals' balls that hold a fake (Naeem
-    et al., 2020, k = 5). N and M above k and `cover_k`.
+    Around each point lies a ball that reaches its k-th nearest neighbour of its own set.
+
+    - Precision: fakes inside the ball of any real; recall: reals inside the ball of any fake
+      (Kynkäänniemi et al., 2019, k = 3).
+    - Density: balls of reals around a fake, divided by k; coverage: balls of reals that hold a fake
+      (Naeem et al., 2020, k = 5).
+
+    N and M must be above k and `cover_k`. By hand, since torchmetrics has none of the four, and in
+    blocks, since all distances at once would take 8 N · M bytes.
     """
-    own, wide = _radii(real, (k, cover_k))
-    (others,) = _radii(fake, (k,))
-    inside_real = np.zeros(len(fake), dtype=bool)
-    recalled, covered, balls = 0, 0, 0
+    real_radii, cover_radii = _radii(real, (k, cover_k))
+    (fake_radii,) = _radii(fake, (k,))
+    precise = np.zeros(len(fake), dtype=bool)
+    recalled = 0
+    covered = 0
+    balls = 0
     for rows, squares in _squared_distances(real, fake):
-        inside_real |= (squares <= own[rows, None]).any(0)
-        recalled += int((squares <= others).any(1).sum())
-        within = squares <= wide[rows, None]
-        covered += int(within.any(1).sum())
-        balls += int(within.sum())
+        in_real_ball = squares <= real_radii[rows, None]
+        in_fake_ball = squares <= fake_radii
+        in_cover_ball = squares <= cover_radii[rows, None]
+        precise |= in_real_ball.any(0)
+        recalled += int(in_fake_ball.any(1).sum())
+        covered += int(in_cover_ball.any(1).sum())
+        balls += int(in_cover_ball.sum())
     return Overlap(
-        precision=float(inside_real.mean()),
+        precision=float(precise.mean()),
         recall=recalled / len(real),
         density=balls / (cover_k * len(fake)),
         coverage=covered / len(real),
@@ -158,69 +158,83 @@ def precision_recall(
 
 
 def mean_pairwise_distance(features: Features, seed: int = 0, most: int = PAIRS) -> float:
-    """Mean Euclidean distance of two different pictures of [N, D]; of a seeded draw of `most` where
-    N is greater.
+    """Mean Euclidean distance of two different pictures of [N, D].
+
+    Of more than `most` pictures a seeded draw of `most` is measured.
     """
     if len(features) > most:
-        features = features[np.random.default_rng(seed).choice(len(features), most, replace=False)]
+        rng = np.random.default_rng(seed)
+        features = features[rng.choice(len(features), most, replace=False)]
+    n = len(features)
     total = 0.0
     for rows, squares in _squared_distances(features, features):
-        squares[np.arange(len(squares)), np.arange(len(features))[rows]] = 0
+        squares[np.arange(len(rows)), rows] = 0  # each picture and itself
         total += float(np.sqrt(squares).sum())
-    return total / (len(features) * (len(features) - 1))
+    return total / (n * (n - 1))
 
 
 def nearest(points: Features, targets: Features) -> tuple[Integers, Floats]:
-    """Index [N] of the target nearest to each point, and its Euclidean distance [N]; points [N, D],
-    targets [T, D].
+    """Index [N] of the target nearest to each point, and its Euclidean distance [N].
+
+    Points are [N, D], targets [T, D].
     """
-    index = [np.zeros(0, dtype=np.int64)]
-    index += [squares.argmin(1) for _, squares in _squared_distances(points, targets)]
-    found = np.concatenate(index)
-    return found, _distances(points, targets, found)
+    blocks = [np.zeros(0, dtype=np.int64)]
+    for _, squares in _squared_distances(points, targets):
+        blocks.append(squares.argmin(1))
+    index = np.concatenate(blocks)
+    return index, _distances(points, targets, index)
 
 
 def nearest_other(points: Features) -> Floats:
-    """Euclidean distance [N] of each of the points [N, D] to the nearest other one; exactly 0 for
-    equal points.
-    """
-    index = [np.zeros(0, dtype=np.int64)]
-    for rows, squares in _squared_distances(points, points):
-        squares[np.arange(len(squares)), np.arange(len(points))[rows]] = np.inf
-        index.append(squares.argmin(1))
-    return _distances(points, points, np.concatenate(index))
+    """Euclidean distance [N] of each point [N, D] to the nearest other one; 0 for equal points."""
+    blocks = [np.zeros(0, dtype=np.int64)]
+    for _, squares in _distances_to_others(points):
+        blocks.append(squares.argmin(1))
+    return _distances(points, points, np.concatenate(blocks))
 
 
 def near_duplicate_distance(real: Features) -> float:
-    """What only 0.5 % of the reals [N, D] have another real within: fakes as close to one another
-    are near-duplicates.
+    """The distance within which only 0.5 % of the reals [N, D] have another real.
 
-    A distance to the nearest falls with the number of pictures: compare equal numbers.
+    Two fakes that are closer to each other are near-duplicates. Distances to the nearest neighbour
+    fall with the number of pictures: compare as many fakes as reals.
     """
     return float(np.quantile(nearest_other(real), NEAR_DUPLICATE))
 
 
 def near_duplicate_share(fake: Features, within: float) -> float:
-    """Share of fakes [M, D] that have another fake `within` that distance.
+    """Share of fakes [M, D] that have another fake `within` a distance.
 
-    About 0.005 where fakes vary as reals do, the distance is `near_duplicate_distance` of theirs,
-    and M = N.
+    About 0.005 where fakes vary as reals do, the distance is `near_duplicate_distance` of the
+    reals, and M = N.
     """
     return float((nearest_other(fake) <= within).mean())
 
 
 def memorised_share(to_training: Floats, usual: Floats) -> float:
-    """Share of fakes that lie as near to a training image as only 1 % of held-out reals do.
+    """Share of fakes that lie as close to a training image as only 1 % of held-out reals do.
 
     From the distances to the nearest training image of the fakes [M] and of the held-out reals [H].
-    About 0.01 where fakes are new faces. Pictures with little detail lie near to anything, so look
-    at the pairs that `nearest` names before speaking of copies.
+    About 0.01 where fakes are new faces. Smooth pictures lie close to many others, so look at the
+    pairs of `nearest` before you speak of copies.
     """
     return float((to_training <= np.quantile(usual, MEMORISED)).mean())
 
 
+def _frechet(real: Floats, fake: Floats) -> float:
+    """Fréchet distance by torchmetrics; the trace of the root comes from eigenvalues."""
+    import torch
+    from torchmetrics.image.fid import FrechetInceptionDistance
+
+    network = _passed_through(real.shape[1])
+    metric = FrechetInceptionDistance(feature=network, sync_on_compute=False)
+    metric.update(torch.from_numpy(real), real=True)
+    metric.update(torch.from_numpy(fake), real=False)
+    return float(metric.compute())
+
+
 def _passed_through(dimension: int) -> nn.Module:
-    """A network for torchmetrics whose pictures are features already."""
+    """A network for torchmetrics, which wants one: its pictures are features already."""
     from torch import nn
 
     module = nn.Identity()
@@ -228,40 +242,73 @@ def _passed_through(dimension: int) -> nn.Module:
     return module
 
 
-def _squared_distances(a: Features, b: Features) -> Iterator[tuple[slice, Floats]]:
-    """Squared Euclidean distances [rows, T] between a few rows of a [N, D] and all of b [T, D],
-    block after block.
+def _mmd_of_subsets(
+    x: Tensor, y: Tensor, chosen: list[tuple[Tensor, Tensor]], size: int
+) -> torch.Tensor:
+    """The squared MMD [S] of every chosen subset, from one kernel of all pairs.
+
+    Subsets of a few thousand pictures share most of their pairs. On one CPU thread at D = 1280 and
+    N = 2000: 1.1 s, subset by subset 10.7 s.
+    """
+    import torch
+    from torchmetrics.image.kid import poly_kernel
+
+    # A column of ones and zeros for each subset: a sum over the pairs of a subset is then a product
+    # with the whole kernel.
+    members_x = torch.zeros(len(x), len(chosen), dtype=torch.float64)
+    members_y = torch.zeros(len(y), len(chosen), dtype=torch.float64)
+    for number, (of_x, of_y) in enumerate(chosen):
+        members_x[of_x, number] = 1
+        members_y[of_y, number] = 1
+    between = (members_x * (poly_kernel(x, y) @ members_y)).sum(0)
+    values = -2 * between / size**2
+    for features, members in ((x, members_x), (y, members_y)):
+        kernel = poly_kernel(features, features)
+        all_pairs = (members * (kernel @ members)).sum(0)
+        with_themselves = kernel.diag() @ members
+        values += (all_pairs - with_themselves) / (size * (size - 1))
+    return values
+
+
+def _squared_distances(a: Features, b: Features) -> Iterator[tuple[Integers, Floats]]:
+    """Rows of `a` [N, D], and their squared Euclidean distances to `b` [T, D]: block by block.
 
     By ‖a‖² + ‖b‖² - 2 a·b about the mean of b: off by about 1e-15 of the squares, never below 0.
     """
     centre = b.mean(0, dtype=np.float64)
     right = b - centre
-    norms = np.square(right).sum(1)
-    for start in range(0, len(a), BLOCK):
-        rows = slice(start, min(start + BLOCK, len(a)))
+    right_norms = np.square(right).sum(1)
+    for rows in row_batches(len(a), BLOCK):
         left = a[rows] - centre
-        yield rows, np.maximum(np.square(left).sum(1)[:, None] + norms - 2 * (left @ right.T), 0)
+        left_norms = np.square(left).sum(1)[:, None]
+        products = left @ right.T
+        yield rows, np.maximum(left_norms + right_norms - 2 * products, 0)
+
+
+def _distances_to_others(points: Features) -> Iterator[tuple[Integers, Floats]]:
+    """As `_squared_distances` among the points; infinity from each point to itself."""
+    for rows, squares in _squared_distances(points, points):
+        squares[np.arange(len(rows)), rows] = np.inf
+        yield rows, squares
 
 
 def _distances(points: Features, targets: Features, index: Integers) -> Floats:
-    """Euclidean distance [N] of each point to the target named for it, by differences: exactly 0
-    between equals.
+    """Euclidean distance [N] of each point to the target that `index` [N] names.
+
+    From differences, so that equal points have a distance of exactly 0.
     """
-    found = [np.zeros(0)]
-    for start in range(0, len(points), BLOCK):
-        rows = slice(start, start + BLOCK)
-        found.append(
-            np.sqrt(np.square(points[rows].astype(np.float64) - targets[index[rows]]).sum(1))
-        )
-    return np.concatenate(found)
+    blocks = [np.zeros(0)]
+    for rows in row_batches(len(points), BLOCK):
+        differences = points[rows].astype(np.float64) - targets[index[rows]]
+        blocks.append(np.sqrt(np.square(differences).sum(1)))
+    return np.concatenate(blocks)
 
 
 def _radii(points: Features, ks: tuple[int, ...]) -> list[Floats]:
     """Squared distance [N] of each point to its k-th nearest other one, for each k."""
-    found: list[list[Floats]] = [[] for _ in ks]
-    for rows, squares in _squared_distances(points, points):
-        squares[np.arange(len(squares)), np.arange(len(points))[rows]] = np.inf
+    blocks = []
+    for _, squares in _distances_to_others(points):
         ordered = np.partition(squares, [k - 1 for k in ks], axis=1)
-        for radii, k in zip(found, ks, strict=True):
-            radii.append(ordered[:, k - 1])
-    return [np.concatenate(radii) for radii in found]
+        blocks.append(ordered[:, [k - 1 for k in ks]])
+    radii = np.concatenate(blocks)
+    return list(radii.T)

@@ -1,4 +1,4 @@
-"""What pictures look like to a network: their feature vectors, those of real pictures kept on disk."""
+"""Pictures as feature vectors of a network; those of real pictures are stored on disk."""
 
 from __future__ import annotations
 
@@ -19,115 +19,132 @@ from fauxlab.errors import LabError
 from fauxlab.evaluation.networks import FeatureNetwork
 from fauxlab.io.images import PIPELINE_VERSION
 from fauxlab.io.text import printable
+from fauxlab.models.batches import apply_network, device_of, row_batches
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fauxlab.data.cache import ImageArray
 
+    Features = NDArray[np.float32]
+
 Progress = Callable[[int], None]
-# (first, count) → uint8 [count, 3, H, W]: pictures number first to first + count - 1.
+# (first, count) → uint8 [count, 3, H, W]: the pictures with the numbers first to first + count - 1.
 Take = Callable[[int, int], Tensor]
 
 
 def extract(
     network: FeatureNetwork, take: Take, n: int, batch: int = 64, progress: Progress | None = None
-) -> NDArray[np.float32]:
-    """Features float32 [n, dimension] of the pictures 0 to n - 1 that `take` hands out, `batch` at
-    a time.
+) -> Features:
+    """Features float32 [n, dimension] of the pictures 0 to n - 1 that `take` gives.
 
     `progress` is called with the number of pictures just done. Raises LabError where `take` gives
-    anything but uint8 [count, 3, H, W], or a feature is not finite.
+    anything but uint8 [count, 3, H, W], and where a feature is not finite.
     """
-    found = np.empty((n, network.dimension), dtype=np.float32)
-    for first, features in _extract(network, take, n, batch, progress):
-        found[first : first + len(features)] = features
-    return found
+    features = np.empty((n, network.dimension), dtype=np.float32)
+    for rows, values in _extract_batches(network, take, n, batch, progress):
+        features[rows] = values
+    return features
 
 
 def real_features(
     network: FeatureNetwork, images: ImageArray, progress: Progress | None = None, batch: int = 64
-) -> NDArray[np.float32]:
-    """Features float32 [len(images), dimension] of stored images, in their order; read-only, mapped
-    from the cache.
+) -> Features:
+    """Features float32 [len(images), dimension] of stored images, in their order.
 
-    Computed once for the same network, size and contents in the same order. Memory: one batch.
+    They are computed once for a network, a size and a list of files, and mapped read-only from the
+    cache folder afterwards. Memory: one batch. Raises LabError where they cannot be written.
     """
     path = _feature_file(network, images)
     shape = (len(images), network.dimension)
-    if (known := _read(path, shape)) is not None:
-        return known
+    stored = _read(path, shape)
+    if stored is not None:
+        return stored
 
     def take(first: int, count: int) -> Tensor:
         return torch.from_numpy(images.take(np.arange(first, first + count)))
 
-    aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    batches = _extract_batches(network, take, len(images), batch, progress)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with aside.open("wb") as stream:
-            header = {"descr": "<f4", "fortran_order": False, "shape": shape}
-            np.lib.format.write_array_header_1_0(stream, header)
-            for _, features in _extract(network, take, len(images), batch, progress):
-                stream.write(features.astype("<f4", copy=False).tobytes())
-        os.replace(aside, path)
+        _write(path, shape, (features for _, features in batches))
     except OSError as error:
         raise LabError(
             f"cannot keep features in {printable(path.parent)}: {error.strerror}; "
             "make room there or set FAUXLAB_CACHE to another folder"
         ) from error
-    finally:
-        with suppress(OSError):  # of which unlink raises one, too, where the folder is a file
-            aside.unlink()
-    found = _read(path, shape)
-    assert found is not None
-    return found
+    stored = _read(path, shape)
+    assert stored is not None
+    return stored
 
 
-def _extract(
+def _extract_batches(
     network: FeatureNetwork, take: Take, n: int, batch: int, progress: Progress | None
-) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    device = next(network.module.parameters()).device
-    for first in range(0, n, batch):
-        count = min(batch, n - first)
-        images = take(first, count)
-        if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[:2] != (count, 3):
-            raise LabError(
-                f"pictures {first} to {first + count - 1} came as {images.dtype} {list(images.shape)}; "
-                f"features are taken from torch.uint8 [{count}, 3, height, width]"
-            )
-        # In whole float32, where a GPU would round to 10 bits: figures of two machines are
+) -> Iterator[tuple[NDArray[np.int64], Features]]:
+    """The features of a batch of pictures, and the numbers of these pictures, batch by batch."""
+    device = device_of(network.module)
+    for rows in row_batches(n, batch, progress):
+        images = take(int(rows[0]), len(rows))
+        _check_pictures(images, rows)
+        # In whole float32, where a GPU would round to 10 bits: features of two machines are
         # compared.
-        with (
-            torch.inference_mode(),
-            cudnn.flags(True, cudnn.benchmark, deterministic=cudnn.deterministic, allow_tf32=False),
+        with cudnn.flags(
+            True, cudnn.benchmark, deterministic=cudnn.deterministic, allow_tf32=False
         ):
-            features = network.module(images.to(device)).float().cpu().numpy()
+            features = apply_network(network.module, images, device)
         if not np.isfinite(features).all():
             raise LabError(
-                f"{network.name} gave NaN or infinity on pictures {first} to {first + count - 1}"
+                f"{network.name} gave NaN or infinity on pictures {rows[0]} to {rows[-1]}"
             )
-        yield first, features
-        if progress:
-            progress(count)
+        yield rows, features
+
+
+def _check_pictures(images: Tensor, rows: NDArray[np.int64]) -> None:
+    count = len(rows)
+    right_shape = images.ndim == 4 and images.shape[:2] == (count, 3)
+    if images.dtype != torch.uint8 or not right_shape:
+        raise LabError(
+            f"pictures {rows[0]} to {rows[-1]} came as {images.dtype} {list(images.shape)}; "
+            f"features are taken from torch.uint8 [{count}, 3, height, width]"
+        )
 
 
 def _feature_file(network: FeatureNetwork, images: ImageArray) -> Path:
-    digest = hashlib.sha256(
-        f"{network.name} {network.sha256} {network.resize} {images.size} {PIPELINE_VERSION}".encode()
-    )
+    """Where these features are stored: the name holds all that they depend on."""
+    description = [
+        network.name,
+        network.sha256,
+        network.resize,
+        str(images.size),
+        str(PIPELINE_VERSION),
+    ]
+    digest = hashlib.sha256(" ".join(description).encode())
     for row in images.manifest.rows:
         digest.update(bytes.fromhex(row.sha256))
-    return (
-        cache_folder()
-        / "features"
-        / f"{network.name}-{images.size}px-{digest.hexdigest()[:32]}.npy"
-    )
+    name = f"{network.name}-{images.size}px-{digest.hexdigest()[:32]}.npy"
+    return cache_folder() / "features" / name
 
 
-def _read(path: Path, shape: tuple[int, int]) -> NDArray[np.float32] | None:
+def _write(path: Path, shape: tuple[int, int], batches: Iterator[Features]) -> None:
+    """Write a .npy file batch by batch, whole or not at all."""
+    aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with aside.open("wb") as stream:
+            np.lib.format.write_array_header_1_0(stream, header)
+            for features in batches:
+                stream.write(features.astype("<f4", copy=False).tobytes())
+        os.replace(aside, path)
+    finally:
+        with suppress(OSError):  # also where the folder could not be made
+            aside.unlink()
+
+
+def _read(path: Path, shape: tuple[int, int]) -> Features | None:
     """The stored array, or None where there is none of this shape."""
     try:
         stored = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError):
         return None
-    return stored if stored.shape == shape and stored.dtype == np.float32 else None
+    fits = stored.shape == shape and stored.dtype == np.float32
+    return stored if fits else None

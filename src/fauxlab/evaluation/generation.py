@@ -1,11 +1,10 @@
-"""How well a generator makes faces: distance, quality, variety and copying, each beside what reals
-reach themselves.
+"""How well a generator makes faces: distance, quality, variety and copying, beside real photos.
 
-All figures are arithmetic (`fauxlab.evaluation.distances`) over feature vectors
-(`fauxlab.evaluation.features`) and mean nothing alone. A Fréchet distance falls with the number of
-pictures N, a recall depends on it too; so a reference is made once for one N, holds the same
-figures between two sets of reals (the floor: what a perfect generator would get), and reports carry
-both.
+Every figure is arithmetic (`fauxlab.evaluation.distances`) on feature vectors
+(`fauxlab.evaluation.features`), and means nothing alone. A Fréchet distance falls with the number
+of pictures N, and recall depends on N too. So a reference is made once, for one N. It holds the
+floor: the same figures between two sets of real photos, which a perfect generator would reach.
+Results carry the figures and the floor.
 """
 
 from __future__ import annotations
@@ -37,21 +36,21 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from fauxlab.data.cache import ImageArray
+    from fauxlab.data.manifest import Manifest
     from fauxlab.evaluation.distances import Features, Floats, Integers
     from fauxlab.evaluation.networks import FeatureNetwork
 
-FEWEST = 2 * COVER_NEIGHBOURS + 2  # reals, so that each of two sets has that many neighbours
+FEWEST = 2 * COVER_NEIGHBOURS + 2  # reals: each of two sets must have that many neighbours
 
 
 @dataclass(frozen=True)
 class Reference:
-    """What a generator is measured against: features of reals at one size and one N, and the floor
-    they set.
+    """Features of real photos at one size and one N, which generators are compared with.
 
     `reals` [n, D] are drawn with `seed` from `training` [T, D], all reals of the train split;
     `heldout` [H, D] are all other reals, possibly none. The floor lies between two sets of
-    `floor_n` reals drawn from all splits, with no group in both unless nearly all are of one;
-    `floor_n` is n, or less where there are not twice as many reals.
+    `floor_n` reals from all splits. No group is in both sets, unless nearly all reals are of one
+    group. `floor_n` is n, or less where there are not twice as many reals.
     """
 
     network: FeatureNetwork
@@ -66,7 +65,7 @@ class Reference:
 
     @property
     def n(self) -> int:
-        """How many fakes are compared with as many reals."""
+        """Number of fakes, and of reals that they are compared with."""
         return len(self.reals)
 
     @property
@@ -74,8 +73,7 @@ class Reference:
         """Fréchet distance between two sets of `floor_n` reals."""
         return self.floor_figures.distance
 
-    # What depends on the reals alone is computed once, so that a generator can be judged often
-    # while it is trained.
+    # Figures of the reals alone are computed once: a generator is evaluated often in its training.
     @cached_property
     def spread(self) -> float:
         """Mean distance of two of the `reals`."""
@@ -83,7 +81,7 @@ class Reference:
 
     @cached_property
     def duplicate_distance(self) -> float:
-        """Fakes nearer to one another than this are near-duplicates."""
+        """Fakes closer to each other than this are near-duplicates."""
         return near_duplicate_distance(self.reals)
 
     @cached_property
@@ -99,38 +97,25 @@ def load_reference(
     seed: int = 0,
     progress: Callable[[int], None] | None = None,
 ) -> Reference:
-    """What generators of this size are measured against, from stored reals of all splits; features
-    are cached.
+    """The reference for generators of this size, from stored reals of all splits.
 
-    `n` reals of the train split stand for the data. `progress` is called with the number of
-    pictures just done. Raises LabError on fakes among the images, a manifest without splits, fewer
-    than 12 reals, or n out of range.
+    `n` reals of the train split are drawn for the comparison. Features are cached. `progress` is
+    called with the number of pictures just done. Raises LabError on fakes among the images, a
+    manifest without splits, fewer than 12 reals, or n out of range.
     """
     from fauxlab.evaluation.features import real_features
 
     manifest = images.manifest
-    if any(row.label for row in manifest.rows):
-        raise LabError(
-            "a generator is measured against real images only; keep the manifest's rows with label 0"
-        )
-    manifest.in_split("train")  # raises where no split was ever assigned
-    split = np.array([row.split for row in manifest.rows])
-    train, others = np.flatnonzero(split == "train"), np.flatnonzero(split != "train")
-    if len(manifest) < FEWEST or len(train) < FEWEST:
-        raise LabError(
-            f"{len(train)} real images to train on of {len(manifest)}: a generator's figures need {FEWEST} and mean "
-            "little below 500; add images"
-        )
-    if not FEWEST <= n <= len(train):
-        raise LabError(
-            f"n = {n} pictures to compare, expected from {FEWEST} to {len(train)}, the real images of the train split"
-        )
+    train, others = _split_rows(manifest)
+    _check_numbers(len(manifest), len(train), n)
     features = real_features(network, images, progress)
     rng = np.random.default_rng(seed)
     drawn = np.sort(rng.choice(train, n, replace=False))
-    halves = _strangers(np.array([row.group for row in manifest.rows]), rng)
-    floor_n = min(n, *map(len, halves))
-    one, two = (features[np.sort(rng.choice(half, floor_n, replace=False))] for half in halves)
+    groups = np.array([row.group for row in manifest.rows])
+    first_half, second_half = _divide_by_groups(groups, rng)
+    floor_n = min(n, len(first_half), len(second_half))
+    first = features[_draw(first_half, floor_n, rng)]
+    second = features[_draw(second_half, floor_n, rng)]
     return Reference(
         network=network,
         size=images.size,
@@ -140,7 +125,7 @@ def load_reference(
         training=features[train],
         heldout=features[others],
         floor_n=floor_n,
-        floor_figures=measure(one, two, seed),
+        floor_figures=measure(first, second, seed),
     )
 
 
@@ -152,8 +137,9 @@ def measure(
     spread: float | None = None,
     duplicate_distance: float | None = None,
 ) -> GenerationFigures:
-    """All figures between real [N, D] and fake [M, D]; `spread` and `duplicate_distance` of the
-    reals where known.
+    """All figures between real [N, D] and fake [M, D].
+
+    Give `spread` and `duplicate_distance` of the reals where they are known, to save their time.
     """
     kid, kid_std = kernel_distance(real, fake, seed)
     overlap = precision_recall(real, fake)
@@ -177,18 +163,12 @@ def measure(
 def generation_report(
     reference: Reference, fake: Features, *, model: str = "", model_hash: str = "", seed: int = 0
 ) -> GenerationReport:
-    """The report on fakes whose features are fake [n, D], n being the reference's. `seed` is that
-    of the sample.
+    """All figures of fakes with the features fake [n, D], n as in the reference.
 
-    Raises LabError on another number of fakes, or features that are not finite.
+    `seed` is the sample's. Raises LabError on another number of fakes, or features that are not
+    finite.
     """
-    expected = (reference.n, reference.network.dimension)
-    if fake.shape != expected or not np.isfinite(fake).all():
-        problem = "hold NaN or infinity" if fake.shape == expected else f"are {list(fake.shape)}"
-        raise LabError(
-            f"the fakes' features {problem}, expected finite {list(expected)}: distances of different N do not compare"
-        )
-    network = reference.network
+    _check_features(reference, fake)
     figures = measure(
         reference.reals,
         fake,
@@ -196,11 +176,7 @@ def generation_report(
         spread=reference.spread,
         duplicate_distance=reference.duplicate_distance,
     )
-    memorised, ratio = None, None
-    if len(reference.heldout):
-        to_training, usual = nearest(fake, reference.training)[1], reference.heldout_distances
-        memorised = memorised_share(to_training, usual)
-        ratio = float(np.median(to_training) / np.median(usual)) if np.median(usual) > 0 else None
+    memorised, ratio = _compare_with_training(reference, fake)
     return GenerationReport(
         model=model,
         model_hash=model_hash,
@@ -209,16 +185,9 @@ def generation_report(
         size=reference.size,
         n=reference.n,
         seed=seed,
-        features=FeatureSummary(
-            name=network.name,
-            sha256=network.sha256,
-            dimension=network.dimension,
-            input_size=network.input_size,
-            input_range=network.input_range,
-            resize=network.resize,
-        ),
-        distance_label=network.label,
-        kid_label=network.kid_label,
+        features=_summarise(reference.network),
+        distance_label=reference.network.label,
+        kid_label=reference.network.kid_label,
         **figures.model_dump(),
         memorised_share=memorised,
         training_distance_ratio=ratio,
@@ -239,20 +208,21 @@ def evaluate_generator(
     seed: int,
     progress: Callable[[int], None] | None = None,
 ) -> GenerationReport:
-    """Judge a generator on as many fakes as the reference has reals.
+    """All figures of a generator, from as many fakes as the reference has reals.
 
-    `sample(first, count)` gives the fakes number first to first + count - 1 of `seed`, uint8
-    [count, 3, size, size]. `progress` is called with the number of fakes just done. Raises LabError
-    on pictures of another type or size.
+    `sample(first, count)` gives the fakes with the numbers first to first + count - 1 of `seed`,
+    uint8 [count, 3, size, size]. `progress` is called with the number of fakes just done. Raises
+    LabError on pictures of another type or size.
     """
     from fauxlab.evaluation.features import extract
 
     def take(first: int, count: int) -> Tensor:
         images = sample(first, count)
-        if images.shape[-1] != reference.size or images.shape[-2] != reference.size:
+        height, width = images.shape[-2:]
+        if height != reference.size or width != reference.size:
             raise LabError(
-                f"the generator makes {list(images.shape[-2:])} pixels, the reference holds reals at {reference.size}; "
-                "load the reference at the generator's size"
+                f"the generator makes {[height, width]} pixels, the reference holds reals at "
+                f"{reference.size}; load the reference at the generator's size"
             )
         return images
 
@@ -260,15 +230,94 @@ def evaluate_generator(
     return generation_report(reference, fake, model=model, model_hash=model_hash, seed=seed)
 
 
-def _strangers(groups: NDArray[np.str_], rng: np.random.Generator) -> tuple[Integers, Integers]:
-    """Two random halves of the images with no group in both: a person on both sides would make the
-    floor too low.
+def _split_rows(manifest: Manifest) -> tuple[Integers, Integers]:
+    """Row numbers of the train split, and all others."""
+    if any(row.label for row in manifest.rows):
+        raise LabError(
+            "a generator is measured against real images only; keep the manifest's rows with label "
+            "0"
+        )
+    manifest.in_split("train")  # raises where no split was ever assigned
+    splits = np.array([row.split for row in manifest.rows])
+    return np.flatnonzero(splits == "train"), np.flatnonzero(splits != "train")
+
+
+def _check_numbers(n_reals: int, n_train: int, n: int) -> None:
+    if n_train < FEWEST:
+        raise LabError(
+            f"{n_train} real images to train on of {n_reals}: a generator's figures need {FEWEST} "
+            "and mean little below 500; add images"
+        )
+    if not FEWEST <= n <= n_train:
+        raise LabError(
+            f"n = {n} pictures to compare, expected from {FEWEST} to {n_train}, the real images of "
+            "the train split"
+        )
+
+
+def _check_features(reference: Reference, fake: Features) -> None:
+    expected = (reference.n, reference.network.dimension)
+    problem = ""
+    if fake.shape != expected:
+        problem = f"are {list(fake.shape)}"
+    elif not np.isfinite(fake).all():
+        problem = "hold NaN or infinity"
+    if problem:
+        raise LabError(
+            f"the fakes' features {problem}, expected finite {list(expected)}: distances of "
+            "different N do not compare"
+        )
+
+
+def _compare_with_training(
+    reference: Reference, fake: Features
+) -> tuple[float | None, float | None]:
+    """Share of memorised fakes, and how far fakes lie from training images, as a ratio to reals.
+
+    None without held-out reals, which are needed to say what distance is usual; the ratio also
+    where half of the held-out reals equal a training image.
+    """
+    if not len(reference.heldout):
+        return None, None
+    to_training = nearest(fake, reference.training)[1]
+    usual = reference.heldout_distances
+    usual_median = np.median(usual)
+    ratio = None
+    if usual_median > 0:
+        ratio = float(np.median(to_training) / usual_median)
+    return memorised_share(to_training, usual), ratio
+
+
+def _summarise(network: FeatureNetwork) -> FeatureSummary:
+    return FeatureSummary(
+        name=network.name,
+        sha256=network.sha256,
+        dimension=network.dimension,
+        input_size=network.input_size,
+        input_range=network.input_range,
+        resize=network.resize,
+    )
+
+
+def _draw(rows: Integers, n: int, rng: np.random.Generator) -> Integers:
+    return np.sort(rng.choice(rows, n, replace=False))
+
+
+def _divide_by_groups(
+    groups: NDArray[np.str_], rng: np.random.Generator
+) -> tuple[Integers, Integers]:
+    """Two random halves of the images, with no group in both.
+
+    A person in both halves would make the floor too low. Where nearly all images are of one group,
+    both halves share it.
     """
     _, codes, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     order = rng.permutation(len(sizes))
-    cut = int(np.abs(np.cumsum(sizes[order]) - len(groups) / 2).argmin()) + 1
-    first = np.isin(codes, order[:cut])
-    # nearly all in one group: any halves share it
-    if min(first.sum(), (~first).sum()) < FEWEST // 2:
-        first = rng.permutation(len(groups)) < len(groups) // 2
-    return np.flatnonzero(first), np.flatnonzero(~first)
+    images_so_far = np.cumsum(sizes[order])
+    distance_to_half = np.abs(images_so_far - len(groups) / 2)
+    n_groups = int(distance_to_half.argmin()) + 1
+    in_first = np.isin(codes, order[:n_groups])
+    smaller = min(in_first.sum(), (~in_first).sum())
+    if smaller < FEWEST // 2:
+        in_first = rng.permutation(len(groups)) < len(groups) // 2
+    return np.flatnonzero(in_first), np.flatnonzero(~in_first)

@@ -1,10 +1,9 @@
-"""Networks that turn pictures into feature vectors: their names, their weights, and how pictures
-reach them.
+"""Networks that turn pictures into feature vectors: names, weights, and how pictures are prepared.
 
-A distance between feature vectors means something only together with the network, the resize and
-the number of pictures. So a network carries its name, the hash of its weights and how pictures
-reach it, and only distances on the Inception weights of 2015-12-05 may be called FID (Heusel et
-al., 2017); on any other network they are "FD(name)".
+A distance between feature vectors depends on the network, on how pictures were resized, and on
+their number. So a network carries its name, the hash of its weights and its resize. Only distances
+on the Inception weights of 2015-12-05 may be called FID (Heusel et al., 2017); on any other network
+they are called "FD(name)".
 """
 
 from __future__ import annotations
@@ -27,22 +26,27 @@ from fauxlab.io.text import hash_file, printable
 from fauxlab.models import inception
 from fauxlab.models.randconv import RandomConvolutions
 
-FID, KERAS, RANDOM = "inception-fid", "keras-inception-7a", "randconv"
+FID = "inception-fid"
+KERAS = "keras-inception-7a"
+RANDOM = "randconv"
+PRETRAINED = f"{FID}, {KERAS}"
 KERAS_VARIABLE = "FAUXLAB_INCEPTION"
 # The weights of 2015-12-05, converted from TensorFlow by the torch-fidelity project (Apache-2.0).
 # The last eight digits of the name are the first of the file's SHA-256.
-FID_URL = "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth"
+FID_URL = (
+    "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/"
+    "weights-inception-2015-12-05-6726825d.pth"
+)
 RESIZE = "bicubic antialiased, rounded to 8 bits"
 CHUNK = 2**20
 
 
 @dataclass(frozen=True)
 class FeatureNetwork:
-    """A network that turns uint8 [N, 3, H, W] into float32 [N, dimension], with all that a figure
-    on it must state.
+    """A network from uint8 [N, 3, H, W] to float32 [N, dimension], and what a result says of it.
 
-    `input_size` is the side that pictures are resized to, None where they are taken as they are;
-    `sha256` is that of the weights: of their file, or for `randconv` of their values.
+    `input_size` is the side that pictures are resized to, None where they are not resized;
+    `sha256` is the hash of the file of weights, or for `randconv` of the weights' values.
     """
 
     name: str
@@ -55,17 +59,21 @@ class FeatureNetwork:
 
     @property
     def label(self) -> str:
-        """What a Fréchet distance on this network may be called."""
+        """The name of a Fréchet distance on this network."""
         return "FID" if self.name == FID else f"FD({self.name})"
 
     @property
     def kid_label(self) -> str:
-        """What a kernel distance on this network may be called."""
+        """The name of a kernel distance on this network."""
         return "KID" if self.name == FID else f"KID({self.name})"
 
 
 def list_features() -> list[str]:
-    """Names that `load_features` takes."""
+    """Names that `load_features` takes.
+
+    >>> list_features()
+    ['inception-fid', 'keras-inception-7a', 'randconv']
+    """
     return [FID, KERAS, RANDOM]
 
 
@@ -74,16 +82,20 @@ def load_features(
 ) -> FeatureNetwork:
     """A feature network in evaluation mode on `device`.
 
-    - `inception-fid`: 2048-d, the only one whose distance is FID. Without `weights` its file (96
-      MB) is downloaded to the cache folder on first use. Pictures reach it by an antialiased
-      resize, as clean-fid (Parmar et al., 2022) recommends, not by TensorFlow's.
+    - `inception-fid`: 2048-d, the only network whose distance is FID. Without `weights` its file
+      (96 MB) is downloaded to the cache folder on first use. Pictures are resized with
+      antialiasing, as clean-fid (Parmar et al., 2022) recommends, not in TensorFlow's way.
     - `keras-inception-7a`: 1280-d, Inception-v3 as published by Keras up to Mixed_7a; from
       `weights` or the file that `$FAUXLAB_INCEPTION` names.
-    - `randconv`: 422-d, an untrained network of fixed random weights on pictures as they are, for
-      quick comparisons of one training with itself. It needs no file, and knows nothing of faces.
+    - `randconv`: 422-d, an untrained network with fixed random weights, on pictures as they are.
+      It needs no file, but was trained on nothing: use it to compare a training with itself.
 
     Raises LabError on an unknown name, and on weights that are absent, damaged, of another network,
     or that fail to download.
+
+    >>> network = load_features("randconv")
+    >>> network.dimension, network.label
+    (422, 'FD(randconv)')
     """
     check_features(name, weights)
     if name == RANDOM:
@@ -92,53 +104,55 @@ def load_features(
         network = _inception_fid(weights)
     else:
         network = _keras_inception(weights or os.environ.get(KERAS_VARIABLE))
-    network.module.requires_grad_(False).eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    module = network.module.requires_grad_(False).eval()
+    module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network
 
 
 def check_features(name: str, weights: str | Path | None = None) -> None:
-    """Raise LabError for what `load_features` refuses before it reads a file: a name, or a file
-    that is not there.
+    """Raise LabError on a name or a missing file that `load_features` would refuse.
+
+    It reads no file, so it is quick enough to call before a training.
     """
     if name not in list_features():
-        there = ", ".join(list_features())
-        raise LabError(
-            f"no feature network {name!r}; there are {there}{suggest(name, list_features())}"
-        )
+        known = ", ".join(list_features())
+        guess = suggest(name, list_features())
+        raise LabError(f"no feature network {name!r}; there are {known}{guess}")
     if name == RANDOM and weights is not None:
         raise LabError(
-            f"{RANDOM} has no weights to load; leave out {printable(weights)} or name one of {_others()}"
+            f"{RANDOM} has no weights to load; leave out {printable(weights)} or name one of "
+            f"{PRETRAINED}"
         )
     if name == KERAS:
-        _present(_keras_file(weights or os.environ.get(KERAS_VARIABLE)))
+        _need_file(_keras_file(weights or os.environ.get(KERAS_VARIABLE)))
     elif weights is not None:
-        _present(Path(weights))
+        _need_file(Path(weights))
 
 
 def load_pretrained(name: str) -> dict[str, Tensor]:
-    """An Inception's weights by torchvision's names, unfolded; names, places and errors as of
-    `load_features`.
+    """An Inception's weights by torchvision's names, with normalisation not folded in.
+
+    Names, places and errors are as in `load_features`.
     """
     check_pretrained(name)
     if name == FID:
         return _load_inception(_fid_file(None), complete=True).state_dict()
-    return _load_inception(_keras_file(os.environ.get(KERAS_VARIABLE)), complete=False).state_dict()
+    path = _keras_file(os.environ.get(KERAS_VARIABLE))
+    return _load_inception(path, complete=False).state_dict()
 
 
 def check_pretrained(name: str) -> None:
-    """Raise LabError for what `load_pretrained` refuses before it reads a file: a name, or a file
-    that is not there.
-    """
+    """Raise LabError on a name or a missing file that `load_pretrained` would refuse."""
     if name not in (FID, KERAS):
-        raise LabError(f"no pretrained weights {name!r}; there are {_others()}")
+        raise LabError(f"no pretrained weights {name!r}; there are {PRETRAINED}")
     check_features(name)
 
 
 class Resized(nn.Module):
-    """Pictures at `size` pixels in the range of the network behind.
+    """A network behind a resize of its pictures to `size` pixels and to its range of values.
 
-    The resize is an antialiased bicubic one in float, rounded to whole levels as a stored picture
-    would be: without antialiasing Fréchet distances are off by several units (Parmar et al., 2022).
+    The resize is bicubic and antialiased, in float, rounded to whole levels as in a stored picture.
+    Without antialiasing, Fréchet distances are wrong by several units (Parmar et al., 2022).
     """
 
     def __init__(self, network: nn.Module, size: int, centre: float, scale: float) -> None:
@@ -150,8 +164,10 @@ class Resized(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """uint8 [N, 3, H, W] to float32 [N, D]."""
-        x = resize(images, self.size).sub_(self.centre).div_(self.scale)
-        features: Tensor = self.network(x.contiguous(memory_format=torch.channels_last))
+        x = resize(images, self.size)
+        x = x.sub_(self.centre).div_(self.scale)
+        x = x.contiguous(memory_format=torch.channels_last)
+        features: Tensor = self.network(x)
         return features
 
 
@@ -169,54 +185,77 @@ def resize(images: Tensor, size: int) -> Tensor:
 def _random() -> FeatureNetwork:
     module = RandomConvolutions()
     digest = hashlib.sha256()
-    for layer in module.layers:
-        digest.update(layer.weight.numpy().astype("<f4").tobytes())  # type: ignore[operator]
+    for name, weight in module.state_dict().items():
+        assert name.endswith(".weight")
+        digest.update(weight.numpy().astype("<f4").tobytes())
     return FeatureNetwork(
-        RANDOM, digest.hexdigest(), module.dimension, None, "x / 127.5 - 1", "none", module
+        name=RANDOM,
+        sha256=digest.hexdigest(),
+        dimension=module.dimension,
+        input_size=None,
+        input_range="x / 127.5 - 1",
+        resize="none",
+        module=module,
     )
 
 
 def _inception_fid(weights: str | Path | None) -> FeatureNetwork:
     path = _fid_file(weights)
-    module = Resized(_load_inception(path, complete=True).fold(), inception.SIZE, 128, 128)
+    network = _load_inception(path, complete=True).fold()
     return FeatureNetwork(
-        FID, hash_file(path), 2048, inception.SIZE, "(x - 128) / 128", RESIZE, module
+        name=FID,
+        sha256=hash_file(path),
+        dimension=2048,
+        input_size=inception.SIZE,
+        input_range="(x - 128) / 128",
+        resize=RESIZE,
+        module=Resized(network, inception.SIZE, centre=128, scale=128),
     )
-
-
-def _fid_file(weights: str | Path | None) -> Path:
-    name = Path(FID_URL).name
-    prefix = name.removesuffix(".pth").rpartition("-")[2]
-    if weights is None:
-        path = _weights_folder() / name
-        if not path.is_file() or not hash_file(path).startswith(prefix):
-            _download(FID_URL, path, prefix)
-    elif not (found := hash_file(path := Path(weights))).startswith(prefix):
-        raise LabError(
-            f"{printable(path)} has SHA-256 {found[:8]}…, the FID network's file {prefix}…; only that one gives a FID: "
-            f"fetch {FID_URL}"
-        )
-    return path
 
 
 def _keras_inception(weights: str | Path | None) -> FeatureNetwork:
     path = _keras_file(weights)
-    module = Resized(_load_inception(path, complete=False).fold(), inception.SIZE, 127.5, 127.5)
+    network = _load_inception(path, complete=False).fold()
     return FeatureNetwork(
-        KERAS, hash_file(path), 1280, inception.SIZE, "x / 127.5 - 1", RESIZE, module
+        name=KERAS,
+        sha256=hash_file(path),
+        dimension=1280,
+        input_size=inception.SIZE,
+        input_range="x / 127.5 - 1",
+        resize=RESIZE,
+        module=Resized(network, inception.SIZE, centre=127.5, scale=127.5),
     )
+
+
+def _fid_file(weights: str | Path | None) -> Path:
+    """The file of the FID network: the given one, or the one in the cache, downloaded if needed."""
+    name = Path(FID_URL).name
+    prefix = name.removesuffix(".pth").rpartition("-")[2]
+    if weights is None:
+        path = cache_folder() / "weights" / name
+        if not path.is_file() or not hash_file(path).startswith(prefix):
+            _download(FID_URL, path, prefix)
+        return path
+    path = Path(weights)
+    sha256 = hash_file(path)
+    if not sha256.startswith(prefix):
+        raise LabError(
+            f"{printable(path)} has SHA-256 {sha256[:8]}…, the FID network's file {prefix}…; only "
+            f"that one gives a FID: fetch {FID_URL}"
+        )
+    return path
 
 
 def _keras_file(weights: str | Path | None) -> Path:
     if not weights:
         raise LabError(
-            f"{KERAS} needs its weights, which are not distributed with fauxlab: give the file's path or set "
-            f"{KERAS_VARIABLE}, or use {RANDOM}"
+            f"{KERAS} needs its weights, which are not distributed with fauxlab: give the file's "
+            f"path or set {KERAS_VARIABLE}, or use {RANDOM}"
         )
     return Path(weights)
 
 
-def _present(path: Path) -> None:
+def _need_file(path: Path) -> None:
     if not path.is_file():
         raise LabError(
             f"no weights {printable(path)}; give the path of a file of Inception-v3 weights"
@@ -224,28 +263,11 @@ def _present(path: Path) -> None:
 
 
 def _load_inception(path: Path, complete: bool) -> inception.Inception:
-    """Measured on one CPU thread, images/s: 6.7 plain, 9.2 channels last, 9.5 with normalisation
-    folded in too.
-
-    torch.jit's freezing gave nothing on top, its optimize_for_inference took some away.
-    """
-    _present(path)
-    try:
-        state: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # what a damaged file raises depends on where the damage is
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise LabError(
-            f"{printable(path)} is damaged or holds no plain weights ({reason}); fetch it again"
-        ) from None
-    if not isinstance(state, Mapping) or not all(
-        isinstance(value, Tensor) for value in state.values()
-    ):
-        raise LabError(
-            f"{printable(path)} holds no table of weights; give a state dict of Inception-v3"
-        )
+    """An Inception with the weights of a file; LabError where they do not fit."""
+    _need_file(path)
     network = inception.Inception(complete)
     try:
-        network.load_weights(state)
+        network.load_weights(_read_weights(path))
     except ValueError as error:
         raise LabError(
             f"{printable(path)} does not fit Inception-v3: {error}; fetch it again"
@@ -253,34 +275,53 @@ def _load_inception(path: Path, complete: bool) -> inception.Inception:
     return network
 
 
+def _read_weights(path: Path) -> Mapping[str, Tensor]:
+    try:
+        state: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # what a damaged file raises depends on where the damage is
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise LabError(
+            f"{printable(path)} is damaged or holds no plain weights ({reason}); fetch it again"
+        ) from None
+    is_table = isinstance(state, Mapping)
+    if not is_table or not all(isinstance(value, Tensor) for value in state.values()):
+        raise LabError(
+            f"{printable(path)} holds no table of weights; give a state dict of Inception-v3"
+        )
+    weights: Mapping[str, Tensor] = state
+    return weights
+
+
 def _download(url: str, path: Path, prefix: str) -> None:
-    """Fetch a file whose SHA-256 begins with `prefix`, whole or not at all."""
+    """Fetch a file whose SHA-256 begins with `prefix`, whole or not at all.
+
+    By hand, since `torch.hub.download_url_to_file` knows no timeout.
+    """
     aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    digest = hashlib.sha256()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with urllib.request.urlopen(url, timeout=30) as response, aside.open("wb") as stream:
-            while chunk := response.read(CHUNK):
-                stream.write(chunk)
-                digest.update(chunk)
-        if not digest.hexdigest().startswith(prefix):
+        sha256 = _fetch(url, aside)
+        if not sha256.startswith(prefix):
             raise LabError(
-                f"what {url} gave has SHA-256 {digest.hexdigest()[:8]}…, expected {prefix}…; "
+                f"what {url} gave has SHA-256 {sha256[:8]}…, expected {prefix}…; "
                 "try again, or fetch it by hand and give its path as weights"
             )
         os.replace(aside, path)
     except (OSError, ValueError) as error:
         raise LabError(
-            f"cannot fetch {url}: {error}; fetch it by hand to {printable(path)}, or use {RANDOM}, which needs no weights"
+            f"cannot fetch {url}: {error}; fetch it by hand to {printable(path)}, or use {RANDOM}, "
+            "which needs no weights"
         ) from error
     finally:
         with suppress(OSError):
             aside.unlink()
 
 
-def _weights_folder() -> Path:
-    return cache_folder() / "weights"
-
-
-def _others() -> str:
-    return f"{FID}, {KERAS}"
+def _fetch(url: str, path: Path) -> str:
+    """Write what an address gives to a file; returns its SHA-256."""
+    digest = hashlib.sha256()
+    with urllib.request.urlopen(url, timeout=30) as response, path.open("wb") as stream:
+        while chunk := response.read(CHUNK):
+            stream.write(chunk)
+            digest.update(chunk)
+    return digest.hexdigest()

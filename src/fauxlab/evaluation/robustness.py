@@ -1,9 +1,8 @@
-"""What is left of a detector's figures once pictures have been recompressed, resized, blurred or
-cropped.
+"""How a detector's figures change when pictures are recompressed, resized, blurred or cropped.
 
-Each degradation of the protocol is laid on every picture, real or fake alike and without knowledge
-of which, and the whole set is judged again. Changes of the AUC are paired: both figures are taken
-over the same drawn groups, which tells a loss far below the width of either interval.
+Each degradation changes every picture, real or fake, in the same way, and the whole set is scored
+again. The change of the AUC is paired: both AUCs are over the same drawn groups. That shows a loss
+far smaller than the width of either interval.
 """
 
 from __future__ import annotations
@@ -11,14 +10,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fauxlab.errors import LabError
-from fauxlab.evaluation.detection import detection_report, predict_scores
+from fauxlab.evaluation.detection import predict_scores, report_on
 from fauxlab.records import DegradedScores, DetectionReport, Interval, RobustnessReport
 from fauxlab.statistics import auc_change
 from fauxlab.transforms.degradations import (
@@ -34,10 +31,7 @@ if TYPE_CHECKING:
     from fauxlab.bundle.detector import AnyDetector
     from fauxlab.data.cache import ImageArray
 
-    Floats = NDArray[np.float64]
     Pixels = NDArray[np.uint8]
-
-BLOCK = 128  # pictures degraded and scored together: 6 MB at 128 px
 
 
 def robustness_report(
@@ -49,72 +43,62 @@ def robustness_report(
     seed: int = 0,
     progress: Callable[[int], None] | None = None,
 ) -> RobustnessReport:
-    """Judge a detector on pictures at its size as they are, then after each degradation of `kinds`
-    (default: all).
+    """Score pictures as they are, then after each degradation of `kinds` (by default all).
 
-    `progress` is called with the number of pictures just scored; there are `1 +
-    len(list_degradations(kinds))` rounds over all. Scores one round at a time, a block of pictures
-    in memory. Raises LabError on an unknown kind, and where there is no picture or the size is not
-    the detector's.
+    `progress` is called with the number of pictures just scored; all pictures are scored `1 +
+    len(list_degradations(kinds))` times. Raises LabError on an unknown kind, where there is no
+    picture, and where the pictures have another size than the detector's.
+
+    >>> import fauxlab as fl
+    >>> from fauxlab.data.cache import load_images
+    >>> data = fl.Manifest.load("manifest.csv")  # doctest: +SKIP
+    >>> detector = fl.Detector.from_pretrained("runs/latest/best")  # doctest: +SKIP
+    >>> images = load_images(data.test, detector.size)  # doctest: +SKIP
+    >>> print(fl.robustness_report(detector, images, ["jpeg", "blur"]).table())  # doctest: +SKIP
     """
     steps = list_degradations(kinds)
+    _check_images(detector, images)
+
+    labels = images.manifest.labels
+    groups = [row.group for row in images.manifest.rows]
+    clean_scores = predict_scores(detector, images, progress=progress)
+    degraded = []
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        for kind, level in steps:
+            change = _degrade_in(pool, kind, level)
+            scores = predict_scores(detector, images, change, progress)
+            lost = auc_change(labels, clean_scores, scores, groups, bootstrap, seed)
+            report = report_on(detector, images, scores, bootstrap, seed)
+            degraded.append(_degraded_scores(kind, level, report, lost))
+    clean = report_on(detector, images, clean_scores, bootstrap, seed)
+    return RobustnessReport(clean=clean, degraded=degraded, worst=_find_worst(degraded))
+
+
+def _check_images(detector: AnyDetector, images: ImageArray) -> None:
     if not len(images):
         raise LabError("there is no image to evaluate on: this split of the manifest is empty")
     if images.size != detector.size:
         raise LabError(
-            f"images of {images.size} px for a detector of {detector.size} px; load them at its size"
+            f"images of {images.size} px for a detector of {detector.size} px; load them at its "
+            "size"
         )
 
-    def judge(scores: Floats) -> DetectionReport:
-        return detection_report(
-            images.manifest,
-            scores,
-            model=detector.config.architecture,
-            model_hash=detector.hash,
-            threshold=detector.config.threshold,
-            bootstrap=bootstrap,
-            seed=seed,
-        )
 
-    rows = []
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        groups = [row.group for row in images.manifest.rows]
-        clean_scores = _score(detector, images, lambda block: block, progress)
-        for kind, level in steps:
-            scores = _score(detector, images, partial(_degrade_block, pool, kind, level), progress)
-            lost = auc_change(images.manifest.labels, clean_scores, scores, groups, bootstrap, seed)
-            rows.append(_row(kind, level, judge(scores), lost))
-    changes = [(row.auc_change.value, row.name) for row in rows if row.auc_change.value is not None]
-    return RobustnessReport(
-        clean=judge(clean_scores), degraded=rows, worst=min(changes)[1] if changes else None
-    )
+def _degrade_in(pool: ThreadPoolExecutor, kind: str, level: float) -> Callable[[Pixels], Pixels]:
+    """What degrades a batch of pictures uint8 [n, 3, size, size], several at once in threads."""
+
+    def degrade_one(picture: Pixels) -> Pixels:
+        return degrade(picture, kind, level)
+
+    def degrade_batch(pixels: Pixels) -> Pixels:
+        return np.stack([*pool.map(degrade_one, pixels)])
+
+    return degrade_batch
 
 
-def _degrade_block(pool: ThreadPoolExecutor, kind: str, level: float, block: Pixels) -> Pixels:
-    return np.stack([*pool.map(lambda pixels: degrade(pixels, kind, level), block)])
-
-
-def _score(
-    detector: AnyDetector,
-    images: ImageArray,
-    change: Callable[[Pixels], Pixels],
-    progress: Callable[[int], None] | None,
-) -> Floats:
-    """P(fake) [N] of the changed pictures."""
-    found = []
-    for start in range(0, len(images), BLOCK):
-        rows = np.arange(start, min(start + BLOCK, len(images)))
-        part = replace(images.manifest, rows=images.manifest.rows[start : start + BLOCK])
-        block = replace(
-            images, manifest=part, pixels=change(images.take(rows)), slots=np.arange(len(rows))
-        )
-        found.append(predict_scores(detector, block))
-        if progress:
-            progress(len(rows))
-    return np.concatenate(found)
-
-
-def _row(kind: str, level: float, report: DetectionReport, change: Interval) -> DegradedScores:
+def _degraded_scores(
+    kind: str, level: float, report: DetectionReport, change: Interval
+) -> DegradedScores:
     return DegradedScores(
         kind=kind,
         level=level,
@@ -125,3 +109,12 @@ def _row(kind: str, level: float, report: DetectionReport, change: Interval) -> 
         real_accuracy=report.real_accuracy,
         auc_change=change,
     )
+
+
+def _find_worst(degraded: Sequence[DegradedScores]) -> str | None:
+    """Name of the degradation that costs most pooled AUC; None where there is no AUC."""
+    changes = []
+    for scores in degraded:
+        if scores.auc_change.value is not None:
+            changes.append((scores.auc_change.value, scores.name))
+    return min(changes)[1] if changes else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from fauxlab.errors import LabError, suggest
@@ -11,69 +12,79 @@ if TYPE_CHECKING:
 
     from torch import nn
 
+    Build = Callable[..., nn.Module]
 
-# of any number in a network's options: what is above would take the memory before it could be
-# refused
+
+# The largest number in a network's options: a larger one would fill the memory before the network
+# could be refused.
 MOST = 4096
 
-# Name → what makes it, in `detectors`.
-DETECTORS = {"inception": "inception_detector", "report-cnn": "ReportCNN", "trace": "trace_net"}
+# Name → what builds it, in the module of its network.
+DETECTORS = {
+    "inception": "detectors:inception_detector",
+    "report-cnn": "detectors:ReportCNN",
+    "trace": "detectors:trace_net",
+}
 # Name → generator and discriminator. The report's discriminator is the network of its detector.
 GANS = {
-    "report-gan-v1": ("ReportGenerator", "ReportCNN"),
-    "report-gan-v2": ("ReportGenerator", "ReportCNN"),
-    "r3": ("R3Generator", "R3Discriminator"),
-    "sngan": ("SNGenerator", "SNDiscriminator"),
+    "report-gan-v1": ("gans:ReportGenerator", "detectors:ReportCNN"),
+    "report-gan-v2": ("gans:ReportGenerator", "detectors:ReportCNN"),
+    "r3": ("gans:R3Generator", "gans:R3Discriminator"),
+    "sngan": ("sngan:SNGenerator", "sngan:SNDiscriminator"),
 }
 
 
 def list_models() -> list[str]:
-    """Names that `create_detector` and `create_gan` take."""
+    """Names that `create_detector`, `create_generator` and `create_discriminator` take.
+
+    >>> list_models()
+    ['inception', 'r3', 'report-cnn', 'report-gan-v1', 'report-gan-v2', 'sngan', 'trace']
+    """
     return sorted([*DETECTORS, *GANS])
 
 
 def create_detector(name: str, size: int, /, **options: Any) -> nn.Module:
-    """A detector for float [N, 3, size, size] in [-1, 1], giving logits [N]; above 0 leans to fake.
+    """A detector: images float [N, 3, size, size] in [-1, 1] to logits [N], above 0 for fake.
 
     Raises LabError on an unknown name or option.
+
+    >>> detector = create_detector("trace", 64)
+    >>> sum(parameter.numel() for parameter in detector.parameters())
+    1227745
     """
-    return _create(_known(name, DETECTORS, "detector"), name, {"size": size}, options)
+    builder = _look_up(name, DETECTORS, "detector")
+    return _create(builder, name, {"size": size}, options)
 
 
 def create_generator(name: str, size: int, latent: int, /, **options: Any) -> nn.Module:
-    """A generator of images float [N, 3, size, size] from latents [N, latent]; errors as of
-    `create_detector`.
+    """A generator: latents float [N, latent] to images float [N, 3, size, size].
+
+    Raises LabError on an unknown name or option.
     """
-    return _create(_known(name, GANS, "GAN")[0], name, {"size": size, "latent": latent}, options)
+    builder, _ = _look_up(name, GANS, "GAN")
+    return _create(builder, name, {"size": size, "latent": latent}, options)
 
 
 def create_discriminator(name: str, size: int, /, **options: Any) -> nn.Module:
-    """The discriminator that belongs to a generator: images to logits [N], above 0 leans to real."""
-    return _create(_known(name, GANS, "GAN")[1], name, {"size": size}, options)
+    """The discriminator of a generator: images to logits [N], above 0 for real.
+
+    Raises LabError on an unknown name or option.
+    """
+    _, builder = _look_up(name, GANS, "GAN")
+    return _create(builder, name, {"size": size}, options)
 
 
-def _known(name: str, table: dict[str, Any], kind: str) -> Any:
+def _look_up(name: str, table: dict[str, Any], kind: str) -> Any:
     if name not in table:
         raise LabError(f"no {kind} {name!r}; `fauxlab models list` shows all{suggest(name, table)}")
     return table[name]
 
 
-def _create(maker: str, name: str, fixed: dict[str, Any], options: dict[str, Any]) -> nn.Module:
-    from fauxlab.models import detectors, gans
-
-    build: Callable[..., nn.Module] = getattr(detectors, maker, None) or getattr(gans, maker)
-    if taken := fixed.keys() & options.keys():
-        raise LabError(
-            f"model {name}: {', '.join(sorted(taken))} is no option; it follows from the recipe"
-        )
-    widths = options.get("widths")
-    listed = isinstance(widths, list | tuple) and len(widths) > 0
-    if widths is not None and not (listed and all(type(w) is int and w > 0 for w in widths)):
-        raise LabError(f"model {name}: widths {widths!r}, expected a list of whole numbers above 0")
-    if _largest(options) > MOST:
-        raise LabError(
-            f"model {name}: options up to {_largest(options):,}; none may be above {MOST:,}"
-        )
+def _create(builder: str, name: str, fixed: dict[str, Any], options: dict[str, Any]) -> nn.Module:
+    """Build a network; what torch says of impossible options becomes one line."""
+    _check_options(name, fixed, options)
+    module, _, attribute = builder.partition(":")
+    build: Build = getattr(import_module(f"fauxlab.models.{module}"), attribute)
     try:
         return build(**fixed, **options)
     except (TypeError, ValueError, RuntimeError, ZeroDivisionError) as error:
@@ -81,8 +92,27 @@ def _create(maker: str, name: str, fixed: dict[str, Any], options: dict[str, Any
         raise LabError(f"model {name}: {reason}") from None
 
 
+def _check_options(name: str, fixed: dict[str, Any], options: dict[str, Any]) -> None:
+    taken = fixed.keys() & options.keys()
+    if taken:
+        names = ", ".join(sorted(taken))
+        raise LabError(f"model {name}: {names} is no option; it follows from the recipe")
+    widths = options.get("widths")
+    if widths is not None and not _are_widths(widths):
+        raise LabError(f"model {name}: widths {widths!r}, expected a list of whole numbers above 0")
+    largest = _largest(options)
+    if largest > MOST:
+        raise LabError(f"model {name}: options up to {largest:,}; none may be above {MOST:,}")
+
+
+def _are_widths(widths: Any) -> bool:
+    if not isinstance(widths, list | tuple) or not widths:
+        return False
+    return all(type(width) is int and width > 0 for width in widths)
+
+
 def _largest(option: Any) -> float:
-    """The largest number in an option, and the length of a list, however deep."""
+    """The largest number in an option, at any depth; a list counts by its length too."""
     if isinstance(option, dict):
         return max(map(_largest, option.values()), default=0)
     if isinstance(option, list | tuple):

@@ -1,6 +1,4 @@
-"""From a detector to a bundle with an ONNX graph: traced, compared with torch, in 8-bit integers
-where asked.
-"""
+"""From a detector to a bundle with an ONNX graph: traced, compared with torch, 8-bit if wanted."""
 
 from __future__ import annotations
 
@@ -18,6 +16,7 @@ from fauxlab.bundle.folder import GRAPH, WEIGHTS, check_place, write_bundle
 from fauxlab.bundle.inputs import to_floats
 from fauxlab.bundle.onnx import INPUT, OUTPUTS, OnnxDetector, constants, start_graph
 from fauxlab.errors import LabError
+from fauxlab.models.batches import row_batches
 
 if TYPE_CHECKING:
     import onnx
@@ -26,24 +25,25 @@ if TYPE_CHECKING:
 
     from fauxlab.models.pretrained import Detector
 
+    Pixels = NDArray[np.uint8]
+
 OPSET = 17
-TOLERANCE = 1e-4  # between torch and onnxruntime, of the largest number or of 1
-BATCH = 16  # pictures at once while scales are found
-# What is worth 8 bits: all between the first convolution and the head.
+TOLERANCE = 1e-4  # between torch and onnxruntime, relative to the largest number or to 1
+BATCH = 16  # pictures at once while scales are measured
+# Operations in 8 bits: all between the first convolution and the head.
 INTEGER = ["Add", "AveragePool", "Concat", "Conv", "LeakyRelu", "MaxPool", "Relu"]
 
 
 def export_onnx(
-    detector: Detector, folder: str | Path, pictures: NDArray[np.uint8] | None = None
+    detector: Detector, folder: str | Path, pictures: Pixels | None = None
 ) -> OnnxDetector:
-    """Write a bundle with a `model.onnx` in place of weights for torch, replacing an older one of
-    that kind.
+    """Write a bundle with a `model.onnx` in place of weights for torch; replaces an older such one.
 
     The graph takes `images`, float32 [N, 3, size, size] in [-1, 1], and gives logits [N], evidence
-    [N, h, w] and distance [N]; `constants` are its metadata. With `pictures`, uint8 [M, 3, size,
-    size] like those that it will judge, its convolutions count in 8-bit integers, scaled by what
-    these pictures bring about. Raises LabError where the folder holds something else, or where the
-    graph does not give what torch gives, in single precision.
+    (class activation maps) [N, h, w] and distance [N]; `constants` are its metadata. With
+    `pictures`, uint8 [M, 3, size, size] like those that it will be used on, its convolutions
+    compute in 8-bit integers, with scales measured on these pictures. Raises LabError where the
+    folder holds something else, or where the graph in single precision differs from torch.
     """
     folder = Path(folder)
     check_place(folder)
@@ -57,38 +57,27 @@ def export_onnx(
         content = quantise(content, pictures)
         config = config.model_copy(update={"precision": "int8"})
     content = describe_graph(content, {**constants(config), "source": detector.hash})
-    return replace(start_graph(content, config), hash=write_bundle(folder, config, GRAPH, content))
-
-
-def _compare(detector: Detector, graph: OnnxDetector) -> None:
-    shape = (3, 3, detector.size, detector.size)
-    noise = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    for pixels in (noise, np.full(shape, 128, dtype=np.uint8)):
-        for name, here, there in zip(
-            OUTPUTS, detector.predict(pixels), graph.predict(pixels), strict=True
-        ):
-            apart = float(np.abs(here - there).max())
-            if not apart <= TOLERANCE * max(1.0, float(np.abs(here).max())):
-                raise LabError(
-                    f"the exported graph's {name} lie {apart:.2g} from torch's; nothing was written"
-                )
+    exported = start_graph(content, config)
+    return replace(exported, hash=write_bundle(folder, config, GRAPH, content))
 
 
 def trace_graph(model: nn.Module, size: int) -> bytes:
-    """The graph of a detector's `judge`, for any number of pictures, batch normalisation folded
-    into convolutions.
+    """The graph of a detector's `predict`, for any number of pictures.
+
+    Batch normalisation is folded into convolutions.
     """
     import torch
 
     names = [INPUT, *OUTPUTS]
+    example = torch.zeros(2, 3, size, size)
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), torch.no_grad():
-        # The older exporter: its graphs are as good, it is twenty times as fast and needs no
-        # further package.
+        # The older exporter (dynamo=False) makes equally good graphs, takes a twentieth of the
+        # time, and needs no further package. It warns of the newer one.
         warnings.simplefilter("ignore")
         path = Path(folder) / "graph.onnx"
         torch.onnx.export(
-            _judging(_plain(model)),
-            (torch.zeros(2, 3, size, size),),
+            _predicting(_plain(model)),
+            (example,),
             path,
             input_names=names[:1],
             output_names=names[1:],
@@ -97,6 +86,67 @@ def trace_graph(model: nn.Module, size: int) -> bytes:
             dynamo=False,
         )
         return path.read_bytes()
+
+
+def describe_graph(content: bytes, constants: Mapping[str, str]) -> bytes:
+    """The graph with these constants in its metadata."""
+    import onnx
+
+    graph = onnx.load_model_from_string(content)
+    onnx.helper.set_model_props(graph, dict(constants))
+    onnx.checker.check_model(graph)
+    return bytes(graph.SerializeToString())
+
+
+def quantise(content: bytes, pictures: Pixels) -> bytes:
+    """The graph with convolutions in 8-bit integers, with one scale a channel.
+
+    The scales of activations are their ranges on `pictures`. What follows the last convolution
+    stays as it is: activation maps must sum to the logit, and distances need the precision. Weights
+    take 7 bits, so that older instructions of CPUs do not overflow and all machines agree.
+    """
+    import onnx
+    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    with tempfile.TemporaryDirectory() as folder:
+        plain = Path(folder) / "plain.onnx"
+        prepared = Path(folder) / "prepared.onnx"
+        quantised = Path(folder) / "quantised.onnx"
+        plain.write_bytes(content)
+        quant_pre_process(plain, prepared, skip_symbolic_shape=True)
+        quantize_static(
+            prepared,
+            quantised,
+            _Batches(pictures),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=INTEGER,
+            nodes_to_exclude=_tail(onnx.load(prepared)),
+            per_channel=True,
+            reduce_range=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+        )
+        return quantised.read_bytes()
+
+
+def _compare(detector: Detector, graph: OnnxDetector) -> None:
+    """Raise LabError where the graph differs from the detector, on noise and on grey."""
+    shape = (3, 3, detector.size, detector.size)
+    noise = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    grey = np.full(shape, 128, dtype=np.uint8)
+    for pixels in (noise, grey):
+        by_torch = detector.predict(pixels)
+        by_graph = graph.predict(pixels)
+        for name, expected, output in zip(OUTPUTS, by_torch, by_graph, strict=True):
+            difference = float(np.abs(expected - output).max())
+            largest = max(1.0, float(np.abs(expected).max()))
+            # Written so that a difference of NaN fails, too.
+            if not difference <= TOLERANCE * largest:
+                raise LabError(
+                    f"the exported graph's {name} lie {difference:.2g} from torch's; nothing was "
+                    "written"
+                )
 
 
 def _plain(model: nn.Module) -> nn.Module:
@@ -120,12 +170,11 @@ def _plain(model: nn.Module) -> nn.Module:
     return network
 
 
-def _judging(network: nn.Module) -> nn.Module:
+def _predicting(network: nn.Module) -> nn.Module:
+    """A network whose `forward`, which the exporter traces, is the given one's `predict`."""
     from torch import Tensor, nn
 
-    class Judging(nn.Module):
-        """The exporter goes by `forward`."""
-
+    class Predicting(nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.network = network
@@ -133,57 +182,15 @@ def _judging(network: nn.Module) -> nn.Module:
         def forward(self, images: Tensor) -> tuple[Tensor, ...]:
             return tuple(self.network.predict(images))  # type: ignore[operator]
 
-    return Judging().eval()
-
-
-def describe_graph(content: bytes, constants: Mapping[str, str]) -> bytes:
-    """The graph with these among its metadata."""
-    import onnx
-
-    graph = onnx.load_model_from_string(content)
-    onnx.helper.set_model_props(graph, dict(constants))
-    onnx.checker.check_model(graph)
-    return bytes(graph.SerializeToString())
-
-
-def quantise(content: bytes, pictures: NDArray[np.uint8]) -> bytes:
-    """Convolutions in 8-bit integers, a scale a channel; activations by the range that `pictures`
-    bring about.
-
-    What follows the last of them stays as it is: evidence must sum to the logit, and distances are
-    of fine print. Weights take 7 bits, so that the older instructions of CPUs do not overflow and
-    all machines agree.
-    """
-    import onnx
-    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
-    from onnxruntime.quantization.shape_inference import quant_pre_process
-
-    with tempfile.TemporaryDirectory() as folder:
-        plain, prepared, done = (
-            Path(folder) / name for name in ("plain.onnx", "prepared.onnx", "done.onnx")
-        )
-        plain.write_bytes(content)
-        quant_pre_process(plain, prepared, skip_symbolic_shape=True)
-        quantize_static(
-            prepared,
-            done,
-            _Batches(pictures),
-            quant_format=QuantFormat.QDQ,
-            op_types_to_quantize=INTEGER,
-            nodes_to_exclude=_tail(onnx.load(prepared)),
-            per_channel=True,
-            reduce_range=True,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-        )
-        return done.read_bytes()
+    return Predicting().eval()
 
 
 class _Batches:
-    """What onnxruntime reads pictures from: `get_next` until it gives None."""
+    """What onnxruntime reads pictures from: it calls `get_next` until that returns None."""
 
-    def __init__(self, pictures: NDArray[np.uint8]) -> None:
-        self._batches = (pictures[i : i + BATCH] for i in range(0, len(pictures), BATCH))
+    def __init__(self, pictures: Pixels) -> None:
+        batches = row_batches(len(pictures), BATCH)
+        self._batches = (pictures[rows] for rows in batches)
 
     def get_next(self) -> dict[str, Any] | None:
         batch = next(self._batches, None)
@@ -191,13 +198,14 @@ class _Batches:
 
 
 def _tail(model: onnx.ModelProto) -> list[str]:
-    """Names of the nodes behind the last convolution, the head's own (of one channel) among them."""
+    """Names of the nodes behind the last convolution of more than one channel; the head has one."""
     weights = {item.name: item.dims for item in model.graph.initializer}
     needed: set[str] = set()  # values that a convolution depends on
     tail = []
-    for node in reversed(model.graph.node):  # sorted: a value's users come behind it
-        counts = node.op_type == "Conv" and weights[node.input[1]][0] > 1
-        if counts or needed.intersection(node.output):
+    # The nodes are sorted: those that use a value come behind the one that makes it.
+    for node in reversed(model.graph.node):
+        is_convolution = node.op_type == "Conv" and weights[node.input[1]][0] > 1
+        if is_convolution or needed.intersection(node.output):
             needed.update(node.input)
         else:
             tail.append(node.name)

@@ -1,4 +1,4 @@
-"""Pixels → what networks take: float32 in [-1, 1], in NumPy and in torch."""
+"""Pixels to what networks take: float32 in [-1, 1], in torch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,14 @@ if TYPE_CHECKING:
 
 
 def to_input(pixels: torch.Tensor) -> torch.Tensor:
-    """uint8 [N, 3, H, W] to float32 in [-1, 1], channels last, on the same device."""
+    """uint8 [N, 3, H, W] to float32 in [-1, 1], channels last, on the same device.
+
+    >>> import torch
+    >>> pixels = torch.tensor([0, 255], dtype=torch.uint8).view(1, 1, 1, 2)
+    >>> to_input(pixels).flatten().tolist()
+    [-1.0, 1.0]
+    """
     import torch
 
-    return pixels.to(dtype=torch.float32, memory_format=torch.channels_last).div_(127.5).sub_(1)
+    floats = pixels.to(dtype=torch.float32, memory_format=torch.channels_last)
+    return floats.div_(127.5).sub_(1)

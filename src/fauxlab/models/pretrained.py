@@ -1,6 +1,4 @@
-"""Trained networks on disk: a folder of `model.safetensors`, `config.json` and a model card. No
-pickles.
-"""
+"""Trained networks as bundles: `model.safetensors`, `config.json` and a model card; no pickles."""
 
 from __future__ import annotations
 
@@ -14,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
-from torch import nn
+from torch import Tensor, nn
 
 from fauxlab.bundle.config import DetectorConfig, GeneratorConfig
 from fauxlab.bundle.detector import Prediction
@@ -28,14 +26,22 @@ from fauxlab.bundle.folder import (
 )
 from fauxlab.errors import LabError
 from fauxlab.models import create_detector, create_generator
+from fauxlab.models.batches import device_of
 from fauxlab.models.gans import draw_latents, to_pixels
 from fauxlab.models.inputs import to_input
 
 
 @dataclass(frozen=True)
 class Detector:
-    """A network in evaluation mode with all that is needed to use it. `hash` covers weights and
-    config.
+    """A network in evaluation mode, with all that is needed to use it.
+
+    `hash` is of weights and config, "" before they are saved.
+
+    >>> import fauxlab as fl
+    >>> detector = fl.Detector.from_pretrained("runs/latest/best")  # doctest: +SKIP
+    >>> prediction = detector.predict(pixels)  # doctest: +SKIP
+    >>> detector.scores(prediction.logits)  # doctest: +SKIP
+    array([0.02, 0.97])
     """
 
     model: nn.Module
@@ -48,21 +54,22 @@ class Detector:
         return self.config.preprocessing.size
 
     def predict(self, pixels: NDArray[np.uint8]) -> Prediction:
-        """Judge pictures uint8 [N, 3, size, size] RGB on the device that the network is on."""
-        device = next(self.model.parameters()).device
+        """What the network makes of pictures uint8 [N, 3, size, size] RGB, on its own device."""
+        images = torch.from_numpy(pixels).to(device_of(self.model))
         with torch.inference_mode():
-            found = self.model.predict(to_input(torch.from_numpy(pixels).to(device)))  # type: ignore[operator]  # what nn.Module gives may be a Tensor
-        return Prediction(*(part.float().cpu().numpy() for part in found))
+            # nn.Module types every attribute as a Tensor or a Module.
+            prediction = self.model.predict(to_input(images))  # type: ignore[operator]
+        arrays = [tensor.float().cpu().numpy() for tensor in prediction]
+        return Prediction(*arrays)
 
     def scores(self, logits: NDArray[np.float32]) -> NDArray[np.float64]:
-        """P(fake) [N] from logits [N], as of `DetectorConfig.scores`."""
+        """P(fake) [N] from logits [N]; see `DetectorConfig.scores`."""
         return self.config.scores(logits)
 
     def save_pretrained(self, folder: str | Path) -> Detector:
-        """Write the bundle, whole or not at all, replacing an older one; returns the detector with
-        its hash.
-        """
-        return Detector(self.model, self.config, _save(self.model, self.config, Path(folder)))
+        """Write the bundle, whole or not at all, over an older one; returns it with its hash."""
+        saved_hash = _save(self.model, self.config, Path(folder))
+        return Detector(self.model, self.config, saved_hash)
 
     @classmethod
     def from_pretrained(cls, folder: str | Path, device: str | None = None) -> Detector:
@@ -73,69 +80,73 @@ class Detector:
         folder = Path(folder)
         config = read_config(folder, DetectorConfig, "detector")
         size = config.preprocessing.size
+
+        def build() -> nn.Module:
+            return create_detector(config.architecture, size, **config.options)
+
         with _usable(folder):
-            model = _load(
-                lambda: create_detector(config.architecture, size, **config.options), folder, device
-            )
-            with torch.inference_mode():
-                logit = model(torch.zeros(1, 3, size, size, device=next(model.parameters()).device))
-            if logit.shape != (1,) or not bool(torch.isfinite(logit).all()):
-                raise ValueError("a grey picture gets no finite score")
+            model = _load(build, folder, device)
+            _check_score(model, size)
         return cls(model, config, hash_bundle(folder))
 
 
 @dataclass(frozen=True)
 class Generator:
-    """A generator in evaluation mode; unconditional, so that all it takes is latents. `hash` as of
-    `Detector`.
+    """A generator in evaluation mode; unconditional, so it takes latents only.
+
+    `hash` is of weights and config, "" before they are saved.
+
+    >>> import fauxlab as fl
+    >>> generator = fl.Generator.from_pretrained("runs/latest/best")  # doctest: +SKIP
+    >>> generator.sample(0, 4).shape  # doctest: +SKIP
+    torch.Size([4, 3, 64, 64])
     """
 
     model: nn.Module
     config: GeneratorConfig
     hash: str = ""
 
-    def __call__(self, latents: torch.Tensor) -> torch.Tensor:
+    def __call__(self, latents: Tensor) -> Tensor:
         """Latents float [N, latent] to uint8 [N, 3, size, size] on the CPU."""
-        device = next(self.model.parameters()).device
+        latents = latents.to(device_of(self.model))
         with torch.inference_mode():
-            return to_pixels(self.model(latents.to(device))).cpu()
+            return to_pixels(self.model(latents)).cpu()
 
-    def sample(self, first: int, count: int) -> torch.Tensor:
+    def sample(self, first: int, count: int) -> Tensor:
         """The images uint8 [count, 3, size, size] of the seeds first, first + 1, …"""
-        return self(draw_latents(range(first, first + count), self.config.latent))
+        seeds = range(first, first + count)
+        return self(draw_latents(seeds, self.config.latent))
 
     def save_pretrained(self, folder: str | Path) -> Generator:
-        """Write the bundle, whole or not at all, replacing an older one; returns the generator with
-        its hash.
-        """
-        return Generator(self.model, self.config, _save(self.model, self.config, Path(folder)))
+        """Write the bundle, whole or not at all, over an older one; returns it with its hash."""
+        saved_hash = _save(self.model, self.config, Path(folder))
+        return Generator(self.model, self.config, saved_hash)
 
     @classmethod
     def from_pretrained(cls, folder: str | Path, device: str | None = None) -> Generator:
         """Read a bundle, as `Detector.from_pretrained` does."""
         folder = Path(folder)
         config = read_config(folder, GeneratorConfig, "generator")
+
+        def build() -> nn.Module:
+            name, size, latent = config.architecture, config.size, config.latent
+            return create_generator(name, size, latent, **config.options)
+
         with _usable(folder):
-            model = _load(
-                lambda: create_generator(
-                    config.architecture, config.size, config.latent, **config.options
-                ),
-                folder,
-                device,
-            )
+            model = _load(build, folder, device)
         return cls(model, config, hash_bundle(folder))
 
 
 def _save(model: nn.Module, config: DetectorConfig | GeneratorConfig, folder: Path) -> str:
-    state = {
-        name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()
-    }
+    state = {}
+    for name, tensor in model.state_dict().items():
+        state[name] = tensor.detach().cpu().contiguous()
     return write_bundle(folder, config, WEIGHTS, save(state))
 
 
 @contextmanager
 def _usable(folder: Path) -> Iterator[None]:
-    """Whatever torch makes of odd options and weights becomes one line that names the folder."""
+    """What torch says of impossible options and weights becomes one line that names the folder."""
     try:
         yield
     except (LabError, TypeError, ValueError, RuntimeError) as error:
@@ -146,44 +157,60 @@ def _usable(folder: Path) -> Iterator[None]:
         ) from None
 
 
-def _load(make: Callable[[], nn.Module], folder: Path, device: str | None) -> nn.Module:
+def _load(build: Callable[[], nn.Module], folder: Path, device: str | None) -> nn.Module:
+    """Build the network and load the folder's weights into it."""
     try:
         state = load_file(folder / WEIGHTS)
     except (SafetensorError, OSError, ValueError) as error:
         raise LabError(
             f"{folder / WEIGHTS} is damaged or no safetensors file: {first_line(error)}"
         ) from None
-    with torch.device("meta"):  # no memory for a network that the file's weights do not fit
-        _compare(make(), state, folder)
-    model = make()
+    # Compared without allocating memory, which a config for a huge network would exhaust.
+    with torch.device("meta"):
+        _check_weights(build(), state, folder)
+    model = build()
     model.load_state_dict(state)
-    return model.eval().to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    default = "cuda" if torch.cuda.is_available() else "cpu"
+    return model.eval().to(device or default)
 
 
-def _compare(model: nn.Module, state: dict[str, torch.Tensor], folder: Path) -> None:
+def _check_score(model: nn.Module, size: int) -> None:
+    grey = torch.zeros(1, 3, size, size, device=device_of(model))
+    with torch.inference_mode():
+        logit = model(grey)
+    if logit.shape != (1,) or not bool(torch.isfinite(logit).all()):
+        raise ValueError("a grey picture gets no finite score")
+
+
+def _check_weights(model: nn.Module, state: dict[str, Tensor], folder: Path) -> None:
+    """Raise LabError where names, shapes or kinds of weights differ, or a weight is not finite."""
     expected = {name: _form(tensor) for name, tensor in model.state_dict().items()}
-    found = {name: _form(tensor) for name, tensor in state.items()}
-    wrong = [
-        f"{name} is {found.get(name, 'missing')}, expected {expected.get(name, 'nothing')}"
-        for name in sorted(expected.keys() | found.keys())
-        if expected.get(name) != found.get(name)
-    ]
+    present = {name: _form(tensor) for name, tensor in state.items()}
+    wrong = []
+    for name in sorted(expected.keys() | present.keys()):
+        form = present.get(name, "missing")
+        expected_form = expected.get(name, "nothing")
+        if name not in present or form != expected_form:
+            wrong.append(f"{name} is {form}, expected {expected_form}")
     if wrong:
         more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
         raise LabError(
-            f"the weights in {folder} do not fit its {CONFIG}: {wrong[0]}{more}; fetch or train it again"
+            f"the weights in {folder} do not fit its {CONFIG}: {wrong[0]}{more}; fetch or train it "
+            "again"
         )
-    if not all(
-        bool(torch.isfinite(tensor).all())
-        for tensor in state.values()
-        if tensor.is_floating_point()
-    ):
-        raise LabError(f"the weights in {folder} hold NaN or infinity; fetch or train it again")
+    for tensor in state.values():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise LabError(f"the weights in {folder} hold NaN or infinity; fetch or train it again")
 
 
-def _form(tensor: torch.Tensor) -> str:
-    """What must agree between a network and its file: whole or real numbers, and the shape.
-    Precision may differ.
+def _form(tensor: Tensor) -> str:
+    """What must agree between a network and its file: the kind of numbers, and the shape.
+
+    The precision may differ.
     """
-    kind = "complex " if tensor.is_complex() else "" if tensor.is_floating_point() else "whole "
+    kind = "whole "
+    if tensor.is_complex():
+        kind = "complex "
+    elif tensor.is_floating_point():
+        kind = ""
     return f"{kind}{tuple(tensor.shape)}"

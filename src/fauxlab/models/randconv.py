@@ -1,4 +1,4 @@
-"""A network of fixed random weights, which gives features where no trained ones are at hand."""
+"""A network with fixed random weights: features where no trained ones are at hand."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
 class RandomConvolutions(nn.Module):
-    """Untrained convolutions over three halvings of the picture; mean and deviation of every map
-    over space.
+    """Untrained convolutions over three halvings of the picture.
 
-    Random filters see colour, contrast and texture at each scale (Saxe et al., 2011), and so noise,
-    blur and lost variety; they know nothing of faces. Every second filter of the first layer sums
-    to 0 over space, so that it sees edges only. The weights come from raw PCG64 words, which no
-    version of NumPy will change.
+    Its features are mean and deviation of every map over space. Random filters respond to colour,
+    contrast and texture at each scale (Saxe et al., 2011), and so to noise, blur and lost variety;
+    they know nothing of faces. Every second filter of the first layer sums to 0 over space, and so
+    responds to edges only. The weights come from raw PCG64 words, which no version of NumPy will
+    change.
     """
 
     WIDTHS = (32, 48, 64, 64)
@@ -28,49 +29,56 @@ class RandomConvolutions(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         generator = np.random.PCG64(self.SEED)
-        layers = []
+        self.layers = nn.ModuleList()
         channels = 3
-        for level, width in enumerate(self.WIDTHS):
-            weight = random_filters(generator, width, channels, edges=level == 0)
-            layer = nn.Conv2d(channels, width, 3, padding=1, bias=False, padding_mode="zeros")
-            layer.weight = nn.Parameter(torch.from_numpy(weight), requires_grad=False)
-            layers.append(layer)
+        for width in self.WIDTHS:
+            first = not self.layers
+            weight = torch.from_numpy(random_filters(generator, width, channels, edges=first))
+            layer = nn.Conv2d(channels, width, 3, padding=1, bias=False)
+            layer.weight = nn.Parameter(weight, requires_grad=False)
+            self.layers.append(layer)
             channels = width
-        self.layers = nn.ModuleList(layers)
         self.dimension = 2 * (3 + sum(self.WIDTHS))
 
     def forward(self, images: Tensor) -> Tensor:
-        """uint8 [N, 3, H, W], sides at least 8, to float32 [N, 422]: means and deviations, level by
-        level.
+        """uint8 [N, 3, H, W], sides at least 8, to float32 [N, 422].
+
+        Means, then deviations, of the picture and of each layer's maps in turn.
         """
-        x = images.to(dtype=torch.float32, memory_format=torch.channels_last).div_(127.5).sub_(1)
-        found = list(_moments(x))
+        x = images.to(dtype=torch.float32, memory_format=torch.channels_last)
+        x = x.div_(127.5).sub_(1)
+        features = list(_moments(x))
         for level, layer in enumerate(self.layers):
-            x = layer(nn.functional.avg_pool2d(x, 2) if level else x).relu_()
-            found += _moments(x)
-        return torch.cat(found, 1)
+            if level:
+                x = F.avg_pool2d(x, 2)
+            x = layer(x).relu_()
+            features += _moments(x)
+        return torch.cat(features, 1)
 
 
 def random_filters(
     generator: np.random.PCG64, filters: int, channels: int, *, edges: bool = False
 ) -> NDArray[np.float32]:
-    """[filters, channels, 3, 3], uniform, of the variance that keeps a ReLU network's scale (He et
-    al., 2015).
+    """Uniform random filters [filters, channels, 3, 3].
 
-    With `edges`, every second filter sums to 0 over space in each channel, and counts threefold:
-    differences between neighbours are smaller than brightness.
+    Their variance keeps the scale of activations in a ReLU network (He et al., 2015). With `edges`,
+    every second filter sums to 0 over space in each channel, and counts threefold: differences
+    between neighbours are smaller than brightness.
     """
     shape = (filters, channels, 3, 3)
+    words = generator.random_raw(int(np.prod(shape)))
     # The upper 53 bits of a word make a float64 from 0 to below 1.
-    uniform = (generator.random_raw(int(np.prod(shape))) >> np.uint64(11)) * 2.0**-53
-    weight: NDArray[np.float64] = ((uniform * 2 - 1) * np.sqrt(3 * 2 / (9 * channels))).reshape(
-        shape
-    )
+    uniform = (words >> np.uint64(11)) * 2.0**-53
+    fan_in = 9 * channels
+    limit = np.sqrt(3 * 2 / fan_in)
+    weight: NDArray[np.float64] = ((uniform * 2 - 1) * limit).reshape(shape)
     if edges:
-        weight[1::2] = 3 * (weight[1::2] - weight[1::2].mean((2, 3), keepdims=True))
+        second = weight[1::2]
+        weight[1::2] = 3 * (second - second.mean((2, 3), keepdims=True))
     return weight.astype(np.float32)
 
 
 def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and deviation of each map over space, float [N, C]."""
     variance, mean = torch.var_mean(x, (2, 3), correction=0)
     return mean, variance.sqrt()

@@ -9,7 +9,7 @@ from typing import Any
 import tomli_w
 
 from fauxlab.data.split import SPLITS
-from fauxlab.evaluation.detection import ECE_BINS
+from fauxlab.evaluation.metrics import ECE_BINS
 from fauxlab.pages.detector_results import (
     SUMMARY,
     TrainedDetector,

@@ -1,8 +1,8 @@
-"""What the lab hands out: verdicts and reports, as typed records with a versioned JSON form."""
+"""Verdicts and results as typed records, with a versioned JSON form."""
 
 from __future__ import annotations
 
-from fauxlab.records.audit import AuditReport, FeatureScore, Finding, GeneratorAudit
+from fauxlab.records.audit import AuditReport, Cue, FeatureScore, Finding, GeneratorAudit
 from fauxlab.records.base import Box, Interval, Record
 from fauxlab.records.comparison import PairedScores, RunComparison, RunSummary
 from fauxlab.records.detection import (
@@ -21,6 +21,7 @@ __all__ = [
     "AuditReport",
     "Box",
     "Confusion",
+    "Cue",
     "Decision",
     "DegradedScores",
     "DetectionReport",

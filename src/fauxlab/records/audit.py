@@ -1,63 +1,72 @@
-"""What is found of a data set: how well each family of traits alone tells fakes from reals."""
+"""Results of an audit: how well each family of shortcut features tells fakes from reals."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from fauxlab.records.base import Interval, Record
 
-SCHEMA_VERSION = 4  # of the records in this file
+SCHEMA_VERSION = 5  # of the records in this file
+
+# What a family of features is to a detector that uses it:
+# - none: it does not tell fakes from reals;
+# - shortcut: it does, and has nothing to do with how the fakes were made;
+# - content: it does, because of what the pictures show, or as a shortcut;
+# - trace: it does, because of how the fakes were made, or of compression;
+# - unknown: there are too few groups to tell.
+Cue = Literal["none", "shortcut", "content", "trace", "unknown"]
+FindingKind = Literal["shortcut", "content", "trace", "leak", "note"]
+MARKS = {"shortcut": "!", "content": "?", "trace": "?"}
+COLUMN = 16  # width of a family's column
 
 
 class FeatureScore(Record):
-    """How well one family of traits tells a generator's fakes from their reals, and what that
-    means.
-    """
+    """How well one family of features tells a generator's fakes from their reals."""
 
+    FORMER_NAMES: ClassVar = {"verdict": "cue"}
     auc: Interval
-    verdict: Literal["none", "shortcut", "content", "trace", "unknown"]
+    cue: Cue
 
     def __str__(self) -> str:
         value, low, high = self.auc.value, self.auc.low, self.auc.high
         if value is None:
             return "n/a"
-        sign = {"shortcut": "!", "content": "?", "trace": "?"}.get(self.verdict, "")
-        bounds = "" if low is None or high is None else f" {_short(low)}–{_short(high)}"
-        return f"{_short(value)}{bounds}{sign}"
+        mark = MARKS.get(self.cue, "")
+        if low is None or high is None:
+            return f"{_short(value)}{mark}"
+        return f"{_short(value)} {_short(low)}–{_short(high)}{mark}"
 
 
 class GeneratorAudit(Record):
     """One generator's fakes against their reals; counts are of the images measured."""
 
+    FORMER_NAMES: ClassVar = {"traits": "shortcut_features", "file_traits": "file_features"}
     generator: str
     reals: list[str] = Field(description="sources of the real images")
     n_real: int
     n_fake: int
     n_groups: int = Field(description="groups that the AUCs are measured on")
-    traits: dict[str, FeatureScore] = Field(description="by family")
-    file_traits: Interval = Field(
+    shortcut_features: dict[str, FeatureScore] = Field(description="by family")
+    file_features: Interval = Field(
         description="AUC of size, aspect, bytes, encoding and metadata together"
     )
 
 
 class Finding(Record):
-    """One thing that an audit found; generator and family are empty where it concerns the whole
-    set.
-    """
+    """One finding of an audit; generator and family are empty where it concerns the whole set."""
 
-    kind: Literal["shortcut", "content", "trace", "leak", "note"]
+    kind: FindingKind
     generator: str = ""
     family: str = ""
     text: str
 
 
 class AuditReport(Record):
-    """What tells fakes from reals in a data set that has nothing to do with the generators, or may
-    have.
-    """
+    """What tells fakes from reals in a data set without being a trace of the generators."""
 
+    FORMER_NAMES: ClassVar = {"verdict": "summary"}
     schema_version: int = SCHEMA_VERSION
     data_hash: str
     code_version: str
@@ -67,57 +76,65 @@ class AuditReport(Record):
     seed: int
     bootstrap: int
     threshold: float = Field(
-        description="the interval's lower bound above which a family counts as separating"
+        description="a family tells fakes from reals if the lower bound of its AUC is above this"
     )
-    verdict: str
+    summary: str
     generators: list[GeneratorAudit]
     findings: list[Finding]
     skipped: list[tuple[str, str]] = Field(description="path, reason")
 
     @property
     def shortcuts(self) -> list[Finding]:
-        """What is to be fixed before training."""
+        """The findings to fix before training."""
         return [finding for finding in self.findings if finding.kind == "shortcut"]
 
     def table(self) -> str:
-        """The report as plain text: AUC with interval, a line a generator and a column a family;
-        then the findings.
-        """
-        part = (
-            f"{self.n:,} images"
-            if self.n == self.n_manifest
-            else f"{self.n:,} of {self.n_manifest:,} images"
-        )
-        drawn = (
-            f", at most {self.limit:,} of a kind, seed {self.seed}"
-            if self.n < self.n_manifest
-            else ""
-        )
-        families = list(self.generators[0].traits)
-        lines = [
-            f"held-out AUC of fakes against their reals by one family of traits alone, 95 % interval over groups "
-            f"({part}{drawn}); ! shortcut, ? may be one: lower bound above {_short(self.threshold)}",
-            f"{'':<20}" + "".join(f"{family:<16}" for family in families).rstrip(),
-        ]
-        for found in self.generators:
-            lines.append(
-                f"{found.generator:<20}"
-                + "".join(f"{found.traits[f]!s:<16}" for f in families).rstrip()
-            )
-        for found in self.generators:
-            lines += [
-                "",
-                f"{found.generator} against {', '.join(found.reals) or 'no reals'} ({found.n_fake:,} fakes, "
-                f"{found.n_real:,} reals); all file traits together: AUC {found.file_traits}",
-            ]
-            own = [f for f in self.findings if f.generator == found.generator]
-            lines += [f"  {f.family:<10}{f.text}" for f in own] or ["  nothing separates them"]
-        whole = [
-            f"{finding.kind}: {finding.text}" for finding in self.findings if not finding.generator
-        ]
+        """The results as plain text: AUCs, a line a generator, a column a family; then findings."""
+        lines = self._auc_lines()
+        for audited in self.generators:
+            lines += ["", *self._generator_lines(audited)]
+        lines.append("")
+        for finding in self.findings:
+            if not finding.generator:
+                lines.append(f"{finding.kind}: {finding.text}")
         if self.skipped:
-            whole.append(f"note: {len(self.skipped):,} images could not be read and were left out")
-        return "\n".join([*lines, "", *whole, f"verdict: {self.verdict}"])
+            lines.append(f"note: {len(self.skipped):,} images could not be read and were left out")
+        lines.append(f"summary: {self.summary}")
+        return "\n".join(lines)
+
+    def _auc_lines(self) -> list[str]:
+        measured = f"{self.n:,} images"
+        if self.n < self.n_manifest:
+            measured = (
+                f"{self.n:,} of {self.n_manifest:,} images, at most {self.limit:,} of a kind, "
+                f"seed {self.seed}"
+            )
+        families = list(self.generators[0].shortcut_features)
+        heads = "".join(f"{family:<{COLUMN}}" for family in families)
+        lines = [
+            "held-out AUC of fakes against their reals by one family of shortcut features alone, "
+            f"95 % interval over groups ({measured}); ! shortcut, ? may be one: lower bound above "
+            f"{_short(self.threshold)}",
+            f"{'':<20}{heads}".rstrip(),
+        ]
+        for audited in self.generators:
+            scores = [audited.shortcut_features[family] for family in families]
+            cells = "".join(f"{score!s:<{COLUMN}}" for score in scores)
+            lines.append(f"{audited.generator:<20}{cells.rstrip()}")
+        return lines
+
+    def _generator_lines(self, audited: GeneratorAudit) -> list[str]:
+        reals = ", ".join(audited.reals) or "no reals"
+        lines = [
+            f"{audited.generator} against {reals} ({audited.n_fake:,} fakes, {audited.n_real:,} "
+            f"reals); all file features together: AUC {audited.file_features}"
+        ]
+        own = [finding for finding in self.findings if finding.generator == audited.generator]
+        for finding in own:
+            lines.append(f"  {finding.family:<10}{finding.text}")
+        if not own:
+            lines.append("  nothing separates them")
+        return lines
 
     def __str__(self) -> str:
         return self.table()

@@ -1,14 +1,16 @@
-"""Runs beside each other: what differs in them, and what came of it."""
+"""Results of a comparison of runs: what differs in them, and what figures they reached."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
 from fauxlab.records.base import Interval, Record
 
-SCHEMA_VERSION = 4  # of the records in this file
+SCHEMA_VERSION = 5  # of the records in this file
+
+Line = tuple[str, list[str]]  # the name of a row, and its cells
 
 
 class RunSummary(Record):
@@ -17,7 +19,8 @@ class RunSummary(Record):
     name: str
     kind: Literal["detector", "generator"]
     state: str = Field(
-        description="finished, unfinished, stopped by the guard, or model: of a bundle without its run"
+        description="finished, unfinished, stopped by the guard, or model: of a bundle without its "
+        "run"
     )
     recipe: str
     images: int | None = Field(description="seen in training")
@@ -40,49 +43,59 @@ class PairedScores(Record):
 class RunComparison(Record):
     """Two runs or more."""
 
+    FORMER_NAMES: ClassVar = {"judged_on": "scored_on"}
     schema_version: int = SCHEMA_VERSION
     runs: list[RunSummary]
     differences: dict[str, list[Any]] = Field(
         description="recipe key → each run's value, where they are not all equal"
     )
     remarks: list[str] = Field(description="what keeps figures from being compared")
-    judged_on: str = Field("", description="data hash of the pictures that `paired` is of")
+    scored_on: str = Field("", description="data hash of the pictures that `paired` is of")
     paired: list[PairedScores] = Field([], description="by generator, and pooled last")
 
     def table(self) -> str:
-        """The comparison as a plain text table, one column a run."""
-        figures = list(dict.fromkeys(name for run in self.runs for name in run.figures))
-        rows = [("", [run.name for run in self.runs])]
-        rows += [
-            (key, [_word(getattr(run, key)) for run in self.runs])
-            for key in ("state", "recipe", "images")
-        ]
-        rows += [(name, [_word(run.figures.get(name)) for run in self.runs]) for name in figures]
-        if self.differences:
-            rows += [("", []), ("set differently", [])]
-            rows += [
-                (key, [_word(value) for value in values])
-                for key, values in self.differences.items()
-            ]
-        if self.paired:
-            rows += [
-                ("", []),
-                ("AUC", []),
-                *((f"{p.name} (N {p.n:,})", [*map(str, p.aucs)]) for p in self.paired),
-            ]
-            rows += [
-                ("AUC minus the first's", []),
-                *((p.name, ["", *map(str, p.changes[1:])]) for p in self.paired),
-            ]
-        first = max(len(name) for name, _ in rows) + 2
-        width = max((len(cell) for _, cells in rows for cell in cells), default=0) + 2
-        lines = [
-            f"{name:<{first}}" + "".join(f"{cell:<{width}}" for cell in cells)
-            for name, cells in rows
-        ]
-        return "\n".join(
-            [*(line.rstrip() for line in lines), *(f"note: {remark}" for remark in self.remarks)]
-        )
+        """The comparison as plain text, a column for each run."""
+        rows = [*self._run_rows(), *self._difference_rows(), *self._paired_rows()]
+        names = [name for name, _ in rows]
+        all_cells = [cell for _, cells in rows for cell in cells]
+        first_width = max(map(len, names)) + 2
+        width = max(map(len, all_cells), default=0) + 2
+        lines = []
+        for name, cells in rows:
+            columns = "".join(f"{cell:<{width}}" for cell in cells)
+            lines.append(f"{name:<{first_width}}{columns}".rstrip())
+        for remark in self.remarks:
+            lines.append(f"note: {remark}")
+        return "\n".join(lines)
+
+    def _run_rows(self) -> list[Line]:
+        rows: list[Line] = [("", [run.name for run in self.runs])]
+        for key in ("state", "recipe", "images"):
+            rows.append((key, [_word(getattr(run, key)) for run in self.runs]))
+        names = dict.fromkeys(name for run in self.runs for name in run.figures)
+        for name in names:
+            rows.append((name, [_word(run.figures.get(name)) for run in self.runs]))
+        return rows
+
+    def _difference_rows(self) -> list[Line]:
+        if not self.differences:
+            return []
+        rows: list[Line] = [("", []), ("set differently", [])]
+        for key, values in self.differences.items():
+            rows.append((key, [_word(value) for value in values]))
+        return rows
+
+    def _paired_rows(self) -> list[Line]:
+        if not self.paired:
+            return []
+        rows: list[Line] = [("", []), ("AUC", [])]
+        for scores in self.paired:
+            rows.append((f"{scores.name} (N {scores.n:,})", [str(auc) for auc in scores.aucs]))
+        rows.append(("AUC minus the first's", []))
+        for scores in self.paired:
+            changes = [str(change) for change in scores.changes[1:]]
+            rows.append((scores.name, ["", *changes]))
+        return rows
 
 
 def _word(value: Any) -> str:
@@ -90,4 +103,6 @@ def _word(value: Any) -> str:
         return "–"
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return str(value)

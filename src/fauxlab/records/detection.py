@@ -1,14 +1,16 @@
-"""What is found of detectors: scores a generator, after degradations, and without a generator in
-training.
-"""
+"""Results of detectors: figures per generator, after degradations, and for unseen generators."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from pydantic import Field
 
 from fauxlab.records.base import Interval, Record, rounded
 
-SCHEMA_VERSION = 4  # of the records in this file
+SCHEMA_VERSION = 5  # of the records in this file
+
+WIDTH = 23  # of a column that holds a figure with its interval
 
 
 class Confusion(Record):
@@ -21,7 +23,7 @@ class Confusion(Record):
 
 
 class DetectionScores(Record):
-    """How well one set of fakes is told from the reals it is judged against."""
+    """How well one set of fakes is told from the reals that it is compared with."""
 
     name: str = Field(description="generator, or 'pooled'")
     reals: list[str] = Field(description="sources of the real images")
@@ -42,17 +44,28 @@ class DetectionScores(Record):
     confusion: Confusion
 
     @property
+    def n(self) -> int:
+        """Number of images."""
+        return self.n_real + self.n_fake
+
+    @property
     def ece_words(self) -> str:
-        """The calibration error beside what chance alone would make of it."""
-        return (
-            str(self.ece)
-            if self.ece_expected is None
-            else f"{self.ece} ({self.ece_expected:.3f} if right)"
-        )
+        """The calibration error beside the error that chance alone would make."""
+        if self.ece_expected is None:
+            return str(self.ece)
+        return f"{self.ece} ({self.ece_expected:.3f} if right)"
 
 
 class DetectionReport(Record):
-    """Scores of one detector on one split: pooled, and per generator against its matched reals."""
+    """Figures of one detector on one split: pooled, and per generator against its matched reals.
+
+    >>> import fauxlab as fl
+    >>> from pathlib import Path
+    >>> text = Path("evaluation.json").read_text()  # doctest: +SKIP
+    >>> results = fl.DetectionReport.model_validate_json(text)  # doctest: +SKIP
+    >>> results.pooled.auc.value  # doctest: +SKIP
+    0.987
+    """
 
     schema_version: int = SCHEMA_VERSION
     model: str
@@ -69,24 +82,37 @@ class DetectionReport(Record):
     real_accuracy: dict[str, Interval] = Field(description="share of each real source called real")
     file_auc: dict[str, Interval] = Field(
         {},
-        description="AUC of each generator by what its files tell without their pixels: what a score has to beat",
+        description="AUC of each generator by what its files tell without their pixels: a detector "
+        "must do better",
+    )
+    skipped: list[tuple[str, str]] = Field(
+        [], description="path and reason of each image that could not be decoded and has no score"
     )
 
     def table(self) -> str:
-        """The report as a plain text table, one line a generator."""
-        head = f"{'':<20}{'N':>7} {'accuracy':<23}{'macro F1':<23}{'AUC':<23}{'TPR@1%FPR':<23}{'ECE':<23}"
-        lines = [f"{head} AUC of file traits alone" if self.file_auc else head.rstrip()]
-        for s in [*self.generators, self.pooled]:
-            # Scores are calibrated for all generators together, and need not be so for one of them.
-            ece = s.ece_words if s is self.pooled else ""
-            cells = (s.accuracy, s.macro_f1, s.auc, s.tpr_at_1_fpr, ece)
-            line = f"{s.name:<20}{s.n_real + s.n_fake:>7} " + "".join(
-                f"{cell!s:<23}" for cell in cells
-            )
-            lines.append(f"{line} {self.file_auc.get(s.name, '')}".rstrip())
+        """The results as plain text, a line for each generator."""
+        lines = [self._head()]
+        for scores in self.generators:
+            lines.append(self._line(scores, ece=""))
+        # The scores are calibrated for all generators together, so the error is shown for these.
+        lines.append(self._line(self.pooled, ece=self.pooled.ece_words))
         for source, share in self.real_accuracy.items():
-            lines.append(f"{source:<20}{'':>7} {share!s:<23}called real")
+            lines.append(f"{source:<20}{'':>7} {share!s:<{WIDTH}}called real")
+        if self.skipped:
+            lines.append(f"note: {len(self.skipped):,} images could not be read and were left out")
         return "\n".join(lines)
+
+    def _head(self) -> str:
+        names = ("accuracy", "macro F1", "AUC", "TPR@1%FPR", "ECE")
+        head = f"{'':<20}{'N':>7} {_cells(names)}"
+        if self.file_auc:
+            return f"{head} AUC of file features alone"
+        return head.rstrip()
+
+    def _line(self, scores: DetectionScores, ece: str) -> str:
+        figures = (scores.accuracy, scores.macro_f1, scores.auc, scores.tpr_at_1_fpr, ece)
+        file_auc = self.file_auc.get(scores.name, "")
+        return f"{scores.name:<20}{scores.n:>7} {_cells(figures)} {file_auc}".rstrip()
 
 
 class DegradedScores(Record):
@@ -107,7 +133,7 @@ class DegradedScores(Record):
 
 
 class RobustnessReport(Record):
-    """A detector on one split: as it is, and after each degradation."""
+    """A detector on one split: on the pictures as they are, and after each degradation."""
 
     schema_version: int = SCHEMA_VERSION
     clean: DetectionReport
@@ -117,32 +143,24 @@ class RobustnessReport(Record):
     )
 
     def table(self) -> str:
-        """The report as a plain text table, one line a degradation; generators' columns are AUCs."""
+        """The results as plain text, a line for each degradation; generators' columns are AUCs."""
+        widths = [max(len(scores.name), 5) + 2 for scores in self.clean.generators]
         names = [scores.name for scores in self.clean.generators]
-        widths = [max(len(name), 5) + 2 for name in names]
-        heads = "".join(f"{name:<{width}}" for name, width in zip(names, widths, strict=True))
-        lines = [f"{'':<18}{'pooled AUC':<23}{'change':<25}{heads}reals called real"]
-
-        def row(
-            name: str, pooled: DetectionScores, change: str, generators: list[DetectionScores]
-        ) -> None:
-            aucs = "".join(
-                f"{rounded(scores.auc.value):<{width}}"
-                for scores, width in zip(generators, widths, strict=True)
-            )
-            called = pooled.confusion.real_as_real / pooled.n_real if pooled.n_real else None
-            lines.append(f"{name:<18}{pooled.auc!s:<23}{change:<25}{aucs}{rounded(called)}")
-
-        row("clean", self.clean.pooled, "", self.clean.generators)
+        head = f"{'':<18}{'pooled AUC':<23}{'change':<25}{_columns(names, widths)}"
+        lines = [f"{head}reals called real"]
+        clean = self.clean
+        lines.append(_degraded_line("clean", clean.pooled, "", clean.generators, widths))
         for scores in self.degraded:
-            row(scores.name, scores.pooled, str(scores.auc_change), scores.generators)
+            change = str(scores.auc_change)
+            line = _degraded_line(scores.name, scores.pooled, change, scores.generators, widths)
+            lines.append(line)
         if self.worst:
             lines.append(f"worst: {self.worst}")
         return "\n".join(lines)
 
 
 class LeftOut(Record):
-    """A detector trained without one generator, judged on it."""
+    """A detector that was trained without one generator, scored on that generator."""
 
     scores: DetectionScores = Field(
         description="on the generator that it never saw, against its matched reals"
@@ -165,12 +183,38 @@ class LeaveOneOutReport(Record):
     generators: list[LeftOut]
 
     def table(self) -> str:
-        """The report as a plain text table, one line a left-out generator."""
-        lines = [
-            f"{'never seen':<20}{'N':>7} {'AUC':<23}{'TPR@1%FPR':<23}{'accuracy':<23}mean AUC on those seen"
-        ]
-        for found in self.generators:
-            s = found.scores
-            cells = "".join(f"{cell!s:<23}" for cell in (s.auc, s.tpr_at_1_fpr, s.accuracy))
-            lines.append(f"{s.name:<20}{s.n_real + s.n_fake:>7} {cells}{rounded(found.seen_auc)}")
+        """The results as plain text, a line for each left-out generator."""
+        head = _cells(("AUC", "TPR@1%FPR", "accuracy"))
+        lines = [f"{'never seen':<20}{'N':>7} {head}mean AUC on those seen"]
+        for left_out in self.generators:
+            scores = left_out.scores
+            cells = _cells((scores.auc, scores.tpr_at_1_fpr, scores.accuracy))
+            seen = rounded(left_out.seen_auc)
+            lines.append(f"{scores.name:<20}{scores.n:>7} {cells}{seen}")
         return "\n".join(lines)
+
+
+def _cells(values: Sequence[object]) -> str:
+    """Values side by side, in columns of WIDTH."""
+    return "".join(f"{value!s:<{WIDTH}}" for value in values)
+
+
+def _columns(values: Sequence[str], widths: Sequence[int]) -> str:
+    """Values side by side, each in a column of its own width."""
+    pairs = zip(values, widths, strict=True)
+    return "".join(f"{value:<{width}}" for value, width in pairs)
+
+
+def _degraded_line(
+    name: str,
+    pooled: DetectionScores,
+    change: str,
+    generators: Sequence[DetectionScores],
+    widths: Sequence[int],
+) -> str:
+    aucs = [rounded(scores.auc.value) for scores in generators]
+    called_real = None
+    if pooled.n_real:
+        called_real = pooled.confusion.real_as_real / pooled.n_real
+    cells = f"{pooled.auc!s:<23}{change:<25}{_columns(aucs, widths)}"
+    return f"{name:<18}{cells}{rounded(called_real)}"

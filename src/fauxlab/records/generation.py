@@ -1,4 +1,8 @@
-"""What is found of generators: figures on a named feature network, each beside its floor."""
+"""Results of generators: figures on a named feature network, each beside its floor.
+
+The floor of a figure is the same figure between two sets of real photos: what a perfect generator
+would get.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +12,19 @@ from fauxlab.records.base import Record, rounded
 
 SCHEMA_VERSION = 4  # of the records in this file
 
+ENOUGH = 2048  # pictures: below, Fréchet distances are clearly biased
+TABLE_FIGURES = (
+    "precision",
+    "recall",
+    "density",
+    "coverage",
+    "pairwise_ratio",
+    "near_duplicate_share",
+)
+
 
 class FeatureSummary(Record):
-    """The network behind a generator's figures, and how pictures reached it."""
+    """The network behind a generator's figures, and how pictures are prepared for it."""
 
     name: str
     sha256: str = Field(description="of the weights")
@@ -43,7 +57,10 @@ class GenerationFigures(Record):
 
 
 class GenerationReport(Record):
-    """Figures of one generator, each beside its floor: the same figure between two sets of reals."""
+    """Figures of one generator, each beside its floor: the same figure between two sets of reals.
+
+    `floor_n` is the size of these two sets.
+    """
 
     schema_version: int = SCHEMA_VERSION
     model: str
@@ -79,64 +96,57 @@ class GenerationReport(Record):
 
     @property
     def warning(self) -> str:
-        """One line on what N does not allow; empty where there is nothing to warn of."""
-        short = self.n < self.features.dimension
-        parts = [
-            f"N = {self.n} is below the {self.features.dimension} dimensions: rank-deficient; compare {self.kid_label}"
-            if short
-            else f"N = {self.n} is below 2048: {self.distance_label} is biased upwards; compare equal N only"
-            if self.n < 2048
-            else "",
-            f"the floor is of {self.floor_n} images each, too few for N, and too high"
-            if self.floor_n < self.n
-            else "",
-        ]
-        return "; ".join(part for part in parts if part)
+        """What N does not allow to conclude, in one line; empty where there is nothing to say."""
+        parts = []
+        if self.n < self.features.dimension:
+            parts.append(
+                f"N = {self.n} is below the {self.features.dimension} dimensions: rank-deficient; "
+                f"compare {self.kid_label}"
+            )
+        elif self.n < ENOUGH:
+            parts.append(
+                f"N = {self.n} is below {ENOUGH}: {self.distance_label} is biased upwards; compare "
+                "equal N only"
+            )
+        if self.floor_n < self.n:
+            parts.append(f"the floor is of {self.floor_n} images each, too few for N, and too high")
+        return "; ".join(parts)
 
     def table(self) -> str:
-        """The report as a plain text table: each figure with its N, and the floor with the floor's."""
+        """The results as plain text: each figure with its N, and the floor with its own."""
         floor = self.floor_figures
+        network = self.features
         lines = [
-            f"{self.model or 'generator'}, {self.size} px, seed {self.seed}, features {self.features.name} "
-            f"({self.features.dimension}-d, resize {self.features.resize})",
-            f"{'':<28}{'value':>20}{'N':>8}{'floor':>20}{'N':>8}",
+            f"{self.model or 'generator'}, {self.size} px, seed {self.seed}, features "
+            f"{network.name} ({network.dimension}-d, resize {network.resize})",
+            _line("", "value", "N", "floor", "N"),
         ]
 
-        def row(name: str, value: str, limit: str, floor_n: int | str) -> None:
-            lines.append(f"{name:<28}{value:>20}{self.n:>8}{limit:>20}{floor_n:>8}")
+        def add(name: str, value: str, limit: str, floor_n: int | str) -> None:
+            lines.append(_line(name, value, self.n, limit, floor_n))
 
-        row(self.distance_label, f"{self.distance:.4g}", f"{floor.distance:.4g}", self.floor_n)
-        kid, floor_kid = (f"{x.kid:.5f} ± {x.kid_std:.5f}" for x in (self, floor))
-        row(self.kid_label, kid, floor_kid, self.floor_n)
-        names = (
-            "precision",
-            "recall",
-            "density",
-            "coverage",
-            "pairwise_ratio",
-            "near_duplicate_share",
-        )
-        for name in names:
-            row(
-                name.replace("_", " "),
-                rounded(getattr(self, name)),
-                rounded(getattr(floor, name)),
-                self.floor_n,
-            )
-        held = self.n_heldout or "none"
-        row(
-            "memorised share",
-            rounded(self.memorised_share),
-            rounded(0.01 if self.n_heldout else None),
-            held,
-        )
-        ratio = self.training_distance_ratio
-        row(
-            "distance to training, ratio",
-            rounded(ratio),
-            rounded(1.0 if self.n_heldout else None),
-            held,
-        )
+        distance, floor_distance = f"{self.distance:.4g}", f"{floor.distance:.4g}"
+        add(self.distance_label, distance, floor_distance, self.floor_n)
+        kid = f"{self.kid:.5f} ± {self.kid_std:.5f}"
+        floor_kid = f"{floor.kid:.5f} ± {floor.kid_std:.5f}"
+        add(self.kid_label, kid, floor_kid, self.floor_n)
+        for name in TABLE_FIGURES:
+            value = rounded(getattr(self, name))
+            limit = rounded(getattr(floor, name))
+            add(name.replace("_", " "), value, limit, self.floor_n)
+        # New faces are memorised as often as 1 % of held-out reals, and lie as far from the
+        # training images as these.
+        has_heldout = bool(self.n_heldout)
+        n_heldout = self.n_heldout or "none"
+        usual_share = rounded(0.01 if has_heldout else None)
+        usual_ratio = rounded(1.0 if has_heldout else None)
+        add("memorised share", rounded(self.memorised_share), usual_share, n_heldout)
+        ratio = rounded(self.training_distance_ratio)
+        add("distance to training, ratio", ratio, usual_ratio, n_heldout)
         if self.warning:
             lines.append(f"note: {self.warning}")
         return "\n".join(lines)
+
+
+def _line(name: str, value: str, n: int | str, floor: str, floor_n: int | str) -> str:
+    return f"{name:<28}{value:>20}{n:>8}{floor:>20}{floor_n:>8}"
