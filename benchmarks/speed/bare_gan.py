@@ -15,7 +15,7 @@ from fauxlab.models import create_discriminator, create_generator
 from fauxlab.transforms.augment import augment_some, flip
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-PENALTY = 0.25  # the recipe's R1 and R2
+PENALTY = 0.25  # half of the gradient penalties' weight
 AVERAGE = 0.01  # share of the new weights
 AUGMENT = 0.8  # probability
 
@@ -55,19 +55,23 @@ class BareGan:
         self.steps += 1
 
     def draw_reals(self) -> Tensor:
+        """A batch of images in [-1, 1], half of them mirrored."""
         batch = self.recipe.train.batch
         rows = torch.randint(len(self.pixels), (batch,))
         return flip(self.pixels[rows].float() / 127.5 - 1)
 
     def generate(self) -> Tensor:
+        """A batch of fakes."""
         latents = torch.randn(self.recipe.train.batch, self.recipe.model.latent, device=DEVICE)
         with autocast(self.recipe):
             return self.generator(latents).float()
 
     def augment(self, images: Tensor) -> Tensor:
+        """What the discriminator is shown."""
         return augment_some(images, self.recipe.gan.augment, AUGMENT)
 
     def discriminate(self, images: Tensor) -> Tensor:
+        """Logits, above 0 for real."""
         with autocast(self.recipe):
             return self.discriminator(images).float()
 
@@ -86,7 +90,7 @@ class BareGan:
         if penalise:
             (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
             squared = gradient.square().sum((1, 2, 3)).mean()
-            # The mean over reals and fakes together is half of the sum of both means.
+            # Twice the mean over all images is R1 + R2, the sum of the means of reals and fakes.
             loss = loss + every * PENALTY * 2 * squared
         self.discriminator_optimizer.zero_grad()
         loss.backward()
