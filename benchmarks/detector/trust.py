@@ -27,7 +27,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -249,42 +248,48 @@ def share_rejected(detector: AnyDetector) -> dict[str, float] | None:
 
 def format_table(models: dict[str, Model]) -> str:
     """The models side by side, one figure a row."""
-    first = next(iter(models.values()))
+    every = list(models.values())
+    first = every[0]
     lines = [format_row("", list(models))]
 
-    def add(title: str, figure_of: Callable[[Model], str]) -> None:
-        figures = [figure_of(model) for model in models.values()]
+    def add(title: str, *path: str) -> None:
+        figures = [interval(look_up(model, path)) for model in every]
         lines.append(format_row(title, figures))
 
     for name in first["generators"]:
-        add(f"{name}: AUC", lambda m, n=name: interval(m["generators"][n]["auc"]))
-        add("  accuracy", lambda m, n=name: interval(m["generators"][n]["accuracy"]))
-        add("  TPR at 1 % FPR", lambda m, n=name: interval(m["generators"][n]["tpr_at_1_fpr"]))
-        add("  AUC, never seen", lambda m, n=name: unseen_auc(m, n))
+        add(f"{name}: AUC", "generators", name, "auc")
+        add("  accuracy", "generators", name, "accuracy")
+        add("  TPR at 1 % FPR", "generators", name, "tpr_at_1_fpr")
+        add("  AUC, never seen", "never_seen", name, "auc")
     for source in first["false_alarms"]:
-        add(f"false alarms on {source}", lambda m, s=source: interval(m["false_alarms"][s]))
-    add("threshold", lambda m: f"{m['threshold']:.3f}")
-    add("ECE", lambda m: f"{m['pooled']['ece']:.3f}")
+        add(f"false alarms on {source}", "false_alarms", source)
     for change in SHOWN_CHANGES:
-        add(f"AUC change, {change}", lambda m, c=change: auc_change(m, c))
-    add("worst degradation", lambda m: m["worst"] or "n/a")
-    add("  AUC change", lambda m: auc_change(m, m["worst"]))
-    add("OOD images rejected", mean_rejected)
+        add(f"AUC change, {change}", "degraded", change, "auc_change")
+    thresholds = [f"{model['threshold']:.3f}" for model in every]
+    lines.append(format_row("threshold", thresholds))
+    errors = [f"{model['pooled']['ece']:.3f}" for model in every]
+    lines.append(format_row("ECE", errors))
+    lines.append(format_row("worst degradation", [model["worst"] or "n/a" for model in every]))
+    lines.append(format_row("  AUC change", [worst_change(model) for model in every]))
+    lines.append(format_row("OOD images rejected", [mean_rejected(model) for model in every]))
     return "\n".join(lines)
 
 
+def look_up(model: Model, path: tuple[str, ...]) -> Any:
+    """A figure by its keys; None where it was not measured."""
+    figure: Any = model
+    for key in path:
+        figure = figure.get(key, {})
+    return figure or None
+
+
 def format_row(title: str, cells: list[str]) -> str:
-    return f"{title:<32}" + "".join(f"{cell:<26}" for cell in cells)
+    columns = [f"{cell:<26}" for cell in cells]
+    return f"{title:<32}" + "".join(columns)
 
 
-def unseen_auc(model: Model, generator: str) -> str:
-    never_seen = model.get("never_seen", {})
-    return interval(never_seen.get(generator, {}).get("auc"))
-
-
-def auc_change(model: Model, change: str) -> str:
-    measured = model["degraded"].get(change, {})
-    return interval(measured.get("auc_change"))
+def worst_change(model: Model) -> str:
+    return interval(look_up(model, ("degraded", model["worst"], "auc_change")))
 
 
 def mean_rejected(model: Model) -> str:

@@ -58,6 +58,10 @@ DRAWS = 3
 # Of the standardised features' weights, added to the mean loss.
 RIDGE = 0.1
 TUNED = "trained without it"
+# A logarithmic axis has no place for 0 examples; they stand at 3.
+NONE_KNOWN = 3
+TICKS = (NONE_KNOWN, 10, 30, 100, 300)
+TICK_LABELS = ("none", "10", "30", "100", "300")
 
 Features = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -117,6 +121,7 @@ def frozen_features(images: ImageArray) -> dict[str, Features]:
     parts: dict[str, list[Tensor]] = {depth: [] for depth in DEPTHS}
     for batch in iterate_batches(images):
         maps = batch
+        # Follow the trunk's own pass, and look at the maps after each block.
         for name, block in trunk.named_children():
             maps = block(maps)
             if name in InceptionTrunk.POOLED:
@@ -125,7 +130,7 @@ def frozen_features(images: ImageArray) -> dict[str, Features]:
                 mean = maps.mean((2, 3))
                 deviation = maps.std((2, 3))
                 parts[name].append(torch.cat([mean, deviation], 1))
-    return {depth: torch.cat(of_depth).double().numpy() for depth, of_depth in parts.items()}
+    return {depth: join(of_depth) for depth, of_depth in parts.items()}
 
 
 def tuned_features(folder: Path, images: ImageArray) -> Features:
@@ -135,7 +140,13 @@ def tuned_features(folder: Path, images: ImageArray) -> Features:
     for batch in iterate_batches(images):
         last_maps = trunk(batch)[-1]
         parts.append(last_maps.mean((2, 3)))
-    return torch.cat(parts).double().numpy()
+    return join(parts)
+
+
+def join(parts: list[Tensor]) -> Features:
+    """The features of all batches."""
+    joined = torch.cat(parts)
+    return joined.double().numpy()
 
 
 def iterate_batches(images: ImageArray, size: int = 64) -> Iterator[Tensor]:
@@ -160,11 +171,13 @@ def measure_frozen(images: ImageArray) -> dict[str, Any]:
         on_test[depth] = never_seen(values, images.manifest, "test")
         validation = never_seen(values, images.manifest, "val")
         on_validation[depth] = sum(auc["value"] for auc in validation.values())
-        shown = {name: round(auc["value"], 3) for name, auc in on_test[depth].items()}
-        print(depth, shown, flush=True)
+        print(depth, flush=True)
+        for name, auc in on_test[depth].items():
+            print(f"  {name}: {auc['value']:.3f}", flush=True)
     best = max(on_validation, key=lambda depth: on_validation[depth])
     curves = measure_curves(images, lambda _: features[best])
-    return {"never_seen_by_depth": on_test, "by_known_examples": {f"frozen {best}": curves}}
+    by_known_examples = {f"frozen {best}": curves}
+    return {"never_seen_by_depth": on_test, "by_known_examples": by_known_examples}
 
 
 def never_seen(values: Features, manifest: Manifest, split: str) -> dict[str, Any]:
@@ -180,12 +193,15 @@ def measure_curves(images: ImageArray, features_for: Callable[[str], Features]) 
     """The curve of every generator."""
     curves = {}
     for name in images.manifest.generators:
-        own = [row for row in images.manifest.rows if row.generator == name]
-        training = sum(row.split == "train" for row in own)
+        training = 0
+        for row in images.manifest.rows:
+            if row.generator == name and row.split == "train":
+                training += 1
         counts = [*KNOWN, training]
         curves[name] = measure_curve(features_for(name), images.manifest, name, counts)
-        shown = [(point["known"], round(point["auc"]["value"], 3)) for point in curves[name]]
-        print(name, shown, flush=True)
+        print(name, flush=True)
+        for point in curves[name]:
+            print(f"  {point['known']} known: {point['auc']['value']:.3f}", flush=True)
     return curves
 
 
@@ -209,8 +225,8 @@ def measure_curve(
         draws = DRAWS if count else 1
         intervals = []
         for seed in range(draws):
-            order = np.random.default_rng((seed, count)).permutation(examples)
-            known = order[:count]
+            rng = np.random.default_rng((seed, count))
+            known = rng.permutation(examples)[:count]
             model = fit_logistic(values, rows, np.append(others, known))
             intervals.append(auc_interval(labels, model(scored), groups))
         intervals.sort(key=lambda auc: auc.value or 0)
@@ -234,13 +250,17 @@ def fit_logistic(
         origins.append((row.label, row.generator or row.source))
     images_of = Counter(origins)
     origins_of = Counter(label for label, _ in set(origins))
+    labels = []
     weights = []
     for origin in origins:
         label, _ = origin
-        weights.append(len(training) / 2 / images_of[origin] / origins_of[label])
-    labels = [label for label, _ in origins]
-    model = LogisticRegression(C=1 / (RIDGE * len(training)), max_iter=300)
-    model.fit((values[training] - mean) / deviation, labels, sample_weight=weights)
+        labels.append(label)
+        of_class = len(training) / 2
+        weights.append(of_class / images_of[origin] / origins_of[label])
+    penalty = RIDGE * len(training)
+    model = LogisticRegression(C=1 / penalty, max_iter=300)
+    standardised = (values[training] - mean) / deviation
+    model.fit(standardised, labels, sample_weight=weights)
 
     def score(wanted: Indices) -> Features:
         standardised = (values[wanted] - mean) / deviation
@@ -254,15 +274,16 @@ def fit_logistic(
 
 def draw_figure(curves: dict[str, dict[str, Curve]]) -> None:
     """One panel for each kind of features: AUC over known examples, with its intervals."""
-    width = 4.6 * len(curves)
-    figure, axes = plt.subplots(1, len(curves), figsize=(width, 3.6), sharey=True, squeeze=False)
+    count = len(curves)
+    size = (4.6 * count, 3.6)
+    figure, axes = plt.subplots(1, count, figsize=size, sharey=True, squeeze=False)
     panels = axes[0]
     for panel, (title, by_generator) in zip(panels, curves.items(), strict=True):
         for name, curve in by_generator.items():
             draw_curve(panel, name, curve)
         panel.axhline(0.9, color="grey", linestyle=":")
         panel.set(xscale="log", title=title, xlabel="known examples of the generator")
-        panel.set_xticks([3, 10, 30, 100, 300], ["none", "10", "30", "100", "300"])
+        panel.set_xticks(TICKS, TICK_LABELS)
     panels[0].set_ylabel("AUC on the test split")
     panels[0].legend(frameon=False)
     figure.tight_layout()
@@ -271,8 +292,7 @@ def draw_figure(curves: dict[str, dict[str, Curve]]) -> None:
 
 def draw_curve(panel: Any, name: str, curve: Curve) -> None:
     """The AUC of one generator, with its interval as a band."""
-    # A logarithmic axis has no place for 0 examples; they stand at 3.
-    x = [max(point["known"], 3) for point in curve]
+    x = [max(point["known"], NONE_KNOWN) for point in curve]
     middle = [point["auc"]["value"] for point in curve]
     low = [point["auc"]["low"] for point in curve]
     high = [point["auc"]["high"] for point in curve]

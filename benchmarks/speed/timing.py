@@ -15,16 +15,22 @@ def measure_rounds(contenders: dict[str, Callable[[], float]], rounds: int) -> R
     rates: Rates = {name: [] for name in contenders}
     for _ in range(rounds):
         for name, measure_rate in contenders.items():
-            rates[name].append(measure_rate())
-        last = {name: round(values[-1], 1) for name, values in rates.items()}
-        print(last, file=sys.stderr)
+            rate = measure_rate()
+            rates[name].append(rate)
+            print(f"{name}: {rate:.1f}/s", file=sys.stderr)
     return rates
 
 
 def compare(a: list[float], b: list[float]) -> dict[str, float]:
     """Ratios a / b round by round: what slows the machine for a while slows both."""
-    ratios = [x / y for x, y in zip(a, b, strict=True)]
-    return {"median": statistics.median(ratios), "lowest": min(ratios), "highest": max(ratios)}
+    ratios = []
+    for of_a, of_b in zip(a, b, strict=True):
+        ratios.append(of_a / of_b)
+    return {
+        "median": statistics.median(ratios),
+        "lowest": min(ratios),
+        "highest": max(ratios),
+    }
 
 
 def time_action(action: Callable[[], object]) -> float:
