@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,7 @@ NEVER = {"torchvision", "timm", "torch_fidelity", "cleanfid", "pytorch_fid", "fa
 FILES = sorted(SOURCE.rglob("*.py"))
 
 
+@cache
 def imports(path: Path) -> set[str]:
     """Every module named in an import statement, wherever it stands in the file."""
     found = set()
@@ -105,13 +107,19 @@ def test_every_room_has_its_place() -> None:
     assert rooms == set(ROOMS)
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
-def test_modules_of_a_room_form_no_circle(path: Path) -> None:
-    """Nor does an import inside a function hide one."""
+@cache
+def files_by_module() -> dict[str, Path]:
     by_name = {}
     for file in FILES:
         parts = file.relative_to(SOURCE).with_suffix("").parts
         by_name[".".join(("fauxlab", *parts)).removesuffix(".__init__")] = file
+    return by_name
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_modules_of_a_room_form_no_circle(path: Path) -> None:
+    """Nor does an import inside a function hide one."""
+    by_name = files_by_module()
     name = next(name for name, file in by_name.items() if file == path)
     waiting, seen = [path], set()
     while waiting and name != "fauxlab":

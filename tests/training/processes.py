@@ -13,7 +13,12 @@ from multiprocessing.context import ForkServerProcess
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(
-    ["accelerate", "fauxlab.training.detector.loop", "fauxlab.training.gan.loop"]
+    [
+        "accelerate",
+        "fauxlab.training.detector.loop",
+        "fauxlab.training.gan.loop",
+        "torch.distributed.run",
+    ]
 )
 # A fork has the environment of the process that it comes from, not that of the test.
 PREPARE = """

@@ -5,10 +5,7 @@ run.
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from dataclasses import replace
@@ -501,24 +498,11 @@ def test_two_processes_train_as_one(small: Manifest, tmp_path: Path) -> None:
 def test_two_processes_judge_the_network_that_they_save(small: Manifest, tmp_path: Path) -> None:
     small.save(tmp_path / "manifest.csv")
     (tmp_path / "train.py").write_text(TWO)
-    launch = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc-per-node",
-        "2",
-    ]
-    arguments = [
-        tmp_path / "train.py",
-        tmp_path / "manifest.csv",
-        tmp_path / "runs",
-        "2",
-        *TINY,
-        "train.epochs=1",
-    ]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    subprocess.run([*launch, *map(str, arguments)], check=True, timeout=300, env=environment)
+    launch = ["--standalone", "--nproc-per-node", "2", str(tmp_path / "train.py")]
+    arguments = [str(tmp_path / "manifest.csv"), str(tmp_path / "runs"), "2"]
+    torchrun = "from torch.distributed.run import main; main()"
+    launched = start_process(torchrun, [*launch, *arguments, *TINY, "train.epochs=1"])
+    assert wait(launched) == 0
     run = Run(tmp_path / "runs" / "2")
     (epoch,) = [line for line in run.read_log() if line["event"] == "epoch"]
     images = load_images(small.val, 32)

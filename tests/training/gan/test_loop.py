@@ -106,11 +106,11 @@ def assert_same_run(a: Run, b: Run) -> None:
 def test_stopped_by_the_clock_then_resumed_is_the_same_run(
     small: Manifest, tmp_path: Path, name: str, recipe: MakeRecipe
 ) -> None:
-    experiment = recipe(name, "gan.adapt_every=3")
+    experiment = recipe(name, "gan.adapt_every=3", "train.images=96")
     whole = train_gan(small, experiment, tmp_path, name="whole")
     parts = train_gan(small, experiment, tmp_path, name="parts", max_minutes=1e-9)
     assert not parts.finished
-    for _ in range(20):
+    for _ in range(12):
         parts = train_gan(small, experiment, tmp_path, name="parts", resume=True, max_minutes=1e-9)
     assert parts.finished
     assert_same_run(whole, parts)
