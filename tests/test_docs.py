@@ -22,7 +22,8 @@ DOCUMENTS = [
     *ROOT.glob("*.md"),
     *SOURCE.rglob("*.md"),
     *SOURCE.glob("recipes/*.toml"),
-    *ROOT.glob("benchmarks/*.py"),
+    *ROOT.glob("benchmarks/**/*.py"),
+    *ROOT.glob("benchmarks/*.md"),
 ]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 # A command at the head of an indented or commented line, or in backticks; a backslash continues it.
