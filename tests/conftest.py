@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -85,26 +86,35 @@ def pictures() -> Callable[..., Tensor]:
     return make
 
 
-@pytest.fixture
-def small(tmp_path: Path) -> Manifest:
-    """Two generators and their reals, 40 images each: flat-noise fakes, which a network learns in
-    seconds.
-    """
+@pytest.fixture(scope="session")
+def small_set(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
+    """Two generators and their reals, 40 images each; to read only, see `small`."""
+    folder = tmp_path_factory.mktemp("small") / "set"
     rng = np.random.default_rng(0)
-    for folder, amplitude in {"real/photos": 0, "fake/grain": 60, "fake/speckle": 90}.items():
-        (tmp_path / "set" / folder).mkdir(parents=True)
+    for name, amplitude in {"real/photos": 0, "fake/grain": 60, "fake/speckle": 90}.items():
+        (folder / name).mkdir(parents=True)
         for i in range(40):
             coarse = Image.fromarray(rng.integers(60, 190, (5, 5, 3), dtype=np.uint8))
             pixels = np.asarray(coarse.resize((48, 48), Image.Resampling.BICUBIC), dtype=np.int16)
             pixels = pixels + rng.integers(-amplitude, amplitude + 1, pixels.shape)
             picture = Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
-            picture.save(tmp_path / "set" / folder / f"{folder[-3:]}{i:03}.png")
-    return index(tmp_path / "set").split(seed=0)
+            picture.save(folder / name / f"{name[-3:]}{i:03}.png")
+    return index(folder).split(seed=0)
+
+
+@pytest.fixture
+def small(small_set: Manifest, tmp_path: Path) -> Manifest:
+    """A copy of the small set in the test's own folder: flat-noise fakes, which a network learns in
+    seconds.
+    """
+    folder = tmp_path / "set"
+    shutil.copytree(small_set.root, folder)
+    return Manifest(small_set.rows, folder)
 
 
 @pytest.fixture
 def faces() -> Path:
-    """The folder of real and fake faces that the figures are measured on; it cannot be passed on."""
+    """The folder of real and fake research faces, which may not be passed on."""
     if not (FACES / "metadata.csv").is_file():
         pytest.skip(
             "the research faces are not on this machine (set FAUXLAB_FACES to their folder)"

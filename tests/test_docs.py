@@ -33,6 +33,7 @@ DOCUMENTS = [
     *SOURCE.rglob("*.md"),
     *SOURCE.glob("recipes/*.toml"),
     *ROOT.glob("benchmarks/**/*.py"),
+    *ROOT.glob("benchmarks/*.md"),
 ]
 
 

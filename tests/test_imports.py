@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,7 @@ NEVER = {"torchvision", "timm", "torch_fidelity", "cleanfid", "pytorch_fid", "fa
 FILES = sorted(SOURCE.rglob("*.py"))
 
 
+@cache
 def imports(path: Path) -> set[str]:
     """Every module named in an import statement, wherever it stands in the file."""
     found = set()
@@ -70,7 +72,7 @@ def imports(path: Path) -> set[str]:
 
 
 def _whole_name(module: str, name: str) -> str:
-    """The module that `from module import name` reads: a submodule, or the one that has the name."""
+    """The module that `from module import name` reads: a submodule, or the module itself."""
     place = SOURCE.parent.joinpath(*module.split("."), name)
     is_submodule = place.with_suffix(".py").is_file() or (place / "__init__.py").is_file()
     return f"{module}.{name}" if is_submodule else module
@@ -105,13 +107,19 @@ def test_every_room_has_its_place() -> None:
     assert rooms == set(ROOMS)
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
-def test_modules_of_a_room_form_no_circle(path: Path) -> None:
-    """Nor does an import inside a function hide one."""
+@cache
+def files_by_module() -> dict[str, Path]:
     by_name = {}
     for file in FILES:
         parts = file.relative_to(SOURCE).with_suffix("").parts
         by_name[".".join(("fauxlab", *parts)).removesuffix(".__init__")] = file
+    return by_name
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_modules_of_a_room_form_no_circle(path: Path) -> None:
+    """Nor does an import inside a function hide one."""
+    by_name = files_by_module()
     name = next(name for name, file in by_name.items() if file == path)
     waiting, seen = [path], set()
     while waiting and name != "fauxlab":
@@ -150,7 +158,8 @@ def test_all_rooms_that_scan_load_without_torch() -> None:
 def test_help_and_package_import_nothing_heavy() -> None:
     code = (
         "import sys, fauxlab, fauxlab.cli\n"
-        "print([m for m in ('torch', 'numpy', 'PIL', 'pydantic', 'matplotlib') if m in sys.modules])"
+        "heavy = ('torch', 'numpy', 'PIL', 'pydantic', 'matplotlib')\n"
+        "print([name for name in heavy if name in sys.modules])"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"

@@ -1,12 +1,14 @@
-"""What each part of the recipe `detector` is worth: trained briefly without it, judged on the
-validation split.
+"""What is each part of the recipe `detector` worth? Short trainings, each without one part.
 
-    FAUXLAB_INCEPTION=WEIGHTS .venv/bin/python -m benchmarks.detector.parts faces/manifest.csv --epochs 1
+    FAUXLAB_INCEPTION=WEIGHTS .venv/bin/python -m benchmarks.detector.parts \
+        faces/manifest.csv --epochs 1
 
-Runs on the same generators see equally many images; `unseen-swap` leaves one out, for which blends
-are meant. Finished ones are not repeated. Writes benchmarks/results/detector_parts.json as each
-ends: AUC per generator against its matched reals and pooled, of the pictures as they are and
-degraded.
+All trainings on the same generators see equally many images. `unseen-swap` leaves the generator of
+swaps out, because blends are meant for swaps that were never seen. A finished training is not
+repeated. Each detector is measured on the validation split, on the pictures as they are and
+degraded: AUC over all fakes, and of each generator against the reals it is compared to.
+
+Writes benchmarks/results/detector_parts.json after each training.
 """
 
 from __future__ import annotations
@@ -19,17 +21,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from benchmarks.output import describe_machine, load_results, save_results
+from numpy.typing import NDArray
 
 from fauxlab.config import load_recipe
 from fauxlab.data.cache import load_images
 from fauxlab.data.manifest import Manifest
-from fauxlab.environment import describe_environment
 from fauxlab.evaluation.detection import detection_report, predict_scores
 from fauxlab.models.pretrained import Detector
 from fauxlab.training.detector.loop import train_detector
 from fauxlab.transforms.degradations import degrade
 
-RESULTS = Path(__file__).parents[1] / "results" / "detector_parts.json"
+RESULTS = "detector_parts.json"
+UNSEEN_SWAP = "data.generators=stylegan,sd21,generated-photos"
 PARTS: dict[str, list[str]] = {
     "all": [],
     "no-pretrained": ["model.pretrained="],
@@ -38,8 +42,8 @@ PARTS: dict[str, list[str]] = {
     "whole-pictures": ["train.crop=0"],
     "no-groups": ["train.balance=generator"],
     "no-average": ["train.ema=0"],
-    "unseen-swap": ["data.generators=stylegan,sd21,generated-photos"],
-    "unseen-swap-no-blend": ["data.generators=stylegan,sd21,generated-photos", "train.blend=0"],
+    "unseen-swap": [UNSEEN_SWAP],
+    "unseen-swap-no-blend": [UNSEEN_SWAP, "train.blend=0"],
     "trace": ["model.name=trace", "model.pretrained=", "train.lr=1e-3"],
 }
 CHANGES = {
@@ -61,48 +65,50 @@ def main() -> None:
     for part in options.only.split(","):
         recipe = load_recipe("detector", [f"train.epochs={options.epochs}", *PARTS[part]])
         run = train_detector(manifest, recipe, options.runs, name=part, resume=True)
-        line = shlex.join(
-            [
-                "benchmarks/detector/parts.py",
-                str(options.manifest),
-                "--epochs",
-                str(options.epochs),
-                "--only",
-                part,
-            ]
-        )
-        found = {
+        figures = {
             "changed": PARTS[part],
-            "command": line,
+            "command": command_for(part, options.manifest, options.epochs),
             "images": run.model.config.training["images"],
-            **judge(run.model, manifest),
+            "auc": measure(run.model, manifest),
         }
-        held = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"parts": {}}
-        held["parts"][part] = found
-        held["environment"] = describe_environment(manifest.data_hash)
-        RESULTS.write_text(json.dumps(held, indent=1) + "\n")
-        print(part, json.dumps(found), flush=True)
+        results = load_results(RESULTS) or {"parts": {}}
+        results["parts"][part] = figures
+        results["environment"] = describe_machine(manifest.data_hash)
+        save_results(RESULTS, results)
+        print(part, json.dumps(figures), flush=True)
 
 
-def judge(detector: Detector, manifest: Manifest) -> dict[str, Any]:
-    """AUC by change, pooled and per generator, on the validation split."""
+def command_for(part: str, manifest: Path, epochs: int) -> str:
+    """The command that repeats one part alone."""
+    words = ["python", "-m", "benchmarks.detector.parts", str(manifest)]
+    words += ["--epochs", str(epochs), "--only", part]
+    return shlex.join(words)
+
+
+def measure(detector: Detector, manifest: Manifest) -> dict[str, Any]:
+    """AUC on the validation split, by change: pooled with its interval, and of each generator."""
     images = load_images(manifest.val, detector.size)
     pixels = images.take(np.arange(len(images)))
-    found = {}
+    auc = {}
     for name, change in CHANGES.items():
-        seen = (
-            pixels
-            if change is None
-            else np.stack([degrade(picture, *change) for picture in pixels])
-        )
-        scores = predict_scores(detector, replace(images, pixels=seen, slots=np.arange(len(seen))))
+        changed = change_all(pixels, change)
+        copies = replace(images, pixels=changed, slots=np.arange(len(changed)))
+        scores = predict_scores(detector, copies)
         report = detection_report(
             images.manifest, scores, model="", model_hash=detector.hash, bootstrap=200
         )
-        found[name] = {"pooled": report.pooled.auc.model_dump()} | {
-            s.name: s.auc.value for s in report.generators
-        }
-    return {"auc": found}
+        auc[name] = {"pooled": report.pooled.auc.model_dump()}
+        for generator in report.generators:
+            auc[name][generator.name] = generator.auc.value
+    return auc
+
+
+def change_all(pixels: NDArray[np.uint8], change: tuple[str, float] | None) -> NDArray[np.uint8]:
+    """Degrade every picture [N, 3, H, W], or none."""
+    if change is None:
+        return pixels
+    kind, strength = change
+    return np.stack([degrade(picture, kind, strength) for picture in pixels])
 
 
 if __name__ == "__main__":

@@ -1,36 +1,38 @@
-"""Can the recommended detector be trusted? The report's way of training against ours: one split,
-one table.
+r"""Can the recommended detector be trusted? It and the student paper's detectors on one test split.
 
-    fauxlab data index FACES --out faces/manifest.csv --pair stylegan=ffhq --pair dfdc-swap=dfdc-real \
+    fauxlab data index FACES --out faces/manifest.csv \
+        --pair stylegan=ffhq --pair dfdc-swap=dfdc-real \
         --pair sd21=ffhq,celeba --pair generated-photos=ffhq,celeba
     fauxlab reproduce faces/manifest.csv --out runs/faces --only detector --no-extended
     fauxlab detector train faces/manifest.csv --recipe detector
-    fauxlab detector train faces/manifest.csv --recipe detector --leave-one-out --set train.epochs=2
+    fauxlab detector train faces/manifest.csv --recipe detector --leave-one-out \
+        --set train.epochs=2
     fauxlab detector calibrate runs/detector/best faces/manifest.csv --degraded
-    .venv/bin/python -m benchmarks.detector.trust faces/manifest.csv report=runs/faces/report-unified/best \
-        joint=runs/faces/unified-joint/best detector=runs/detector/best-calibrated \
-        --unseen detector=runs/detector-leave-one-out.json
+    .venv/bin/python -m benchmarks.detector.trust faces/manifest.csv \
+        report=runs/faces/report-unified/best joint=runs/faces/unified-joint/best \
+        detector=runs/detector/best-calibrated --unseen detector=runs/detector-leave-one-out.json
     fauxlab detector train faces/manifest.csv --recipe report-unified --leave-one-out
     .venv/bin/python -m benchmarks.detector.trust faces/manifest.csv \
         --unseen report=runs/report-unified-leave-one-out.json
 
-Each NAME=BUNDLE is judged on the test split: as it is, at its threshold, after every degradation
-(`--kinds` for some), and on odd pictures that are no faces. Writes
-benchmarks/results/detector_trust.json; models that it holds already stay, so that they can be
-measured one after the other, and given what they are worth on generators left out.
+Measures every NAME=BUNDLE on the test split as it is, after every degradation (`--kinds` takes some
+of them), and on pictures that are no photos of faces. `--unseen` adds the figures of detectors that
+were trained without one generator.
+
+Writes benchmarks/results/detector_trust.json after each model. Models that are already in the file
+stay, so models can be measured one after the other.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import shlex
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from benchmarks.detector.ood_images import KINDS, draw_ood_image
+from benchmarks.output import command_line, describe_machine, load_results, save_results
 from numpy.typing import NDArray
 
 from fauxlab.auditing.audit import metadata_baseline
@@ -38,15 +40,18 @@ from fauxlab.bundle.detector import AnyDetector, Prediction
 from fauxlab.bundle.opening import open_detector
 from fauxlab.data.cache import load_images
 from fauxlab.data.manifest import Manifest
-from fauxlab.environment import describe_environment
 from fauxlab.evaluation.robustness import robustness_report
 from fauxlab.io.sharpness import measure_sharpness
 from fauxlab.records import DetectionReport
 
-RESULTS = Path(__file__).parents[1] / "results" / "detector_trust.json"
-ODD, FIRST_SEED = 50, 10_000  # a kind; seeds that no fit or choice has seen
+RESULTS = "detector_trust.json"
+OOD_IMAGES = 50  # of each kind
+# No fit and no choice has used pictures from these seeds on.
+FIRST_SEED = 10_000
 DECISIONS = ("real", "fake", "uncertain", "cannot tell")
-ASKED = ("jpeg q50", "resize ×0.5")
+SHOWN_CHANGES = ("jpeg q50", "resize ×0.5")
+
+Model = dict[str, Any]
 
 
 def main() -> None:
@@ -54,228 +59,255 @@ def main() -> None:
     parser.add_argument("manifest", type=Path)
     parser.add_argument("models", nargs="*", metavar="NAME=BUNDLE")
     parser.add_argument(
-        "--unseen", nargs="*", default=[], metavar="NAME=JSON", help="leave-one-out reports"
+        "--unseen", nargs="*", default=[], metavar="NAME=JSON", help="leave-one-out results"
     )
     parser.add_argument("--kinds", help="degradations, separated by commas; all by default")
     options = parser.parse_args()
     manifest = Manifest.load(options.manifest)
-    held = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    if held.get("data_hash") != manifest.data_hash:
-        held = {"data_hash": manifest.data_hash, "models": {}}
-        held["file_traits_auc"] = {
-            name: auc.model_dump()
-            for name, auc in metadata_baseline(manifest.train, manifest.test).items()
-        }
-    unseen = {
-        name: describe_unseen(json.loads(Path(path).read_text()))
-        for name, _, path in (item.partition("=") for item in options.unseen)
-    }
-    for name in unseen.keys() & held["models"].keys():
-        held["models"][name] |= {
-            "never_seen": unseen[name],
-            "never_seen_command": shlex.join(sys.argv),
-        }
-        RESULTS.write_text(json.dumps(held, indent=1) + "\n")
+    kinds = options.kinds.split(",") if options.kinds else None
+    results = load_results_for(manifest)
+    unseen = {}
+    for item in options.unseen:
+        name, _, path = item.partition("=")
+        unseen[name] = read_unseen(Path(path))
+    for name in unseen.keys() & results["models"].keys():
+        model = results["models"][name]
+        model["never_seen"] = unseen[name]
+        model["never_seen_command"] = command_line()
+        save_results(RESULTS, results)
     for item in options.models:
         name, _, folder = item.partition("=")
-        found = measure(Path(folder), manifest, options.kinds.split(",") if options.kinds else None)
+        model = measure(Path(folder), manifest, kinds)
         if name in unseen:
-            found["never_seen"] = unseen[name]
-        if RESULTS.exists():  # another model may have been measured beside this one
-            held["models"] |= json.loads(RESULTS.read_text())["models"]
-        found |= {
-            "command": shlex.join(sys.argv),
-            "environment": describe_environment(manifest.data_hash),
-        }
-        held["models"][name] = found
-        RESULTS.write_text(json.dumps(held, indent=1) + "\n")
-    print(table(held["models"]))
+            model["never_seen"] = unseen[name]
+        model["command"] = command_line()
+        model["environment"] = describe_machine(manifest.data_hash)
+        # Another process may have measured another model in the meantime.
+        results["models"] |= (load_results(RESULTS) or results)["models"]
+        results["models"][name] = model
+        save_results(RESULTS, results)
+    print(format_table(results["models"]))
 
 
-def measure(folder: Path, manifest: Manifest, kinds: list[str] | None) -> dict[str, Any]:
+def load_results_for(manifest: Manifest) -> dict[str, Any]:
+    """What was measured on the same data, or an empty file of results with the files' baseline."""
+    results = load_results(RESULTS)
+    if results and results["data_hash"] == manifest.data_hash:
+        return results
+    baseline = metadata_baseline(manifest.train, manifest.test)
+    return {
+        "data_hash": manifest.data_hash,
+        "models": {},
+        "file_traits_auc": {name: auc.model_dump() for name, auc in baseline.items()},
+    }
+
+
+def read_unseen(path: Path) -> dict[str, Any]:
+    """The figures on each generator of the detector that never saw it."""
+    results = json.loads(path.read_text(encoding="utf-8"))
+    figures = {}
+    for generator in results["generators"]:
+        scores = generator["scores"]
+        figures[scores["name"]] = {"auc": scores["auc"], "tpr_at_1_fpr": scores["tpr_at_1_fpr"]}
+    return figures
+
+
+# --- measuring one model
+
+
+def measure(folder: Path, manifest: Manifest, kinds: list[str] | None) -> Model:
     """All figures of one bundle."""
-    detector = Recorder(open_detector(folder))
+    detector = DecisionRecorder(open_detector(folder))
     images = load_images(manifest.test, detector.size)
     report = robustness_report(detector, images, kinds)
     clean = report.clean
-    rounds = ["clean", *(row.name for row in report.degraded)]
-    decisions = np.array(detector.decisions).reshape(len(rounds), len(images))
+    config = detector.config
+    # The report predicts the pictures as they are first, and then each degradation in its order.
+    changes = ["clean", *(row.name for row in report.degraded)]
+    decisions = np.array(detector.decisions).reshape(len(changes), len(images))
+    shares = {}
+    for change, decided in zip(changes, decisions, strict=True):
+        shares[change] = share_decisions(decided, images.manifest)
     return {
-        "architecture": detector.config.architecture,
+        "architecture": config.architecture,
         "hash": detector.hash,
-        "precision": detector.config.precision,
-        "training": detector.config.training,
+        "precision": config.precision,
+        "training": config.training,
         "threshold": clean.threshold,
-        "calibration": detector.config.calibration and detector.config.calibration.model_dump(),
+        "calibration": config.calibration and config.calibration.model_dump(),
         "n": clean.n,
-        "generators": {
-            s.name: {
-                "reals": s.reals,
-                "n": s.n_real + s.n_fake,
-                "auc": s.auc.model_dump(),
-                "accuracy": s.accuracy.model_dump(),
-                "tpr_at_1_fpr": s.tpr_at_1_fpr.model_dump(),
-                "called_fake": s.confusion.fake_as_fake / s.n_fake,
-            }
-            for s in clean.generators
-        },
+        "generators": {scores.name: describe_generator(scores) for scores in clean.generators},
         "pooled": {
             "auc": clean.pooled.auc.model_dump(),
             "ece": clean.pooled.ece.value,
             "ece_expected": clean.pooled.ece_expected,
         },
         "false_alarms": false_alarms(clean),
-        "degraded": {
-            row.name: {
-                "auc_change": row.auc_change.model_dump(),
-                "generators": {s.name: s.auc.value for s in row.generators},
-                "real_accuracy": {
-                    source: share.value for source, share in row.real_accuracy.items()
-                },
-            }
-            for row in report.degraded
-        },
+        "degraded": {row.name: describe_change(row) for row in report.degraded},
         "worst": report.worst,
-        "decisions": {
-            name: shares(row, images.manifest) for name, row in zip(rounds, decisions, strict=True)
-        },
-        "odd_pictures_not_told": odd_shares(detector.detector),
+        "decisions": shares,
+        "odd_pictures_not_told": share_rejected(detector.detector),
     }
 
 
-class Recorder:
-    """A detector that remembers what `scan` would have said of every picture that it judged."""
+def describe_generator(scores: Any) -> dict[str, Any]:
+    return {
+        "reals": scores.reals,
+        "n": scores.n_real + scores.n_fake,
+        "auc": scores.auc.model_dump(),
+        "accuracy": scores.accuracy.model_dump(),
+        "tpr_at_1_fpr": scores.tpr_at_1_fpr.model_dump(),
+        "called_fake": scores.confusion.fake_as_fake / scores.n_fake,
+    }
+
+
+def describe_change(row: Any) -> dict[str, Any]:
+    return {
+        "auc_change": row.auc_change.model_dump(),
+        "generators": {scores.name: scores.auc.value for scores in row.generators},
+        "real_accuracy": {source: share.value for source, share in row.real_accuracy.items()},
+    }
+
+
+class DecisionRecorder:
+    """A detector that also records the decision which `fauxlab scan` would print."""
 
     def __init__(self, detector: AnyDetector) -> None:
-        self.detector, self.config, self.hash, self.size = (
-            detector,
-            detector.config,
-            detector.hash,
-            detector.size,
-        )
+        self.detector = detector
+        self.config = detector.config
+        self.hash = detector.hash
+        self.size = detector.size
         self.scores = detector.scores
         self.decisions: list[str] = []
 
     def predict(self, pixels: NDArray[np.uint8]) -> Prediction:
         """As the detector does."""
-        found = self.detector.predict(pixels)
-        scores = self.scores(found.logits).tolist()
-        for picture, score, distance in zip(
-            pixels, scores, found.ood_distances.tolist(), strict=True
-        ):
-            label, uncertain = self.config.decide(score)
-            sure = self.config.can_tell(distance, measure_sharpness(picture))
-            self.decisions.append(
-                "cannot tell" if not sure else "uncertain" if uncertain else label
-            )
-        return found
+        prediction = self.detector.predict(pixels)
+        scores = self.scores(prediction.logits).tolist()
+        distances = prediction.ood_distances.tolist()
+        for picture, score, distance in zip(pixels, scores, distances, strict=True):
+            self.decisions.append(self.decide(picture, score, distance))
+        return prediction
+
+    def decide(self, picture: NDArray[np.uint8], score: float, distance: float) -> str:
+        """The decision on one picture."""
+        sharpness = measure_sharpness(picture)
+        if not self.config.can_tell(distance, sharpness):
+            return "cannot tell"
+        label, uncertain = self.config.decide(score)
+        return "uncertain" if uncertain else label
 
 
-def shares(decisions: NDArray[np.str_], manifest: Manifest) -> dict[str, dict[str, float]]:
+def share_decisions(decisions: NDArray[np.str_], manifest: Manifest) -> dict[str, Any]:
     """Share of each decision among each generator's fakes and each source's reals."""
-    names = np.array([row.generator or row.source for row in manifest.rows])
-    return {
-        name: {what: float(np.mean(decisions[names == name] == what)) for what in DECISIONS}
-        for name in [*manifest.generators, *manifest.sources]
-    }
+    origins = np.array([row.generator or row.source for row in manifest.rows])
+    shares = {}
+    for name in [*manifest.generators, *manifest.sources]:
+        own = decisions[origins == name]
+        shares[name] = {decision: float(np.mean(own == decision)) for decision in DECISIONS}
+    return shares
 
 
 def false_alarms(report: DetectionReport) -> dict[str, Any]:
     """Share of each source of reals called fake at the model's threshold, with its interval."""
+    alarms = {}
+    for source, right in report.real_accuracy.items():
+        alarms[source] = {
+            "value": complement(right.value),
+            "low": complement(right.high),
+            "high": complement(right.low),
+        }
+    return alarms
 
-    def rest(value: float | None) -> float | None:
-        return None if value is None else 1 - value
 
-    return {
-        source: {"value": rest(share.value), "low": rest(share.high), "high": rest(share.low)}
-        for source, share in report.real_accuracy.items()
-    }
+def complement(share: float | None) -> float | None:
+    return None if share is None else 1 - share
 
 
-def odd_shares(detector: AnyDetector) -> dict[str, float] | None:
-    """Share of each kind of odd picture that is answered with "cannot tell"; None where the model
-    never does.
+def share_rejected(detector: AnyDetector) -> dict[str, float] | None:
+    """Share of each kind of OOD image that the detector calls out-of-distribution.
+
+    None for a detector without a limit, which never does.
     """
     if detector.config.ood is None:
         return None
-    found = {}
+    shares = {}
     for kind in KINDS:
-        pictures = np.stack(
-            [draw_ood_image(kind, detector.size, FIRST_SEED + k) for k in range(ODD)]
-        )
-        found[kind] = float(
-            np.mean(
-                [
-                    not detector.config.in_distribution(float(d))
-                    for d in detector.predict(pictures).ood_distances
-                ]
-            )
-        )
-    return found
+        pictures = []
+        for number in range(OOD_IMAGES):
+            picture = draw_ood_image(kind, detector.size, FIRST_SEED + number)
+            pictures.append(picture)
+        distances = detector.predict(np.stack(pictures)).ood_distances
+        rejected = [not detector.config.in_distribution(float(d)) for d in distances]
+        shares[kind] = float(np.mean(rejected))
+    return shares
 
 
-def describe_unseen(report: dict[str, Any]) -> dict[str, Any]:
-    """AUC on each generator by the model that never saw it."""
-    return {
-        row["scores"]["name"]: {
-            "auc": row["scores"]["auc"],
-            "tpr_at_1_fpr": row["scores"]["tpr_at_1_fpr"],
-        }
-        for row in report["generators"]
-    }
+# --- the table on the terminal
 
 
-def table(models: dict[str, Any]) -> str:
-    """The models side by side."""
-    rows: list[tuple[str, list[str]]] = []
+def format_table(models: dict[str, Model]) -> str:
+    """The models side by side, one figure a row."""
+    every = list(models.values())
+    first = every[0]
+    lines = [format_row("", list(models))]
 
-    def add(title: str, value: Any) -> None:
-        rows.append((title, [value(model) for model in models.values()]))
+    def add(title: str, *path: str) -> None:
+        figures = [interval(look_up(model, path)) for model in every]
+        lines.append(format_row(title, figures))
 
-    for name in next(iter(models.values()))["generators"]:
-        add(f"{name}: AUC", lambda m, n=name: interval(m["generators"][n]["auc"]))
-        add(
-            "  accuracy at the threshold",
-            lambda m, n=name: interval(m["generators"][n]["accuracy"]),
-        )
-        add("  TPR at 1 % FPR", lambda m, n=name: interval(m["generators"][n]["tpr_at_1_fpr"]))
-        add(
-            "  AUC, never seen",
-            lambda m, n=name: interval(m.get("never_seen", {}).get(n, {}).get("auc")),
-        )
-    for source in next(iter(models.values()))["false_alarms"]:
-        add(f"false alarms on {source}", lambda m, s=source: interval(m["false_alarms"][s]))
-    add("threshold", lambda m: f"{m['threshold']:.3f}")
-    add("ECE", lambda m: f"{m['pooled']['ece']:.3f}")
-    for change in ASKED:
-        add(
-            f"AUC change, {change}",
-            lambda m, c=change: interval(m["degraded"].get(c, {}).get("auc_change")),
-        )
-    add("worst degradation", lambda m: m["worst"] or "n/a")
-    add("  AUC change", lambda m: interval(m["degraded"].get(m["worst"], {}).get("auc_change")))
-    add(
-        "odd pictures not told",
-        lambda m: "n/a" if not (o := m["odd_pictures_not_told"]) else f"{mean(o):.3f}",
-    )
-    head = f"{'':<32}" + "".join(f"{name:<26}" for name in models)
-    return "\n".join(
-        [
-            head,
-            *(f"{title:<32}" + "".join(f"{cell:<26}" for cell in cells) for title, cells in rows),
-        ]
-    )
+    for name in first["generators"]:
+        add(f"{name}: AUC", "generators", name, "auc")
+        add("  accuracy", "generators", name, "accuracy")
+        add("  TPR at 1 % FPR", "generators", name, "tpr_at_1_fpr")
+        add("  AUC, never seen", "never_seen", name, "auc")
+    for source in first["false_alarms"]:
+        add(f"false alarms on {source}", "false_alarms", source)
+    for change in SHOWN_CHANGES:
+        add(f"AUC change, {change}", "degraded", change, "auc_change")
+    thresholds = [f"{model['threshold']:.3f}" for model in every]
+    lines.append(format_row("threshold", thresholds))
+    errors = [f"{model['pooled']['ece']:.3f}" for model in every]
+    lines.append(format_row("ECE", errors))
+    lines.append(format_row("worst degradation", [model["worst"] or "n/a" for model in every]))
+    lines.append(format_row("  AUC change", [worst_change(model) for model in every]))
+    lines.append(format_row("OOD images rejected", [mean_rejected(model) for model in every]))
+    return "\n".join(lines)
 
 
-def interval(value: dict[str, float | None] | None) -> str:
-    if not value or value["value"] is None:
+def look_up(model: Model, path: tuple[str, ...]) -> Any:
+    """A figure by its keys; None where it was not measured."""
+    figure: Any = model
+    for key in path:
+        figure = figure.get(key, {})
+    return figure or None
+
+
+def format_row(title: str, cells: list[str]) -> str:
+    columns = [f"{cell:<26}" for cell in cells]
+    return f"{title:<32}" + "".join(columns)
+
+
+def worst_change(model: Model) -> str:
+    return interval(look_up(model, ("degraded", model["worst"], "auc_change")))
+
+
+def mean_rejected(model: Model) -> str:
+    shares = model["odd_pictures_not_told"]
+    if not shares:
         return "n/a"
-    bounds = "" if value["low"] is None else f" [{value['low']:.3f}, {value['high']:.3f}]"
-    return f"{value['value']:.3f}{bounds}"
+    mean = sum(shares.values()) / len(shares)
+    return f"{mean:.3f}"
 
 
-def mean(shares: dict[str, float]) -> float:
-    return sum(shares.values()) / len(shares)
+def interval(figure: dict[str, float | None] | None) -> str:
+    """A figure with its bounds: 0.937 [0.921, 0.953]; n/a where it was not measured."""
+    if not figure or figure["value"] is None:
+        return "n/a"
+    value = f"{figure['value']:.3f}"
+    if figure["low"] is None:
+        return value
+    return f"{value} [{figure['low']:.3f}, {figure['high']:.3f}]"
 
 
 if __name__ == "__main__":

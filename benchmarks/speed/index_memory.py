@@ -1,10 +1,12 @@
-"""Do 120,000 images index and cache within 4 GiB of memory?
+"""Do 120,000 images index and decode within 4 GiB of memory?
 
     .venv/bin/python -m benchmarks.speed.index_memory --images 120000
 
-Draws small JPEGs of DeepFakeFace's layout into a temporary folder (four zips), indexes and decodes
-them at 128 px in a process of its own, and writes benchmarks/results/index_memory.json with
-images/s and that process's peak memory.
+Draws small JPEGs in DeepFakeFace's layout (four zips) into a temporary folder. A process of its own
+indexes them and decodes them at 128 px.
+
+Writes benchmarks/results/index_memory.json: images a second, that process's peak memory, and how
+many groups have images in two splits (none should).
 """
 
 from __future__ import annotations
@@ -17,14 +19,14 @@ import sys
 import tempfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from benchmarks.output import command_line, describe_machine, print_results, save_results
 from PIL import Image
 
-from fauxlab.environment import describe_environment
-
-RESULTS = Path(__file__).parents[1] / "results" / "index_memory.json"
 SIDE = 160
+KINDS = ("wiki", "inpainting", "insight", "text2img")
 MEASURE = """
 import json, resource, sys, time
 from fauxlab.data.cache import load_images
@@ -52,39 +54,43 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=120_000)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        draw(Path(folder) / "data", options.images // 4)
-        done = subprocess.run(
-            [sys.executable, "-c", MEASURE, f"{folder}/data"],
-            env={"FAUXLAB_CACHE": f"{folder}/cache", "PATH": ""},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    result = {
-        "command": f"benchmarks/speed/index_memory.py --images {options.images}",
-        "environment": describe_environment(""),
-        **json.loads(done.stdout),
-    }
-    RESULTS.write_text(json.dumps(result, indent=1) + "\n")
-    print(json.dumps({k: v for k, v in result.items() if k != "environment"}, indent=1))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        draw_data_set(folder / "data", options.images // len(KINDS))
+        figures = measure(folder)
+    result = {"command": command_line(), "environment": describe_machine(), **figures}
+    save_results("index_memory.json", result)
+    print_results(result)
 
 
-def draw(folder: Path, count: int) -> None:
-    """Four zips of `count` smooth random pictures, 160 px, no two alike."""
+def draw_data_set(folder: Path, count: int) -> None:
+    """Four zips of `count` smooth random pictures, no two alike."""
     folder.mkdir()
     rng = np.random.default_rng(0)
-    for kind in ("wiki", "inpainting", "insight", "text2img"):
+    for kind in KINDS:
         with zipfile.ZipFile(folder / f"{kind}.zip", "w") as archive:
-            for i in range(count):
-                coarse = Image.fromarray(rng.integers(0, 256, (9, 9, 3), dtype=np.uint8))
-                stream = io.BytesIO()
-                coarse.resize((SIDE, SIDE), Image.Resampling.BICUBIC).save(
-                    stream, "JPEG", quality=92
-                )
-                archive.writestr(
-                    f"{kind}/{i % 100:02}/{i // 2}_1960-01-01_{2000 + i % 2}.jpg", stream.getvalue()
-                )
+            for number in range(count):
+                person = number // 2
+                year = 2000 + number % 2
+                name = f"{kind}/{number % 100:02}/{person}_1960-01-01_{year}.jpg"
+                archive.writestr(name, draw_picture(rng))
+
+
+def draw_picture(rng: np.random.Generator) -> bytes:
+    """A JPEG of soft random colours."""
+    colours = rng.integers(0, 256, (9, 9, 3), dtype=np.uint8)
+    picture = Image.fromarray(colours).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
+    stream = io.BytesIO()
+    picture.save(stream, "JPEG", quality=92)
+    return stream.getvalue()
+
+
+def measure(folder: Path) -> dict[str, Any]:
+    """Index and decode `folder/data` in a process of its own."""
+    environment = {"FAUXLAB_CACHE": str(folder / "cache"), "PATH": ""}
+    command = [sys.executable, "-c", MEASURE, str(folder / "data")]
+    finished = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    return json.loads(finished.stdout)
 
 
 if __name__ == "__main__":

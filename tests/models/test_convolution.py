@@ -19,7 +19,7 @@ from fauxlab.training.gan.losses import squared_gradients
 def test_first_and_second_derivatives_are_right(side: int, groups: int) -> None:
     torch.manual_seed(0)
     layer = Conv2d(4, 6, side, padding=side // 2, groups=groups).double()
-    images = torch.randn(2, 4, 5, 7, dtype=torch.float64, requires_grad=True)
+    images = torch.randn(2, 4, 3, 4, dtype=torch.float64, requires_grad=True)
     parameters = (layer.weight, layer.bias)
 
     def run(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

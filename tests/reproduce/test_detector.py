@@ -65,16 +65,22 @@ def test_experiments_run_once_and_are_all_judged(small: Manifest, tmp_path: Path
     assert page.stat().st_size > 10_000
 
 
-@pytest.mark.parametrize("name", ["2.1", "a, b", "style (cut)", "x/../../../../escaped"])
-def test_a_generator_of_any_name_stays_inside(small: Manifest, tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    "names", [("2.1", "a, b"), ("style (cut)", "x/../../../../escaped")], ids=["signs", "path"]
+)
+def test_generators_of_any_name_stay_inside(
+    small: Manifest, tmp_path: Path, names: tuple[str, str]
+) -> None:
+    new_name = dict(zip(("grain", "speckle"), names, strict=True))
     rows = tuple(
-        replace(row, generator=name) if row.generator == "grain" else row for row in small.rows
+        replace(row, generator=new_name.get(row.generator, row.generator)) for row in small.rows
     )
     results = reproduce_detector(
         replace(small, rows=rows), tmp_path / "deep/runs", overrides=TINY, extended=False
     )
-    assert results["runs"][0]["recipe"]["data"]["generators"] == [name]
-    assert [stage["name"] for stage in results["runs"][2]["stages"]] == [name, "speckle"]
+    for run, name in zip(results["runs"], names, strict=False):
+        assert run["recipe"]["data"]["generators"] == [name]
+    assert [stage["name"] for stage in results["runs"][2]["stages"]] == [*names]
     made = {path.relative_to(tmp_path).parts[:2] for path in tmp_path.rglob("model.safetensors")}
     assert made == {("deep", "runs")}
 

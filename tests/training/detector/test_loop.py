@@ -5,19 +5,18 @@ run.
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from dataclasses import replace
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
+from tests.training.processes import run_together, start_process, wait
 
 from fauxlab.config import Recipe, load_recipe
 from fauxlab.data.cache import load_images
@@ -427,33 +426,22 @@ def test_killed_at_any_instant_it_resumes_to_the_same_bits(small: Manifest, tmp_
     small.save(tmp_path / "manifest.csv")
     overrides = [*TINY, "train.epochs=6"]
 
-    def start(name: str) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            [
-                sys.executable,
-                "-c",
-                SCRIPT,
-                str(tmp_path / "manifest.csv"),
-                str(tmp_path),
-                name,
-                *overrides,
-            ]
-        )
+    arguments = [str(tmp_path / "manifest.csv"), str(tmp_path)]
 
-    assert start("whole").wait() == 0
+    def launch(name: str) -> ForkServerProcess:
+        return start_process(SCRIPT, [*arguments, name, *overrides])
+
+    assert wait(launch("whole")) == 0
     log = tmp_path / "killed" / "log.jsonl"
     kills = 0
     for lines in (3, 22, 48):
-        process = start("killed")
-        while process.poll() is None and (
-            not log.exists() or log.read_bytes().count(b"\n") < lines
-        ):
+        process = launch("killed")
+        while process.is_alive() and (not log.exists() or log.read_bytes().count(b"\n") < lines):
             time.sleep(0.002)
-        if process.poll() is None:
-            process.send_signal(signal.SIGKILL)
-        kills += process.wait() == -signal.SIGKILL
+        process.kill()
+        kills += wait(process) == -signal.SIGKILL
     assert kills >= 2
-    assert start("killed").wait() == 0
+    assert wait(launch("killed")) == 0
     assert_same_run(Run(tmp_path / "whole"), Run(tmp_path / "killed"))
 
 
@@ -493,24 +481,11 @@ os._exit(0)  # as the command line does: see its _leave_processes
 
 def test_two_processes_train_as_one(small: Manifest, tmp_path: Path) -> None:
     small.save(tmp_path / "manifest.csv")
-    (tmp_path / "train.py").write_text(TWO)
     options = ["model.options.dropout=0.0", "model.options.norm=none", "train.augment=[]"]
     arguments = [str(tmp_path / "manifest.csv"), str(tmp_path / "runs")]
-    for n in ("1", "2"):
-        launch = [
-            sys.executable,
-            "-m",
-            "torch.distributed.run",
-            "--standalone",
-            "--nproc-per-node",
-            n,
-        ]
-        subprocess.run(
-            [*launch, str(tmp_path / "train.py"), *arguments, n, *TINY, *options],
-            check=True,
-            timeout=300,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )
+    for n in (1, 2):
+        exit_codes = run_together(n, TWO, [*arguments, str(n), *TINY, *options])
+        assert exit_codes == [0] * n
     losses = [list(Run(tmp_path / "runs" / n).read_log()) for n in ("1", "2")]
     assert len(losses[0]) == len(losses[1]) > 20
     for one, two in zip(*losses, strict=True):
@@ -522,24 +497,11 @@ def test_two_processes_train_as_one(small: Manifest, tmp_path: Path) -> None:
 def test_two_processes_judge_the_network_that_they_save(small: Manifest, tmp_path: Path) -> None:
     small.save(tmp_path / "manifest.csv")
     (tmp_path / "train.py").write_text(TWO)
-    launch = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc-per-node",
-        "2",
-    ]
-    arguments = [
-        tmp_path / "train.py",
-        tmp_path / "manifest.csv",
-        tmp_path / "runs",
-        "2",
-        *TINY,
-        "train.epochs=1",
-    ]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    subprocess.run([*launch, *map(str, arguments)], check=True, timeout=300, env=environment)
+    launch = ["--standalone", "--nproc-per-node", "2", str(tmp_path / "train.py")]
+    arguments = [str(tmp_path / "manifest.csv"), str(tmp_path / "runs"), "2"]
+    torchrun = "from torch.distributed.run import main; main()"
+    launched = start_process(torchrun, [*launch, *arguments, *TINY, "train.epochs=1"])
+    assert wait(launched) == 0
     run = Run(tmp_path / "runs" / "2")
     (epoch,) = [line for line in run.read_log() if line["event"] == "epoch"]
     images = load_images(small.val, 32)

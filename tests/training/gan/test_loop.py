@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tests.training.processes import run_together, start_process, wait
 
 from fauxlab.config import GanRecipe
 from fauxlab.data.manifest import Manifest
@@ -108,11 +107,11 @@ def assert_same_run(a: Run, b: Run) -> None:
 def test_stopped_by_the_clock_then_resumed_is_the_same_run(
     small: Manifest, tmp_path: Path, name: str, recipe: MakeRecipe
 ) -> None:
-    experiment = recipe(name, "gan.adapt_every=3")
+    experiment = recipe(name, "gan.adapt_every=3", "train.images=96")
     whole = train_gan(small, experiment, tmp_path, name="whole")
     parts = train_gan(small, experiment, tmp_path, name="parts", max_minutes=1e-9)
     assert not parts.finished
-    for _ in range(20):
+    for _ in range(12):
         parts = train_gan(small, experiment, tmp_path, name="parts", resume=True, max_minutes=1e-9)
     assert parts.finished
     assert_same_run(whole, parts)
@@ -137,23 +136,20 @@ def test_killed_at_any_instant_it_resumes_to_the_same_bits(
     small.save(tmp_path / "manifest.csv")
     arguments = [str(tmp_path / "manifest.csv"), str(tmp_path)]
 
-    def launch(name: str) -> subprocess.Popen[bytes]:
-        return subprocess.Popen([sys.executable, "-c", SCRIPT, *arguments, name, "r3-32", *tiny])
+    def launch(name: str) -> ForkServerProcess:
+        return start_process(SCRIPT, [*arguments, name, "r3-32", *tiny])
 
-    assert launch("whole").wait() == 0
+    assert wait(launch("whole")) == 0
     log = tmp_path / "killed" / "log.jsonl"
     kills = 0
     for lines in (3, 12, 19):
         process = launch("killed")
-        while process.poll() is None and (
-            not log.exists() or log.read_bytes().count(b"\n") < lines
-        ):
+        while process.is_alive() and (not log.exists() or log.read_bytes().count(b"\n") < lines):
             time.sleep(0.002)
-        if process.poll() is None:
-            process.send_signal(signal.SIGKILL)
-        kills += process.wait() == -signal.SIGKILL
+        process.kill()
+        kills += wait(process) == -signal.SIGKILL
     assert kills >= 2
-    assert launch("killed").wait() == 0
+    assert wait(launch("killed")) == 0
     assert_same_run(Run(tmp_path / "whole"), Run(tmp_path / "killed"))
 
 
@@ -168,22 +164,8 @@ def test_two_processes_train_and_stay_equal(
         "torch.distributed.destroy_process_group()\n"
         "import os; os._exit(0)  # as the command line does: see its _leave_processes\n"
     )
-    (tmp_path / "train.py").write_text(script)
-    launch = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc-per-node",
-        "2",
-    ]
     arguments = [str(tmp_path / "manifest.csv"), str(tmp_path / "runs"), "two", "r3-32", *tiny]
-    subprocess.run(
-        [*launch, str(tmp_path / "train.py"), *arguments],
-        check=True,
-        timeout=300,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
+    assert run_together(2, script, arguments) == [0, 0]
     run = Run(tmp_path / "runs" / "two")
     assert run.finished
     assert [line["images"] for line in run.read_log() if line["event"] == "eval"] == [64, 128, 160]
