@@ -41,6 +41,7 @@ def evaluate_and_save(detector: Detector, images: ImageArray, folder: Path) -> D
         model=detector.config.architecture,
         model_hash=detector.hash,
         threshold=detector.config.threshold,
+        skipped=images.skipped,
     )
     folder.mkdir(parents=True, exist_ok=True)
     _write_scores(folder / SCORES, images.manifest, scores)
