@@ -11,6 +11,7 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
+from fauxlab.config import TrainConfig
 from fauxlab.training.detector.plan import TrainingPlan
 from fauxlab.training.distributed import synchronise_batch_norm
 from fauxlab.training.run import Run, fits_checkpoint
@@ -57,13 +58,7 @@ def start_state(
     # A copy, so that the plan can be trained again.
     network = synchronise_batch_norm(accelerator, copy.deepcopy(plan.network))
     network = network.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer: Any = torch.optim.Adam(
-        network.parameters(),
-        train.lr,
-        (train.beta1, train.beta2),
-        weight_decay=train.weight_decay,
-        fused=True,
-    )
+    optimizer = _make_optimizer(network, train)
     average = None
     if train.ema:
         average = copy.deepcopy(network).eval().requires_grad_(False).to(accelerator.device)
@@ -86,3 +81,9 @@ def start_state(
         if saved is None:
             run.log_skipped(skipped)
     return state
+
+
+def _make_optimizer(network: nn.Module, train: TrainConfig) -> Any:
+    betas = (train.beta1, train.beta2)
+    decay = train.weight_decay
+    return torch.optim.Adam(network.parameters(), train.lr, betas, weight_decay=decay, fused=True)
