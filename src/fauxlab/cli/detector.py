@@ -116,7 +116,7 @@ def _print_plans(data: Manifest, experiment: Recipe, leave_one_out: bool) -> Non
     recipes = [experiment]
     if leave_one_out:
         recipes = list(plan_leave_one_out(data, experiment).values())
-    plans = [plan_training(data, recipe) for recipe in recipes]
+    plans = [plan_training(data, recipe, read_weights=False) for recipe in recipes]
     print("\n\n".join(describe_plan(plan) for plan in plans))
 
 

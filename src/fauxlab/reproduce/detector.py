@@ -140,7 +140,7 @@ def _check_experiments(manifest: Manifest, experiments: Sequence[Experiment]) ->
     """Raise LabError for all that can be refused before hours of training."""
     check_names(experiment.recipe for experiment in experiments)
     for experiment in experiments:
-        plan_training(manifest, experiment.recipe)
+        plan_training(manifest, experiment.recipe, read_weights=False)
     if set(manifest.test.labels.tolist()) != {0, 1}:
         raise LabError("the manifest's test split needs reals and fakes; index more images")
 

@@ -105,7 +105,7 @@ def check_gan_half(
     if not own:
         return
     recipe = load_recipe("unified-joint", list(detector_overrides))
-    plan_training(manifest, recipe)
+    plan_training(manifest, recipe, read_weights=False)
     if recipe.data.generators:
         raise LabError(
             "data.generators cannot be set for the loop: the detector must learn all generators"

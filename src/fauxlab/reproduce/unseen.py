@@ -82,7 +82,7 @@ def plan_leave_one_out(
     check_names(plans.values())
     _refuse_untested(plans, manifest.test)
     for plan in plans.values():
-        plan_training(manifest, plan)
+        plan_training(manifest, plan, read_weights=False)
     return plans
 
 

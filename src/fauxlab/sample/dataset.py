@@ -238,8 +238,8 @@ class _FakeWriter:
 def _join(beside: Manifest, manifest: Manifest) -> Manifest:
     """The rows of both manifests; those of `beside` with absolute paths."""
     root = beside.root.absolute()
-    # Fakes of `beside` that name no reals are compared with all of its reals. The copies are for the
-    # new fakes only.
+    # Fakes of `beside` that name no reals are compared with all of its reals. The copies are there
+    # for the new fakes only.
     all_sources = ";".join(beside.sources)
     joined = []
     for row in beside.rows:

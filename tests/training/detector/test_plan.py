@@ -61,6 +61,16 @@ def test_network_and_pretrained_weights_are_made_once(
     assert calls == {"create_detector": 1, "load_pretrained": 1, "schedule_stages": 1}
 
 
+def test_a_plan_that_is_only_looked_at_reads_and_downloads_no_weights(
+    small: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = count_calls(monkeypatch, "load_pretrained")
+    overrides = ["data.size=32", "model.name=inception", "model.pretrained=inception-fid"]
+    plan = plan_training(small, load_recipe("unified-joint", overrides), read_weights=False)
+    assert "parameters" in describe_plan(plan)
+    assert not calls["load_pretrained"]
+
+
 def test_a_plan_can_be_trained_twice(small: Manifest, tmp_path: Path) -> None:
     plan = plan_training(small, recipe())
     files = [

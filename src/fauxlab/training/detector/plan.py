@@ -43,14 +43,15 @@ class TrainingPlan:
         return replace(self, manifest=images.manifest, schedule=schedule)
 
 
-def plan_training(manifest: Manifest, recipe: Recipe) -> TrainingPlan:
+def plan_training(manifest: Manifest, recipe: Recipe, *, read_weights: bool = True) -> TrainingPlan:
     """Choose the images, build the network and read its pretrained weights, each once.
 
-    No image is decoded. Raises LabError where recipe and manifest, or the recipe's parts, do not
-    fit, and where pretrained weights are absent or damaged.
+    No image is decoded. Without `read_weights`, for a plan that is only looked at, pretrained
+    weights are checked but neither read nor downloaded. Raises LabError where recipe and manifest,
+    or the recipe's parts, do not fit, and where pretrained weights are absent or damaged.
     """
     schedule = schedule_stages(manifest, recipe)
-    network = _build_network(recipe)
+    network = _build_network(recipe, read_weights)
     _check_crop(network, recipe)
     return TrainingPlan(manifest, recipe, schedule, network)
 
@@ -78,7 +79,7 @@ def list_warnings(plan: TrainingPlan) -> list[str]:
     return []
 
 
-def _build_network(recipe: Recipe) -> nn.Module:
+def _build_network(recipe: Recipe, read_weights: bool) -> nn.Module:
     """The recipe's network with its first weights, which are a function of the recipe's seed."""
     pretrained = recipe.model.pretrained
     with torch.random.fork_rng(devices=[]):  # the caller's own draws are not disturbed
@@ -91,7 +92,8 @@ def _build_network(recipe: Recipe) -> nn.Module:
             raise LabError(
                 f"model {recipe.model.name} takes no pretrained weights; use model.name=inception"
             )
-        trunk.load_weights(load_pretrained(pretrained))
+        if read_weights:
+            trunk.load_weights(load_pretrained(pretrained))
     return network
 
 
