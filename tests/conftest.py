@@ -114,7 +114,7 @@ def small(small_set: Manifest, tmp_path: Path) -> Manifest:
 
 @pytest.fixture
 def faces() -> Path:
-    """The folder of real and fake faces that the figures are measured on; it cannot be passed on."""
+    """The folder of real and fake faces that figures are measured on; it cannot be passed on."""
     if not (FACES / "metadata.csv").is_file():
         pytest.skip(
             "the research faces are not on this machine (set FAUXLAB_FACES to their folder)"
