@@ -73,7 +73,7 @@ def test_every_recipe_trains_and_leaves_all_it_promises(
 def test_controller_moves_the_steps_and_says_so(
     small: Manifest, tmp_path: Path, recipe: MakeRecipe
 ) -> None:
-    experiment = recipe("report-v2-32", "gan.adapt_every=2", "train.images=400")
+    experiment = recipe("report-v2-32", "gan.adapt_every=2")
     run = train_gan(small, experiment, tmp_path)
     assert run.recipe == experiment
     decisions = [line for line in run.read_log() if line["event"] == "controller"]
@@ -137,12 +137,13 @@ def test_killed_at_any_instant_it_resumes_to_the_same_bits(
     arguments = [str(tmp_path / "manifest.csv"), str(tmp_path)]
 
     def launch(name: str) -> ForkServerProcess:
-        return start_process(SCRIPT, [*arguments, name, "r3-32", *tiny])
+        overrides = [*tiny, "train.images=96"]
+        return start_process(SCRIPT, [*arguments, name, "r3-32", *overrides])
 
     assert wait(launch("whole")) == 0
     log = tmp_path / "killed" / "log.jsonl"
     kills = 0
-    for lines in (3, 12, 19):
+    for lines in (3, 8, 13):
         process = launch("killed")
         while process.is_alive() and (not log.exists() or log.read_bytes().count(b"\n") < lines):
             time.sleep(0.002)
@@ -164,11 +165,12 @@ def test_two_processes_train_and_stay_equal(
         "torch.distributed.destroy_process_group()\n"
         "import os; os._exit(0)  # as the command line does: see its _leave_processes\n"
     )
-    arguments = [str(tmp_path / "manifest.csv"), str(tmp_path / "runs"), "two", "r3-32", *tiny]
+    arguments = [str(tmp_path / "manifest.csv"), str(tmp_path / "runs"), "two", "r3-32"]
+    arguments += [*tiny, "train.images=96"]
     assert run_together(2, script, arguments) == [0, 0]
     run = Run(tmp_path / "runs" / "two")
     assert run.finished
-    assert [line["images"] for line in run.read_log() if line["event"] == "eval"] == [64, 128, 160]
+    assert [line["images"] for line in run.read_log() if line["event"] == "eval"] == [64, 96]
 
 
 @pytest.mark.parametrize(
@@ -315,7 +317,8 @@ def test_averaging_watches_and_does_not_steer(
 ) -> None:
     ends = []
     for ema in (0.05, 0.0):
-        run = train_gan(small, recipe("r3-32", f"gan.ema={ema}"), tmp_path, name=f"ema-{ema}")
+        experiment = recipe("r3-32", f"gan.ema={ema}", "train.images=96")
+        run = train_gan(small, experiment, tmp_path, name=f"ema-{ema}")
         checkpoint = run.load_checkpoint()
         assert checkpoint is not None
         ends.append(checkpoint["model"][0])
