@@ -73,7 +73,7 @@ def test_every_recipe_trains_and_leaves_all_it_promises(
 def test_controller_moves_the_steps_and_says_so(
     small: Manifest, tmp_path: Path, recipe: MakeRecipe
 ) -> None:
-    experiment = recipe("report-v2-32", "gan.adapt_every=2")
+    experiment = recipe("report-v2-32", "gan.adapt_every=2", "train.images=400")
     run = train_gan(small, experiment, tmp_path)
     assert run.recipe == experiment
     decisions = [line for line in run.read_log() if line["event"] == "controller"]
