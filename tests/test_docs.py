@@ -98,6 +98,24 @@ def test_the_command_line_page_has_every_command() -> None:
         assert any(line.startswith(name) for line in listed)
 
 
+def test_the_command_line_page_has_every_option() -> None:
+    """Each option stands in the section of its command, or among those that many commands share."""
+    sections = read("docs/command-line.md").split("\n## ")
+    shared = next(section for section in sections if section.startswith("Options that many"))
+    app_options, *_ = sections
+    assert "`fauxlab --version`" in app_options
+    group = typer.main.get_command(app)
+    for name in leaf_commands(group):
+        command: Any = group
+        for word in name.split():
+            command = command.commands[word]
+        own = next((part for part in sections if part.startswith(f"`fauxlab {name}`\n")), "")
+        for parameter in command.params:
+            for option in (*parameter.opts, *parameter.secondary_opts):
+                if option.startswith("--") and not parameter.hidden:
+                    assert re.search(rf"`{option}\b", own + shared), f"fauxlab {name} {option}"
+
+
 def test_the_api_page_has_every_public_name() -> None:
     page = read("docs/python-api.md")
     assert sorted(re.findall(r"^::: fauxlab\.(\w+)$", page, re.MULTILINE)) == sorted(
@@ -105,27 +123,64 @@ def test_the_api_page_has_every_public_name() -> None:
     )
 
 
+def list_folder(listing: str) -> list[tuple[str, str]]:
+    """(path below src/fauxlab, description) of each line of an indented listing, in its order."""
+    listed = []
+    folders: dict[int, str] = {}
+    for line in listing.splitlines():
+        name, description = line.split(maxsplit=1)
+        depth = len(line) - len(line.lstrip())
+        path = folders.get(depth - 2, "") + name
+        if name.endswith("/"):
+            folders[depth] = path
+        listed.append((path, description))
+    return listed
+
+
 def test_the_folder_list_is_the_folder() -> None:
-    listing = ARCHITECTURE[ARCHITECTURE.index("src/fauxlab/\n") :].split("```")[0]
-    listed = set(re.findall(r"^ +([a-z_]+(?:\.py|/))", listing, re.MULTILINE))
-    rooms = {path for path in SOURCE.iterdir() if path.is_dir() and (path / "__init__.py").exists()}
-    told_whole = {name.rstrip("/") for name in listed if name.endswith("/")}
-    for path in SOURCE.rglob("*.py"):
-        if path.name.startswith("__") or path.parent.name in (
-            "cli",
-            "config",
-            "pages",
-            "reproduce",
-        ):
-            continue  # rooms that one line tells of
-        assert path.name in listed, (
-            f"{path.relative_to(SOURCE)} is not in the list of docs/architecture.md"
-        )
-    assert {room.name for room in rooms} <= told_whole
-    for name in listed:
-        assert (SOURCE / name).exists() or list(SOURCE.rglob(name)) or name in ("src/", "tests/"), (
-            f"{name} is gone"
-        )
+    listing = ARCHITECTURE.split("src/fauxlab/\n")[1].split("\ntests/ ")[0]
+    listed = [path for path, _ in list_folder(listing)]
+    files = {
+        path.relative_to(SOURCE).as_posix()
+        for path in SOURCE.rglob("*.py")
+        if not path.name.startswith("__")
+    }
+    assert {path for path in listed if path.endswith(".py")} == {"__init__.py", *files}
+    assert len(listed) == len(set(listed))
+    assert all((SOURCE / path).exists() for path in listed)
+    # The rooms stand in the order of the import rule, with the files of each below it.
+    tops = dict.fromkeys(path.split("/")[0].removesuffix(".py") for path in listed)
+    rooms = [top for top in tops if top in ROOMS]
+    assert rooms == ROOMS[: ROOMS.index("__main__")]
+
+
+def test_the_folder_list_is_short_and_aligned() -> None:
+    lines = ARCHITECTURE.split("src/fauxlab/\n")[1].split("```")[0].splitlines()
+    assert max(map(len, lines)) <= 72
+    starts = {len(line) - len(line.lstrip().split(maxsplit=1)[1]) for line in lines}
+    assert len(starts) == 1
+
+
+@pytest.mark.parametrize(
+    ("page", "source"),
+    [
+        ("gan-update", "training/gan/updates.py"),
+        ("architecture", "training/seeding.py"),
+    ],
+)
+def test_quoted_code_is_in_the_file(page: str, source: str) -> None:
+    code = unindented((SOURCE / source).read_text(encoding="utf-8"))
+    quotes = [
+        block for language, block in FENCE.findall(read(f"docs/{page}.md")) if language == "python"
+    ]
+    assert quotes
+    for quote in quotes:
+        assert unindented(quote) in code
+
+
+def unindented(code: str) -> str:
+    """Code without the white space at the head of its lines."""
+    return "\n".join(line.strip() for line in code.splitlines())
 
 
 def test_the_order_of_rooms_is_that_of_the_import_rule() -> None:
