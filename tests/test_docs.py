@@ -4,7 +4,9 @@ of the results, the README is short.
 
 from __future__ import annotations
 
+import csv
 import inspect
+import io
 import json
 import os
 import re
@@ -24,6 +26,8 @@ from tests.test_imports import ROOMS
 
 import fauxlab
 from fauxlab.cli import app
+from fauxlab.datasets.toyfaces import write_toyfaces
+from fauxlab.scan.writers import CsvWriter
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "fauxlab"
@@ -382,6 +386,37 @@ def test_the_readmes_scan_is_what_scan_prints(tmp_path: Path) -> None:
         assert (*verdict, path) == (*expected[:-2], expected[-1])
         if expected != told[0]:
             assert float(score) == pytest.approx(float(expected[-2]), abs=0.003)
+
+
+def test_the_records_are_what_scan_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = read("docs/scanning.md")
+    blocks = dict(FENCE.findall(page))
+    record = json.loads(blocks["json"])
+    header, line = blocks["text"].splitlines()
+    cells = dict(zip(header.split(","), line.split(","), strict=True))
+    write_toyfaces(tmp_path / "toy", n=4)
+    monkeypatch.chdir(tmp_path)
+
+    verdict = fauxlab.Scanner.from_pretrained(crop="none")(record["path"])
+    written = json.loads(verdict.model_dump_json())
+    assert list(record) == list(written)
+    assert record == {**written, "score": record["score"], "threshold": record["threshold"]}
+    for number in ("score", "threshold"):
+        assert record[number] == pytest.approx(written[number], abs=0.003)
+    for field in record:
+        assert f"`{field}`" in page
+
+    stream = io.StringIO()
+    writer = CsvWriter(stream)
+    for explained in fauxlab.Scanner.from_pretrained().explain([cells["path"]]):
+        writer.add(explained)
+    (row,) = csv.DictReader(stream.getvalue().splitlines())
+    assert list(cells) == list(row)
+    for field, cell in cells.items():
+        if field in ("score", "threshold"):
+            assert float(cell) == pytest.approx(float(row[field]), abs=0.003)
+        else:
+            assert cell == row[field]
 
 
 def sentences(page: str) -> list[str]:
