@@ -502,4 +502,8 @@ def test_the_documentation_builds(tmp_path: Path) -> None:
         env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
     )
     assert run.returncode == 0, run.stderr
-    assert "Judges the faces" in (tmp_path / "python-api" / "index.html").read_text()
+    page = (tmp_path / "python-api" / "index.html").read_text(encoding="utf-8")
+    for name in fauxlab.__all__:
+        assert f'id="fauxlab.{name}"' in page
+    assert "&gt;&gt;&gt;" in page  # the docstrings' examples, as code and not as quotations
+    assert "<blockquote>" not in page
