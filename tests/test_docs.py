@@ -4,7 +4,9 @@ of the results, the README is short.
 
 from __future__ import annotations
 
+import csv
 import inspect
+import io
 import json
 import os
 import re
@@ -24,6 +26,8 @@ from tests.test_imports import ROOMS
 
 import fauxlab
 from fauxlab.cli import app
+from fauxlab.datasets.toyfaces import write_toyfaces
+from fauxlab.scan.writers import CsvWriter
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "fauxlab"
@@ -98,6 +102,24 @@ def test_the_command_line_page_has_every_command() -> None:
         assert any(line.startswith(name) for line in listed)
 
 
+def test_the_command_line_page_has_every_option() -> None:
+    """Each option stands in the section of its command, or among those that many commands share."""
+    sections = read("docs/command-line.md").split("\n## ")
+    shared = next(section for section in sections if section.startswith("Options that many"))
+    app_options, *_ = sections
+    assert "`fauxlab --version`" in app_options
+    group = typer.main.get_command(app)
+    for name in leaf_commands(group):
+        command: Any = group
+        for word in name.split():
+            command = command.commands[word]
+        own = next((part for part in sections if part.startswith(f"`fauxlab {name}`\n")), "")
+        for parameter in command.params:
+            for option in (*parameter.opts, *parameter.secondary_opts):
+                if option.startswith("--") and not parameter.hidden:
+                    assert re.search(rf"`{option}\b", own + shared), f"fauxlab {name} {option}"
+
+
 def test_the_api_page_has_every_public_name() -> None:
     page = read("docs/python-api.md")
     assert sorted(re.findall(r"^::: fauxlab\.(\w+)$", page, re.MULTILINE)) == sorted(
@@ -105,27 +127,64 @@ def test_the_api_page_has_every_public_name() -> None:
     )
 
 
+def list_folder(listing: str) -> list[tuple[str, str]]:
+    """(path below src/fauxlab, description) of each line of an indented listing, in its order."""
+    listed = []
+    folders: dict[int, str] = {}
+    for line in listing.splitlines():
+        name, description = line.split(maxsplit=1)
+        depth = len(line) - len(line.lstrip())
+        path = folders.get(depth - 2, "") + name
+        if name.endswith("/"):
+            folders[depth] = path
+        listed.append((path, description))
+    return listed
+
+
 def test_the_folder_list_is_the_folder() -> None:
-    listing = ARCHITECTURE[ARCHITECTURE.index("src/fauxlab/\n") :].split("```")[0]
-    listed = set(re.findall(r"^ +([a-z_]+(?:\.py|/))", listing, re.MULTILINE))
-    rooms = {path for path in SOURCE.iterdir() if path.is_dir() and (path / "__init__.py").exists()}
-    told_whole = {name.rstrip("/") for name in listed if name.endswith("/")}
-    for path in SOURCE.rglob("*.py"):
-        if path.name.startswith("__") or path.parent.name in (
-            "cli",
-            "config",
-            "pages",
-            "reproduce",
-        ):
-            continue  # rooms that one line tells of
-        assert path.name in listed, (
-            f"{path.relative_to(SOURCE)} is not in the list of docs/architecture.md"
-        )
-    assert {room.name for room in rooms} <= told_whole
-    for name in listed:
-        assert (SOURCE / name).exists() or list(SOURCE.rglob(name)) or name in ("src/", "tests/"), (
-            f"{name} is gone"
-        )
+    listing = ARCHITECTURE.split("src/fauxlab/\n")[1].split("\ntests/ ")[0]
+    listed = [path for path, _ in list_folder(listing)]
+    files = {
+        path.relative_to(SOURCE).as_posix()
+        for path in SOURCE.rglob("*.py")
+        if not path.name.startswith("__")
+    }
+    assert {path for path in listed if path.endswith(".py")} == {"__init__.py", *files}
+    assert len(listed) == len(set(listed))
+    assert all((SOURCE / path).exists() for path in listed)
+    # The rooms stand in the order of the import rule, with the files of each below it.
+    tops = dict.fromkeys(path.split("/")[0].removesuffix(".py") for path in listed)
+    rooms = [top for top in tops if top in ROOMS]
+    assert rooms == ROOMS[: ROOMS.index("__main__")]
+
+
+def test_the_folder_list_is_short_and_aligned() -> None:
+    lines = ARCHITECTURE.split("src/fauxlab/\n")[1].split("```")[0].splitlines()
+    assert max(map(len, lines)) <= 72
+    starts = {len(line) - len(line.lstrip().split(maxsplit=1)[1]) for line in lines}
+    assert len(starts) == 1
+
+
+@pytest.mark.parametrize(
+    ("page", "source"),
+    [
+        ("gan-update", "training/gan/updates.py"),
+        ("architecture", "training/seeding.py"),
+    ],
+)
+def test_quoted_code_is_in_the_file(page: str, source: str) -> None:
+    code = unindented((SOURCE / source).read_text(encoding="utf-8"))
+    quotes = [
+        block for language, block in FENCE.findall(read(f"docs/{page}.md")) if language == "python"
+    ]
+    assert quotes
+    for quote in quotes:
+        assert unindented(quote) in code
+
+
+def unindented(code: str) -> str:
+    """Code without the white space at the head of its lines."""
+    return "\n".join(line.strip() for line in code.splitlines())
 
 
 def test_the_order_of_rooms_is_that_of_the_import_rule() -> None:
@@ -329,6 +388,37 @@ def test_the_readmes_scan_is_what_scan_prints(tmp_path: Path) -> None:
             assert float(score) == pytest.approx(float(expected[-2]), abs=0.003)
 
 
+def test_the_records_are_what_scan_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = read("docs/scanning.md")
+    blocks = dict(FENCE.findall(page))
+    record = json.loads(blocks["json"])
+    header, line = blocks["text"].splitlines()
+    cells = dict(zip(header.split(","), line.split(","), strict=True))
+    write_toyfaces(tmp_path / "toy", n=4)
+    monkeypatch.chdir(tmp_path)
+
+    verdict = fauxlab.Scanner.from_pretrained(crop="none")(record["path"])
+    written = json.loads(verdict.model_dump_json())
+    assert list(record) == list(written)
+    assert record == {**written, "score": record["score"], "threshold": record["threshold"]}
+    for number in ("score", "threshold"):
+        assert record[number] == pytest.approx(written[number], abs=0.003)
+    for field in record:
+        assert f"`{field}`" in page
+
+    stream = io.StringIO()
+    writer = CsvWriter(stream)
+    for explained in fauxlab.Scanner.from_pretrained().explain([cells["path"]]):
+        writer.add(explained)
+    (row,) = csv.DictReader(stream.getvalue().splitlines())
+    assert list(cells) == list(row)
+    for field, cell in cells.items():
+        if field in ("score", "threshold"):
+            assert float(cell) == pytest.approx(float(row[field]), abs=0.003)
+        else:
+            assert cell == row[field]
+
+
 def sentences(page: str) -> list[str]:
     """The sentences of a page's prose: without code, tables, headings and pictures."""
     prose = FENCE.sub("", page)
@@ -412,4 +502,8 @@ def test_the_documentation_builds(tmp_path: Path) -> None:
         env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
     )
     assert run.returncode == 0, run.stderr
-    assert "Judges the faces" in (tmp_path / "python-api" / "index.html").read_text()
+    page = (tmp_path / "python-api" / "index.html").read_text(encoding="utf-8")
+    for name in fauxlab.__all__:
+        assert f'id="fauxlab.{name}"' in page
+    assert "&gt;&gt;&gt;" in page  # the docstrings' examples, as code and not as quotations
+    assert "<blockquote>" not in page
