@@ -88,7 +88,7 @@ def auc(counts: Counts) -> Floats:
 
 
 def auc_between(high: Floats, low: Floats) -> float:
-    """Share of pairs in which a value of `high` [N] is above one of `low` [M]; ties count half."""
+    """Share of pairs of values from `high` [N] and `low` [M] with `high` above; ties count half."""
     labels = np.repeat([1, 0], [len(high), len(low)])
     values = np.concatenate([high, low])
     weights = np.ones((1, len(values)))
@@ -183,7 +183,7 @@ def auc_change(
 
 
 def count_pairs(labels: Labels, groups: Sequence[str]) -> int:
-    """Independent pairs of a fake and a real: none uses a group of its class that another uses.
+    """Number of independent pairs of a fake and a real: no two pairs share a group of a class.
 
     An AUC of 1 means that the fake has the higher score in every one of these pairs.
     """
@@ -256,26 +256,12 @@ def fit_logistic(
         offset = np.zeros(n)
     if goal is None:
         goal = np.zeros(size)
-    fit = _LogisticFit(columns, targets, penalty, weights, offset, goal)
-
-    coefficients = np.zeros(size)
-    loss_now = fit.loss(coefficients)
-    for _ in range(NEWTON_STEPS):
-        step = fit.newton_step(coefficients)
-        # A full step can overshoot where the classes lie far apart: halve it until the loss falls.
-        while fit.loss(coefficients - step) > loss_now:
-            if _largest(step) <= LEAST_STEP:
-                break
-            step /= 2
-        coefficients = coefficients - step
-        loss_now = fit.loss(coefficients)
-        if _largest(step) < SMALL_STEP:
-            break
-    return coefficients
+    objective = _LogisticLoss(columns, targets, penalty, weights, offset, goal)
+    return objective.minimise()
 
 
 @dataclass(frozen=True)
-class _LogisticFit:
+class _LogisticLoss:
     """The sum that `fit_logistic` minimises; the fields are its arguments."""
 
     columns: Floats
@@ -285,7 +271,25 @@ class _LogisticFit:
     offset: Floats
     goal: Floats
 
-    def loss(self, coefficients: Floats) -> float:
+    def minimise(self) -> Floats:
+        """The coefficients [P] with the smallest sum, by Newton's method from 0."""
+        coefficients = np.zeros_like(self.goal)
+        loss = self.at(coefficients)
+        for _ in range(NEWTON_STEPS):
+            step = self.newton_step(coefficients)
+            # A full step can overshoot where the classes lie far apart: halve it until the sum
+            # falls.
+            while self.at(coefficients - step) > loss:
+                if _largest(step) <= LEAST_STEP:
+                    break
+                step /= 2
+            coefficients = coefficients - step
+            loss = self.at(coefficients)
+            if _largest(step) < SMALL_STEP:
+                break
+        return coefficients
+
+    def at(self, coefficients: Floats) -> float:
         """The sum at these coefficients [P]."""
         z = self.offset + self.columns @ coefficients
         losses = np.logaddexp(0, z) - self.targets * z

@@ -119,12 +119,11 @@ def metadata_baseline(
 ) -> dict[str, Interval]:
     """AUC of each generator of `test` by its files alone, without looking at pixels.
 
-    From size, aspect, bytes, encoding and metadata together. It belongs beside a detector's AUC: a
-    detector that is no better has proved nothing. The probe is fitted on `train`: on the
-    generator's fakes there and its matched reals, or on all fakes or reals where there are none of
-    these. No group may be in both manifests. The AUC is None for a generator where a test file of
-    it or of its reals cannot be measured: the figure would be of other pictures than the
-    detector's. Raises LabError where `train` or `test` lacks reals or fakes.
+    From size, aspect, bytes, encoding and metadata together. Report it beside a detector's AUC: a
+    detector that is no better has proved nothing. The probe is fitted on the generator's fakes in
+    `train` and its matched reals, or on all fakes or reals where none match. No group may be in
+    both manifests. A generator's AUC is None where a test file of it or of its reals is unreadable,
+    since the detector's AUC is of all. Raises LabError where a manifest lacks reals or fakes.
     """
     _need_both(train, "metadata baseline: the training part holds")
     _need_both(test, "metadata baseline: the test part holds")
@@ -132,13 +131,10 @@ def metadata_baseline(
     test_sample = sample_kinds(test, limit, seed)
     fitted = measure_files(train_sample, pixels=False, workers=workers)
     tested = measure_files(test_sample, pixels=False, workers=workers)
-    rows = fitted.rows + tested.rows
-    features = fitted.features + tested.features
-    table = FeatureTable(rows, features, ())
+    table = _join(fitted, tested)
     n_fitted = len(fitted.rows)
     sampling = _Sampling(bootstrap, seed)
-    unread_paths = {path for path, _ in tested.skipped}
-    unread = [row for row in test.rows if row.path in unread_paths]
+    unread = _unread_rows(test, tested)
     baseline = {}
     for name in test.generators:
         reals = test.matched_reals(name)
@@ -152,6 +148,19 @@ def metadata_baseline(
         is_train = index < n_fitted
         baseline[name] = _probe_families(table, FILE_FAMILIES, index, is_train, sampling)
     return baseline
+
+
+def _join(first: FeatureTable, second: FeatureTable) -> FeatureTable:
+    """The measured rows of both tables, one table after the other."""
+    rows = first.rows + second.rows
+    features = first.features + second.features
+    return FeatureTable(rows, features, ())
+
+
+def _unread_rows(manifest: Manifest, table: FeatureTable) -> list[Row]:
+    """The rows whose files could not be measured."""
+    paths = {path for path, _ in table.skipped}
+    return [row for row in manifest.rows if row.path in paths]
 
 
 def sample_kinds(manifest: Manifest, limit: int, seed: int = 0) -> Manifest:

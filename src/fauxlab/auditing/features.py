@@ -42,7 +42,12 @@ THUMBNAIL = 64
 # On a side. More cells would also tell faces with much background from faces with little.
 FRAMING_CELLS = 4
 ENDS = 3  # values at each end of the histogram that count as clipped
-SUBSAMPLINGS = {(1, 1): "4:4:4", (2, 1): "4:2:2", (2, 2): "4:2:0"}
+# How many times fewer values the chroma has, across and down → the usual name.
+SUBSAMPLINGS = {
+    (1, 1): "4:4:4",
+    (2, 1): "4:2:2",
+    (2, 2): "4:2:0",
+}
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,8 @@ class FeatureTable:
 
     def values(self, family: str, index: Integers) -> Floats:
         """A family's numbers [len(index), K] of the given rows."""
-        values = [self.features[i].values[family] for i in index.tolist()]
+        chosen = [self.features[i] for i in index.tolist()]
+        values = [features.values[family] for features in chosen]
         return np.array(values, dtype=np.float64)
 
 
@@ -90,7 +96,8 @@ def measure_files(
     def measure(row: Row) -> ShortcutFeatures | ImageError:
         try:
             data = reader.read(manifest.resolve(row))
-            if hashlib.sha256(data).hexdigest() != row.sha256:
+            digest = hashlib.sha256(data)
+            if digest.hexdigest() != row.sha256:
                 raise ImageError("changed since it was indexed; index the folder again")
             return measure_file(data, pixels)
         except ImageError as error:
@@ -132,8 +139,9 @@ def measure_file(data: bytes, pixels: bool = True) -> ShortcutFeatures:
     values["framing"] = framing(thumbnail)
     # Reduced in the same way as when the manifest was made, so that both find the same
     # near-duplicates.
-    small = decode(data, at_least=64) if encoding.format == "JPEG" else image
-    return ShortcutFeatures(values, looks, fingerprint(small))
+    if encoding.format == "JPEG":
+        image = decode(data, at_least=64)
+    return ShortcutFeatures(values, looks, fingerprint(image))
 
 
 def colour(image: Image.Image, thumbnail: NDArray[np.uint8]) -> Floats:
@@ -194,7 +202,8 @@ def framing(thumbnail: NDArray[np.uint8]) -> Floats:
 
     On 4×4 cells of a thumbnail uint8 [3, S, S]; shares, so that the contrast does not count.
     """
-    down, across = np.gradient(thumbnail.mean(axis=0))
+    grey = thumbnail.mean(axis=0)
+    down, across = np.gradient(grey)
     magnitude = np.hypot(down, across)
     size = len(down) // FRAMING_CELLS
     tiles = magnitude.reshape(FRAMING_CELLS, size, FRAMING_CELLS, size)

@@ -55,7 +55,7 @@ class OnnxDetector:
         return self.config.preprocessing.size
 
     def predict(self, pixels: NDArray[np.uint8]) -> Prediction:
-        """What the detector makes of pictures uint8 [N, 3, size, size] RGB."""
+        """Predict pictures uint8 [N, 3, size, size] RGB."""
         outputs = self.session.run(OUTPUTS, {INPUT: to_floats(pixels)})
         return Prediction(*outputs)
 

@@ -65,13 +65,9 @@ def fit_calibration(
     _check_logits(logits, labels)
     weights = _picture_weights(labels, weights, groups)
 
-    # Smoothed targets, as Platt (1999): (n + 1)/(n + 2) and 1/(n + 2) for n pictures of a class.
-    # With targets 1 and 0, classes that do not overlap would get scores of exactly 1 and 0.
     n_real = weights[labels == 0].sum()
     n_fake = weights[labels == 1].sum()
-    real_target = 1 / (n_real + 2)
-    fake_target = (n_fake + 1) / (n_fake + 2)
-    targets = np.where(labels == 1, fake_target, real_target)
+    targets = _smoothed_targets(labels, n_real, n_fake)
     class_sizes = np.where(labels == 1, n_fake, n_real)
     shares = weights / (2 * class_sizes)
 
@@ -194,6 +190,16 @@ def _picture_weights(
     return weights
 
 
+def _smoothed_targets(labels: Integers, n_real: float, n_fake: float) -> Floats:
+    """Targets [N] as Platt (1999) has them: for n pictures, (n + 1)/(n + 2) and 1/(n + 2).
+
+    With targets 1 and 0, classes that do not overlap would get scores of exactly 1 and 0.
+    """
+    real_target = 1 / (n_real + 2)
+    fake_target = (n_fake + 1) / (n_fake + 2)
+    return np.where(labels == 1, fake_target, real_target)
+
+
 def _fit_slope(x: Floats, targets: Floats, shares: Floats, spread: float) -> tuple[float, float]:
     """Slope and offset of the best sigmoid(slope · x + offset), within the allowed temperatures.
 
@@ -289,8 +295,8 @@ def _narrowest_band(
     rates = _shared_rates(reals, fakes, alpha)
     first_parted = bisect_left(rates, True, key=are_parted)
     last_met = max(first_parted - 1, 0)
-    # Of the last rate at which they meet and the first at which they part, the one that leaves
-    # fewer pictures uncertain.
+    # Two bands are possible: at the last rate where the ends meet, and at the next rate, where they
+    # part. Take the band that leaves fewer pictures uncertain.
     bands = []
     for rate in rates[last_met : first_parted + 1]:
         ends = _band_ends(reals, fakes, rate)

@@ -203,15 +203,7 @@ def fit_limit(
     if not 0 < rate < 1:
         raise LabError(f"rate {rate}: give a share between 0 and 1, as {RATE}")
 
-    # Distances under a fit that has not seen the group, as for a new picture.
-    rng = np.random.default_rng(0)
-    fold_of_group = rng.permutation(n_groups) % FOLDS
-    folds = fold_of_group[codes]
-    distances = np.zeros(len(features))
-    for fold in np.unique(folds):
-        held_out = folds == fold
-        gaussian = fit_gaussian(features[~held_out])
-        distances[held_out] = gaussian.distances(features[held_out])
+    distances = _held_out_distances(features, codes)
 
     # From the largest distance down: the last one that leaves few enough votes beyond it.
     order = np.argsort(-distances, kind="stable")
@@ -225,6 +217,23 @@ def fit_limit(
     limit = falling[n_allowed - 1]
     promised = max(rate, 1 / (n_groups + 1))
     return float(limit), promised
+
+
+def _held_out_distances(features: Floats, codes: NDArray[np.int64]) -> Floats:
+    """Distances [N] under fits that have not seen the picture's group, as for a new picture.
+
+    `codes` [N] number the groups from 0.
+    """
+    n_groups = len(np.unique(codes))
+    rng = np.random.default_rng(0)
+    fold_of_group = rng.permutation(n_groups) % FOLDS
+    folds = fold_of_group[codes]
+    distances = np.zeros(len(features))
+    for fold in np.unique(folds):
+        held_out = folds == fold
+        gaussian = fit_gaussian(features[~held_out])
+        distances[held_out] = gaussian.distances(features[held_out])
+    return distances
 
 
 def _shrunk_covariance(z: Floats) -> Floats:

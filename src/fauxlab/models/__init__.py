@@ -85,7 +85,7 @@ def _look_up(name: str, table: dict[str, Any], kind: str) -> Any:
 
 
 def _create(builder: str, name: str, fixed: dict[str, Any], options: dict[str, Any]) -> nn.Module:
-    """Build a network; what torch says of impossible options becomes one line."""
+    """Build a network; torch's errors on impossible options become one line."""
     _check_options(name, fixed, options)
     file, _, attribute = builder.partition(":")
     module = import_module(f"fauxlab.models.{file}")

@@ -17,7 +17,7 @@ TRUNKS = {"Mixed_5d": 288, "Mixed_6a": 768, "Mixed_6b": 768, "Mixed_6c": 768}
 
 
 class TensorPrediction(NamedTuple):
-    """What a detector makes of N pictures, as tensors; see `fauxlab.bundle.detector.Prediction`."""
+    """A detector's outputs for N pictures, as tensors; see `fauxlab.bundle.detector.Prediction`."""
 
     logits: Tensor
     activation_maps: Tensor

@@ -197,7 +197,7 @@ def _predicting(network: nn.Module) -> nn.Module:
 
 
 class _Batches:
-    """What onnxruntime reads pictures from: it calls `get_next` until that returns None."""
+    """Pictures in batches for onnxruntime, which calls `get_next` until it returns None."""
 
     def __init__(self, pictures: Pixels) -> None:
         batches = row_batches(len(pictures), BATCH)
@@ -211,7 +211,10 @@ class _Batches:
 
 
 def _tail(model: onnx.ModelProto) -> list[str]:
-    """Names of the nodes behind the last convolution of more than one channel; the head has one."""
+    """Names of the nodes behind the last convolution with more than one output channel.
+
+    The head is a convolution with one output channel.
+    """
     channels = {item.name: item.dims[0] for item in model.graph.initializer if item.dims}
     needed: set[str] = set()  # values that a convolution depends on
     tail = []

@@ -274,7 +274,7 @@ def _check_blocks(blocks: int) -> None:
 
 
 def check_widths(size: int, widths: Widths) -> None:
-    """Raise ValueError where the widths are not one for each side from START to `size`."""
+    """Raise ValueError unless there is one width for each side from START to `size`."""
     expected = count_doublings(size) + 1
     if len(widths) != expected:
         raise ValueError(

@@ -54,7 +54,7 @@ class Detector:
         return self.config.preprocessing.size
 
     def predict(self, pixels: NDArray[np.uint8]) -> Prediction:
-        """What the network makes of pictures uint8 [N, 3, size, size] RGB, on its own device."""
+        """Predict pictures uint8 [N, 3, size, size] RGB, on the device of the network."""
         device = device_of(self.model)
         images = torch.from_numpy(pixels).to(device)
         with torch.inference_mode():
@@ -156,7 +156,7 @@ def _save(model: nn.Module, config: DetectorConfig | GeneratorConfig, folder: Pa
 
 @contextmanager
 def _usable(folder: Path) -> Iterator[None]:
-    """What torch says of impossible options and weights becomes one line that names the folder."""
+    """Turn torch's errors on impossible options and weights into one line that names the folder."""
     try:
         yield
     except (LabError, TypeError, ValueError, RuntimeError) as error:

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 class RandomConvolutions(nn.Module):
     """Untrained convolutions over three halvings of the picture.
 
-    Its features are mean and deviation of every map over space. Random filters respond to colour,
-    contrast and texture at each scale (Saxe et al., 2011), and so to noise, blur and lost variety;
-    they know nothing of faces. Every second filter of the first layer sums to 0 over space, and so
-    responds to edges only. The weights come from raw PCG64 words, which no version of NumPy will
-    change.
+    Its features are mean and standard deviation of every map over space. Random filters respond to
+    colour, contrast and texture at each scale (Saxe et al., 2011), and so to noise, blur and lost
+    variety; they know nothing of faces. Every second filter of the first layer sums to 0 over
+    space, and so responds to edges only. The weights come from raw PCG64 words, which are the same
+    in every version of NumPy.
     """
 
     WIDTHS = (32, 48, 64, 64)

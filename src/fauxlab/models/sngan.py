@@ -94,7 +94,7 @@ class _SNUp(nn.Module):
         hidden = F.relu(self.norm2(hidden))
         hidden = self.conv2(hidden)
         # A 1×1 convolution gives the same before and after a doubling; before, it costs a quarter.
-        shortcut = _repeat(self.shortcut(x))
+        shortcut: Tensor = _repeat(self.shortcut(x))
         return shortcut + hidden
 
 
