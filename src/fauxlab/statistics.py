@@ -61,7 +61,9 @@ class Counts:
         reals = np.where(is_fake, 0, sorted_weights)
         tp = np.cumsum(fakes, axis=1)
         fp = np.cumsum(reals, axis=1)
-        return cls(tp[:, last_of_score], fp[:, last_of_score])
+        tp = tp[:, last_of_score]
+        fp = fp[:, last_of_score]
+        return cls(tp, fp)
 
     def rates(self) -> tuple[Floats, Floats]:
         """True and false positive rates [R, K + 1], starting at 0; NaN for a missing class."""
@@ -208,8 +210,9 @@ def with_intervals(
     `shares_of` names the figures that are shares, and of how many independent trials: these get an
     exact bound where all trials had the same result.
     """
-    _, codes = np.unique(np.asarray(groups), return_inverse=True)
-    unweighted = np.ones((1, len(codes)))
+    names = np.asarray(groups)
+    _, codes = np.unique(names, return_inverse=True)
+    unweighted = np.ones((1, len(names)))
     figures = measure(unweighted)
     samples: dict[str, list[Floats]] = {}
     for name in figures:
@@ -295,7 +298,8 @@ class _LogisticLoss:
         losses = np.logaddexp(0, z) - self.targets * z
         squares = (coefficients - self.goal) ** 2
         penalties = self.penalty / 2 * squares
-        return float(self.weights @ losses + penalties.sum())
+        total = self.weights @ losses + penalties.sum()
+        return float(total)
 
     def newton_step(self, coefficients: Floats) -> Floats:
         """What Newton's method subtracts from these coefficients [P]: Hessian⁻¹ · gradient."""

@@ -112,7 +112,8 @@ class Predictions:
 
     def scores(self, detector: Detector) -> Floats:
         """P(fake) [N] in the detector's own precision, in which the threshold is compared."""
-        return detector.scores(self.logits.astype(np.float32))
+        logits = self.logits.astype(np.float32)
+        return detector.scores(logits)
 
     def figures(self, detector: Detector) -> Figures:
         """All figures of the detector's calibration on these logits."""
@@ -149,7 +150,10 @@ class Predictions:
     def count(self, rows: Bools) -> dict[str, int]:
         """Pictures of each source or generator among the rows [N]."""
         names, sizes = np.unique(self.names[rows], return_counts=True)
-        return dict(zip(names.tolist(), sizes.tolist(), strict=True))
+        counts = {}
+        for name, size in zip(names, sizes, strict=True):
+            counts[str(name)] = int(size)
+        return counts
 
     def _refused(self, detector: Detector) -> tuple[float, float] | None:
         """Share of reals and of fakes that the limits refuse."""

@@ -55,7 +55,8 @@ def expected_ece(labels: Integers, scores: Floats, seed: int = 0, draws: int = 2
     real_total = real_chances.sum()
     fake_total = fake_chances.sum()
     can_draw = real_total > 0 and fake_total > 0
-    if not can_draw or len(np.unique(labels)) < 2:
+    classes = np.unique(labels)
+    if not can_draw or len(classes) < 2:
         return None
     rng = np.random.default_rng(seed)
     n = len(scores)
@@ -93,8 +94,10 @@ def confusion_counts(labels: Integers, called_fake: Bools, weights: Floats) -> F
 
 def accuracy(cells: Floats) -> Floats:
     """Share of right calls [R] from counts [R, 4]."""
-    right = cells[:, 0] + cells[:, 3]
-    return right / cells.sum(axis=1)
+    tn, _, _, tp = cells.T
+    right = tn + tp
+    total = cells.sum(axis=1)
+    return right / total
 
 
 def macro_f1(cells: Floats) -> Floats:

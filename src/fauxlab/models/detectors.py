@@ -89,7 +89,8 @@ class ReportCNN(nn.Module):
         weighted = maps * weights
         activation = weighted.sum(1)
         activation = activation + self.head.bias / positions
-        logits = self.head(maps.flatten(1))[:, 0]
+        flat = maps.flatten(1)
+        logits = self.head(flat)[:, 0]
         no_distance = torch.zeros_like(activation[:, 0, 0])
         return TensorPrediction(logits, activation, no_distance)
 

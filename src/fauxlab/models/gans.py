@@ -91,7 +91,8 @@ class ReportGenerator(nn.Module):
 
     def forward(self, latents: Tensor) -> Tensor:
         """Float [N, latent] to images [N, 3, size, size] in [-1, 1]."""
-        maps = to_map(self.dense(latents), self.first)
+        start = self.dense(latents)
+        maps = to_map(start, self.first)
         images: Tensor = self.layers(maps)
         return images
 
@@ -237,11 +238,13 @@ def _resample(before: int, after: int, resize: Callable[[Tensor], Tensor]) -> nn
     """A change of side, and of channels by a 1×1 convolution where they differ."""
     if before == after:
         return nn.Sequential(_Resize(resize))
-    convolution = _init_scaled(Conv2d(before, after, 1, bias=False), 1.0)
+    convolution = Conv2d(before, after, 1, bias=False)
+    _init_scaled(convolution, 1.0)
+    layers: list[nn.Module] = [_Resize(resize), convolution]
     # The smaller of the two maps is convolved, which is cheaper.
     if resize is _double:
-        return nn.Sequential(convolution, _Resize(resize))
-    return nn.Sequential(_Resize(resize), convolution)
+        layers.reverse()
+    return nn.Sequential(*layers)
 
 
 def _double(x: Tensor) -> Tensor:

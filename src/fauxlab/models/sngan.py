@@ -36,9 +36,11 @@ class SNGenerator(nn.Module):
 
     def forward(self, latents: Tensor) -> Tensor:
         """Float [N, latent] to images [N, 3, size, size] in [-1, 1]."""
-        maps = to_map(self.dense(latents), self.first)
+        start = self.dense(latents)
+        maps = to_map(start, self.first)
         maps = self.blocks(maps)
-        maps = F.relu(self.norm(maps))
+        maps = self.norm(maps)
+        maps = F.relu(maps)
         images: Tensor = self.to_rgb(maps)
         return images.tanh()
 
@@ -56,10 +58,12 @@ class SNDiscriminator(nn.Module):
             widths = [128] * sides
         check_widths(size, widths)
         widths = widths[::-1]
+        last_block = len(widths) - 1
         blocks: list[nn.Module] = []
         for before, after in pairwise([3, *widths]):
-            first = len(blocks) == 0
-            last = len(blocks) == len(widths) - 1
+            number = len(blocks)
+            first = number == 0
+            last = number == last_block
             block = _SNDown(before, after, first, halve=not last)
             blocks.append(block)
         self.blocks = nn.Sequential(*blocks)
@@ -88,7 +92,7 @@ class _SNUp(nn.Module):
         self.shortcut = nn.Conv2d(before, after, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        hidden = F.relu(self.norm1(x))
+        hidden: Tensor = F.relu(self.norm1(x))
         hidden = _repeat(hidden)
         hidden = self.conv1(hidden)
         hidden = F.relu(self.norm2(hidden))
