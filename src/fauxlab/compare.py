@@ -51,13 +51,16 @@ def compare_runs(runs: Sequence[str | Path]) -> RunComparison:
         if gan:
             gans.append(gan)
         summaries.append(_summarise_run(name, run, gan))
-        recipes.append(_flatten(tomllib.loads(run.recipe.to_toml())))
-    if len({summary.kind for summary in summaries}) > 1:
+        recipe = tomllib.loads(run.recipe.to_toml())
+        recipes.append(_flatten(recipe))
+    kinds = {summary.kind for summary in summaries}
+    if len(kinds) > 1:
         raise LabError(
             "a detector and a generator have nothing to be compared in; name runs of one kind"
         )
+    differences = _find_differences(recipes)
     remarks = _list_remarks(summaries, gans)
-    return RunComparison(runs=summaries, differences=_find_differences(recipes), remarks=remarks)
+    return RunComparison(runs=summaries, differences=differences, remarks=remarks)
 
 
 def compare_detectors(
@@ -84,14 +87,24 @@ def compare_detectors(
 
     if not len(manifest):
         raise LabError("there is no image to compare on: this split of the manifest is empty")
-    detectors = [open_detector(_find_bundle(Path(model))) for model in models]
+    detectors = []
+    for model in models:
+        bundle = _find_bundle(Path(model))
+        detectors.append(open_detector(bundle))
     scores, manifest = _score(detectors, manifest, progress)
-    return _pair_scores(scores, manifest, bootstrap, seed), manifest
+    paired = _pair_scores(scores, manifest, bootstrap, seed)
+    return paired, manifest
 
 
 def _find_bundle(folder: Path) -> Path:
     """The bundle of a detector, which for a run is the best of its epochs."""
-    return folder / "best" if (folder / "config.toml").is_file() else folder
+    if _is_run(folder):
+        return folder / "best"
+    return folder
+
+
+def _is_run(folder: Path) -> bool:
+    return (folder / "config.toml").is_file()
 
 
 def _score(
@@ -107,7 +120,8 @@ def _score(
     # after all sizes were loaded is it known which pictures remain.
     for detector in detectors:
         images = load_images(manifest, detector.size)
-        manifest = replace(images.manifest, skipped=manifest.skipped + images.skipped)
+        skipped = manifest.skipped + images.skipped
+        manifest = replace(images.manifest, skipped=skipped)
     scores = []
     for detector in detectors:
         images = load_images(manifest, detector.size)
@@ -129,13 +143,15 @@ def _pair_scores(
     for name, chosen, _ in list_parts(manifest):
         labels = manifest.labels[chosen]
         part_groups = groups[chosen].tolist()
-        first = scores[0][chosen]
+        part_scores = [own[chosen] for own in scores]
+        first = part_scores[0]
         aucs = []
         changes = []
-        for own in scores:
-            part = own[chosen]
-            aucs.append(auc_interval(labels, part, part_groups, bootstrap, seed))
-            changes.append(auc_change(labels, first, part, part_groups, bootstrap, seed))
+        for own in part_scores:
+            auc = auc_interval(labels, own, part_groups, bootstrap, seed)
+            change = auc_change(labels, first, own, part_groups, bootstrap, seed)
+            aucs.append(auc)
+            changes.append(change)
         n = int(chosen.sum())
         paired.append(PairedScores(name=name, n=n, aucs=aucs, changes=changes))
     return paired
@@ -147,18 +163,21 @@ def _find_run(folder: Path) -> Run | None:
 
     if folder.name in ("best", "last"):
         folder = folder.resolve().parent
-    return Run(folder) if (folder / "config.toml").is_file() else None
+    return Run(folder) if _is_run(folder) else None
 
 
 def _tell_apart(names: list[str]) -> list[str]:
     """The last parts of folders, as many as it takes to tell the folders apart."""
-    parts = [Path(name).parts or (name,) for name in names]
-    longest = max(len(each) for each in parts)
-    different = len(set(names))
+    n_folders = len(set(names))
+    paths = [Path(name).parts or (name,) for name in names]
+    longest = max(len(parts) for parts in paths)
     for length in range(1, longest + 1):
-        ends = [Path(*each[-length:]) for each in parts]
-        if len(set(ends)) == different:
-            return [str(end) for end in ends]
+        ends = []
+        for parts in paths:
+            end = Path(*parts[-length:])
+            ends.append(str(end))
+        if len(set(ends)) == n_folders:
+            return ends
     return names
 
 
@@ -173,7 +192,8 @@ def _find_differences(recipes: Sequence[dict[str, Any]]) -> dict[str, list[Any]]
     differences = {}
     for key in keys:
         values = [recipe.get(key) for recipe in recipes]
-        if any(value != values[0] for value in values):
+        first = values[0]
+        if any(value != first for value in values):
             differences[key] = values
     return differences
 
@@ -181,14 +201,16 @@ def _find_differences(recipes: Sequence[dict[str, Any]]) -> dict[str, list[Any]]
 def _summarise_run(name: str, run: Run, gan: GanRun | None) -> RunSummary:
     environment = run.environment
     log = list(run.read_log())
-    seen = [line["images"] for line in log if "images" in line]
+    images = 0
+    for line in log:
+        images = line.get("images", images)
     figures = _generator_figures(gan) if gan else _detector_figures(log)
     return RunSummary(
         name=name,
         kind="generator" if gan else "detector",
         state=_describe_state(log),
         recipe=run.recipe.name,
-        images=seen[-1] if seen else 0,
+        images=images,
         data_hash=str(environment.get("data_hash", "")),
         fauxlab=str(environment.get("fauxlab", "")),
         figures=figures,
@@ -205,14 +227,15 @@ def _describe_state(log: list[dict[str, Any]]) -> str:
 
 
 def _read_gan(run: Run) -> GanRun | None:
-    """A GAN's run as its figures are read from it; None for a detector's."""
+    """The log of a GAN's training, from which its figures are read; None for a detector's run."""
     from fauxlab.config import GanRecipe
     from fauxlab.training.run_log import GanRun
 
     recipe = run.recipe
     if not isinstance(recipe, GanRecipe):
         return None
-    return replace(GanRun.from_log(run.read_log()), recipe=recipe.model_dump())
+    gan = GanRun.from_log(run.read_log())
+    return replace(gan, recipe=recipe.model_dump())
 
 
 def _detector_figures(log: list[dict[str, Any]]) -> Figures:
@@ -220,12 +243,12 @@ def _detector_figures(log: list[dict[str, Any]]) -> Figures:
     epochs = [line for line in log if line["event"] == "epoch"]
     if not epochs:
         return {}
-    ranked = [line for line in epochs if line.get("val_auc") is not None]
-    best = max(ranked, key=lambda line: line["val_auc"], default=None)
+    with_auc = [line for line in epochs if line.get("val_auc") is not None]
+    best = max(with_auc, key=lambda line: line["val_auc"], default={})
     last = epochs[-1]
     return {
-        "validation AUC, best": best["val_auc"] if best else None,
-        "at images": best["images"] if best else None,
+        "validation AUC, best": best.get("val_auc"),
+        "at images": best.get("images"),
         "validation AUC, last": last.get("val_auc"),
         "validation accuracy, last": last.get("val_accuracy"),
         "validation loss, last": last.get("val_loss"),
@@ -236,17 +259,18 @@ def _generator_figures(run: GanRun) -> Figures:
     """Of the evaluations in training, and of the guard."""
     figures: Figures = {}
     if run.last:
+        last = run.last
         best = run.best or {}
-        figures["distance"] = run.last["label"]
-        figures["N"] = run.last["n"]
-        figures["floor"] = run.last["floor"]
+        figures["distance"] = last["label"]
+        figures["N"] = last["n"]
+        figures["floor"] = last["floor"]
         figures["best"] = best.get("distance")
         figures["at images"] = best.get("images")
-        figures["last"] = run.last["distance"]
-        figures["precision, last"] = run.last.get("precision")
-        figures["recall, last"] = run.last.get("recall")
-        figures["coverage, last"] = run.last.get("coverage")
-        figures["memorised share, last"] = run.last.get("memorised_share")
+        figures["last"] = last["distance"]
+        figures["precision, last"] = last.get("precision")
+        figures["recall, last"] = last.get("recall")
+        figures["coverage, last"] = last.get("coverage")
+        figures["memorised share, last"] = last.get("memorised_share")
     if run.guard:
         first = "none"
         if run.alarms:
@@ -262,7 +286,10 @@ def _summarise_bundle(name: str, folder: str | Path) -> RunSummary:
     from fauxlab.bundle.folder import read_any_config
     from fauxlab.bundle.opening import DEFAULT_MODEL, PACKAGED
 
-    config = read_any_config(PACKAGED if str(folder) == DEFAULT_MODEL else Path(folder))
+    bundle = Path(folder)
+    if str(folder) == DEFAULT_MODEL:
+        bundle = PACKAGED
+    config = read_any_config(bundle)
     training = config.training
     return RunSummary(
         name=name,
@@ -281,9 +308,10 @@ def _list_remarks(runs: Sequence[RunSummary], gans: Sequence[GanRun]) -> list[st
     from fauxlab.training.run_log import alike
 
     remarks = []
-    if len({run.data_hash for run in runs}) > 1:
-        hashes = ", ".join(run.data_hash or "?" for run in runs)
-        remarks.append(f"they learned from different data or splits: {hashes}")
+    hashes = [run.data_hash or "?" for run in runs]
+    if len(set(hashes)) > 1:
+        listed = ", ".join(hashes)
+        remarks.append(f"they learned from different data or splits: {listed}")
     unfinished = [run.name for run in runs if run.state == "unfinished"]
     if unfinished:
         remarks.append(f"not finished: {', '.join(unfinished)}")

@@ -51,56 +51,72 @@ class Counts:
     def of(cls, labels: Labels, scores: Floats, weights: Floats) -> Counts:
         """Count from labels [N], scores [N] and weights [R, N]; equal scores share a column."""
         order = np.argsort(-scores, kind="stable")
-        differs_from_next = np.diff(scores[order]) != 0
-        last_of_score = np.flatnonzero(np.append(differs_from_next, True))
+        sorted_scores = scores[order]
+        differs_from_next = np.diff(sorted_scores) != 0
+        is_last = np.append(differs_from_next, True)
+        last_of_score = np.flatnonzero(is_last)
         is_fake = labels[order] == 1
         sorted_weights = weights[:, order]
         fakes = np.where(is_fake, sorted_weights, 0)
         reals = np.where(is_fake, 0, sorted_weights)
         tp = np.cumsum(fakes, axis=1)
         fp = np.cumsum(reals, axis=1)
-        return cls(tp[:, last_of_score], fp[:, last_of_score])
+        tp = tp[:, last_of_score]
+        fp = fp[:, last_of_score]
+        return cls(tp, fp)
 
     def rates(self) -> tuple[Floats, Floats]:
         """True and false positive rates [R, K + 1], starting at 0; NaN for a missing class."""
-        start = np.zeros((len(self.tp), 1))
+        all_fakes = self.tp[:, -1:]
+        all_reals = self.fp[:, -1:]
         with np.errstate(invalid="ignore", divide="ignore"):
-            tpr = self.tp / self.tp[:, -1:]
-            fpr = self.fp / self.fp[:, -1:]
-        return np.hstack([start, tpr]), np.hstack([start, fpr])
+            tpr = self.tp / all_fakes
+            fpr = self.fp / all_reals
+        start = np.zeros_like(all_fakes)
+        tpr = np.hstack([start, tpr])
+        fpr = np.hstack([start, fpr])
+        return tpr, fpr
 
 
 def auc(counts: Counts) -> Floats:
     """Area under the ROC curve [R]; a tie counts one half."""
     tpr, fpr = counts.rates()
+    # Trapezia between neighbouring points of the curve.
     widths = np.diff(fpr)
-    heights = tpr[:, 1:] + tpr[:, :-1]
-    return np.sum(widths * heights / 2, axis=1)
+    left = tpr[:, :-1]
+    right = tpr[:, 1:]
+    areas = widths * (left + right) / 2
+    return areas.sum(axis=1)
 
 
 def auc_between(high: Floats, low: Floats) -> float:
-    """Share of pairs in which a value of `high` [N] is above one of `low` [M]; ties count half."""
+    """Share of pairs of values from `high` [N] and `low` [M] with `high` above; ties count half."""
     labels = np.repeat([1, 0], [len(high), len(low)])
     values = np.concatenate([high, low])
-    counts = Counts.of(labels, values, np.ones((1, len(values))))
+    weights = np.ones((1, len(values)))
+    counts = Counts.of(labels, values, weights)
     return float(auc(counts)[0])
 
 
 def average_precision(counts: Counts) -> Floats:
     """Precision averaged over the steps of recall [R], without interpolation."""
     tpr, fpr = counts.rates()
+    called_fake = counts.tp + counts.fp
     with np.errstate(invalid="ignore", divide="ignore"):
-        precision = counts.tp / (counts.tp + counts.fp)
+        precision = counts.tp / called_fake
     # Before the first image that has a weight, precision is 0/0 and recall does not change.
     precision = np.nan_to_num(precision)
-    average = np.sum(np.diff(tpr) * precision, axis=1)
+    recall_steps = np.diff(tpr)
+    areas = recall_steps * precision
+    average = areas.sum(axis=1)
     return average + _nan_if_missing(fpr)
 
 
 def eer(counts: Counts) -> Floats:
     """Equal error rate [R]: where the ROC curve, drawn with straight lines, has FPR = 1 - TPR."""
     tpr, fpr = counts.rates()
-    gap = fpr - (1 - tpr)  # rises from -1 to 1
+    fnr = 1 - tpr
+    gap = fpr - fnr  # rises from -1 to 1
     rows = np.arange(len(gap))
     after = np.argmax(gap >= 0, axis=1)
     before = after - 1
@@ -108,18 +124,24 @@ def eer(counts: Counts) -> Floats:
     gap_after = gap[rows, after]
     # How far along the line between the two points the gap is 0.
     rise = gap_after - gap_before
-    share = np.divide(-gap_before, rise, out=np.zeros_like(rise), where=rise != 0)
+    rises = rise != 0
+    share = np.zeros_like(rise)
+    np.divide(-gap_before, rise, out=share, where=rises)
     fpr_before = fpr[rows, before]
     fpr_after = fpr[rows, after]
-    crossing = fpr_before + share * (fpr_after - fpr_before)
+    fpr_step = fpr_after - fpr_before
+    crossing = fpr_before + share * fpr_step
     return crossing + _nan_if_missing(tpr)
 
 
 def tpr_at_fpr(counts: Counts, most: float) -> Floats:
     """Highest true positive rate [R] of a threshold whose false positive rate is up to `most`."""
     tpr, fpr = counts.rates()
-    allowed = np.where(fpr <= most, tpr, 0 * tpr)
-    return allowed.max(axis=1) + _nan_if_missing(fpr)
+    is_allowed = fpr <= most
+    # 0 · NaN is NaN: where there are no fakes, there is no rate.
+    allowed = np.where(is_allowed, tpr, 0 * tpr)
+    highest = allowed.max(axis=1)
+    return highest + _nan_if_missing(fpr)
 
 
 def auc_interval(
@@ -131,10 +153,12 @@ def auc_interval(
     """
 
     def measure(weights: Floats) -> dict[str, Floats]:
-        return {"auc": auc(Counts.of(labels, scores, weights))}
+        counts = Counts.of(labels, scores, weights)
+        return {"auc": auc(counts)}
 
     pairs = {"auc": count_pairs(labels, groups)}
-    return with_intervals(measure, groups, labels, bootstrap, seed, pairs)["auc"]
+    intervals = with_intervals(measure, groups, labels, bootstrap, seed, pairs)
+    return intervals["auc"]
 
 
 def auc_change(
@@ -151,15 +175,17 @@ def auc_change(
     """
 
     def measure(weights: Floats) -> dict[str, Floats]:
-        auc_after = auc(Counts.of(labels, after, weights))
-        auc_before = auc(Counts.of(labels, before, weights))
-        return {"change": auc_after - auc_before}
+        counts_before = Counts.of(labels, before, weights)
+        counts_after = Counts.of(labels, after, weights)
+        change = auc(counts_after) - auc(counts_before)
+        return {"change": change}
 
-    return with_intervals(measure, groups, labels, bootstrap, seed)["change"]
+    intervals = with_intervals(measure, groups, labels, bootstrap, seed)
+    return intervals["change"]
 
 
 def count_pairs(labels: Labels, groups: Sequence[str]) -> int:
-    """Independent pairs of a fake and a real: none uses a group of its class that another uses.
+    """Number of independent pairs of a fake and a real: no two pairs share a group of a class.
 
     An AUC of 1 means that the fake has the higher score in every one of these pairs.
     """
@@ -184,20 +210,26 @@ def with_intervals(
     `shares_of` names the figures that are shares, and of how many independent trials: these get an
     exact bound where all trials had the same result.
     """
-    _, codes = np.unique(np.asarray(groups), return_inverse=True)
-    figures = measure(np.ones((1, len(codes))))
-    samples: dict[str, list[Floats]] = {name: [np.zeros(0)] for name in figures}
+    names = np.asarray(groups)
+    _, codes = np.unique(names, return_inverse=True)
+    unweighted = np.ones((1, len(names)))
+    figures = measure(unweighted)
+    samples: dict[str, list[Floats]] = {}
+    for name in figures:
+        samples[name] = [np.zeros(0)]
     if _fewest_groups(codes, labels) >= MIN_GROUPS:
         for weights in _draw_groups(codes, bootstrap, seed):
             with np.errstate(invalid="ignore", divide="ignore"):
                 drawn = measure(weights)
             for name, values in drawn.items():
                 samples[name].append(values)
-    trials = shares_of or {}
+    n_trials = shares_of or {}
     intervals = {}
     for name, values in figures.items():
-        drawn_values = np.concatenate(samples[name])
-        intervals[name] = _interval(float(values[0]), drawn_values, trials.get(name, 0))
+        value = float(values[0])
+        replicates = np.concatenate(samples[name])
+        trials = n_trials.get(name, 0)
+        intervals[name] = _interval(value, replicates, trials)
     return intervals
 
 
@@ -221,33 +253,70 @@ def fit_logistic(
     the same scale. By hand, since scikit-learn takes neither soft targets nor an offset.
     """
     n, size = columns.shape
-    weights = np.ones(n) if weights is None else weights
-    offset = np.zeros(n) if offset is None else offset
-    goal = np.zeros(size) if goal is None else goal
+    if weights is None:
+        weights = np.ones(n)
+    if offset is None:
+        offset = np.zeros(n)
+    if goal is None:
+        goal = np.zeros(size)
+    objective = _LogisticLoss(columns, targets, penalty, weights, offset, goal)
+    return objective.minimise()
 
-    def loss(at: Floats) -> float:
-        z = offset + columns @ at
-        misfit = weights @ (np.logaddexp(0, z) - targets * z)
-        distance = penalty / 2 * (at - goal) ** 2
-        return float(misfit + np.sum(distance))
 
-    coefficients = np.zeros(size)
-    loss_now = loss(coefficients)
-    for _ in range(NEWTON_STEPS):
-        z = offset + columns @ coefficients
+@dataclass(frozen=True)
+class _LogisticLoss:
+    """The sum that `fit_logistic` minimises; the fields are its arguments."""
+
+    columns: Floats
+    targets: Floats
+    penalty: Floats
+    weights: Floats
+    offset: Floats
+    goal: Floats
+
+    def minimise(self) -> Floats:
+        """The coefficients [P] with the smallest sum, by Newton's method from 0."""
+        coefficients = np.zeros_like(self.goal)
+        loss = self.at(coefficients)
+        for _ in range(NEWTON_STEPS):
+            step = self.newton_step(coefficients)
+            # A full step can overshoot where the classes lie far apart: halve it until the sum
+            # falls.
+            while self.at(coefficients - step) > loss:
+                if _largest(step) <= LEAST_STEP:
+                    break
+                step /= 2
+            coefficients = coefficients - step
+            loss = self.at(coefficients)
+            if _largest(step) < SMALL_STEP:
+                break
+        return coefficients
+
+    def at(self, coefficients: Floats) -> float:
+        """The sum at these coefficients [P]."""
+        z = self.offset + self.columns @ coefficients
+        losses = np.logaddexp(0, z) - self.targets * z
+        squares = (coefficients - self.goal) ** 2
+        penalties = self.penalty / 2 * squares
+        total = self.weights @ losses + penalties.sum()
+        return float(total)
+
+    def newton_step(self, coefficients: Floats) -> Floats:
+        """What Newton's method subtracts from these coefficients [P]: Hessian⁻¹ · gradient."""
+        z = self.offset + self.columns @ coefficients
         p = np.exp(-np.logaddexp(0, -z))  # the sigmoid, exact at both ends
-        gradient = columns.T @ (weights * (p - targets)) + penalty * (coefficients - goal)
-        variance = weights * p * (1 - p)
-        curvature = (columns.T * variance) @ columns + np.diag(penalty)
-        step = np.linalg.solve(curvature, gradient)
-        # A full step can overshoot where the classes lie far apart: halve it until the loss falls.
-        while loss(coefficients - step) > loss_now and np.abs(step).max() > LEAST_STEP:
-            step /= 2
-        coefficients = coefficients - step
-        loss_now = loss(coefficients)
-        if np.abs(step).max() < SMALL_STEP:
-            break
-    return coefficients
+        residuals = self.weights * (p - self.targets)
+        penalty_gradient = self.penalty * (coefficients - self.goal)
+        gradient = self.columns.T @ residuals + penalty_gradient
+        variance = self.weights * p * (1 - p)
+        weighted_columns = self.columns.T * variance
+        hessian = weighted_columns @ self.columns + np.diag(self.penalty)
+        return np.linalg.solve(hessian, gradient)
+
+
+def _largest(step: Floats) -> float:
+    """The largest change of a coefficient in a step [P]."""
+    return float(np.abs(step).max())
 
 
 def _nan_if_missing(rates: Floats) -> Floats:
@@ -273,11 +342,13 @@ def _draw_groups(codes: Integers, bootstrap: int, seed: int) -> Iterator[Floats]
     n_groups = len(np.unique(codes))
     chances = np.full(n_groups, 1 / n_groups)
     chunk = MAX_CELLS // max(len(codes), 1)
-    chunk = max(1, min(bootstrap, chunk))
+    chunk = min(bootstrap, chunk)
+    chunk = max(1, chunk)
     for start in range(0, bootstrap, chunk):
         size = min(chunk, bootstrap - start)
-        drawn = rng.multinomial(n_groups, chances, size=size)
-        yield drawn[:, codes].astype(np.float64)
+        times_drawn = rng.multinomial(n_groups, chances, size=size)
+        weights = times_drawn[:, codes]
+        yield weights.astype(np.float64)
 
 
 def _interval(value: float, drawn: Floats, trials: int) -> Interval:
@@ -288,7 +359,8 @@ def _interval(value: float, drawn: Floats, trials: int) -> Interval:
     if not len(drawn):
         return Interval(value=value)
     low, high = np.percentile(drawn, PERCENTILES).tolist()
-    if low < high or value not in (0.0, 1.0):
+    has_spread = low < high
+    if has_spread or value not in (0.0, 1.0):
         return Interval(value=value, low=low, high=high)
     # Drawing again from equal results gives equal results, and no spread. The exact bound of
     # Clopper and Pearson (1934) says what so many equal results can exclude.

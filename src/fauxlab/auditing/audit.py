@@ -82,9 +82,11 @@ def audit(
     sampling = _Sampling(bootstrap, seed)
     generators = []
     findings: list[Finding] = []
-    for name in dict.fromkeys(row.generator for row in table.rows if row.label):
-        index = _matched_index(table.rows, name, manifest.matched_reals(name))
-        audited = _audit_generator(table, index, name, manifest.matched_reals(name), sampling)
+    names = dict.fromkeys(row.generator for row in table.rows if row.label)
+    for name in names:
+        reals = manifest.matched_reals(name)
+        index = _matched_index(table.rows, name, reals)
+        audited = _audit_generator(table, index, name, reals, sampling)
         generators.append(audited)
         findings += explain_cues(audited, table, index)
     findings += find_leaks(manifest, table)
@@ -117,33 +119,48 @@ def metadata_baseline(
 ) -> dict[str, Interval]:
     """AUC of each generator of `test` by its files alone, without looking at pixels.
 
-    From size, aspect, bytes, encoding and metadata together. It belongs beside a detector's AUC: a
-    detector that is no better has proved nothing. The probe is fitted on `train`: on the
-    generator's fakes there and its matched reals, or on all fakes or reals where there are none of
-    these. No group may be in both manifests. The AUC is None for a generator where a test file of
-    it or of its reals cannot be measured: the figure would be of other pictures than the
-    detector's. Raises LabError where `train` or `test` lacks reals or fakes.
+    From size, aspect, bytes, encoding and metadata together. Report it beside a detector's AUC: a
+    detector that is no better has proved nothing. The probe is fitted on the generator's fakes in
+    `train` and its matched reals, or on all fakes or reals where none match. No group may be in
+    both manifests. A generator's AUC is None where a test file of it or of its reals is unreadable,
+    since the detector's AUC is of all. Raises LabError where a manifest lacks reals or fakes.
     """
     _need_both(train, "metadata baseline: the training part holds")
     _need_both(test, "metadata baseline: the test part holds")
-    fitted = measure_files(sample_kinds(train, limit, seed), pixels=False, workers=workers)
-    held = measure_files(sample_kinds(test, limit, seed), pixels=False, workers=workers)
-    table = FeatureTable(fitted.rows + held.rows, fitted.features + held.features, ())
+    train_sample = sample_kinds(train, limit, seed)
+    test_sample = sample_kinds(test, limit, seed)
+    fitted = measure_files(train_sample, pixels=False, workers=workers)
+    tested = measure_files(test_sample, pixels=False, workers=workers)
+    table = _join(fitted, tested)
     n_fitted = len(fitted.rows)
-    unread = {path for path, _ in held.skipped}
-    lost = [row for row in test.rows if row.path in unread]
+    sampling = _Sampling(bootstrap, seed)
+    unread = _unread_rows(test, tested)
     baseline = {}
     for name in test.generators:
         reals = test.matched_reals(name)
-        if len(_matched_index(lost, name, reals)):
+        if len(_matched_index(unread, name, reals)):
             baseline[name] = Interval(value=None)
             continue
-        tested = n_fitted + _matched_index(held.rows, name, reals)
-        index = np.concatenate([_fakes_and_reals(fitted.rows, name, reals), tested])
-        train_rows = index < n_fitted
-        sampling = _Sampling(bootstrap, seed)
-        baseline[name] = _probe_families(table, FILE_FAMILIES, index, train_rows, sampling)
+        # The rows of the table: those of the training part come first.
+        to_fit = _fakes_and_reals(fitted.rows, name, reals)
+        to_test = n_fitted + _matched_index(tested.rows, name, reals)
+        index = np.concatenate([to_fit, to_test])
+        is_train = index < n_fitted
+        baseline[name] = _probe_families(table, FILE_FAMILIES, index, is_train, sampling)
     return baseline
+
+
+def _join(first: FeatureTable, second: FeatureTable) -> FeatureTable:
+    """The measured rows of both tables, one table after the other."""
+    rows = first.rows + second.rows
+    features = first.features + second.features
+    return FeatureTable(rows, features, ())
+
+
+def _unread_rows(manifest: Manifest, table: FeatureTable) -> list[Row]:
+    """The rows whose files could not be measured."""
+    paths = {path for path, _ in table.skipped}
+    return [row for row in manifest.rows if row.path in paths]
 
 
 def sample_kinds(manifest: Manifest, limit: int, seed: int = 0) -> Manifest:
@@ -151,11 +168,13 @@ def sample_kinds(manifest: Manifest, limit: int, seed: int = 0) -> Manifest:
     kinds: dict[tuple[int, str], list[int]] = {}
     for number, row in enumerate(manifest.rows):
         name = row.generator if row.label else row.source
-        kinds.setdefault((row.label, name), []).append(number)
+        kind = (row.label, name)
+        kinds.setdefault(kind, []).append(number)
     rng = np.random.default_rng(seed)
     drawn: list[int] = []
     for numbers in kinds.values():
-        drawn += rng.permutation(numbers)[:limit].tolist()
+        shuffled = rng.permutation(numbers)
+        drawn += shuffled[:limit].tolist()
     rows = [manifest.rows[number] for number in sorted(drawn)]
     return replace(manifest, rows=tuple(rows))
 
@@ -168,15 +187,16 @@ def _audit_generator(
     scores = {}
     for family in (*FILE_FAMILIES, *PIXEL_FAMILIES):
         auc = _probe_families(table, (family,), index, train, sampling)
-        scores[family] = FeatureScore(auc=auc, cue=_classify(family, auc))
+        cue = _classify(family, auc)
+        scores[family] = FeatureScore(auc=auc, cue=cue)
     n_fake = sum(row.label for row in rows)
-    held_out = [rows[i] for i in np.flatnonzero(~train)]
+    held_out_groups = {rows[i].group for i in np.flatnonzero(~train)}
     return GeneratorAudit(
         generator=printable(name),
         reals=[printable(real) for real in reals],
         n_real=len(rows) - n_fake,
         n_fake=n_fake,
-        n_groups=len({row.group for row in held_out}),
+        n_groups=len(held_out_groups),
         shortcut_features=scores,
         file_features=_probe_families(table, FILE_FAMILIES, index, train, sampling),
     )
@@ -196,14 +216,21 @@ def _probe_families(
     for family in families:
         values = table.values(family, index)
         # Files often differ in one exact value, which no linear function of it can pick out.
-        columns.append(add_steps(values, train) if family in FILE_FAMILIES else values)
+        if family in FILE_FAMILIES:
+            values = add_steps(values, train)
+        columns.append(values)
         if family == "encoding":
-            columns.append(table.values("tables", index))
-    rows = [table.rows[i] for i in index.tolist()]
-    labels = np.array([row.label == 1 for row in rows])
-    groups = [row.group for row in rows]
+            tables = table.values("tables", index)
+            columns.append(tables)
+    labels = []
+    groups = []
+    for number in index.tolist():
+        row = table.rows[number]
+        labels.append(row.label == 1)
+        groups.append(row.group)
     values = np.hstack(columns)
-    return held_out_auc(values, labels, train, groups, sampling.bootstrap, sampling.seed)
+    is_fake = np.array(labels)
+    return held_out_auc(values, is_fake, train, groups, sampling.bootstrap, sampling.seed)
 
 
 def _classify(family: str, auc: Interval) -> Cue:
@@ -229,24 +256,36 @@ def _matched_index(rows: Sequence[Row], generator: str, reals: Sequence[str]) ->
 
 
 def _fakes_and_reals(rows: Sequence[Row], generator: str, reals: Sequence[str]) -> Index:
-    """As `_matched_index`, fakes first; all rows of a label of which there are none of these."""
-    all_fakes = [number for number, row in enumerate(rows) if row.label]
-    all_reals = [number for number, row in enumerate(rows) if not row.label]
-    own_fakes = [number for number in all_fakes if rows[number].generator == generator]
-    own_reals = [number for number in all_reals if rows[number].source in reals]
-    chosen = [*(own_fakes or all_fakes), *(own_reals or all_reals)]
-    return np.array(chosen, dtype=np.int64)
+    """As `_matched_index`, fakes first; where none of a label match, all rows of this label."""
+    all_fakes = []
+    all_reals = []
+    own_fakes = []
+    own_reals = []
+    for number, row in enumerate(rows):
+        if row.label:
+            all_fakes.append(number)
+            if row.generator == generator:
+                own_fakes.append(number)
+        else:
+            all_reals.append(number)
+            if row.source in reals:
+                own_reals.append(number)
+    fakes = own_fakes or all_fakes
+    matched = own_reals or all_reals
+    return np.array(fakes + matched, dtype=np.int64)
 
 
 def _rows_to_fit(rows: Sequence[Row], seed: int) -> Bools:
     """Which rows [N] to fit on, in whole groups: the train split, or 7 of 10 groups."""
     groups = [row.group for row in rows]
     labels = [row.label for row in rows]
-    train = _in_split(groups, [row.split for row in rows], "train")
+    splits = [row.split for row in rows]
+    train = _in_split(groups, splits, "train")
     combinations = set(zip(train.tolist(), labels, strict=True))
     if len(combinations) == 4:  # both sides have reals and fakes
         return train
-    return _in_split(groups, assign_splits(groups, labels, SHARES, seed), "train")
+    splits = assign_splits(groups, labels, SHARES, seed)
+    return _in_split(groups, splits, "train")
 
 
 def _in_split(groups: Sequence[str], splits: Sequence[str], name: str) -> Bools:

@@ -63,7 +63,8 @@ def find_imbalance(manifest: Manifest) -> Iterator[Finding]:
     """Labels, generators, sources and splits of very unequal size, and fakes that name no reals."""
     fakes = int(manifest.labels.sum())
     reals = len(manifest) - fakes
-    if max(fakes, reals) > SKEW * min(fakes, reals):
+    fewer, more = sorted((fakes, reals))
+    if more > SKEW * fewer:
         yield _note(
             f"{reals:,} reals and {fakes:,} fakes: balance them in training, and read AUC rather "
             "than accuracy"
@@ -132,7 +133,8 @@ def _near_leaks(table: FeatureTable) -> Iterator[Finding]:
     count = 0
     pair = ""
     for i, j in near_duplicates(np.stack(bits)):
-        a, b = rows[i], rows[j]
+        a = rows[i]
+        b = rows[j]
         if a.split != b.split:
             count += 1
             pair = pair or f"{printable(a.path)} ({a.split}) and {printable(b.path)} ({b.split})"
@@ -159,7 +161,9 @@ def _uneven_splits(manifest: Manifest) -> Iterator[Finding]:
     sizes = Counter(row.split for row in manifest.rows)
     fakes = Counter(row.split for row in manifest.rows if row.label)
     shares = {name: fakes[name] / sizes[name] for name in SPLITS if sizes[name]}
-    if shares and max(shares.values()) - min(shares.values()) > SHARE_GAP:
+    highest = max(shares.values(), default=0)
+    lowest = min(shares.values(), default=0)
+    if highest - lowest > SHARE_GAP:
         listed = ", ".join(f"{name} {share:.0%}" for name, share in shares.items())
         yield _note(
             f"the share of fakes differs between splits ({listed}): a threshold chosen on one "

@@ -96,7 +96,10 @@ def _families_by_generator(findings: Sequence[Finding], kind: str) -> str:
     for finding in findings:
         if finding.kind == kind:
             families.setdefault(finding.generator, []).append(finding.family)
-    return "; ".join(f"{name} ({', '.join(listed)})" for name, listed in families.items())
+    parts = []
+    for generator, names in families.items():
+        parts.append(f"{generator} ({', '.join(names)})")
+    return "; ".join(parts)
 
 
 def _is_unknown(audited: GeneratorAudit) -> bool:
@@ -114,9 +117,11 @@ def _difference(family: str, table: FeatureTable, index: Index) -> str:
     """What most reals and most fakes look like; empty for families without a text of their own."""
     if family not in FILE_FAMILIES:
         return ""
-    fakes = np.array([table.rows[i].label == 1 for i in index.tolist()])
-    real = _most_common(family, table, index[~fakes])
-    fake = _most_common(family, table, index[fakes])
+    labels = np.array([table.rows[i].label for i in index.tolist()])
+    reals = index[labels == 0]
+    fakes = index[labels == 1]
+    real = _most_common(family, table, reals)
+    fake = _most_common(family, table, fakes)
     return f" (reals: {real}; fakes: {fake})"
 
 
@@ -128,7 +133,8 @@ def _most_common(family: str, table: FeatureTable, index: Index) -> str:
         return f"median {median / 1000:.3g} kB"
     looks = Counter(table.features[i].looks[family] for i in index.tolist())
     look, count = looks.most_common(1)[0]
-    return f"{count / len(index):.0%} {look}"
+    share = count / len(index)
+    return f"{share:.0%} {look}"
 
 
 def _finding(audited: GeneratorAudit, kind: FindingKind, family: str, text: str) -> Finding:

@@ -42,7 +42,12 @@ THUMBNAIL = 64
 # On a side. More cells would also tell faces with much background from faces with little.
 FRAMING_CELLS = 4
 ENDS = 3  # values at each end of the histogram that count as clipped
-SUBSAMPLINGS = {(1, 1): "4:4:4", (2, 1): "4:2:2", (2, 2): "4:2:0"}
+# How many times fewer values the chroma has, across and down → the usual name.
+SUBSAMPLINGS = {
+    (1, 1): "4:4:4",
+    (2, 1): "4:2:2",
+    (2, 2): "4:2:0",
+}
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,8 @@ class FeatureTable:
 
     def values(self, family: str, index: Integers) -> Floats:
         """A family's numbers [len(index), K] of the given rows."""
-        values = [self.features[i].values[family] for i in index.tolist()]
+        chosen = [self.features[i] for i in index.tolist()]
+        values = [features.values[family] for features in chosen]
         return np.array(values, dtype=np.float64)
 
 
@@ -90,22 +96,27 @@ def measure_files(
     def measure(row: Row) -> ShortcutFeatures | ImageError:
         try:
             data = reader.read(manifest.resolve(row))
-            if hashlib.sha256(data).hexdigest() != row.sha256:
+            digest = hashlib.sha256(data)
+            if digest.hexdigest() != row.sha256:
                 raise ImageError("changed since it was indexed; index the folder again")
             return measure_file(data, pixels)
         except ImageError as error:
             return error
 
-    rows, features, skipped = [], [], []
-    with FileReader() as reader, ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
+    rows: list[Row] = []
+    features: list[ShortcutFeatures] = []
+    skipped: list[tuple[str, str]] = []
+    threads = workers or os.cpu_count() or 1
+    with FileReader() as reader, ThreadPoolExecutor(threads) as pool:
         for start in range(0, len(manifest), BLOCK):
             block = manifest.rows[start : start + BLOCK]
-            for row, measured in zip(block, pool.map(measure, block), strict=True):
-                if isinstance(measured, ImageError):
-                    skipped.append((row.path, str(measured)))
+            results = pool.map(measure, block)
+            for row, result in zip(block, results, strict=True):
+                if isinstance(result, ImageError):
+                    skipped.append((row.path, str(result)))
                 else:
                     rows.append(row)
-                    features.append(measured)
+                    features.append(result)
                 if progress:
                     progress(1)
     return FeatureTable(tuple(rows), tuple(features), tuple(skipped))
@@ -128,8 +139,9 @@ def measure_file(data: bytes, pixels: bool = True) -> ShortcutFeatures:
     values["framing"] = framing(thumbnail)
     # Reduced in the same way as when the manifest was made, so that both find the same
     # near-duplicates.
-    small = decode(data, at_least=64) if encoding.format == "JPEG" else image
-    return ShortcutFeatures(values, looks, fingerprint(small))
+    if encoding.format == "JPEG":
+        image = decode(data, at_least=64)
+    return ShortcutFeatures(values, looks, fingerprint(image))
 
 
 def colour(image: Image.Image, thumbnail: NDArray[np.uint8]) -> Floats:
@@ -139,17 +151,22 @@ def colour(image: Image.Image, thumbnail: NDArray[np.uint8]) -> Floats:
     then mean and deviation of the saturation, (max - min) / max of a pixel of the thumbnail
     uint8 [3, H, W].
     """
-    counts = np.array(image.histogram(), dtype=np.float64).reshape(3, 256)
+    histogram = np.array(image.histogram(), dtype=np.float64)
+    counts = histogram.reshape(3, 256)
     shares = counts / counts.sum(axis=1, keepdims=True)
     levels = np.arange(256) / 255
     mean = shares @ levels
-    variance = shares @ levels**2 - mean**2
-    deviation = np.sqrt(np.maximum(variance, 0))
-    dark = shares[:, :ENDS].sum(axis=1)
-    bright = shares[:, -ENDS:].sum(axis=1)
+    mean_square = shares @ levels**2
+    variance = np.maximum(mean_square - mean**2, 0)
+    deviation = np.sqrt(variance)
+    darkest = shares[:, :ENDS]
+    brightest = shares[:, -ENDS:]
+    dark = darkest.sum(axis=1)
+    bright = brightest.sum(axis=1)
     highest = thumbnail.max(axis=0)
     lowest = thumbnail.min(axis=0)
-    saturation = (highest - lowest) / np.maximum(highest, 1)
+    divisor = np.maximum(highest, 1)
+    saturation = (highest - lowest) / divisor
     of_saturation = [saturation.mean(), saturation.std()]
     return np.concatenate([mean, deviation, dark, bright, of_saturation])
 
@@ -157,23 +174,27 @@ def colour(image: Image.Image, thumbnail: NDArray[np.uint8]) -> Floats:
 def spectrum(image: Image.Image) -> Floats:
     """Mean log power of the luma in SPECTRUM_BANDS rings, from low to high frequencies.
 
-    Of the centre, up to SPECTRUM_SIDE pixels a side, at the picture's own scale, brought to mean 0
-    and deviation 1 and under a Hann window. A ring is a range of radius, up to that of the corner
-    (Durall et al., 2020).
+    It is measured on the centre of the picture, up to SPECTRUM_SIDE pixels a side, which is not
+    resized. The luma is brought to mean 0 and deviation 1, under a Hann window. A ring is a range
+    of frequencies by their radius, up to the radius of the corner (Durall et al., 2020).
     """
     side = min(*image.size, SPECTRUM_SIDE)
     left = (image.width - side) // 2
     top = (image.height - side) // 2
-    centre = image.crop((left, top, left + side, top + side))
+    box = (left, top, left + side, top + side)
+    centre = image.crop(box)
     luma = np.asarray(centre.convert("L"), dtype=np.float64)
-    luma = (luma - luma.mean()) / max(float(luma.std()), 1.0)
+    contrast = max(float(luma.std()), 1.0)
+    luma = (luma - luma.mean()) / contrast
     window, ring, counts = _rings(side)
-    power = np.abs(np.fft.rfft2(luma * window)) ** 2
+    transform = np.fft.rfft2(luma * window)
+    power = np.abs(transform) ** 2
     log_power = np.log(power + 1e-10).ravel()
     sums = np.bincount(ring, log_power, minlength=SPECTRUM_BANDS)
     filled = np.flatnonzero(counts)  # small pictures leave rings empty
     means = sums[filled] / counts[filled]
-    return np.interp(np.arange(SPECTRUM_BANDS), filled, means)
+    all_rings = np.arange(SPECTRUM_BANDS)
+    return np.interp(all_rings, filled, means)
 
 
 def framing(thumbnail: NDArray[np.uint8]) -> Floats:
@@ -181,44 +202,59 @@ def framing(thumbnail: NDArray[np.uint8]) -> Floats:
 
     On 4×4 cells of a thumbnail uint8 [3, S, S]; shares, so that the contrast does not count.
     """
-    down, across = np.gradient(thumbnail.mean(axis=0))
+    grey = thumbnail.mean(axis=0)
+    down, across = np.gradient(grey)
     magnitude = np.hypot(down, across)
     size = len(down) // FRAMING_CELLS
     tiles = magnitude.reshape(FRAMING_CELLS, size, FRAMING_CELLS, size)
     cells = tiles.sum(axis=(1, 3)) + 1e-3
-    shares: Floats = np.sqrt(cells / cells.sum()).ravel()
-    return shares
+    shares = cells / cells.sum()
+    roots: Floats = np.sqrt(shares).ravel()
+    return roots
 
 
 def _measure_header(data: bytes, encoding: Encoding) -> tuple[dict[str, Floats], dict[str, str]]:
     """Numbers and texts of the file families."""
-    width, height = encoding.width, encoding.height
+    width = encoding.width
+    height = encoding.height
     ratio = width / height
     log_ratio = float(np.log2(ratio))
     metadata_size = sum(size for _, size in encoding.metadata)
     size = max(len(data) - metadata_size, 0)  # entries can share bytes
-    entries = () if read_mark(data) else encoding.metadata
-    kinds = [kind for kind in METADATA if any(kind == name for name, _ in entries)]
-    sizes: Counter[str] = Counter()
-    for kind, entry_size in entries:
-        sizes[kind] += entry_size
-    entry_logs = np.log2(1 + np.array([sizes[kind] for kind in METADATA]))
+    bytes_per_pixel = (size + 1) / (width * height)
+    metadata, kinds = _measure_metadata(data, encoding)
     values = {
         "size": np.log2([width, height]),
         "aspect": np.array([log_ratio, abs(log_ratio)]),
-        "bytes": np.log2([size + 1, (size + 1) / (width * height)]),
+        "bytes": np.log2([size + 1, bytes_per_pixel]),
         "encoding": _encoding_numbers(encoding),
         "tables": _table_numbers(encoding),
-        "metadata": np.array([len(entries), *entry_logs]),
+        "metadata": metadata,
     }
     looks = {
         "size": f"{width}×{height}",
         "aspect": f"{ratio:.2f}",
         "bytes": f"{size / 1000:.3g} kB",
         "encoding": _name_encoding(encoding),
-        "metadata": " + ".join(kinds) or "none",
+        "metadata": kinds,
     }
     return values, looks
+
+
+def _measure_metadata(data: bytes, encoding: Encoding) -> tuple[Floats, str]:
+    """The number of metadata entries, the logarithm of each kind's bytes, and the kinds in words.
+
+    A picture with this lab's mark counts as one without metadata.
+    """
+    entries = () if read_mark(data) else encoding.metadata
+    sizes: Counter[str] = Counter()
+    for kind, size in entries:
+        sizes[kind] += size
+    present = [kind for kind in METADATA if kind in sizes]
+    sizes_in_order = np.array([sizes[kind] for kind in METADATA])
+    logs = np.log2(1 + sizes_in_order)
+    values = np.array([len(entries), *logs])
+    return values, " + ".join(present) or "none"
 
 
 @lru_cache(maxsize=32)
@@ -228,34 +264,41 @@ def _rings(side: int) -> tuple[Floats, Integers, Integers]:
     The window is [side, side], with power 1; the rings of all frequencies are flat; the counts are
     [SPECTRUM_BANDS].
     """
-    slope = np.hanning(side + 1)[:side]
-    window = np.outer(slope, slope) / (slope**2).sum()
-    down = np.fft.fftfreq(side)[:, None]
+    hann = np.hanning(side + 1)[:side]
+    power = (hann**2).sum()
+    window = np.outer(hann, hann) / power
+    down = np.fft.fftfreq(side)
     across = np.fft.rfftfreq(side)
-    radius = np.hypot(down, across) / np.sqrt(0.5)
+    # The radius of a frequency, as a share of the corner's, whose frequency is 0.5 on both axes.
+    radius = np.hypot(down[:, None], across) / np.sqrt(0.5)
     ring = (radius * SPECTRUM_BANDS).astype(np.int64)
     ring = np.minimum(ring, SPECTRUM_BANDS - 1).ravel()
-    return window, ring, np.bincount(ring, minlength=SPECTRUM_BANDS)
+    counts = np.bincount(ring, minlength=SPECTRUM_BANDS)
+    return window, ring, counts
 
 
 def _encoding_numbers(encoding: Encoding) -> Floats:
-    formats = [float(encoding.format == name) for name in FORMATS]
+    is_format = [encoding.format == name for name in FORMATS]
     quality = encoding.quality or 0
-    numbers = [*formats, quality, *encoding.subsampling, encoding.progressive]
+    numbers = [*is_format, quality, *encoding.subsampling, encoding.progressive]
     return np.array(numbers, dtype=np.float64)
 
 
 def _table_numbers(encoding: Encoding) -> Floats:
     """Logarithms [128] of the quantisation tables, 0 where there are none."""
     if encoding.tables is None:
-        return np.log2(np.ones(128))
-    return np.log2(np.maximum(encoding.tables, 1).ravel())
+        return np.zeros(128)
+    tables = np.maximum(encoding.tables, 1)
+    return np.log2(tables.ravel())
 
 
 def _name_encoding(encoding: Encoding) -> str:
     if encoding.format != "JPEG":
         return encoding.format
     across, down = encoding.subsampling
-    chroma = SUBSAMPLINGS.get((int(across), int(down)), f"{across:g}×{down:g}")
+    factors = (int(across), int(down))
+    chroma = SUBSAMPLINGS.get(factors, f"{across:g}×{down:g}")
     name = f"JPEG q{encoding.quality or '?'} {chroma}"
-    return f"{name} progressive" if encoding.progressive else name
+    if encoding.progressive:
+        name += " progressive"
+    return name

@@ -44,13 +44,18 @@ def held_out_auc(
     if not np.isfinite(values).all():
         raise ValueError("values that are not finite")
     held_out = ~train
-    if not _both_classes(labels[train]) or not _both_classes(labels[held_out]):
+    train_labels = labels[train]
+    test_labels = labels[held_out]
+    if not _both_classes(train_labels) or not _both_classes(test_labels):
         return Interval(value=None)
     scaled = _standardise(values, train)
-    coefficients = fit_probe(scaled[train], labels[train])
-    scores = scaled[held_out] @ coefficients[:-1]
-    held_out_groups = np.asarray(groups)[held_out].tolist()
-    return auc_interval(labels[held_out], scores, held_out_groups, bootstrap, seed)
+    coefficients = fit_probe(scaled[train], train_labels)
+    # Without the intercept, which changes no ranking.
+    slopes = coefficients[:-1]
+    scores = scaled[held_out] @ slopes
+    group_names = np.asarray(groups)
+    test_groups = group_names[held_out].tolist()
+    return auc_interval(test_labels, scores, test_groups, bootstrap, seed)
 
 
 def fit_probe(values: Floats, labels: Bools, ridge: float = RIDGE) -> Floats:
@@ -59,9 +64,12 @@ def fit_probe(values: Floats, labels: Bools, ridge: float = RIDGE) -> Floats:
     The columns of `values` [N, K] should have about the same scale.
     """
     n, size = values.shape
-    columns = np.hstack([values, np.ones((n, 1))])
-    penalty = np.append(np.full(size, ridge), FREE)
-    return fit_logistic(columns, labels.astype(np.float64), penalty)
+    intercept = np.ones((n, 1))
+    columns = np.hstack([values, intercept])
+    slope_penalties = np.full(size, ridge)
+    penalty = np.append(slope_penalties, FREE)
+    targets = labels.astype(np.float64)
+    return fit_logistic(columns, targets, penalty)
 
 
 def add_steps(values: Floats, train: Bools) -> Floats:
@@ -74,8 +82,10 @@ def add_steps(values: Floats, train: Bools) -> Floats:
     for column in values.T:
         quantiles = np.quantile(column[train], QUANTILES, method="nearest")
         for edge in np.unique(quantiles):
-            columns.append((column >= edge).astype(np.float64))
-            columns.append((column > edge).astype(np.float64))
+            reaches = column >= edge
+            exceeds = column > edge
+            columns.append(reaches.astype(np.float64))
+            columns.append(exceeds.astype(np.float64))
     distinct = {column.tobytes(): column for column in columns}
     return np.stack(list(distinct.values()), axis=1)
 
@@ -86,8 +96,11 @@ def _both_classes(labels: Bools) -> bool:
 
 def _standardise(values: Floats, train: Bools) -> Floats:
     """Columns with mean 0 and deviation 1 over the training rows; constant columns are dropped."""
-    mean = values[train].mean(axis=0)
-    deviation = values[train].std(axis=0)
-    varies = deviation > CONSTANT * (1 + np.abs(mean))
-    scaled: Floats = (values[:, varies] - mean[varies]) / deviation[varies]
+    fitted = values[train]
+    mean = fitted.mean(axis=0)
+    deviation = fitted.std(axis=0)
+    least_deviation = CONSTANT * (1 + np.abs(mean))
+    varies = deviation > least_deviation
+    centred = values[:, varies] - mean[varies]
+    scaled: Floats = centred / deviation[varies]
     return scaled

@@ -79,10 +79,11 @@ class Calibration(Record):
         missing = [self.low, self.high, self.alpha].count(None)
         if missing not in (0, 3):
             raise ValueError("low, high and alpha go together")
-        if self.band is not None:
-            low, high = self.band
-            if low > high:
-                raise ValueError("low is above high")
+        if self.band is None:
+            return self
+        low, high = self.band
+        if low > high:
+            raise ValueError("low is above high")
         return self
 
 
@@ -90,8 +91,8 @@ class OodLimits(Record):
     """The limits beyond which a picture is out of distribution, so that its score means nothing.
 
     At most `rate` of new pictures like the `n` that this was fitted on, degraded or not, lie beyond
-    the `limit` of the distance. A face whose `sharpness` (`fauxlab.io.sharpness`) is lower than
-    this has lost what it is judged by; with None any sharpness will do.
+    the `limit` of the distance. A face below this `sharpness` (`fauxlab.io.sharpness`) has lost the
+    finest structure, where generators leave their traces; None sets no such limit.
     """
 
     FORMER_NAMES: ClassVar = {"detail": "sharpness"}
@@ -141,16 +142,20 @@ class DetectorConfig(Record):
         return self
 
     def _band(self) -> Band | None:
-        return None if self.calibration is None else self.calibration.band
+        if self.calibration is None:
+            return None
+        return self.calibration.band
 
     def scores(self, logits: NDArray[np.float32]) -> NDArray[np.float64]:
         """P(fake) [N] from logits [N]: calibrated, or the plain sigmoid without a calibration."""
         # In single precision the most certain pictures would all get the same score.
         precise = logits.astype(np.float64)
-        if self.calibration is not None:
-            precise = precise / self.calibration.temperature + self.calibration.bias
+        fit = self.calibration
+        if fit is not None:
+            precise = precise / fit.temperature + fit.bias
         with np.errstate(over="ignore"):  # e^710 is infinite, and the score rightly 0
-            scores = 1 / (1 + np.exp(-precise))
+            odds_of_real = np.exp(-precise)
+            scores = 1 / (1 + odds_of_real)
         return np.asarray(scores, dtype=np.float64)
 
     def decide(self, score: float) -> tuple[Label, bool]:
@@ -163,7 +168,7 @@ class DetectorConfig(Record):
         return label, low <= score < high
 
     def can_tell(self, distance: float, sharpness: float) -> bool:
-        """Whether a picture at this distance and of this sharpness is one to give a verdict on."""
+        """Whether a picture at this distance and of this sharpness gets a verdict."""
         return self.in_distribution(distance) and self.sharp_enough(sharpness)
 
     def in_distribution(self, distance: float) -> bool:
@@ -171,7 +176,7 @@ class DetectorConfig(Record):
         return self.ood is None or distance <= self.ood.limit
 
     def sharp_enough(self, sharpness: float) -> bool:
-        """Whether a picture of this sharpness shows enough to be judged; True without a limit."""
+        """Whether a picture of this sharpness shows enough for a verdict; True without a limit."""
         if self.ood is None or self.ood.sharpness is None:
             return True
         return sharpness >= self.ood.sharpness

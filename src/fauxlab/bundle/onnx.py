@@ -55,7 +55,7 @@ class OnnxDetector:
         return self.config.preprocessing.size
 
     def predict(self, pixels: NDArray[np.uint8]) -> Prediction:
-        """What the detector makes of pictures uint8 [N, 3, size, size] RGB."""
+        """Predict pictures uint8 [N, 3, size, size] RGB."""
         outputs = self.session.run(OUTPUTS, {INPUT: to_floats(pixels)})
         return Prediction(*outputs)
 
@@ -108,11 +108,13 @@ def constants(config: DetectorConfig) -> dict[str, str]:
     """What someone needs to use the graph without fauxlab, as its `metadata_props`."""
     preprocessing = config.preprocessing
     low, high = preprocessing.input_range
-    temperature, bias = 1.0, 0.0
+    temperature = 1.0
+    bias = 0.0
     if config.calibration is not None:
         temperature = config.calibration.temperature
         bias = config.calibration.bias
-    most_distance, least_sharpness = math.inf, 0.0
+    most_distance = math.inf
+    least_sharpness = 0.0
     if config.ood is not None:
         most_distance = config.ood.limit
         least_sharpness = config.ood.sharpness or 0.0
@@ -156,8 +158,8 @@ def _check_outputs(detector: OnnxDetector) -> None:
     shape = (2, 3, detector.size, detector.size)
     outputs = detector.predict(np.full(shape, 128, dtype=np.uint8))
     dimensions = [output.ndim for output in outputs]
-    has_form = dimensions == DIMENSIONS and all(map(_is_float_pair, outputs))
-    if not has_form:
+    are_float_pairs = all(map(_is_float_pair, outputs))
+    if dimensions != DIMENSIONS or not are_float_pairs:
         raise ValueError(
             f"its outputs have {dimensions} dimensions, "
             "expected logits [N], evidence [N, h, w], distance [N]"

@@ -45,7 +45,10 @@ class Calibrated:
 
         Calibration error and log loss are as if half of the pictures were fake.
         """
-        blocks = [format_figures(split, *pair) for split, pair in self.figures.items()]
+        blocks = []
+        for split, (before, after) in self.figures.items():
+            block = format_figures(split, before, after)
+            blocks.append(block)
         return "\n\n".join(blocks)
 
 
@@ -89,10 +92,11 @@ def calibrate(
     fit, threshold = _fit(detector, fitted, rate, alpha)
 
     # What the bundle says of its own calibration.
+    after = _with_calibration(detector, fit, threshold)
     changes = {
         "degraded": degrade is not None,
         "ece_before": fitted.figures(before).ece,
-        "ece_after": fitted.figures(_with_calibration(detector, fit, threshold)).ece,
+        "ece_after": fitted.figures(after).ece,
     }
     fit = fit.model_copy(update=changes)
     after = _with_calibration(detector, fit, threshold)
@@ -152,13 +156,15 @@ def _fit(
     # saves false alarms. Above the band, the band is widened.
     low, high = conformal_band(fitted.labels, scores, alpha, groups)
     threshold = max(threshold, low)
+    high = max(high, threshold)
+    fake_names = fitted.names[~real].tolist()
     changes = {
         "false_alarm_rate": rate,
         "alpha": alpha,
         "low": low,
-        "high": max(high, threshold),
+        "high": high,
         "n_real": dict(Counter(real_names)),
-        "n_fake": dict(Counter(fitted.names[~real].tolist())),
+        "n_fake": dict(Counter(fake_names)),
         "data_hash": fitted.data_hash,
     }
     return fit.model_copy(update=changes), threshold
@@ -167,5 +173,6 @@ def _fit(
 def _with_calibration(detector: Detector, fit: Calibration, threshold: float) -> Detector:
     # Made anew, not copied with changes, so that it is checked as a bundle is on loading.
     fields = detector.config.model_dump(exclude={"schema_version"})
-    changes = {"calibration": fit.model_dump(), "threshold": threshold}
-    return Detector(detector.model, DetectorConfig.model_validate({**fields, **changes}))
+    fields |= {"calibration": fit.model_dump(), "threshold": threshold}
+    config = DetectorConfig.model_validate(fields)
+    return Detector(detector.model, config)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import nn
 
+    from fauxlab.bundle.config import DetectorConfig
     from fauxlab.data.cache import ImageArray
     from fauxlab.models.pretrained import Detector
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     Progress = Callable[[int], None]
 
 # A row of the table: what is measured, N, and the cells before and after.
-Line = tuple[str, int | str, list[str]]
+TableRow = tuple[str, int | str, str, str]
 
 
 @dataclass(frozen=True)
@@ -76,22 +77,31 @@ class Predictions:
         """Predict the pictures of a split, each changed by `degrade` where it is given."""
 
         def degrade_batch(pixels: Pixels) -> Pixels:
-            return np.stack([degrade(picture) for picture in pixels]) if degrade else pixels
+            if degrade is None:
+                return pixels
+            return np.stack([degrade(picture) for picture in pixels])
 
-        logits, distances, sharpness = [], [], []
+        logits: list[float] = []
+        distances: list[float] = []
+        sharpness: list[float] = []
         for pixels, predicted in predict_batches(detector, images, degrade_batch, progress):
-            logits.append(predicted.logits.astype(np.float64))
-            distances.append(predicted.ood_distances.astype(np.float64))
-            sharpness.append(np.array([measure_sharpness(picture) for picture in pixels]))
-        rows = images.manifest.rows
+            logits += predicted.logits.tolist()
+            distances += predicted.ood_distances.tolist()
+            for picture in pixels:
+                sharpness.append(measure_sharpness(picture))
+        names = []
+        groups = []
+        for row in images.manifest.rows:
+            names.append(row.generator if row.label else row.source)
+            groups.append(row.group)
         return cls(
-            logits=np.concatenate(logits),
-            distances=np.concatenate(distances),
-            sharpness=np.concatenate(sharpness),
+            logits=np.array(logits),
+            distances=np.array(distances),
+            sharpness=np.array(sharpness),
             network=detector.model,
             labels=images.manifest.labels,
-            names=np.array([row.generator if row.label else row.source for row in rows]),
-            groups=np.array([row.group for row in rows]),
+            names=np.array(names),
+            groups=np.array(groups),
             data_hash=images.manifest.data_hash,
         )
 
@@ -102,29 +112,30 @@ class Predictions:
 
     def scores(self, detector: Detector) -> Floats:
         """P(fake) [N] in the detector's own precision, in which the threshold is compared."""
-        return detector.scores(self.logits.astype(np.float32))
+        logits = self.logits.astype(np.float32)
+        return detector.scores(logits)
 
     def figures(self, detector: Detector) -> Figures:
         """All figures of the detector's calibration on these logits."""
         config = detector.config
         fit = config.calibration or Calibration(temperature=1, bias=0)
         scores = self.scores(detector)
-        decisions = [config.decide(score) for score in scores.tolist()]
-        called_fake = np.array([label == "fake" for label, _ in decisions])
-        uncertain = np.array([is_uncertain for _, is_uncertain in decisions])
-        wrong = (called_fake == self.is_real) & ~uncertain
+        called_fake, uncertain = _decide(config, scores)
+        is_real = self.is_real
+        is_wrong = called_fake == is_real
+        wrong = is_wrong & ~uncertain
         weights = balanced(self.labels)
         ece = expected_calibration_error(self.labels, scores, weights[None])
         calibrated = self.logits / fit.temperature + fit.bias
         return Figures(
-            n_real=self.count(self.is_real),
-            n_fake=self.count(~self.is_real),
+            n_real=self.count(is_real),
+            n_fake=self.count(~is_real),
             threshold=config.threshold,
             band=fit.band,
             ece=float(ece[0]),
             log_loss=log_loss(self.labels, calibrated, weights),
-            called_fake=self._share_by_name(called_fake, self.is_real),
-            called_real=self._share_by_name(~called_fake, ~self.is_real),
+            called_fake=self._share_by_name(called_fake, is_real),
+            called_real=self._share_by_name(~called_fake, ~is_real),
             uncertain=self._share_by_class(uncertain),
             wrong=self._share_by_class(wrong),
             refused=self._refused(detector),
@@ -133,24 +144,33 @@ class Predictions:
     def reliability(self, detector: Detector) -> list[Bin]:
         """The bars of its reliability diagram, with both classes weighing one half."""
         weights = balanced(self.labels)
-        return reliability(self.labels, self.scores(detector), weights=weights)
+        scores = self.scores(detector)
+        return reliability(self.labels, scores, weights=weights)
 
     def count(self, rows: Bools) -> dict[str, int]:
         """Pictures of each source or generator among the rows [N]."""
         names, sizes = np.unique(self.names[rows], return_counts=True)
-        return dict(zip(names.tolist(), sizes.tolist(), strict=True))
+        counts = {}
+        for name, size in zip(names, sizes, strict=True):
+            counts[str(name)] = int(size)
+        return counts
 
     def _refused(self, detector: Detector) -> tuple[float, float] | None:
         """Share of reals and of fakes that the limits refuse."""
-        # Another network than the one that was asked has other distances.
-        if not detector.config.ood or detector.model is not self.network:
+        config = detector.config
+        # The distances are those of one network; another network would give others.
+        if not config.ood or detector.model is not self.network:
             return None
-        measured = zip(self.distances.tolist(), self.sharpness.tolist(), strict=True)
-        refused = [not detector.config.can_tell(*values) for values in measured]
+        refused = []
+        for distance, sharpness in zip(self.distances, self.sharpness, strict=True):
+            can_tell = config.can_tell(float(distance), float(sharpness))
+            refused.append(not can_tell)
         return self._share_by_class(np.array(refused))
 
     def _share_by_class(self, hits: Bools) -> tuple[float, float]:
-        return _mean(hits[self.is_real]), _mean(hits[~self.is_real])
+        reals = hits[self.is_real]
+        fakes = hits[~self.is_real]
+        return _mean(reals), _mean(fakes)
 
     def _share_by_name(self, hits: Bools, rows: Bools) -> dict[str, float]:
         shares = {}
@@ -166,44 +186,68 @@ def format_figures(split: str, before: Figures, after: Figures) -> str:
     n_fake = sum(before.n_fake.values())
     head = f"{split}: {n_real:,} real, {n_fake:,} fake"
     lines = [f"{head:<44}{'N':>7}{'before':>16}{'after':>16}"]
-    for name, n, (old, new) in _lines(before, after):
+    for name, n, old, new in _rows(before, after):
         lines.append(f"  {name:<42}{n:>7}{old:>16}{new:>16}")
     return "\n".join(lines)
 
 
-def _lines(before: Figures, after: Figures) -> Iterator[Line]:
-    pair = (before, after)
+def _rows(before: Figures, after: Figures) -> Iterator[TableRow]:
     n_real = sum(before.n_real.values())
     n_fake = sum(before.n_fake.values())
-    ece = [f"{figures.ece:.3f}" for figures in pair]
-    yield "calibration error, classes evenly", n_real + n_fake, ece
-    yield "log loss", n_real + n_fake, [f"{figures.log_loss:.3f}" for figures in pair]
-    yield "threshold", "", [f"{figures.threshold:.3f}" for figures in pair]
-    yield "uncertain scores", "", [_band(figures.band) for figures in pair]
-    for name, n in before.n_real.items():
-        shares = [_percent(figures.called_fake[name]) for figures in pair]
-        yield f"real {name} called fake", n, shares
-    for name, n in before.n_fake.items():
-        shares = [_percent(figures.called_real[name]) for figures in pair]
-        yield f"fake {name} called real", n, shares
-    for index, kind, n in ((0, "reals", n_real), (1, "fakes", n_fake)):
-        yield f"{kind} uncertain", n, [_percent(figures.uncertain[index]) for figures in pair]
-        yield f"{kind} certain and wrong", n, [_percent(figures.wrong[index]) for figures in pair]
+    n = n_real + n_fake
+
+    def numbers(name: str, of: int | str, old: float, new: float) -> TableRow:
+        return name, of, f"{old:.3f}", f"{new:.3f}"
+
+    def shares(name: str, of: int, old: float, new: float) -> TableRow:
+        return name, of, f"{old:.1%}", f"{new:.1%}"
+
+    yield numbers("calibration error, classes evenly", n, before.ece, after.ece)
+    yield numbers("log loss", n, before.log_loss, after.log_loss)
+    yield numbers("threshold", "", before.threshold, after.threshold)
+    yield "uncertain scores", "", _band(before.band), _band(after.band)
+    for source, count in before.n_real.items():
+        old = before.called_fake[source]
+        new = after.called_fake[source]
+        yield shares(f"real {source} called fake", count, old, new)
+    for generator, count in before.n_fake.items():
+        old = before.called_real[generator]
+        new = after.called_real[generator]
+        yield shares(f"fake {generator} called real", count, old, new)
+    for label, kind, count in ((0, "reals", n_real), (1, "fakes", n_fake)):
+        uncertain_before = before.uncertain[label]
+        uncertain_after = after.uncertain[label]
+        yield shares(f"{kind} uncertain", count, uncertain_before, uncertain_after)
+        wrong_before = before.wrong[label]
+        wrong_after = after.wrong[label]
+        yield shares(f"{kind} certain and wrong", count, wrong_before, wrong_after)
         if after.refused:
-            before_share = "n/a"
+            refused_before = "n/a"
             if before.refused:
-                before_share = _percent(before.refused[index])
-            after_share = _percent(after.refused[index])
-            yield f"{kind} refused (OOD, blurred)", n, [before_share, after_share]
+                refused_before = f"{before.refused[label]:.1%}"
+            refused_after = f"{after.refused[label]:.1%}"
+            yield f"{kind} refused (OOD, blurred)", count, refused_before, refused_after
+
+
+def _decide(config: DetectorConfig, scores: Floats) -> tuple[Bools, Bools]:
+    """Which scores [N] the detector calls fake, and which are in its uncertain band."""
+    called_fake = []
+    uncertain = []
+    for score in scores.tolist():
+        label, is_uncertain = config.decide(score)
+        called_fake.append(label == "fake")
+        uncertain.append(is_uncertain)
+    return np.array(called_fake), np.array(uncertain)
 
 
 def _band(band: tuple[float, float] | None) -> str:
-    return "none" if band is None else f"{band[0]:.3f} – {band[1]:.3f}"
-
-
-def _percent(share: float) -> str:
-    return f"{share:.1%}"
+    if band is None:
+        return "none"
+    low, high = band
+    return f"{low:.3f} – {high:.3f}"
 
 
 def _mean(hits: Bools) -> float:
-    return float(hits.mean()) if len(hits) else float("nan")
+    if not len(hits):
+        return float("nan")
+    return float(hits.mean())

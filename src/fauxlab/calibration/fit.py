@@ -65,24 +65,23 @@ def fit_calibration(
     _check_logits(logits, labels)
     weights = _picture_weights(labels, weights, groups)
 
-    # Smoothed targets, as Platt (1999): (n + 1)/(n + 2) and 1/(n + 2) for n pictures of a class.
-    # With targets 1 and 0, classes that do not overlap would get scores of exactly 1 and 0.
     n_real = weights[labels == 0].sum()
     n_fake = weights[labels == 1].sum()
-    real_target = 1 / (n_real + 2)
-    fake_target = (n_fake + 1) / (n_fake + 2)
-    targets = np.where(labels == 1, fake_target, real_target)
+    targets = _smoothed_targets(labels, n_real, n_fake)
     class_sizes = np.where(labels == 1, n_fake, n_real)
     shares = weights / (2 * class_sizes)
 
     # Fitted to centred logits of unit spread: sums stay accurate whatever the network's scale.
     centre = float(shares @ logits)
-    spread = float(np.sqrt(shares @ (logits - centre) ** 2)) or 1.0
-    slope, offset = _fit_slope((logits - centre) / spread, targets, shares, spread)
+    centred = logits - centre
+    variance = shares @ centred**2
+    spread = float(np.sqrt(variance)) or 1.0
+    slope, offset = _fit_slope(centred / spread, targets, shares, spread)
 
     # Back to the scale of the logits: slope · (logit - centre) / spread + offset.
     temperature = np.clip(spread / slope, *TEMPERATURES)
-    bias = np.clip(offset - slope * centre / spread, -MOST_BIAS, MOST_BIAS)
+    bias = offset - slope * centre / spread
+    bias = np.clip(bias, -MOST_BIAS, MOST_BIAS)
     return Calibration(temperature=float(temperature), bias=float(bias))
 
 
@@ -99,12 +98,13 @@ def threshold_at_fpr(
     """
     _check_rate("false-alarm rate", rate)
     names = np.asarray(sources)
-    group_ids = np.arange(len(names)) if groups is None else np.asarray(groups)
+    group_ids = _group_ids(groups, len(names))
     thresholds = []
     for source in dict.fromkeys(sources):
         own = names == source
         tail = _UpperTail.of(scores[own], group_ids[own])
-        thresholds.append(tail.bound(rate, f"real source {source!r}"))
+        threshold = tail.bound(rate, f"real source {source!r}")
+        thresholds.append(threshold)
     if not thresholds:
         raise LabError(
             "there are no reals to set a threshold on; index some, with a calibration split"
@@ -117,10 +117,11 @@ def conformal_band(
 ) -> tuple[float, float]:
     """The uncertain scores [low, high) at error rate `alpha`: split-conformal sets for each class.
 
-    A picture's set holds "fake" unless its score is below all but `alpha` of the fakes' scores, and
-    "real" unless it is above all but `alpha` of the reals' (Vovk et al., 2005; Sadinle et al.,
-    2019; counted as in `threshold_at_fpr`). Below the band the set is {real}, from `high` on
-    {fake}; inside it holds both or, where the classes leave a gap, neither.
+    At most `alpha` of the fakes have a score so low that "fake" is left out of a picture's set, and
+    at most `alpha` of the reals a score so high that "real" is left out (Vovk et al., 2005; Sadinle
+    et al., 2019; counted as in `threshold_at_fpr`). Below the band the set is {real}, from `high`
+    on it is {fake}. Inside the band the set holds both labels or, where the classes leave a gap,
+    neither.
 
     Guarantee: for each class (Mondrian), a new picture's set holds its true label with probability
     at least 1 - alpha, so at most `alpha` of a class is certain and wrong. This is on average over
@@ -128,7 +129,7 @@ def conformal_band(
     and not for each generator apart. Raises LabError when a class has too few pictures.
     """
     _check_rate("alpha", alpha)
-    group_ids = np.arange(len(labels)) if groups is None else np.asarray(groups)
+    group_ids = _group_ids(groups, len(labels))
     is_real = labels == 0
     is_fake = labels == 1
     reals = _UpperTail.of(scores[is_real], group_ids[is_real])
@@ -139,8 +140,8 @@ def conformal_band(
     if low <= high:
         return low, high
     # The classes lie so far apart that scores between them have an empty set, and `alpha` of each
-    # class would be uncertain for nothing. So lower the rate to where the two ends just meet. Sets
-    # only grow with that, and the guarantee stands.
+    # class would be uncertain for nothing. So lower the rate to where the two ends just meet. A
+    # lower rate only makes sets larger, so the guarantee still holds.
     return _narrowest_band(scores, reals, fakes, alpha)
 
 
@@ -148,7 +149,8 @@ def log_loss(labels: Integers, logits: Floats, weights: Floats) -> float:
     """Mean of -ln P(label) for P(fake) = sigmoid(logits), all [N]; exact also near 0 and 1."""
     against = np.where(labels == 1, -logits, logits)
     losses = np.logaddexp(0, against)
-    return float(weights @ losses / weights.sum())
+    mean = weights @ losses / weights.sum()
+    return float(mean)
 
 
 def reliability(
@@ -158,14 +160,17 @@ def reliability(
 
     Score and share are means with `weights` [N] (by default 1); counts are of pictures.
     """
-    weights = np.ones(len(labels)) if weights is None else weights
+    if weights is None:
+        weights = np.ones(len(labels))
     bin_numbers = score_bins(scores, bins)
     bars = []
     for number in np.unique(bin_numbers):
         inside = bin_numbers == number
-        score = np.average(scores[inside], weights=weights[inside])
-        share = np.average(labels[inside], weights=weights[inside])
-        bars.append(Bin(float(score), float(share), int(inside.sum())))
+        bin_weights = weights[inside]
+        score = np.average(scores[inside], weights=bin_weights)
+        share = np.average(labels[inside], weights=bin_weights)
+        n = inside.sum()
+        bars.append(Bin(float(score), float(share), int(n)))
     return bars
 
 
@@ -178,10 +183,21 @@ def _picture_weights(
     weights = np.array(weights, dtype=np.float64)  # a copy, which is changed below
     if groups is not None:
         # Per class: a swapped face and its source photo can share a group, and are two pictures.
+        group_ids = np.asarray(groups)
         for label in (0, 1):
             own = labels == label
-            weights[own] *= _group_shares(np.asarray(groups)[own])
+            weights[own] *= _group_shares(group_ids[own])
     return weights
+
+
+def _smoothed_targets(labels: Integers, n_real: float, n_fake: float) -> Floats:
+    """Targets [N] as Platt (1999) has them: for n pictures, (n + 1)/(n + 2) and 1/(n + 2).
+
+    With targets 1 and 0, classes that do not overlap would get scores of exactly 1 and 0.
+    """
+    real_target = 1 / (n_real + 2)
+    fake_target = (n_fake + 1) / (n_fake + 2)
+    return np.where(labels == 1, fake_target, real_target)
 
 
 def _fit_slope(x: Floats, targets: Floats, shares: Floats, spread: float) -> tuple[float, float]:
@@ -190,21 +206,20 @@ def _fit_slope(x: Floats, targets: Floats, shares: Floats, spread: float) -> tup
     A slope of `spread` is a temperature of 1.
     """
     ones = np.ones_like(x)
-    slope, offset = fit_logistic(
-        np.stack([x, ones], axis=1),
-        targets,
-        penalty=np.full(2, RIDGE),
-        weights=shares,
-        goal=np.array([spread, 0.0]),
-    ).tolist()
+    columns = np.stack([x, ones], axis=1)
+    penalty = np.full(2, RIDGE)
+    goal = np.array([spread, 0.0])
+    coefficients = fit_logistic(columns, targets, penalty, weights=shares, goal=goal)
+    slope, offset = coefficients.tolist()
     coldest, hottest = TEMPERATURES
     allowed = float(np.clip(slope, spread / hottest, spread / coldest))
     if allowed == slope:
         return slope, offset
     # The loss is convex, so the best allowed slope lies on the bound; fit the offset again for it.
-    (offset,) = fit_logistic(
-        ones[:, None], targets, penalty=np.full(1, RIDGE), weights=shares, offset=allowed * x
-    ).tolist()
+    column = ones[:, None]
+    penalty = np.full(1, RIDGE)
+    coefficients = fit_logistic(column, targets, penalty, weights=shares, offset=allowed * x)
+    (offset,) = coefficients.tolist()
     return allowed, offset
 
 
@@ -227,25 +242,27 @@ class _UpperTail:
         falling, codes = np.unique(-values, return_inverse=True)
         votes = np.bincount(codes, _group_shares(groups), len(falling))
         votes_above = np.cumsum(votes) - votes
-        return cls(-falling, (votes_above + 1) / (n_groups + 1), n_groups)
+        rates = (votes_above + 1) / (n_groups + 1)
+        return cls(-falling, rates, n_groups)
 
     def bound(self, rate: float, name: str) -> float:
         """The lowest bound that a new value reaches or passes with probability at most `rate`."""
-        index = int(np.searchsorted(self.rates, rate + SLACK, side="right")) - 1
-        if index < 0:
+        n_allowed = np.searchsorted(self.rates, rate + SLACK, side="right")
+        if n_allowed == 0:
             needed = ceil(1 / rate - SLACK) - 1
             raise LabError(
                 f"a rate of {rate:g} cannot be promised from {self.n_groups} group(s) of {name} in "
                 f"the calibration split, it takes {needed}; index more pictures, or ask for a "
                 "higher rate (--fpr, --alpha)"
             )
-        if self.values[index] >= 1:
+        last_allowed = self.values[n_allowed - 1]
+        if last_allowed >= 1:
             raise LabError(
                 f"{name}: more than {rate:g} of the pictures get the highest score there is, and "
                 "no threshold spares them; ask for a higher rate (--fpr, --alpha), or train the "
                 "model on more of them"
             )
-        return float(np.nextafter(self.values[index], np.inf))
+        return float(np.nextafter(last_allowed, np.inf))
 
 
 def _band_ends(reals: _UpperTail, fakes: _UpperTail, rate: float) -> tuple[float, float]:
@@ -255,8 +272,10 @@ def _band_ends(reals: _UpperTail, fakes: _UpperTail, rate: float) -> tuple[float
     """
     fake_bound = fakes.bound(rate, "fakes")
     # A fake exactly at the bound keeps "fake" in its set: undo the step that `bound` took.
-    low = 0.0 - float(np.nextafter(fake_bound, -np.inf))
-    return low, reals.bound(rate, "reals")
+    lowest_fake = np.nextafter(fake_bound, -np.inf)
+    low = 0.0 - float(lowest_fake)  # subtracted from 0, so that 0 does not become -0
+    high = reals.bound(rate, "reals")
+    return low, high
 
 
 def _narrowest_band(
@@ -276,8 +295,8 @@ def _narrowest_band(
     rates = _shared_rates(reals, fakes, alpha)
     first_parted = bisect_left(rates, True, key=are_parted)
     last_met = max(first_parted - 1, 0)
-    # Of the last rate at which they meet and the first at which they part, the one that leaves
-    # fewer pictures uncertain.
+    # Two bands are possible: at the last rate where the ends meet, and at the next rate, where they
+    # part. Take the band that leaves fewer pictures uncertain.
     bands = []
     for rate in rates[last_met : first_parted + 1]:
         ends = _band_ends(reals, fakes, rate)
@@ -289,8 +308,17 @@ def _shared_rates(reals: _UpperTail, fakes: _UpperTail, alpha: float) -> list[fl
     """The rates up to `alpha` at which a bound changes, and which both classes can promise."""
     rates = np.union1d(reals.rates, fakes.rates)
     lowest = max(reals.rates[0], fakes.rates[0])
-    possible = (rates >= lowest) & (rates <= alpha + SLACK)
+    can_promise = rates >= lowest
+    is_wanted = rates <= alpha + SLACK
+    possible = can_promise & is_wanted
     return rates[possible].tolist()
+
+
+def _group_ids(groups: Sequence[str] | None, n: int) -> Groups:
+    """The group of each of n pictures; without groups, each picture is a group of its own."""
+    if groups is None:
+        return np.arange(n)
+    return np.asarray(groups)
 
 
 def _group_shares(groups: Groups) -> Floats:
@@ -306,7 +334,7 @@ def _check_rate(name: str, rate: float) -> None:
 
 def _check_logits(logits: Floats, labels: Integers) -> None:
     for label, name in enumerate(("real", "fake")):
-        if not (labels == label).any():
+        if label not in labels:
             raise LabError(
                 f"no {name} picture to calibrate on; the calibration split needs both real and "
                 "fake ones"

@@ -59,8 +59,10 @@ class Gaussian(NamedTuple):
 
     def distances(self, features: Floats) -> Floats:
         """Distances [N] of features [N, C]."""
-        whitened = (features - self.mean) @ self.root
-        return np.sqrt((whitened**2).mean(1))
+        centred = features - self.mean
+        whitened = centred @ self.root
+        squares = (whitened**2).mean(1)
+        return np.sqrt(squares)
 
 
 def fit_ood(
@@ -87,30 +89,35 @@ def fit_ood(
     features = ood_features(detector, images, change or degrade_repeatably, progress)
     if not np.isfinite(features).all():
         raise LabError("the model gives no finite features for some pictures; train it again")
+    # A picture and its degraded copy are of one group.
     groups = np.array([row.group for row in images.manifest.rows])
-    limit, promised = fit_limit(features, np.concatenate([groups, groups]), rate)
+    groups = np.concatenate([groups, groups])
+    limit, promised = fit_limit(features, groups, rate)
     limits = {
         "limit": limit,
         "rate": promised,
         "n": len(images),
         "sharpness": fit_sharpness(images),
     }
-    network = _with_gaussian(detector.model, fit_gaussian(features))
-    return type(detector)(network, _with_limits(detector.config, limits))
+    gaussian = fit_gaussian(features)
+    network = _with_gaussian(detector.model, gaussian)
+    config = _with_limits(detector.config, limits)
+    return type(detector)(network, config)
 
 
 def fit_sharpness(images: ImageArray) -> float:
-    """The least sharpness of a face: what 95 % of the faces lack at a quarter of their size.
+    """The least sharpness of a face: above that of 95 % of the faces shrunk to a quarter.
 
-    It is never so high that more than 1 % of the pictures, or of others nearly as sharp, lack it as
-    they are.
+    The limit stays so low that at most 1 % of the pictures as they are fall below it, also if they
+    are a little less sharp than these.
     """
     whole = []
     blurred = []
     for rows in row_batches(len(images), BATCH):
         for picture in images.take(rows):
+            shrunk = degrade(picture, *BLURRED)
             whole.append(measure_sharpness(picture))
-            blurred.append(measure_sharpness(degrade(picture, *BLURRED)))
+            blurred.append(measure_sharpness(shrunk))
     wanted = np.quantile(blurred, REFUSED)
     most = MARGIN * np.quantile(whole, RATE)
     return float(min(wanted, most))
@@ -142,9 +149,12 @@ def ood_features(
     for rows in row_batches(len(images), BATCH, progress):
         pixels = images.take(rows)
         changed = np.stack([change(picture) for picture in pixels])
-        plain.append(apply_network(describe, torch.from_numpy(pixels), device))
-        degraded.append(apply_network(describe, torch.from_numpy(changed), device))
-    return np.concatenate([*plain, *degraded]).astype(np.float64)
+        plain_pixels = torch.from_numpy(pixels)
+        degraded_pixels = torch.from_numpy(changed)
+        plain.append(apply_network(describe, plain_pixels, device))
+        degraded.append(apply_network(describe, degraded_pixels, device))
+    features = np.concatenate([*plain, *degraded])
+    return features.astype(np.float64)
 
 
 def fit_gaussian(features: Floats) -> Gaussian:
@@ -155,17 +165,22 @@ def fit_gaussian(features: Floats) -> Gaussian:
     """
     # Standardise, so that all channels count alike.
     mean = features.mean(0)
+    centred = features - mean
     spread = features.std(0)
-    spread = np.maximum(spread, LEAST_SPREAD * spread.mean()) + TINY
-    covariance = _shrunk_covariance((features - mean) / spread)
+    least_spread = LEAST_SPREAD * spread.mean()
+    spread = np.maximum(spread, least_spread) + TINY
+    covariance = _shrunk_covariance(centred / spread)
 
     # Whiten by the eigenvectors of the covariance, on the scale of the features.
     values, vectors = np.linalg.eigh(covariance)
-    deviations = np.sqrt(np.maximum(values, TINY))
+    variances = np.maximum(values, TINY)
+    deviations = np.sqrt(variances)
     root = vectors / deviations / spread[:, None]
 
-    scale = np.sqrt(np.mean(((features - mean) @ root) ** 2))
-    return Gaussian(mean, root / (scale or 1.0))
+    whitened = centred @ root
+    mean_square = np.mean(whitened**2)
+    scale = np.sqrt(mean_square) or 1.0
+    return Gaussian(mean, root / scale)
 
 
 def fit_limit(
@@ -179,7 +194,8 @@ def fit_limit(
     two groups.
     """
     names, codes = np.unique(groups, return_inverse=True)
-    if len(names) < 2:
+    n_groups = len(names)
+    if n_groups < 2:
         raise LabError(
             "one group of pictures does not say what is typical; index more, with a calibration "
             "split"
@@ -187,23 +203,37 @@ def fit_limit(
     if not 0 < rate < 1:
         raise LabError(f"rate {rate}: give a share between 0 and 1, as {RATE}")
 
-    # Distances under a fit that has not seen the group, as for a new picture.
-    fold_of_group = np.random.default_rng(0).permutation(len(names)) % FOLDS
+    distances = _held_out_distances(features, codes)
+
+    # From the largest distance down: the last one that leaves few enough votes beyond it.
+    order = np.argsort(-distances, kind="stable")
+    falling = distances[order]
+    group_sizes = np.bincount(codes)
+    sizes = group_sizes[codes]
+    votes = 1 / sizes[order]
+    votes_beyond = np.cumsum(votes) - votes
+    allowed = max(rate * (n_groups + 1) - 1, 0.0)
+    n_allowed = np.searchsorted(votes_beyond, allowed + SLACK, side="right")
+    limit = falling[n_allowed - 1]
+    promised = max(rate, 1 / (n_groups + 1))
+    return float(limit), promised
+
+
+def _held_out_distances(features: Floats, codes: NDArray[np.int64]) -> Floats:
+    """Distances [N] under fits that have not seen the picture's group, as for a new picture.
+
+    `codes` [N] number the groups from 0.
+    """
+    n_groups = len(np.unique(codes))
+    rng = np.random.default_rng(0)
+    fold_of_group = rng.permutation(n_groups) % FOLDS
     folds = fold_of_group[codes]
     distances = np.zeros(len(features))
     for fold in np.unique(folds):
         held_out = folds == fold
         gaussian = fit_gaussian(features[~held_out])
         distances[held_out] = gaussian.distances(features[held_out])
-
-    # From the largest distance down: the last one that leaves few enough votes beyond it.
-    order = np.argsort(-distances, kind="stable")
-    votes = 1 / np.bincount(codes)[codes][order]
-    votes_beyond = np.cumsum(votes) - votes
-    allowed = max(rate * (len(names) + 1) - 1, 0.0)
-    index = np.searchsorted(votes_beyond, allowed + SLACK, side="right") - 1
-    limit = distances[order][index]
-    return float(limit), max(rate, 1 / (len(names) + 1))
+    return distances
 
 
 def _shrunk_covariance(z: Floats) -> Floats:
@@ -212,12 +242,16 @@ def _shrunk_covariance(z: Floats) -> Floats:
     sample = z.T @ z / n
     variance = np.trace(sample) / channels
     sphere = variance * np.eye(channels)
-    gap = np.sum((sample - sphere) ** 2)
+    difference = sample - sphere
+    gap = np.sum(difference**2)
     # The error of the sample covariance, estimated from the pictures.
-    fourth_moments = np.sum(np.sum(z**2, 1) ** 2) / n
+    squared_norms = np.sum(z**2, 1)
+    fourth_moments = np.sum(squared_norms**2) / n
     error = (fourth_moments - np.sum(sample**2)) / n
-    share = float(np.clip(error / gap, 0, 1)) if gap > 0 else 1.0
-    return (1 - share) * sample + share * sphere
+    shrinkage = 1.0
+    if gap > 0:
+        shrinkage = float(np.clip(error / gap, 0, 1))
+    return (1 - shrinkage) * sample + shrinkage * sphere
 
 
 def _with_gaussian(network: nn.Module, gaussian: Gaussian) -> nn.Module:
@@ -226,8 +260,10 @@ def _with_gaussian(network: nn.Module, gaussian: Gaussian) -> nn.Module:
 
     network = copy.deepcopy(network)
     distance: nn.Module = network.typicality  # type: ignore[assignment]
-    distance.get_buffer("mean").copy_(torch.from_numpy(gaussian.mean))
-    distance.get_buffer("root").copy_(torch.from_numpy(gaussian.root))
+    mean = distance.get_buffer("mean")
+    root = distance.get_buffer("root")
+    mean.copy_(torch.from_numpy(gaussian.mean))
+    root.copy_(torch.from_numpy(gaussian.root))
     return network
 
 

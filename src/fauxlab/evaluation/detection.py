@@ -308,7 +308,7 @@ def _confusion(labels: Integers, called_fake: Bools) -> Confusion:
 
 
 def _balanced_ece(labels: Integers, scores: Floats) -> float | None:
-    """The calibration error with both classes weighing one half; None where one is missing."""
+    """The calibration error with both classes weighing one half; None where a class is missing."""
     if not 0 < labels.sum() < len(labels):
         return None
     weights = balanced(labels)[None]

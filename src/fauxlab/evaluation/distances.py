@@ -53,22 +53,26 @@ def frechet_distance(real: Features, fake: Features) -> float:
     smaller = smaller - centre
     larger = larger - centre
     outside = 0.0
-    if len(smaller) <= smaller.shape[1]:
+    n, dimension = smaller.shape
+    if n <= dimension:
         # With at most D pictures, Σ₁Σ₂ has eigenvalues that are 0 but for rounding, and the root
-        # makes 1e-8 of 1e-16 for each: distances would come out up to 1e-5 too low. Only the part
-        # of Σ₂ within the span of the smaller set meets Σ₁ in the product. So both sets are given
-        # in coordinates of that span, and what lies outside is added: the same value, exact, from
-        # a smaller matrix.
-        span = np.linalg.qr(smaller.T)[0]
-        rest = larger - (larger @ span) @ span.T
-        smaller = smaller @ span
-        larger = larger @ span
-        mean_outside = np.square(rest.mean(0)).sum()
-        variance_outside = rest.var(0, ddof=1).sum()
-        outside = float(mean_outside + variance_outside)
+        # of a rounding error of 1e-16 is 1e-8: distances would come out up to 1e-5 too low. In the
+        # product, Σ₁ meets only the part of Σ₂ within the span of the smaller set. So both sets
+        # are given in coordinates of this span, and the part of the distance outside of the span
+        # is added. The value is the same, and exact, from a smaller matrix.
+        span, _ = np.linalg.qr(smaller.T)
+        smaller_inside = smaller @ span
+        larger_inside = larger @ span
+        rest = larger - larger_inside @ span.T
+        squared_means = np.square(rest.mean(0))
+        variances = rest.var(0, ddof=1)
+        outside = float(squared_means.sum() + variances.sum())
+        smaller = smaller_inside
+        larger = larger_inside
     distance = _frechet(smaller, larger) + outside
-    # Rounding can take an exact 0 below 0. A NaN stays one, which max() would not do.
-    return distance if math.isnan(distance) else max(0.0, distance)
+    if math.isnan(distance):
+        return distance
+    return max(0.0, distance)  # rounding can take an exact 0 below 0
 
 
 def kernel_distance(
@@ -88,23 +92,29 @@ def kernel_distance(
     import torch
     from torchmetrics.image.kid import poly_mmd
 
-    smaller = min(len(real), len(fake))
-    size = subset_size or min(KID_SIZE, max(2, smaller // 2))
+    n_real = len(real)
+    n_fake = len(fake)
+    smaller = min(n_real, n_fake)
+    half = max(2, smaller // 2)
+    size = subset_size or min(KID_SIZE, half)
+    if size > smaller:
+        raise ValueError(f"subsets of {size} pictures from sets of {n_real} and {n_fake}")
     x = torch.from_numpy(real.astype(np.float64))
     y = torch.from_numpy(fake.astype(np.float64))
-    if size > smaller:
-        raise ValueError(f"subsets of {size} pictures from sets of {len(x)} and {len(y)}")
-    draw = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
     chosen = []
     for _ in range(subsets):
-        of_x = torch.randperm(len(x), generator=draw)[:size]
-        of_y = torch.randperm(len(y), generator=draw)[:size]
-        chosen.append((of_x, of_y))
-    if max(len(x), len(y)) <= SHARED:
+        of_x = torch.randperm(n_real, generator=generator)
+        of_y = torch.randperm(n_fake, generator=generator)
+        chosen.append((of_x[:size], of_y[:size]))
+    if max(n_real, n_fake) <= SHARED:
         values = _mmd_of_subsets(x, y, chosen, size)
     else:
-        values = torch.stack([poly_mmd(x[of_x], y[of_y]) for of_x, of_y in chosen])
-    return float(values.mean()), float(values.std(correction=0))
+        one_by_one = [poly_mmd(x[of_x], y[of_y]) for of_x, of_y in chosen]
+        values = torch.stack(one_by_one)
+    mean = float(values.mean())
+    deviation = float(values.std(correction=0))
+    return mean, deviation
 
 
 @dataclass(frozen=True)
@@ -135,25 +145,29 @@ def precision_recall(
     N and M must be above k and `cover_k`. By hand, since torchmetrics has none of the four, and in
     blocks, since all distances at once would take 8 N · M bytes.
     """
+    n_real = len(real)
+    n_fake = len(fake)
     real_radii, cover_radii = _radii(real, (k, cover_k))
     (fake_radii,) = _radii(fake, (k,))
-    precise = np.zeros(len(fake), dtype=bool)
-    recalled = 0
-    covered = 0
-    balls = 0
+    precise = np.zeros(n_fake, dtype=bool)
+    n_recalled = 0
+    n_covered = 0
+    n_balls = 0
     for rows, squares in _squared_distances(real, fake):
         in_real_ball = squares <= real_radii[rows, None]
         in_fake_ball = squares <= fake_radii
         in_cover_ball = squares <= cover_radii[rows, None]
         precise |= in_real_ball.any(0)
-        recalled += int(in_fake_ball.any(1).sum())
-        covered += int(in_cover_ball.any(1).sum())
-        balls += int(in_cover_ball.sum())
+        recalled = in_fake_ball.any(1)
+        covered = in_cover_ball.any(1)
+        n_recalled += int(recalled.sum())
+        n_covered += int(covered.sum())
+        n_balls += int(in_cover_ball.sum())
     return Overlap(
         precision=float(precise.mean()),
-        recall=recalled / len(real),
-        density=balls / (cover_k * len(fake)),
-        coverage=covered / len(real),
+        recall=n_recalled / n_real,
+        density=n_balls / (cover_k * n_fake),
+        coverage=n_covered / n_real,
     )
 
 
@@ -164,13 +178,15 @@ def mean_pairwise_distance(features: Features, seed: int = 0, most: int = PAIRS)
     """
     if len(features) > most:
         rng = np.random.default_rng(seed)
-        features = features[rng.choice(len(features), most, replace=False)]
+        drawn = rng.choice(len(features), most, replace=False)
+        features = features[drawn]
     n = len(features)
     total = 0.0
     for rows, squares in _squared_distances(features, features):
-        squares[np.arange(len(rows)), rows] = 0  # each picture and itself
+        _set_to_themselves(squares, rows, 0)
         total += float(np.sqrt(squares).sum())
-    return total / (n * (n - 1))
+    n_pairs = n * (n - 1)
+    return total / n_pairs
 
 
 def nearest(points: Features, targets: Features) -> tuple[Integers, Floats]:
@@ -190,7 +206,8 @@ def nearest_other(points: Features) -> Floats:
     blocks = [np.zeros(0, dtype=np.int64)]
     for _, squares in _distances_to_others(points):
         blocks.append(squares.argmin(1))
-    return _distances(points, points, np.concatenate(blocks))
+    index = np.concatenate(blocks)
+    return _distances(points, points, index)
 
 
 def near_duplicate_distance(real: Features) -> float:
@@ -199,7 +216,8 @@ def near_duplicate_distance(real: Features) -> float:
     Two fakes that are closer to each other are near-duplicates. Distances to the nearest neighbour
     fall with the number of pictures: compare as many fakes as reals.
     """
-    return float(np.quantile(nearest_other(real), NEAR_DUPLICATE))
+    distances = nearest_other(real)
+    return float(np.quantile(distances, NEAR_DUPLICATE))
 
 
 def near_duplicate_share(fake: Features, within: float) -> float:
@@ -208,7 +226,8 @@ def near_duplicate_share(fake: Features, within: float) -> float:
     About 0.005 where fakes vary as reals do, the distance is `near_duplicate_distance` of the
     reals, and M = N.
     """
-    return float((nearest_other(fake) <= within).mean())
+    is_duplicate = nearest_other(fake) <= within
+    return float(is_duplicate.mean())
 
 
 def memorised_share(to_training: Floats, usual: Floats) -> float:
@@ -218,7 +237,9 @@ def memorised_share(to_training: Floats, usual: Floats) -> float:
     About 0.01 where fakes are new faces. Smooth pictures lie close to many others, so look at the
     pairs of `nearest` before you speak of copies.
     """
-    return float((to_training <= np.quantile(usual, MEMORISED)).mean())
+    limit = np.quantile(usual, MEMORISED)
+    is_memorised = to_training <= limit
+    return float(is_memorised.mean())
 
 
 def _frechet(real: Floats, fake: Floats) -> float:
@@ -234,7 +255,7 @@ def _frechet(real: Floats, fake: Floats) -> float:
 
 
 def _passed_through(dimension: int) -> nn.Module:
-    """A network for torchmetrics, which wants one: its pictures are features already."""
+    """A network that returns its input: torchmetrics asks for a network, but has features here."""
     from torch import nn
 
     module = nn.Identity()
@@ -255,18 +276,23 @@ def _mmd_of_subsets(
 
     # A column of ones and zeros for each subset: a sum over the pairs of a subset is then a product
     # with the whole kernel.
-    members_x = torch.zeros(len(x), len(chosen), dtype=torch.float64)
-    members_y = torch.zeros(len(y), len(chosen), dtype=torch.float64)
+    subsets = len(chosen)
+    members_x = torch.zeros(len(x), subsets, dtype=torch.float64)
+    members_y = torch.zeros(len(y), subsets, dtype=torch.float64)
     for number, (of_x, of_y) in enumerate(chosen):
         members_x[of_x, number] = 1
         members_y[of_y, number] = 1
-    between = (members_x * (poly_kernel(x, y) @ members_y)).sum(0)
+    sums_over_y = poly_kernel(x, y) @ members_y
+    between = (members_x * sums_over_y).sum(0)
     values = -2 * between / size**2
+    # The estimate is unbiased because no picture is paired with itself.
+    n_pairs = size * (size - 1)
     for features, members in ((x, members_x), (y, members_y)):
         kernel = poly_kernel(features, features)
-        all_pairs = (members * (kernel @ members)).sum(0)
+        sums = kernel @ members
+        all_pairs = (members * sums).sum(0)
         with_themselves = kernel.diag() @ members
-        values += (all_pairs - with_themselves) / (size * (size - 1))
+        values += (all_pairs - with_themselves) / n_pairs
     return values
 
 
@@ -280,16 +306,23 @@ def _squared_distances(a: Features, b: Features) -> Iterator[tuple[Integers, Flo
     right_norms = np.square(right).sum(1)
     for rows in row_batches(len(a), BLOCK):
         left = a[rows] - centre
-        left_norms = np.square(left).sum(1)[:, None]
+        left_norms = np.square(left).sum(1)
         products = left @ right.T
-        yield rows, np.maximum(left_norms + right_norms - 2 * products, 0)
+        squares = left_norms[:, None] + right_norms - 2 * products
+        yield rows, np.maximum(squares, 0)
 
 
 def _distances_to_others(points: Features) -> Iterator[tuple[Integers, Floats]]:
     """As `_squared_distances` among the points; infinity from each point to itself."""
     for rows, squares in _squared_distances(points, points):
-        squares[np.arange(len(rows)), rows] = np.inf
+        _set_to_themselves(squares, rows, np.inf)
         yield rows, squares
+
+
+def _set_to_themselves(squares: Floats, rows: Integers, value: float) -> None:
+    """Set the distance from each point to itself, in a block of distances among all points."""
+    positions = np.arange(len(rows))
+    squares[positions, rows] = value
 
 
 def _distances(points: Features, targets: Features, index: Integers) -> Floats:
@@ -299,16 +332,19 @@ def _distances(points: Features, targets: Features, index: Integers) -> Floats:
     """
     blocks = [np.zeros(0)]
     for rows in row_batches(len(points), BLOCK):
-        differences = points[rows].astype(np.float64) - targets[index[rows]]
-        blocks.append(np.sqrt(np.square(differences).sum(1)))
+        own_targets = targets[index[rows]]
+        differences = points[rows].astype(np.float64) - own_targets
+        squares = np.square(differences).sum(1)
+        blocks.append(np.sqrt(squares))
     return np.concatenate(blocks)
 
 
 def _radii(points: Features, ks: tuple[int, ...]) -> list[Floats]:
     """Squared distance [N] of each point to its k-th nearest other one, for each k."""
+    places = [k - 1 for k in ks]
     blocks = []
     for _, squares in _distances_to_others(points):
-        ordered = np.partition(squares, [k - 1 for k in ks], axis=1)
-        blocks.append(ordered[:, [k - 1 for k in ks]])
+        ordered = np.partition(squares, places, axis=1)
+        blocks.append(ordered[:, places])
     radii = np.concatenate(blocks)
     return list(radii.T)

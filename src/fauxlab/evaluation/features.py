@@ -62,7 +62,8 @@ def real_features(
         return stored
 
     def take(first: int, count: int) -> Tensor:
-        return torch.from_numpy(images.take(np.arange(first, first + count)))
+        rows = np.arange(first, first + count)
+        return torch.from_numpy(images.take(rows))
 
     batches = _extract_batches(network, take, len(images), batch, progress)
     try:
@@ -85,8 +86,7 @@ def _extract_batches(
     for rows in row_batches(n, batch, progress):
         images = take(int(rows[0]), len(rows))
         _check_pictures(images, rows)
-        # In whole float32, where a GPU would round to 10 bits: features of two machines are
-        # compared.
+        # In full float32: a GPU would round to 10 bits, and features of two machines are compared.
         with cudnn.flags(
             True, cudnn.benchmark, deterministic=cudnn.deterministic, allow_tf32=False
         ):
@@ -100,8 +100,8 @@ def _extract_batches(
 
 def _check_pictures(images: Tensor, rows: NDArray[np.int64]) -> None:
     count = len(rows)
-    right_shape = images.ndim == 4 and images.shape[:2] == (count, 3)
-    if images.dtype != torch.uint8 or not right_shape:
+    has_shape = images.ndim == 4 and images.shape[:2] == (count, 3)
+    if images.dtype != torch.uint8 or not has_shape:
         raise LabError(
             f"pictures {rows[0]} to {rows[-1]} came as {images.dtype} {list(images.shape)}; "
             f"features are taken from torch.uint8 [{count}, 3, height, width]"
@@ -146,5 +146,6 @@ def _read(path: Path, shape: tuple[int, int]) -> Features | None:
         stored = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError):
         return None
-    fits = stored.shape == shape and stored.dtype == np.float32
-    return stored if fits else None
+    if stored.shape != shape or stored.dtype != np.float32:
+        return None
+    return stored

@@ -32,13 +32,15 @@ def expected_calibration_error(labels: Integers, scores: Floats, weights: Floats
     for number in np.unique(bins):
         inside = bins == number
         excess = labels[inside] - scores[inside]
-        gaps += np.abs(weights[:, inside] @ excess)
+        total_excess = weights[:, inside] @ excess
+        gaps += np.abs(total_excess)
     return gaps / weights.sum(axis=1)
 
 
 def score_bins(scores: Floats, bins: int) -> Integers:
     """The number [N] of each score's bin; the last bin also holds the score 1."""
-    return np.minimum((scores * bins).astype(int), bins - 1)
+    numbers = (scores * bins).astype(int)
+    return np.minimum(numbers, bins - 1)
 
 
 def expected_ece(labels: Integers, scores: Floats, seed: int = 0, draws: int = 200) -> float | None:
@@ -50,21 +52,25 @@ def expected_ece(labels: Integers, scores: Floats, seed: int = 0, draws: int = 2
     """
     real_chances = balanced(labels) * (1 - scores)
     fake_chances = balanced(labels) * scores
-    possible = real_chances.sum() > 0 and fake_chances.sum() > 0
-    if not possible or len(np.unique(labels)) < 2:
+    real_total = real_chances.sum()
+    fake_total = fake_chances.sum()
+    can_draw = real_total > 0 and fake_total > 0
+    classes = np.unique(labels)
+    if not can_draw or len(classes) < 2:
         return None
     rng = np.random.default_rng(seed)
+    n = len(scores)
     n_real, n_fake = np.bincount(labels)
-    real_chances = real_chances / real_chances.sum()
-    fake_chances = fake_chances / fake_chances.sum()
+    real_chances = real_chances / real_total
+    fake_chances = fake_chances / fake_total
     drawn_labels = np.repeat([0, 1], [n_real, n_fake])
     weights = balanced(drawn_labels)[None]
     errors = []
     for _ in range(draws):
-        reals = rng.choice(len(scores), n_real, p=real_chances)
-        fakes = rng.choice(len(scores), n_fake, p=fake_chances)
-        drawn_scores = scores[np.concatenate([reals, fakes])]
-        error = expected_calibration_error(drawn_labels, drawn_scores, weights)
+        reals = rng.choice(n, n_real, p=real_chances)
+        fakes = rng.choice(n, n_fake, p=fake_chances)
+        drawn = np.concatenate([reals, fakes])
+        error = expected_calibration_error(drawn_labels, scores[drawn], weights)
         errors.append(error[0])
     return float(np.mean(errors))
 
@@ -81,14 +87,17 @@ def confusion_counts(labels: Integers, called_fake: Bools, weights: Floats) -> F
     counts = []
     for number in range(4):
         inside = cell == number
-        counts.append(weights[:, inside].sum(axis=1))
+        count = weights[:, inside].sum(axis=1)
+        counts.append(count)
     return np.stack(counts, axis=1)
 
 
 def accuracy(cells: Floats) -> Floats:
     """Share of right calls [R] from counts [R, 4]."""
-    right = cells[:, 0] + cells[:, 3]
-    return right / cells.sum(axis=1)
+    tn, _, _, tp = cells.T
+    right = tn + tp
+    total = cells.sum(axis=1)
+    return right / total
 
 
 def macro_f1(cells: Floats) -> Floats:
@@ -97,6 +106,8 @@ def macro_f1(cells: Floats) -> Floats:
     with np.errstate(invalid="ignore"):
         fake_f1 = 2 * tp / (2 * tp + fp + fn)
         real_f1 = 2 * tn / (2 * tn + fp + fn)
+    mean_f1 = (fake_f1 + real_f1) / 2
     has_reals = tn + fp > 0
     has_fakes = fn + tp > 0
-    return np.where(has_reals & has_fakes, (fake_f1 + real_f1) / 2, np.nan)
+    has_both = has_reals & has_fakes
+    return np.where(has_both, mean_f1, np.nan)

@@ -53,7 +53,8 @@ def create_detector(name: str, size: int, /, **options: Any) -> nn.Module:
     1227745
     """
     builder = _look_up(name, DETECTORS, "detector")
-    return _create(builder, name, {"size": size}, options)
+    fixed = {"size": size}
+    return _create(builder, name, fixed, options)
 
 
 def create_generator(name: str, size: int, latent: int, /, **options: Any) -> nn.Module:
@@ -62,7 +63,8 @@ def create_generator(name: str, size: int, latent: int, /, **options: Any) -> nn
     Raises LabError on an unknown name or option.
     """
     builder, _ = _look_up(name, GANS, "GAN")
-    return _create(builder, name, {"size": size, "latent": latent}, options)
+    fixed = {"size": size, "latent": latent}
+    return _create(builder, name, fixed, options)
 
 
 def create_discriminator(name: str, size: int, /, **options: Any) -> nn.Module:
@@ -71,24 +73,28 @@ def create_discriminator(name: str, size: int, /, **options: Any) -> nn.Module:
     Raises LabError on an unknown name or option.
     """
     _, builder = _look_up(name, GANS, "GAN")
-    return _create(builder, name, {"size": size}, options)
+    fixed = {"size": size}
+    return _create(builder, name, fixed, options)
 
 
 def _look_up(name: str, table: dict[str, Any], kind: str) -> Any:
     if name not in table:
-        raise LabError(f"no {kind} {name!r}; `fauxlab models list` shows all{suggest(name, table)}")
+        guess = suggest(name, table)
+        raise LabError(f"no {kind} {name!r}; `fauxlab models list` shows all{guess}")
     return table[name]
 
 
 def _create(builder: str, name: str, fixed: dict[str, Any], options: dict[str, Any]) -> nn.Module:
-    """Build a network; what torch says of impossible options becomes one line."""
+    """Build a network; torch's errors on impossible options become one line."""
     _check_options(name, fixed, options)
-    module, _, attribute = builder.partition(":")
-    build: Build = getattr(import_module(f"fauxlab.models.{module}"), attribute)
+    file, _, attribute = builder.partition(":")
+    module = import_module(f"fauxlab.models.{file}")
+    build: Build = getattr(module, attribute)
     try:
         return build(**fixed, **options)
     except (TypeError, ValueError, RuntimeError, ZeroDivisionError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+        message = str(error) or type(error).__name__
+        reason = message.splitlines()[0]
         raise LabError(f"model {name}: {reason}") from None
 
 
@@ -113,8 +119,12 @@ def _are_widths(widths: Any) -> bool:
 
 def _largest(option: Any) -> float:
     """The largest number in an option, at any depth; a list counts by its length too."""
+    if isinstance(option, int | float):
+        return option
     if isinstance(option, dict):
-        return max(map(_largest, option.values()), default=0)
+        numbers = [_largest(value) for value in option.values()]
+        return max(numbers, default=0)
     if isinstance(option, list | tuple):
-        return max(len(option), *map(_largest, option), 0)
-    return option if isinstance(option, int | float) else 0
+        numbers = [_largest(value) for value in option]
+        return max(len(option), *numbers, 0)
+    return 0

@@ -24,7 +24,8 @@ def row_batches(
     [[0, 1], [2, 3], [4]]
     """
     for first in range(0, n, size):
-        rows = np.arange(first, min(first + size, n))
+        end = min(first + size, n)
+        rows = np.arange(first, end)
         yield rows
         if progress:
             progress(len(rows))
@@ -33,7 +34,7 @@ def row_batches(
 def apply_network(
     network: Callable[[Tensor], Tensor], pixels: Tensor, device: torch.device
 ) -> NDArray[np.float32]:
-    """What a network on `device` makes of pictures uint8 [N, 3, H, W], in float32 on the CPU."""
+    """The output of a network on `device` for pictures uint8 [N, 3, H, W], float32 on the CPU."""
     import torch
 
     with torch.inference_mode():

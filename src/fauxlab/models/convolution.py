@@ -57,16 +57,20 @@ class Conv2d(nn.Conv2d):
             kind = torch.get_autocast_dtype(device)
             images = images.to(kind)
             weight = weight.to(kind)
-            bias = None if bias is None else bias.to(kind)
+            if bias is not None:
+                bias = bias.to(kind)
         outputs: Tensor = _convolve(images, weight, self.padding, self.groups)
-        return outputs if bias is None else outputs + bias[:, None, None]
+        if bias is None:
+            return outputs
+        return outputs + bias[:, None, None]
 
     def _is_plain(self) -> bool:
         """Whether stride, dilation and padding are those that the formulas here are for."""
-        if not self.stride == self.dilation == (1, 1) or self.padding_mode != "zeros":
+        if self.stride != (1, 1) or self.dilation != (1, 1):
             return False
-        if isinstance(self.padding, str):
+        if self.padding_mode != "zeros" or isinstance(self.padding, str):
             return False
+        # The gradient of the pictures is padded by kernel - 1 - padding, which must not be below 0.
         return all(map(lt, self.padding, self.kernel_size))
 
 
@@ -121,8 +125,8 @@ class _ToWeight(torch.autograd.Function):
             groups=groups,
             output_mask=[False, True, False],
         )
-        found: Tensor = of_weight
-        return found
+        gradient: Tensor = of_weight
+        return gradient
 
     @staticmethod
     def backward(ctx: Any, weight: Tensor) -> tuple[Tensor | None, ...]:
@@ -145,11 +149,13 @@ def _to_images(outputs: Tensor, weight: Tensor, padding: tuple[int, int], groups
 
     This is a convolution with the weights turned by 180°, inputs and outputs exchanged.
     """
-    outs, ins, high, wide = weight.shape
-    grouped = weight.flip(2, 3).view(groups, outs // groups, ins, high, wide)
-    turned = grouped.transpose(1, 2).flatten(0, 1)
-    margins = (high - 1 - padding[0], wide - 1 - padding[1])
-    of_images: Tensor = _convolve(outputs, turned, margins, groups)
+    n_outputs, n_inputs, height, width = weight.shape
+    turned = weight.flip(2, 3)
+    grouped = turned.view(groups, n_outputs // groups, n_inputs, height, width)
+    exchanged = grouped.transpose(1, 2).flatten(0, 1)
+    down, across = padding
+    margins = (height - 1 - down, width - 1 - across)
+    of_images: Tensor = _convolve(outputs, exchanged, margins, groups)
     return of_images
 
 

@@ -37,7 +37,7 @@ INTEGER = ["Add", "AveragePool", "Concat", "Conv", "LeakyRelu", "MaxPool", "Relu
 def export_onnx(
     detector: Detector, folder: str | Path, pictures: Pixels | None = None
 ) -> OnnxDetector:
-    """Write a bundle with a `model.onnx` in place of weights for torch; replaces an older such one.
+    """Write a bundle with a `model.onnx` in place of weights for torch, over an older export.
 
     The graph takes `images`, float32 [N, 3, size, size] in [-1, 1], and gives logits [N], evidence
     (class activation maps) [N, h, w] and distance [N]; `constants` are its metadata. With
@@ -56,9 +56,11 @@ def export_onnx(
     if pictures is not None:
         content = quantise(content, pictures)
         config = config.model_copy(update={"precision": "int8"})
-    content = describe_graph(content, {**constants(config), "source": detector.hash})
+    metadata = {**constants(config), "source": detector.hash}
+    content = describe_graph(content, metadata)
     exported = start_graph(content, config)
-    return replace(exported, hash=write_bundle(folder, config, GRAPH, content))
+    bundle_hash = write_bundle(folder, config, GRAPH, content)
+    return replace(exported, hash=bundle_hash)
 
 
 def trace_graph(model: nn.Module, size: int) -> bytes:
@@ -68,7 +70,9 @@ def trace_graph(model: nn.Module, size: int) -> bytes:
     """
     import torch
 
-    names = [INPUT, *OUTPUTS]
+    any_number = {0: "N"}
+    dynamic_axes = dict.fromkeys((INPUT, *OUTPUTS), any_number)
+    network = _predicting(_plain(model))
     example = torch.zeros(2, 3, size, size)
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), torch.no_grad():
         # The older exporter (dynamo=False) makes equally good graphs, takes a twentieth of the
@@ -76,12 +80,12 @@ def trace_graph(model: nn.Module, size: int) -> bytes:
         warnings.simplefilter("ignore")
         path = Path(folder) / "graph.onnx"
         torch.onnx.export(
-            _predicting(_plain(model)),
+            network,
             (example,),
             path,
-            input_names=names[:1],
-            output_names=names[1:],
-            dynamic_axes={name: {0: "N"} for name in names},
+            input_names=[INPUT],
+            output_names=[*OUTPUTS],
+            dynamic_axes=dynamic_axes,
             opset_version=OPSET,
             dynamo=False,
         )
@@ -133,20 +137,25 @@ def quantise(content: bytes, pictures: Pixels) -> bytes:
 def _compare(detector: Detector, graph: OnnxDetector) -> None:
     """Raise LabError where the graph differs from the detector, on noise and on grey."""
     shape = (3, 3, detector.size, detector.size)
-    noise = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 256, shape, dtype=np.uint8)
     grey = np.full(shape, 128, dtype=np.uint8)
     for pixels in (noise, grey):
         by_torch = detector.predict(pixels)
         by_graph = graph.predict(pixels)
         for name, expected, output in zip(OUTPUTS, by_torch, by_graph, strict=True):
-            difference = float(np.abs(expected - output).max())
-            largest = max(1.0, float(np.abs(expected).max()))
-            # Written so that a difference of NaN fails, too.
-            if not difference <= TOLERANCE * largest:
+            difference = _largest(expected - output)
+            scale = max(1.0, _largest(expected))
+            agrees = difference <= TOLERANCE * scale  # False for NaN
+            if not agrees:
                 raise LabError(
                     f"the exported graph's {name} lie {difference:.2g} from torch's; nothing was "
                     "written"
                 )
+
+
+def _largest(numbers: NDArray[np.float32]) -> float:
+    return float(np.abs(numbers).max())
 
 
 def _plain(model: nn.Module) -> nn.Module:
@@ -161,8 +170,10 @@ def _plain(model: nn.Module) -> nn.Module:
     network = copy.deepcopy(model).cpu().eval()
     for module in list(network.modules()):
         if parametrize.is_parametrized(module):
-            names = list(module.parametrizations)  # type: ignore[arg-type]
-            values = {name: getattr(module, name).detach() for name in names}
+            values = {}
+            for name in list(module.parametrizations):  # type: ignore[arg-type]
+                weight = getattr(module, name)
+                values[name] = weight.detach()
             module.__class__ = parametrize.type_before_parametrizations(module)
             del module.parametrizations
             for name, value in values.items():
@@ -186,7 +197,7 @@ def _predicting(network: nn.Module) -> nn.Module:
 
 
 class _Batches:
-    """What onnxruntime reads pictures from: it calls `get_next` until that returns None."""
+    """Pictures in batches for onnxruntime, which calls `get_next` until it returns None."""
 
     def __init__(self, pictures: Pixels) -> None:
         batches = row_batches(len(pictures), BATCH)
@@ -194,17 +205,25 @@ class _Batches:
 
     def get_next(self) -> dict[str, Any] | None:
         batch = next(self._batches, None)
-        return None if batch is None else {INPUT: to_floats(batch)}
+        if batch is None:
+            return None
+        return {INPUT: to_floats(batch)}
 
 
 def _tail(model: onnx.ModelProto) -> list[str]:
-    """Names of the nodes behind the last convolution of more than one channel; the head has one."""
-    weights = {item.name: item.dims for item in model.graph.initializer}
+    """Names of the nodes behind the last convolution with more than one output channel.
+
+    The head is a convolution with one output channel.
+    """
+    channels = {item.name: item.dims[0] for item in model.graph.initializer if item.dims}
     needed: set[str] = set()  # values that a convolution depends on
     tail = []
     # The nodes are sorted: those that use a value come behind the one that makes it.
     for node in reversed(model.graph.node):
-        is_convolution = node.op_type == "Conv" and weights[node.input[1]][0] > 1
+        is_convolution = False
+        if node.op_type == "Conv":
+            _, weight, *_ = node.input
+            is_convolution = channels[weight] > 1
         if is_convolution or needed.intersection(node.output):
             needed.update(node.input)
         else:

@@ -38,8 +38,11 @@ def draw_latents(seeds: Iterable[int], latent: int) -> Tensor:
     rows = []
     for seed in seeds:
         generator.manual_seed(seed)
-        rows.append(torch.randn(latent, generator=generator))
-    return torch.stack(rows) if rows else torch.zeros(0, latent)
+        row = torch.randn(latent, generator=generator)
+        rows.append(row)
+    if not rows:
+        return torch.zeros(0, latent)
+    return torch.stack(rows)
 
 
 def to_pixels(images: Tensor) -> Tensor:
@@ -51,7 +54,8 @@ def to_pixels(images: Tensor) -> Tensor:
     [0, 128, 255]
     """
     levels = images.float() * 127.5 + 127.5
-    return levels.round().clamp(0, 255).to(torch.uint8)
+    whole = levels.round()
+    return whole.clamp(0, 255).to(torch.uint8)
 
 
 class ReportGenerator(nn.Module):
@@ -67,24 +71,28 @@ class ReportGenerator(nn.Module):
         super().__init__()
         widths = widths or _report_widths(size)
         check_widths(size, widths)
-        self.first = widths[0]
-        self.dense = nn.Linear(latent, self.first * START**2)
-        layers: list[nn.Module] = [nn.BatchNorm2d(self.first), nn.ReLU(inplace=True)]
+        first = widths[0]
+        last = widths[-1]
+        self.first = first
+        self.dense = nn.Linear(latent, first * START**2)
+        layers: list[nn.Module] = []
+        layers.append(nn.BatchNorm2d(first))
+        layers.append(nn.ReLU(inplace=True))
         for before, after in pairwise(widths):
             convolution = nn.Conv2d(before, after, 3, padding=1, bias=False)
-            layers += [
-                nn.Upsample(scale_factor=2, mode="nearest"),
-                spectral_norm(convolution),
-                nn.BatchNorm2d(after),
-                nn.ReLU(inplace=True),
-            ]
-        to_rgb = nn.Conv2d(widths[-1], 3, 3, padding=1)
-        layers += [spectral_norm(to_rgb), nn.Tanh()]
+            layers.append(nn.Upsample(scale_factor=2, mode="nearest"))
+            layers.append(spectral_norm(convolution))
+            layers.append(nn.BatchNorm2d(after))
+            layers.append(nn.ReLU(inplace=True))
+        to_rgb = nn.Conv2d(last, 3, 3, padding=1)
+        layers.append(spectral_norm(to_rgb))
+        layers.append(nn.Tanh())
         self.layers = nn.Sequential(*layers)
 
     def forward(self, latents: Tensor) -> Tensor:
         """Float [N, latent] to images [N, 3, size, size] in [-1, 1]."""
-        maps = to_map(self.dense(latents), self.first)
+        start = self.dense(latents)
+        maps = to_map(start, self.first)
         images: Tensor = self.layers(maps)
         return images
 
@@ -109,16 +117,23 @@ class R3Generator(nn.Module):
         widths = widths or _r3_widths(size)
         _check_blocks(blocks)
         check_widths(size, widths)
-        self.basis = nn.Parameter(torch.randn(widths[0], START, START))
-        self.scale = _init_scaled(nn.Linear(latent, widths[0], bias=False), 1.0)
+        first = widths[0]
+        last = widths[-1]
+        basis = torch.randn(first, START, START)
+        self.basis = nn.Parameter(basis)
+        scale = nn.Linear(latent, first, bias=False)
+        self.scale = _init_scaled(scale, 1.0)
         self.stages = _r3_stages(widths, blocks, groups, _double)
-        self.to_rgb = _init_scaled(nn.Conv2d(widths[-1], 3, 1), 1.0)
+        to_rgb = nn.Conv2d(last, 3, 1)
+        self.to_rgb = _init_scaled(to_rgb, 1.0)
 
     def forward(self, latents: Tensor) -> Tensor:
         """Float [N, latent] to images [N, 3, size, size], about -1 to 1."""
-        maps = self.scale(latents)[:, :, None, None] * self.basis
+        scales = self.scale(latents)
+        maps = scales[:, :, None, None] * self.basis
         maps = maps.contiguous(memory_format=torch.channels_last)
-        images: Tensor = self.to_rgb(self.stages(maps))
+        maps = self.stages(maps)
+        images: Tensor = self.to_rgb(maps)
         return images
 
 
@@ -136,44 +151,58 @@ class R3Discriminator(nn.Module):
         _check_blocks(blocks)
         check_widths(size, widths)
         widths = widths[::-1]
+        first = widths[0]
         last = widths[-1]
         self.size = size
-        self.from_rgb = _init_scaled(Conv2d(3, widths[0], 1), 1.0)
+        from_rgb = Conv2d(3, first, 1)
+        self.from_rgb = _init_scaled(from_rgb, 1.0)
         self.stages = _r3_stages(widths, blocks, groups, halve)
-        self.basis = _init_scaled(nn.Conv2d(last, last, START, groups=last, bias=False), 1.0)
-        self.head = _init_scaled(nn.Linear(last, 1, bias=False), 1.0)
+        basis = nn.Conv2d(last, last, START, groups=last, bias=False)
+        self.basis = _init_scaled(basis, 1.0)
+        head = nn.Linear(last, 1, bias=False)
+        self.head = _init_scaled(head, 1.0)
 
     def forward(self, images: Tensor) -> Tensor:
         """Float [N, 3, size, size] to logits [N]."""
-        maps = self.stages(self.from_rgb(images))
+        maps = self.from_rgb(images)
+        maps = self.stages(maps)
         if maps.shape[2:] != (START, START):
-            raise ValueError(f"images of {list(images.shape[2:])} pixels, made for {self.size}")
+            sides = list(images.shape[2:])
+            raise ValueError(f"images of {sides} pixels, made for {self.size}")
         # The convolution `basis`: each channel is weighted over its 4×4 and summed. Written out,
         # since torch differentiates a convolution in groups twice by one convolution a group.
         weights = self.basis.weight[:, 0]
-        logits: Tensor = self.head((maps * weights).sum((2, 3)))
+        weighted = maps * weights
+        features = weighted.sum((2, 3))
+        logits: Tensor = self.head(features)
         return logits[:, 0]
 
 
 class ResidualBlock(nn.Module):
-    """x + 1×1 ∘ 3×3 ∘ 1×1 with LeakyReLU between, the last convolution starting at zero.
+    """A residual block without normalisation: x + 1×1 ∘ 3×3 ∘ 1×1, with LeakyReLU between.
 
-    So the block starts as the identity. Its inner convolutions are scaled by depth^(-1/4), `depth`
-    being the number of blocks in the network (Fixup, Zhang et al., 2019, for three convolutions):
-    without normalisation, this keeps activations in range however many blocks there are.
+    The last convolution starts at zero, so the block starts as the identity. The inner convolutions
+    are scaled by depth^(-1/4), `depth` being the number of blocks in the network (Fixup, Zhang et
+    al., 2019, for three convolutions). Without normalisation, this keeps activations in range
+    however many blocks there are.
     """
 
     def __init__(self, width: int, depth: int, groups: int = 1) -> None:
         super().__init__()
         gain = 2**0.5 * depth**-0.25
-        self.expand = _init_scaled(Conv2d(width, width, 1), gain)
-        self.mix = _init_scaled(Conv2d(width, width, 3, padding=1, groups=groups), gain)
-        self.out = _init_scaled(Conv2d(width, width, 1, bias=False), 0.0)
+        expand = Conv2d(width, width, 1)
+        self.expand = _init_scaled(expand, gain)
+        mix = Conv2d(width, width, 3, padding=1, groups=groups)
+        self.mix = _init_scaled(mix, gain)
+        out = Conv2d(width, width, 1, bias=False)
+        self.out = _init_scaled(out, 0.0)
 
     def forward(self, x: Tensor) -> Tensor:
         """Float [N, width, H, W] to the same shape."""
-        hidden = F.leaky_relu(self.expand(x), SLOPE)
-        hidden = F.leaky_relu(self.mix(hidden), SLOPE)
+        hidden = self.expand(x)
+        hidden = F.leaky_relu(hidden, SLOPE)
+        hidden = self.mix(hidden)
+        hidden = F.leaky_relu(hidden, SLOPE)
         change: Tensor = self.out(hidden)
         return x + change
 
@@ -209,11 +238,13 @@ def _resample(before: int, after: int, resize: Callable[[Tensor], Tensor]) -> nn
     """A change of side, and of channels by a 1×1 convolution where they differ."""
     if before == after:
         return nn.Sequential(_Resize(resize))
-    convolution = _init_scaled(Conv2d(before, after, 1, bias=False), 1.0)
+    convolution = Conv2d(before, after, 1, bias=False)
+    _init_scaled(convolution, 1.0)
+    layers: list[nn.Module] = [_Resize(resize), convolution]
     # The smaller of the two maps is convolved, which is cheaper.
     if resize is _double:
-        return nn.Sequential(convolution, _Resize(resize))
-    return nn.Sequential(_Resize(resize), convolution)
+        layers.reverse()
+    return nn.Sequential(*layers)
 
 
 def _double(x: Tensor) -> Tensor:
@@ -246,7 +277,7 @@ def _check_blocks(blocks: int) -> None:
 
 
 def check_widths(size: int, widths: Widths) -> None:
-    """Raise ValueError where the widths are not one for each side from START to `size`."""
+    """Raise ValueError unless there is one width for each side from START to `size`."""
     expected = count_doublings(size) + 1
     if len(widths) != expected:
         raise ValueError(
@@ -256,8 +287,11 @@ def check_widths(size: int, widths: Widths) -> None:
 
 def _report_widths(size: int) -> list[int]:
     """512 channels at first, halved with every doubling of the side down to 32."""
-    doublings = count_doublings(size)
-    return [max(512 // 2**done, 32) for done in range(doublings + 1)]
+    widths = []
+    for doublings in range(count_doublings(size) + 1):
+        width = 512 // 2**doublings
+        widths.append(max(width, 32))
+    return widths
 
 
 def _r3_widths(size: int) -> list[int]:
@@ -265,14 +299,19 @@ def _r3_widths(size: int) -> list[int]:
 
     The cost is then about the same at every side.
     """
-    doublings = count_doublings(size)
-    return [min(256, 32 * 2**left) for left in reversed(range(doublings + 1))]
+    widths = []
+    for doublings in range(count_doublings(size) + 1):
+        width = 32 * 2**doublings
+        widths.append(min(width, 256))
+    # The width is 32 at the full side, the last of the list.
+    return widths[::-1]
 
 
 def _init_scaled(layer: Layer, gain: float) -> Layer:
     """Normal weights with standard deviation gain / √fan-in, and biases of 0."""
     fan_in = layer.weight[0].numel()
-    nn.init.normal_(layer.weight, 0.0, gain / fan_in**0.5)
+    deviation = gain / fan_in**0.5
+    nn.init.normal_(layer.weight, 0.0, deviation)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
     return layer

@@ -37,15 +37,21 @@ class Convolution(nn.Module):
         self, channels: int, filters: int, kernel: Kernel, stride: int = 1, same: bool = True
     ) -> None:
         super().__init__()
-        height, width = (kernel, kernel) if isinstance(kernel, int) else kernel
-        padding = (height // 2, width // 2) if same else (0, 0)
-        self.conv = nn.Conv2d(channels, filters, (height, width), stride, padding, bias=False)
+        if isinstance(kernel, int):
+            kernel = (kernel, kernel)
+        padding = (0, 0)
+        if same:
+            height, width = kernel
+            padding = (height // 2, width // 2)
+        self.conv = nn.Conv2d(channels, filters, kernel, stride, padding, bias=False)
         self.bn: nn.Module = nn.BatchNorm2d(filters, eps=EPSILON)
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, channels, H, W] to [N, filters, H', W'], at least 0."""
-        y: Tensor = self.bn(self.conv(x))
-        return y.relu_()
+        y = self.conv(x)
+        y = self.bn(y)
+        activations: Tensor = y.relu_()
+        return activations
 
     def fold(self) -> None:
         """Move the normalisation into the weights and a bias of the convolution, for good.
@@ -80,31 +86,41 @@ class Mixed(nn.Module):
         self.branches: list[list[list[str]]] = []
         self.width = pooled or channels
         for branch in branches:
-            self.branches.append([])
+            steps = []
             inputs = channels
             for step in branch:
                 fork = _as_fork(step)
                 halve = stride == 2 and step is branch[-1]
+                step_stride = 2 if halve else 1
+                names = []
+                outputs = 0
                 for name, filters, kernel in fork:
-                    step_stride = 2 if halve else 1
                     layer = Convolution(inputs, filters, kernel, step_stride, same=not halve)
                     self.add_module(name, layer)
-                inputs = sum(filters for _, filters, _ in fork)
-                self.branches[-1].append([name for name, _, _ in fork])
+                    names.append(name)
+                    outputs += filters
+                steps.append(names)
+                inputs = outputs
+            self.branches.append(steps)
             self.width += inputs
         self.pool = _pool(pool, stride)
-        self.branch_pool = Convolution(channels, pooled, 1) if pooled else nn.Identity()
+        self.branch_pool: nn.Module = nn.Identity()
+        if pooled:
+            self.branch_pool = Convolution(channels, pooled, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, channels, H, W] to [N, width, H', W']."""
         maps = []
-        for branch in self.branches:
+        for steps in self.branches:
             outputs = [x]
-            for names in branch:
+            for names in steps:
                 # Only the last step of a branch can be a fork, so its input is one map.
-                outputs = [self.get_submodule(name)(outputs[0]) for name in names]
+                y = outputs[0]
+                layers = [self.get_submodule(name) for name in names]
+                outputs = [layer(y) for layer in layers]
             maps += outputs
-        maps.append(self.branch_pool(self.pool(x)))
+        pooled = self.pool(x)
+        maps.append(self.branch_pool(pooled))
         return torch.cat(maps, 1)
 
 
@@ -140,7 +156,8 @@ class Inception(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Float [N, 3, 299, 299], about -1 to 1, to the mean of the last map: [N, dimension]."""
-        return self.levels(x)[self.dimension]
+        means = self.levels(x)
+        return means[self.dimension]
 
     def levels(self, x: Tensor) -> dict[int, Tensor]:
         """Means of maps over space, by their width.
@@ -170,24 +187,30 @@ class Inception(nn.Module):
             x = self.Mixed_7b(x)
             x = self.Mixed_7c(x)
             maps.append(x)
-        return {level.shape[1]: level.mean((2, 3)) for level in maps}
+        means = {}
+        for level in maps:
+            width = level.shape[1]
+            means[width] = level.mean((2, 3))
+        return means
 
     def load_weights(self, state: Mapping[str, Tensor]) -> None:
         """Load weights by torchvision's names, of any float type, as float32.
 
-        Raises ValueError that names the first one that is missing, unknown, of another shape, or
-        not finite.
+        Raises ValueError with the name of the first weight that is missing, unknown, of another
+        shape, or not finite.
         """
         given = _without_counters(state)
         expected = _without_counters(self.state_dict())
-        for name in sorted(expected.keys() | given.keys()):
+        all_names = expected.keys() | given.keys()
+        for name in sorted(all_names):
             shape = _shape(given, name)
             expected_shape = _shape(expected, name)
             if shape != expected_shape:
                 raise ValueError(
                     f"{name} is {shape or 'missing'}, expected {expected_shape or 'nothing'}"
                 )
-            if not bool(torch.isfinite(given[name]).all()):
+            is_finite = torch.isfinite(given[name])
+            if not bool(is_finite.all()):
                 raise ValueError(f"{name} holds NaN or infinity")
         weights = {name: tensor.float() for name, tensor in given.items()}
         self.load_state_dict(weights, strict=False)
@@ -213,11 +236,22 @@ def _pool(kind: str, stride: int) -> nn.Module:
     return nn.AvgPool2d(3, stride, padding, count_include_pad=False)
 
 
+# Two 3×3 convolutions behind a 1×1: a branch of the first two kinds of blocks.
+DOUBLE_3X3: Branch = [
+    ("branch3x3dbl_1", 64, 1),
+    ("branch3x3dbl_2", 96, 3),
+    ("branch3x3dbl_3", 96, 3),
+]
+
+
 def _block_a(channels: int, pooled: int) -> Mixed:
     branches: list[Branch] = [
         [("branch1x1", 64, 1)],
-        [("branch5x5_1", 48, 1), ("branch5x5_2", 64, 5)],
-        [("branch3x3dbl_1", 64, 1), ("branch3x3dbl_2", 96, 3), ("branch3x3dbl_3", 96, 3)],
+        [
+            ("branch5x5_1", 48, 1),
+            ("branch5x5_2", 64, 5),
+        ],
+        DOUBLE_3X3,
     ]
     return Mixed(channels, branches, pooled=pooled)
 
@@ -225,7 +259,7 @@ def _block_a(channels: int, pooled: int) -> Mixed:
 def _block_b(channels: int) -> Mixed:
     branches: list[Branch] = [
         [("branch3x3", 384, 3)],
-        [("branch3x3dbl_1", 64, 1), ("branch3x3dbl_2", 96, 3), ("branch3x3dbl_3", 96, 3)],
+        DOUBLE_3X3,
     ]
     return Mixed(channels, branches, pool="maximum", stride=2)
 
@@ -251,7 +285,10 @@ def _block_c(channels: int, inner: int) -> Mixed:
 
 def _block_d(channels: int) -> Mixed:
     branches: list[Branch] = [
-        [("branch3x3_1", 192, 1), ("branch3x3_2", 320, 3)],
+        [
+            ("branch3x3_1", 192, 1),
+            ("branch3x3_2", 320, 3),
+        ],
         [
             ("branch7x7x3_1", 192, 1),
             ("branch7x7x3_2", 192, ROW_7),
@@ -288,4 +325,6 @@ def _without_counters(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _shape(state: Mapping[str, Tensor], name: str) -> tuple[int, ...] | None:
-    return tuple(state[name].shape) if name in state else None
+    if name not in state:
+        return None
+    return tuple(state[name].shape)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,12 +54,16 @@ class Detector:
         return self.config.preprocessing.size
 
     def predict(self, pixels: NDArray[np.uint8]) -> Prediction:
-        """What the network makes of pictures uint8 [N, 3, size, size] RGB, on its own device."""
-        images = torch.from_numpy(pixels).to(device_of(self.model))
+        """Predict pictures uint8 [N, 3, size, size] RGB, on the device of the network."""
+        device = device_of(self.model)
+        images = torch.from_numpy(pixels).to(device)
         with torch.inference_mode():
             # nn.Module types every attribute as a Tensor or a Module.
             prediction = self.model.predict(to_input(images))  # type: ignore[operator]
-        arrays = [tensor.float().cpu().numpy() for tensor in prediction]
+        arrays = []
+        for tensor in prediction:
+            on_cpu = tensor.float().cpu()
+            arrays.append(on_cpu.numpy())
         return Prediction(*arrays)
 
     def scores(self, logits: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -87,7 +91,8 @@ class Detector:
         with _usable(folder):
             model = _load(build, folder, device)
             _check_score(model, size)
-        return cls(model, config, hash_bundle(folder))
+        bundle_hash = hash_bundle(folder)
+        return cls(model, config, bundle_hash)
 
 
 @dataclass(frozen=True)
@@ -108,14 +113,16 @@ class Generator:
 
     def __call__(self, latents: Tensor) -> Tensor:
         """Latents float [N, latent] to uint8 [N, 3, size, size] on the CPU."""
-        latents = latents.to(device_of(self.model))
+        device = device_of(self.model)
         with torch.inference_mode():
-            return to_pixels(self.model(latents)).cpu()
+            images = self.model(latents.to(device))
+            return to_pixels(images).cpu()
 
     def sample(self, first: int, count: int) -> Tensor:
         """The images uint8 [count, 3, size, size] of the seeds first, first + 1, …"""
         seeds = range(first, first + count)
-        return self(draw_latents(seeds, self.config.latent))
+        latents = draw_latents(seeds, self.config.latent)
+        return self(latents)
 
     def save_pretrained(self, folder: str | Path) -> Generator:
         """Write the bundle, whole or not at all, over an older one; returns it with its hash."""
@@ -129,28 +136,32 @@ class Generator:
         config = read_config(folder, GeneratorConfig, "generator")
 
         def build() -> nn.Module:
-            name, size, latent = config.architecture, config.size, config.latent
-            return create_generator(name, size, latent, **config.options)
+            name = config.architecture
+            return create_generator(name, config.size, config.latent, **config.options)
 
         with _usable(folder):
             model = _load(build, folder, device)
-        return cls(model, config, hash_bundle(folder))
+        bundle_hash = hash_bundle(folder)
+        return cls(model, config, bundle_hash)
 
 
 def _save(model: nn.Module, config: DetectorConfig | GeneratorConfig, folder: Path) -> str:
     state = {}
     for name, tensor in model.state_dict().items():
-        state[name] = tensor.detach().cpu().contiguous()
-    return write_bundle(folder, config, WEIGHTS, save(state))
+        on_cpu = tensor.detach().cpu()
+        state[name] = on_cpu.contiguous()
+    content = save(state)
+    return write_bundle(folder, config, WEIGHTS, content)
 
 
 @contextmanager
 def _usable(folder: Path) -> Iterator[None]:
-    """What torch says of impossible options and weights becomes one line that names the folder."""
+    """Turn torch's errors on impossible options and weights into one line that names the folder."""
     try:
         yield
     except (LabError, TypeError, ValueError, RuntimeError) as error:
-        if isinstance(error, LabError) and str(folder) in str(error):
+        names_folder = str(folder) in str(error)
+        if isinstance(error, LabError) and names_folder:
             raise
         raise LabError(
             f"the model in {folder} cannot be used ({first_line(error)}); fetch or train it again"
@@ -170,24 +181,28 @@ def _load(build: Callable[[], nn.Module], folder: Path, device: str | None) -> n
         _check_weights(build(), state, folder)
     model = build()
     model.load_state_dict(state)
-    default = "cuda" if torch.cuda.is_available() else "cpu"
-    return model.eval().to(device or default)
+    model.eval()
+    if not device:
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    return model.to(device)
 
 
 def _check_score(model: nn.Module, size: int) -> None:
-    grey = torch.zeros(1, 3, size, size, device=device_of(model))
+    device = device_of(model)
+    grey = torch.zeros(1, 3, size, size, device=device)
     with torch.inference_mode():
         logit = model(grey)
-    if logit.shape != (1,) or not bool(torch.isfinite(logit).all()):
+    if logit.shape != (1,) or not _is_finite(logit):
         raise ValueError("a grey picture gets no finite score")
 
 
 def _check_weights(model: nn.Module, state: dict[str, Tensor], folder: Path) -> None:
     """Raise LabError where names, shapes or kinds of weights differ, or a weight is not finite."""
-    expected = {name: _form(tensor) for name, tensor in model.state_dict().items()}
-    present = {name: _form(tensor) for name, tensor in state.items()}
+    expected = _forms(model.state_dict())
+    present = _forms(state)
     wrong = []
-    for name in sorted(expected.keys() | present.keys()):
+    all_names = expected.keys() | present.keys()
+    for name in sorted(all_names):
         form = present.get(name, "missing")
         expected_form = expected.get(name, "nothing")
         if name not in present or form != expected_form:
@@ -199,18 +214,26 @@ def _check_weights(model: nn.Module, state: dict[str, Tensor], folder: Path) -> 
             "again"
         )
     for tensor in state.values():
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+        if tensor.is_floating_point() and not _is_finite(tensor):
             raise LabError(f"the weights in {folder} hold NaN or infinity; fetch or train it again")
 
 
-def _form(tensor: Tensor) -> str:
-    """What must agree between a network and its file: the kind of numbers, and the shape.
+def _is_finite(tensor: Tensor) -> bool:
+    return bool(torch.isfinite(tensor).all())
+
+
+def _forms(state: Mapping[str, Tensor]) -> dict[str, str]:
+    """What must agree between a network and its file: each weight's kind of numbers and shape.
 
     The precision may differ.
     """
-    kind = "whole "
-    if tensor.is_complex():
-        kind = "complex "
-    elif tensor.is_floating_point():
-        kind = ""
-    return f"{kind}{tuple(tensor.shape)}"
+    forms = {}
+    for name, tensor in state.items():
+        kind = "whole "
+        if tensor.is_complex():
+            kind = "complex "
+        elif tensor.is_floating_point():
+            kind = ""
+        shape = tuple(tensor.shape)
+        forms[name] = f"{kind}{shape}"
+    return forms

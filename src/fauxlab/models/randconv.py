@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 class RandomConvolutions(nn.Module):
     """Untrained convolutions over three halvings of the picture.
 
-    Its features are mean and deviation of every map over space. Random filters respond to colour,
-    contrast and texture at each scale (Saxe et al., 2011), and so to noise, blur and lost variety;
-    they know nothing of faces. Every second filter of the first layer sums to 0 over space, and so
-    responds to edges only. The weights come from raw PCG64 words, which no version of NumPy will
-    change.
+    Its features are mean and standard deviation of every map over space. Random filters respond to
+    colour, contrast and texture at each scale (Saxe et al., 2011), and so to noise, blur and lost
+    variety; they know nothing of faces. Every second filter of the first layer sums to 0 over
+    space, and so responds to edges only. The weights come from raw PCG64 words, which are the same
+    in every version of NumPy.
     """
 
     WIDTHS = (32, 48, 64, 64)
@@ -32,13 +32,15 @@ class RandomConvolutions(nn.Module):
         self.layers = nn.ModuleList()
         channels = 3
         for width in self.WIDTHS:
-            first = not self.layers
-            weight = torch.from_numpy(random_filters(generator, width, channels, edges=first))
+            first = len(self.layers) == 0
+            filters = random_filters(generator, width, channels, edges=first)
+            weight = torch.from_numpy(filters)
             layer = nn.Conv2d(channels, width, 3, padding=1, bias=False)
             layer.weight = nn.Parameter(weight, requires_grad=False)
             self.layers.append(layer)
             channels = width
-        self.dimension = 2 * (3 + sum(self.WIDTHS))
+        maps = 3 + sum(self.WIDTHS)
+        self.dimension = 2 * maps
 
     def forward(self, images: Tensor) -> Tensor:
         """uint8 [N, 3, H, W], sides at least 8, to float32 [N, 422].
@@ -51,7 +53,8 @@ class RandomConvolutions(nn.Module):
         for level, layer in enumerate(self.layers):
             if level:
                 x = F.avg_pool2d(x, 2)
-            x = layer(x).relu_()
+            x = layer(x)
+            x = x.relu_()
             features += _moments(x)
         return torch.cat(features, 1)
 
@@ -66,15 +69,19 @@ def random_filters(
     between neighbours are smaller than brightness.
     """
     shape = (filters, channels, 3, 3)
-    words = generator.random_raw(int(np.prod(shape)))
+    size = int(np.prod(shape))
+    words = generator.random_raw(size)
     # The upper 53 bits of a word make a float64 from 0 to below 1.
     uniform = (words >> np.uint64(11)) * 2.0**-53
+    symmetric = uniform * 2 - 1
     fan_in = 9 * channels
     limit = np.sqrt(3 * 2 / fan_in)
-    weight: NDArray[np.float64] = ((uniform * 2 - 1) * limit).reshape(shape)
+    weight: NDArray[np.float64] = symmetric * limit
+    weight = weight.reshape(shape)
     if edges:
-        second = weight[1::2]
-        weight[1::2] = 3 * (second - second.mean((2, 3), keepdims=True))
+        every_second = weight[1::2]
+        mean = every_second.mean((2, 3), keepdims=True)
+        weight[1::2] = 3 * (every_second - mean)
     return weight.astype(np.float32)
 
 

@@ -20,20 +20,27 @@ class SNGenerator(nn.Module):
 
     def __init__(self, size: int = 32, latent: int = 128, widths: Widths | None = None) -> None:
         super().__init__()
-        widths = widths or [256] * (count_doublings(size) + 1)
+        if not widths:
+            sides = count_doublings(size) + 1
+            widths = [256] * sides
         check_widths(size, widths)
-        self.first = widths[0]
-        self.dense = nn.Linear(latent, self.first * START**2)
+        first = widths[0]
+        last = widths[-1]
+        self.first = first
+        self.dense = nn.Linear(latent, first * START**2)
         blocks = [_SNUp(before, after) for before, after in pairwise(widths)]
         self.blocks = nn.Sequential(*blocks)
-        self.norm = nn.BatchNorm2d(widths[-1])
-        self.to_rgb = nn.Conv2d(widths[-1], 3, 3, padding=1)
+        self.norm = nn.BatchNorm2d(last)
+        self.to_rgb = nn.Conv2d(last, 3, 3, padding=1)
         _init_xavier(self)
 
     def forward(self, latents: Tensor) -> Tensor:
         """Float [N, latent] to images [N, 3, size, size] in [-1, 1]."""
-        maps = to_map(self.dense(latents), self.first)
-        maps = F.relu(self.norm(self.blocks(maps)))
+        start = self.dense(latents)
+        maps = to_map(start, self.first)
+        maps = self.blocks(maps)
+        maps = self.norm(maps)
+        maps = F.relu(maps)
         images: Tensor = self.to_rgb(maps)
         return images.tanh()
 
@@ -46,14 +53,19 @@ class SNDiscriminator(nn.Module):
 
     def __init__(self, size: int = 32, widths: Widths | None = None) -> None:
         super().__init__()
-        widths = widths or [128] * (count_doublings(size) + 1)
+        if not widths:
+            sides = count_doublings(size) + 1
+            widths = [128] * sides
         check_widths(size, widths)
         widths = widths[::-1]
+        last_block = len(widths) - 1
         blocks: list[nn.Module] = []
         for before, after in pairwise([3, *widths]):
-            first = not blocks
-            last = len(blocks) == len(widths) - 1
-            blocks.append(_SNDown(before, after, first, halve=not last))
+            number = len(blocks)
+            first = number == 0
+            last = number == last_block
+            block = _SNDown(before, after, first, halve=not last)
+            blocks.append(block)
         self.blocks = nn.Sequential(*blocks)
         self.head = nn.Linear(widths[-1], 1)
         _init_xavier(self)
@@ -61,8 +73,10 @@ class SNDiscriminator(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Float [N, 3, size, size] to logits [N]."""
-        maps = F.relu(self.blocks(images))
-        logits: Tensor = self.head(maps.sum(dim=(2, 3)))
+        maps = self.blocks(images)
+        maps = F.relu(maps)
+        features = maps.sum(dim=(2, 3))
+        logits: Tensor = self.head(features)
         return logits[:, 0]
 
 
@@ -78,9 +92,11 @@ class _SNUp(nn.Module):
         self.shortcut = nn.Conv2d(before, after, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        hidden: Tensor = _repeat(F.relu(self.norm1(x)))
+        hidden: Tensor = F.relu(self.norm1(x))
+        hidden = _repeat(hidden)
         hidden = self.conv1(hidden)
-        hidden = self.conv2(F.relu(self.norm2(hidden)))
+        hidden = F.relu(self.norm2(hidden))
+        hidden = self.conv2(hidden)
         # A 1×1 convolution gives the same before and after a doubling; before, it costs a quarter.
         shortcut: Tensor = _repeat(self.shortcut(x))
         return shortcut + hidden
@@ -98,8 +114,11 @@ class _SNDown(nn.Module):
         self.shortcut = Conv2d(before, after, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        hidden = x if self.first else F.relu(x)
-        hidden = F.relu(self.conv1(hidden))
+        hidden = x
+        if not self.first:
+            hidden = F.relu(hidden)
+        hidden = self.conv1(hidden)
+        hidden = F.relu(hidden)
         hidden = self.conv2(hidden)
         if self.halve:
             hidden = halve(hidden)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -10,7 +11,17 @@ from fauxlab.records.base import Interval, Record
 
 SCHEMA_VERSION = 5  # of the records in this file
 
-Line = tuple[str, list[str]]  # the name of a row, and its cells
+Figures = dict[str, int | float | str | None]
+
+
+class TableRow(NamedTuple):
+    """A row of the table: what it is about, and a cell for each run."""
+
+    name: str
+    cells: list[str]
+
+
+BLANK = TableRow("", [])
 
 
 class RunSummary(Record):
@@ -26,7 +37,7 @@ class RunSummary(Record):
     images: int | None = Field(description="seen in training")
     data_hash: str
     fauxlab: str = Field(description="version that trained it")
-    figures: dict[str, int | float | str | None] = Field(description="from its log, by name")
+    figures: Figures = Field(description="from its log, by name")
 
 
 class PairedScores(Record):
@@ -55,47 +66,66 @@ class RunComparison(Record):
 
     def table(self) -> str:
         """The comparison as plain text, a column for each run."""
-        rows = [*self._run_rows(), *self._difference_rows(), *self._paired_rows()]
-        names = [name for name, _ in rows]
-        all_cells = [cell for _, cells in rows for cell in cells]
-        first_width = max(map(len, names)) + 2
-        width = max(map(len, all_cells), default=0) + 2
+        rows = self._run_rows() + self._difference_rows() + self._paired_rows()
+        name_width = 0
+        cell_width = 0
+        for row in rows:
+            name_width = max(name_width, len(row.name))
+            for cell in row.cells:
+                cell_width = max(cell_width, len(cell))
         lines = []
-        for name, cells in rows:
-            columns = "".join(f"{cell:<{width}}" for cell in cells)
-            lines.append(f"{name:<{first_width}}{columns}".rstrip())
+        for row in rows:
+            line = f"{row.name:<{name_width + 2}}"
+            for cell in row.cells:
+                line += f"{cell:<{cell_width + 2}}"
+            lines.append(line.rstrip())
         for remark in self.remarks:
             lines.append(f"note: {remark}")
         return "\n".join(lines)
 
-    def _run_rows(self) -> list[Line]:
-        rows: list[Line] = [("", [run.name for run in self.runs])]
-        for key in ("state", "recipe", "images"):
-            rows.append((key, [_word(getattr(run, key)) for run in self.runs]))
-        names = dict.fromkeys(name for run in self.runs for name in run.figures)
+    def _run_rows(self) -> list[TableRow]:
+        rows = [
+            TableRow("", [run.name for run in self.runs]),
+            TableRow("state", [run.state for run in self.runs]),
+            TableRow("recipe", [run.recipe for run in self.runs]),
+            TableRow("images", [_word(run.images) for run in self.runs]),
+        ]
+        names: dict[str, None] = {}
+        for run in self.runs:
+            names |= dict.fromkeys(run.figures)
         for name in names:
-            rows.append((name, [_word(run.figures.get(name)) for run in self.runs]))
+            values = [run.figures.get(name) for run in self.runs]
+            rows.append(_value_row(name, values))
         return rows
 
-    def _difference_rows(self) -> list[Line]:
+    def _difference_rows(self) -> list[TableRow]:
         if not self.differences:
             return []
-        rows: list[Line] = [("", []), ("set differently", [])]
+        rows = [BLANK, TableRow("set differently", [])]
         for key, values in self.differences.items():
-            rows.append((key, [_word(value) for value in values]))
+            rows.append(_value_row(key, values))
         return rows
 
-    def _paired_rows(self) -> list[Line]:
+    def _paired_rows(self) -> list[TableRow]:
         if not self.paired:
             return []
-        rows: list[Line] = [("", []), ("AUC", [])]
+        rows = [BLANK, TableRow("AUC", [])]
         for scores in self.paired:
-            rows.append((f"{scores.name} (N {scores.n:,})", [str(auc) for auc in scores.aucs]))
-        rows.append(("AUC minus the first's", []))
+            name = f"{scores.name} (N {scores.n:,})"
+            aucs = [str(auc) for auc in scores.aucs]
+            rows.append(TableRow(name, aucs))
+        rows.append(TableRow("AUC minus the first's", []))
         for scores in self.paired:
-            changes = [str(change) for change in scores.changes[1:]]
-            rows.append((scores.name, ["", *changes]))
+            cells = [""]  # the first has no difference to itself
+            for change in scores.changes[1:]:
+                cells.append(str(change))
+            rows.append(TableRow(scores.name, cells))
         return rows
+
+
+def _value_row(name: str, values: Sequence[Any]) -> TableRow:
+    cells = [_word(value) for value in values]
+    return TableRow(name, cells)
 
 
 def _word(value: Any) -> str:
