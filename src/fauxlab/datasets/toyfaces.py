@@ -58,7 +58,8 @@ def write_toyfaces(out: Path, n: int = 400, size: int = 128, seed: int = 0) -> P
     parameters is left alone, a half-written one is drawn again. Raises LabError when `out` holds
     anything else, and for impossible parameters (size: a multiple of 4 from 32 on; n: 4 or more).
     """
-    if size < 32 or size % 4 or n < 4:
+    size_fits = size >= 32 and size % 4 == 0
+    if not size_fits or n < 4:
         raise LabError(
             "toyfaces: size must be a multiple of 4 from 32 on and n at least 4; "
             f"got size={size}, n={n}"
@@ -76,7 +77,8 @@ def write_toyfaces(out: Path, n: int = 400, size: int = 128, seed: int = 0) -> P
     # All pictures of a photo together, as the fakes need the real one, which is drawn only once.
     for photo in photos:
         for folder in FOLDERS:
-            picture = Image.fromarray(draw(folder, photos, photo.number, size, seed))
+            pixels = draw(folder, photos, photo.number, size, seed)
+            picture = Image.fromarray(pixels)
             path = out / folder / photo.name
             path.parent.mkdir(parents=True, exist_ok=True)
             picture.save(path, "JPEG", **JPEG)
