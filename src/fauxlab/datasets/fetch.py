@@ -128,7 +128,8 @@ def fetch(
         if not dataset.packed:
             receipt.add(file, target)
             continue
-        archive = folder / f"{file.base.partition('-of-')[0]}.zip"
+        shard_name, _, _ = file.base.partition("-of-")
+        archive = folder / f"{shard_name}.zip"
         with bar(f"packing {archive.name}") as advance:
             pack_shard(target, archive, advance)
         receipt.add(file, archive)
@@ -172,8 +173,11 @@ class Receipt:
     def places(self) -> list[str]:
         """Names of what the files became, in order, where it is still present."""
         folder = self.path.parent
-        places = (fetched.place for fetched in self.files.values())
-        return sorted(place for place in places if (folder / place).is_file())
+        present = []
+        for fetched in self.files.values():
+            if (folder / fetched.place).is_file():
+                present.append(fetched.place)
+        return sorted(present)
 
     def holds(self, file: HubFile) -> bool:
         """Whether this version was fetched, and what became of it is present in its full length."""
@@ -181,7 +185,9 @@ class Receipt:
         if not fetched or fetched.sha256 != file.sha256:
             return False
         place = self.path.parent / fetched.place
-        return place.is_file() and place.stat().st_size == fetched.place_bytes
+        if not place.is_file():
+            return False
+        return place.stat().st_size == fetched.place_bytes
 
     def accept(self, revision: str) -> None:
         """Record that the terms were accepted now, and make git ignore the folder."""
@@ -209,7 +215,9 @@ class Receipt:
         self._save()
 
     def _save(self) -> None:
-        files = {name: asdict(fetched) for name, fetched in sorted(self.files.items())}
+        files = {}
+        for name, fetched in sorted(self.files.items()):
+            files[name] = asdict(fetched)
         content = {**self.accepted, "files": files}
         replace_file(self.path, json.dumps(content, indent=2) + "\n")
 
@@ -222,7 +230,9 @@ def check_room(
     present_parent = next(place for place in (folder, *folder.parents) if place.is_dir())
     free = shutil.disk_usage(present_parent).free
     if need > free:
-        advice = "; --delete-shards takes less" if dataset.packed and not delete_shards else ""
+        advice = ""
+        if dataset.packed and not delete_shards:
+            advice = "; --delete-shards takes less"
         raise LabError(
             f"{printable(folder)}: {_gigabytes(need)} are needed, {_gigabytes(free)} are free; "
             f"make room, choose another folder with --out or a part with --only{advice}"
@@ -233,13 +243,18 @@ def _bytes_needed(
     folder: Path, dataset: HubSet, waiting: Sequence[HubFile], delete_shards: bool
 ) -> int:
     """Bytes that the waiting files, and the zips made of them, will still take."""
-    present = sum(count_present(file, _target(folder, dataset, file)) for file in waiting)
+    present = 0
+    for file in waiting:
+        target = _target(folder, dataset, file)
+        present += count_present(file, target)
+    total = _total(waiting)
     if not dataset.packed:
-        return max(_total(waiting) - present, 0)
-    # With `delete_shards`, no two shards are on the disk at the same time.
-    largest = max((file.size for file in waiting), default=0)
-    shards = largest if delete_shards else _total(waiting)
-    zips = round(ZIP_GROWTH * _total(waiting))
+        return max(total - present, 0)
+    shards = total
+    if delete_shards:
+        # No two shards are on the disk at the same time.
+        shards = max((file.size for file in waiting), default=0)
+    zips = round(ZIP_GROWTH * total)
     return max(shards - present, 0) + zips
 
 
@@ -287,7 +302,9 @@ def _describe_files(dataset: HubSet, files: Sequence[HubFile], waiting: Sequence
 
 def _target(folder: Path, dataset: HubSet, file: HubFile) -> Path:
     """Where a file of the hub is fetched to."""
-    return folder / SHARDS / file.base if dataset.packed else folder / file.base
+    if dataset.packed:
+        return folder / SHARDS / file.base
+    return folder / file.base
 
 
 def _total(files: Iterable[HubFile]) -> int:
