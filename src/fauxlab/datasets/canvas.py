@@ -19,7 +19,7 @@ def clamp(values: Any, low: float = 0, high: float = 1) -> Array:
     return clipped
 
 
-def bump(x: Array, y: Any = 0.0, *, width: float, height: float = 1.0) -> Array:
+def bump(x: Array, y: Any = 0.0, *, width: Any, height: float = 1.0) -> Array:
     """A smooth hill: 1 where x and y are 0, 1/e at a distance of `width` or `height`."""
     across = x / width
     down = y / height

@@ -61,10 +61,9 @@ def _plan_person(person: int, seed: int, start: int, pair_start: int) -> list[Ph
     first_of_pair = person % 2 == 0
     photos = []
     for number, age in enumerate(ages, start=start):
-        if first_of_pair:
-            # The first photo of the second person, who comes next.
-            scene = start + count
-        else:
+        # The first photo of the second person, who comes next.
+        scene = start + count
+        if not first_of_pair:
             # Any photo of the first person.
             scene = int(rng.integers(pair_start, start))
         name = f"{identity % 100:02d}/{identity}_{born}_{year + age}.jpg"

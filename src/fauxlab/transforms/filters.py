@@ -135,7 +135,7 @@ def to_bytes(values: NDArray[np.floating]) -> Pixels:
     """Values rounded to whole numbers and cut to 0 to 255."""
     rounded = np.rint(values)
     bounded = np.clip(rounded, 0, 255)
-    return bounded.astype(np.uint8)
+    return np.asarray(bounded, dtype=np.uint8)
 
 
 def _gaussian(sigma: float) -> Floats:
@@ -154,7 +154,7 @@ def _convolve(image: Floats, axis: int, kernel: Floats) -> Floats:
     reach = len(kernel) // 2
     side = image.shape[axis]
     padded = _pad(image, axis, reach)
-    result = kernel[reach] * image
+    result: Floats = kernel[reach] * image
     # The kernel is symmetric: one product serves both neighbours.
     for step in range(1, reach + 1):
         before = _window(padded, axis, reach - step, side)
