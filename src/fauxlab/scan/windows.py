@@ -38,7 +38,7 @@ def group_windows(windows: Squares) -> Iterator[Square]:
     if not len(windows):
         return
     neighbours = Neighbours(windows)
-    # How many of the windows that are left each is alike; 0 or less once it is in a group.
+    # For each window, how many windows like it are in no group yet. 0 or less: it is in one itself.
     counts = neighbours.count()
     best = int(counts.argmax())
     while counts[best] > 0:
