@@ -203,7 +203,8 @@ def _describe_run(experiment: GanExperiment, run: Run, manifest: Manifest) -> di
     for line in run.read_log():
         key = EVENTS.get(line["event"])
         if key:
-            events[key].append({name: value for name, value in line.items() if name != "event"})
+            values = {name: value for name, value in line.items() if name != "event"}
+            events[key].append(values)
     ends = events.pop("end")
     plan = plan_gan(manifest, experiment.recipe)
     samples = []
