@@ -116,10 +116,15 @@ def load_images(
             f"none of the manifest's {len(manifest)} images can be read; "
             f"the first: {printable(first)}: {reason}"
         )
-    shape = (len(slot_of), 3, size, size)
-    pixels = np.memmap(store / IMAGES, np.uint8, "r", shape=shape)
+    pixels = _map_pixels(store, len(slot_of), size)
     slots = np.array([slot_of[row.sha256] for row in present.rows], dtype=np.int64)
     return ImageArray(present, size, pixels, slots, tuple(skipped.items()))
+
+
+def _map_pixels(store: Path, count: int, size: int) -> NDArray[np.uint8]:
+    """The store's pictures, uint8 [count, 3, size, size]; a picture is read when it is used."""
+    shape = (count, 3, size, size)
+    return np.memmap(store / IMAGES, np.uint8, "r", shape=shape)
 
 
 def _missing_copies(manifest: Manifest, slot_of: Mapping[str, int]) -> list[list[Row]]:

@@ -24,7 +24,8 @@ def bump(x: Array, y: Any = 0.0, *, width: Any, height: float = 1.0) -> Array:
     across = x / width
     down = y / height
     exponent = -(across**2) - down**2
-    return np.asarray(np.exp(exponent))
+    hill: Array = np.exp(exponent)
+    return hill
 
 
 def shaded(colour: Array, shade: Array) -> Array:
@@ -53,7 +54,8 @@ def head_coordinates(shot: Shot, side: int) -> tuple[Array, Array]:
     """
     pixels = np.arange(side, dtype=np.float32)
     middles = pixels + 0.5
-    axis = middles * (2 / side) - 1
+    pixel = 2 / side
+    axis = middles * pixel - 1
     centre_x, centre_y = shot.centre
     columns = axis - centre_x
     rows = axis - centre_y
@@ -80,19 +82,22 @@ class Canvas:
         self.x, self.y = head_coordinates(shot, side)
         below_middle = clamp(self.y, 0, 1.2)
         above_middle = clamp(-self.y, 0, 1.2)
+        # The head is narrower towards the chin, and a little towards the crown.
         chin = face.jaw * below_middle**2
         crown = 0.05 * above_middle**2
-        half_width = face.width * (1 - chin - crown)
+        relative_width = 1 - chin - crown
+        half_width = face.width * relative_width
         across = self.x / half_width
-        # 1 on the outline of the head
-        self.radius = np.sqrt(across**2 + self.y**2)
+        # 1 on the outline of the head.
+        squared_radius = across**2 + self.y**2
+        self.radius = np.sqrt(squared_radius)
         inside = clamp(1 - self.radius**2)
         self.depth = np.sqrt(inside)
         # Points nearer to the camera move more when the head turns.
-        shift_x = shot.yaw * PARALLAX * self.depth
-        shift_y = shot.pitch * PARALLAX * self.depth
-        self.face_x = self.x - shift_x
-        self.face_y = self.y - shift_y
+        shift_right = shot.yaw * PARALLAX
+        shift_down = shot.pitch * PARALLAX
+        self.face_x = self.x - shift_right * self.depth
+        self.face_y = self.y - shift_down * self.depth
         # Width of a pixel in head units, and so of every anti-aliased edge.
         self.pixel = 2 / side / shot.scale
         self.rng = np.random.default_rng(shot.texture_seed)

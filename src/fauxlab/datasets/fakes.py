@@ -236,7 +236,8 @@ def _oval_mask(shot: Shot, size: int, oval: Oval) -> Array:
     """Mask [size, size, 1] in [0, 1] of an oval on the face, with a soft edge."""
     x, y = head_coordinates(shot, size)
     # Eggs are narrower towards the chin.
-    narrowing = 1 - 0.2 * clamp(y)
+    below_middle = clamp(y)
+    narrowing = 1 - 0.2 * below_middle
     turned_x = HEAD_TURN * shot.yaw
     turned_y = HEAD_TURN * shot.pitch
     half_width = oval.half_width * narrowing

@@ -128,10 +128,7 @@ def fetch(
         if not dataset.packed:
             receipt.add(file, target)
             continue
-        shard_name, _, _ = file.base.partition("-of-")
-        archive = folder / f"{shard_name}.zip"
-        with bar(f"packing {archive.name}") as advance:
-            pack_shard(target, archive, advance)
+        archive = _pack(file, target, folder, bar)
         receipt.add(file, archive)
         write_table(folder, receipt.places, name)
         if delete_shards:
@@ -139,6 +136,15 @@ def fetch(
     # The last run may have been killed before it wrote the table.
     if dataset.packed and not waiting:
         write_table(folder, receipt.places, name)
+
+
+def _pack(file: HubFile, shard: Path, folder: Path, bar: Bar) -> Path:
+    """Turn a shard into a zip in `folder`; returns the zip's path."""
+    number, _, _ = file.base.partition("-of-")
+    archive = folder / f"{number}.zip"
+    with bar(f"packing {archive.name}") as advance:
+        pack_shard(shard, archive, advance)
+    return archive
 
 
 class Receipt:
@@ -228,7 +234,8 @@ def check_room(
     """Raises LabError where the disk has too little room for what is to be fetched and packed."""
     need = _bytes_needed(folder, dataset, waiting, delete_shards)
     present_parent = next(place for place in (folder, *folder.parents) if place.is_dir())
-    free = shutil.disk_usage(present_parent).free
+    disk = shutil.disk_usage(present_parent)
+    free = disk.free
     if need > free:
         advice = ""
         if dataset.packed and not delete_shards:

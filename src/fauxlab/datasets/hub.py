@@ -75,7 +75,11 @@ def list_files(repo: str, pattern: str, parts: Sequence[str]) -> list[HubFile]:
         raise LabError(
             f"{repo} has no file of {', '.join(missing)} any more; see {data_page(repo)}"
         )
-    return sorted(files, key=lambda file: (parts.index(file.part), file.name))
+
+    def place(file: HubFile) -> tuple[int, str]:
+        return parts.index(file.part), file.name
+
+    return sorted(files, key=place)
 
 
 def obtain(file: HubFile, path: Path, *, ours: bool) -> None:

@@ -105,7 +105,9 @@ def _is_complete(out: Path, marker: str) -> bool:
     """
     if not out.exists():
         return False
-    names = {entry.name for entry in out.iterdir()} if out.is_dir() else {out.name}
+    names = {out.name}
+    if out.is_dir():
+        names = {entry.name for entry in out.iterdir()}
     if MARKER in names:
         present = (out / MARKER).read_text()
         if present == marker:
@@ -115,7 +117,8 @@ def _is_complete(out: Path, marker: str) -> bool:
             "give another folder or delete this one"
         )
     foreign = names - {*FOLDERS, STARTED, PAIRS}
-    if names and (foreign or STARTED not in names):
+    is_half_written = STARTED in names and not foreign
+    if names and not is_half_written:
         raise LabError(
             f"toyfaces: {out} holds what fauxlab did not draw; give a new or empty folder"
         )

@@ -96,7 +96,9 @@ def _count_row(name: str, kind: str, reals: list[str], counts: dict[str, int]) -
 
 def _summarise(runs: Sequence[TrainedDetector]) -> dict[str, Any]:
     """The headline table: by generator, then for their mean, a row of cells for each metric."""
-    series = {heading: collect_series(runs, metric) for heading, metric in SUMMARY.items()}
+    series = {}
+    for heading, metric in SUMMARY.items():
+        series[heading] = collect_series(runs, metric)
     generators = list_generators(runs)
     rows: list[tuple[str, list[list[Cell]]]] = []
     for i, name in enumerate(generators):

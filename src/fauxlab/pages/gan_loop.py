@@ -99,7 +99,7 @@ def _make_row(name: str, place: str, pair: Sequence[DetectionScores | None]) -> 
     known = next(scores for scores in pair if scores)
     cells: dict[str, list[Interval | None]] = {}
     for heading, metric in SCORES.items():
-        cells[heading] = [getattr(scores, metric) if scores else None for scores in pair]
+        cells[heading] = [_interval_of(scores, metric) for scores in pair]
     return {
         "name": name,
         "place": place,
@@ -109,6 +109,13 @@ def _make_row(name: str, place: str, pair: Sequence[DetectionScores | None]) -> 
         "fakes": [_fakes_called_fake(scores) for scores in pair],
         "reals": [_reals_called_fake(scores) for scores in pair],
     }
+
+
+def _interval_of(scores: DetectionScores | None, metric: str) -> Interval | None:
+    if scores is None:
+        return None
+    interval: Interval = getattr(scores, metric)
+    return interval
 
 
 def _fakes_called_fake(scores: DetectionScores | None) -> float | None:

@@ -180,7 +180,8 @@ def reproduce_gan(
     _write_results(out, results)
     if own:
         loop = _Loop(manifest, out, detector_overrides, on_step)
-        results["loop"] = loop.close(runs[-1], own_name(experiments[-1]), own)
+        name = own_name(experiments[-1])
+        results["loop"] = loop.close(runs[-1], name, own)
         _write_results(out, results)
     return results
 

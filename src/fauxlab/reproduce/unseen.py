@@ -46,9 +46,7 @@ def leave_one_out(
     names = recipe.data.generators or manifest.generators
     images = load_images(manifest.test, recipe.data.size)
     _refuse_untested(plans, images.manifest)
-    deadline = None
-    if max_minutes is not None:
-        deadline = time.monotonic() + 60 * max_minutes
+    deadline = _find_deadline(max_minutes)
     rows = []
     for name, plan in plans.items():
         on_run_step = on_step(plan.name) if on_step else None
@@ -106,6 +104,13 @@ def _refuse_untested(names: Iterable[str], test: Manifest) -> None:
             raise LabError(
                 f"the test split has no image of {name} to evaluate on; index more images of it"
             )
+
+
+def _find_deadline(minutes: float | None) -> float | None:
+    """The time of the monotonic clock at which so many minutes are over."""
+    if minutes is None:
+        return None
+    return time.monotonic() + 60 * minutes
 
 
 def _minutes_left(deadline: float | None) -> float | None:

@@ -164,7 +164,7 @@ class _Copies:
         for i, row in enumerate(images.manifest.rows):
             source = names[row.source]
             path = f"real/{source}/{i:06}.jpg"
-            pixels = images.take(np.array([i]))[0]
+            (pixels,) = images.take(np.array([i]))
             save_jpeg(self.folder / path, pixels, None, self.quality)
             sha256 = hash_file(self.folder / path)
             rows.append(replace(row, path=path, source=source, sha256=sha256))
@@ -178,8 +178,8 @@ def _name_copies(sources: Sequence[str], size: int, taken: Sequence[str]) -> dic
     names: dict[str, str] = {}
     for source in sources:
         # The name becomes a folder, and `;` separates sources: only letters and digits are safe.
-        plain = re.sub(r"[^A-Za-z0-9-]", "_", source)[:64]
-        name = f"{plain}-{size}px"
+        plain = re.sub(r"[^A-Za-z0-9-]", "_", source)
+        name = f"{plain[:64]}-{size}px"
         while name in taken or name in names.values():
             name += "_"
         names[source] = name

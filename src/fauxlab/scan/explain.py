@@ -88,7 +88,8 @@ class Explained:
 def describe(verdict: Verdict) -> str:
     """The verdict in words, as "uncertain, leans to generated"."""
     words = DECISION_WORDS.get(verdict.decision, verdict.decision)
-    if verdict.decision == "cannot tell" and verdict.message:
+    cannot_tell = verdict.decision == "cannot tell"
+    if cannot_tell and verdict.message:
         return f"cannot tell: {verdict.message}"
     if verdict.decision == "uncertain":
         side = "generated" if verdict.label == "fake" else "real"

@@ -110,8 +110,10 @@ def _grey_copy(image: Image.Image, scale: float) -> NDArray[np.uint8]:
     if scale < 1:
         width = max(1, round(image.width * scale))
         height = max(1, round(image.height * scale))
-        image = image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2.0)
-    return np.asarray(image.convert("L"))
+        size = (width, height)
+        image = image.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
+    grey = image.convert("L")
+    return np.asarray(grey)
 
 
 def _to_face(candidate: Candidate, scale: float) -> Face:

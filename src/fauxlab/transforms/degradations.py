@@ -83,7 +83,8 @@ def degrade(pixels: Pixels, kind: str, level: float) -> Pixels:
     _check_kinds([kind])
     degradation = DEGRADATIONS[kind]
     low, high = degradation.limits
-    if not low <= level <= high:
+    is_allowed = low <= level <= high
+    if not is_allowed:
         raise LabError(f"degradation {kind}: level {level:g}; give one from {low:g} to {high:g}")
     return degradation.apply(pixels, level)
 
@@ -104,7 +105,8 @@ def list_degradations(kinds: Sequence[str] | None = None) -> list[tuple[str, flo
 
 def name_degradation(kind: str, level: float) -> str:
     """As people write it: jpeg q75, resize ×0.5."""
-    return f"{kind} {DEGRADATIONS[kind].unit}{level:g}"
+    unit = DEGRADATIONS[kind].unit
+    return f"{kind} {unit}{level:g}"
 
 
 def random_degradation(pixels: Pixels, rng: np.random.Generator) -> Pixels:

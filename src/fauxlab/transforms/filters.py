@@ -81,8 +81,10 @@ def crop(pixels: Pixels, keep: float) -> Pixels:
     """The middle `keep` of each side, in whole pixels, brought back to the full size (bicubic)."""
     image = to_picture(pixels)
     width, height = scaled_size(image.size, keep)
-    left = (image.width - width) // 2
-    top = (image.height - height) // 2
+    margin_x = image.width - width
+    margin_y = image.height - height
+    left = margin_x // 2
+    top = margin_y // 2
     right = left + width
     bottom = top + height
     # Not resize(box=…), whose filter would still see what was cut off.
@@ -143,7 +145,8 @@ def _gaussian(sigma: float) -> Floats:
     reach = max(1, math.ceil(3 * sigma))
     pixels = np.arange(-reach, reach + 1)
     offsets = pixels / sigma
-    gaussian = np.exp(-(offsets**2) / 2)
+    exponents = -(offsets**2) / 2
+    gaussian = np.exp(exponents)
     kernel = gaussian.astype(np.float32)
     kernel /= kernel.sum()
     return kernel

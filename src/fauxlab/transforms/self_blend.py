@@ -159,11 +159,13 @@ def _mask(height: int, width: int, rng: Random) -> Floats:
     # A logistic edge stands for a blurred one: it looks the same and costs nothing. The factor 1.7
     # brings its width to that of a Gaussian of the given standard deviation.
     side = np.sqrt(height * width)
-    softness = rng.uniform(*SOFT) * side
+    softness = side * rng.uniform(*SOFT)
     radius = np.mean((half_width, half_height))
     edge = np.float32(softness / radius / 1.7)
-    outside = np.hypot(x, y) - outline
-    steps = np.clip(outside / edge, -30, 30)
+    from_centre = np.hypot(x, y)
+    outside = from_centre - outline
+    steps = outside / edge
+    steps = np.clip(steps, -30, 30)
     odds_outside = np.exp(steps)
     mask: Floats = 1 / (1 + odds_outside)
     return mask
