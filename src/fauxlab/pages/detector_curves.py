@@ -81,7 +81,8 @@ def draw_losses(
     for axes in panels[:, 0]:
         axes.set_ylabel("loss")
     tops = [_find_top(steps, epochs) for _, steps, epochs in runs]
-    panels[0, 0].set_ylim(0, max(tops, default=1.0))
+    top = max(tops, default=1.0)
+    panels[0, 0].set_ylim(0, top)
     return figure
 
 

@@ -61,7 +61,11 @@ def _collect_facts(results: dict[str, Any], runs: list[GanRun]) -> dict[str, Any
     """All that the template names, apart from figures, grids and the loop."""
     groups = alike(runs)
     comparisons = [describe_nearest(group) for group in groups]
-    recipes = [(run.name, tomli_w.dumps(run.recipe)) for run in runs if run.recipe]
+    recipes = []
+    for run in runs:
+        if run.recipe:
+            toml = tomli_w.dumps(run.recipe)
+            recipes.append((run.name, toml))
     return {
         "runs": runs,
         "summary": summarise(runs),

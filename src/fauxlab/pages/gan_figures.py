@@ -190,14 +190,16 @@ def _add_epoch_axis(axes: Axes, epoch: int) -> None:
 def draw_gan_training(run: GanRun) -> Figure:
     """One run: losses, the discriminator's accuracies, and updates a round, over images seen."""
     figure = Figure(figsize=(WIDTH, 5.8), layout="constrained")
-    losses, shares, updates = figure.subplots(3, 1, sharex=True, height_ratios=[3, 2.4, 1.4])
-    handles: list[Line2D] = []
-    for axes, key, colour, label in (
+    heights = (3, 2.4, 1.4)
+    losses, shares, updates = figure.subplots(3, 1, sharex=True, height_ratios=heights)
+    curves = (
         (losses, "generator_loss", GENERATOR, "generator"),
         (losses, "discriminator_loss", DISCRIMINATOR, "discriminator"),
         (shares, "real_accuracy", REALS, "reals called real"),
         (shares, "fake_accuracy", FAKES, "fakes called fake"),
-    ):
+    )
+    handles: list[Line2D] = []
+    for axes, key, colour, label in curves:
         lines = [line for line in run.steps if number(line, key) is not None]
         plot_log(axes, lines, key, colour)
         handles.append(legend_entry(label, color=colour, linewidth=2.5))

@@ -165,9 +165,11 @@ def _describe_run(
     epochs = []
     for line in run.read_log():
         if line["event"] == "step":
-            steps.append({key: line[key] for key in ("images", "stage", "loss")})
+            step = {key: line[key] for key in ("images", "stage", "loss")}
+            steps.append(step)
         if "val_loss" in line:
-            epochs.append({key: value for key, value in line.items() if key != "event"})
+            epoch = {key: value for key, value in line.items() if key != "event"}
+            epochs.append(epoch)
     report = evaluate_and_save(run.model, images, run.folder / "test")
     return {
         "name": experiment.name,
