@@ -21,17 +21,22 @@ runs/<name>/best
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known name most like an unknown one, whatever its case; None where none is like it.
+    """The known name that is most like a word, in any case; None where no name is like it.
 
     >>> nearest("Detecter", ["detector", "generator"])
     'detector'
     """
     names = {name.casefold(): name for name in known}
     matches = difflib.get_close_matches(word.casefold(), names, n=1, cutoff=LIKENESS)
-    return names[matches[0]] if matches else None
+    if not matches:
+        return None
+    closest = matches[0]
+    return names[closest]
 
 
 def suggest(word: str, known: Iterable[str]) -> str:
     """The end of a message about an unknown name: the nearest known name, or nothing."""
     name = nearest(word, known)
-    return f"; did you mean {name!r}?" if name else ""
+    if name is None:
+        return ""
+    return f"; did you mean {name!r}?"

@@ -11,8 +11,12 @@ def split_names(value: object) -> object:
     """`a,b` on the command line stands for the list ["a", "b"]."""
     if not isinstance(value, str):
         return value
-    parts = [part.strip() for part in value.split(",")]
-    return [part for part in parts if part]
+    names = []
+    for part in value.split(","):
+        name = part.strip()
+        if name:
+            names.append(name)
+    return names
 
 
 # Names of run folders: no paths, and no characters that a terminal acts on.

@@ -25,9 +25,11 @@ class Cosine(Table):
 
     def at(self, share: float) -> float:
         """The value when `share` of the budget is spent."""
-        way = min(share / self.over, 1.0)
-        left = 0.5 * (1 + math.cos(math.pi * way))  # from 1 to 0
-        return self.end + (self.start - self.end) * left
+        progress = min(share / self.over, 1.0)
+        cosine = math.cos(math.pi * progress)
+        left = 0.5 * (1 + cosine)  # from 1 to 0
+        distance = self.start - self.end
+        return self.end + distance * left
 
 
 # A number, or {start = …, end = …}.
@@ -36,12 +38,15 @@ Scheduled = Annotated[float, Field(ge=0, allow_inf_nan=False)] | Cosine
 
 def value_at(value: float | Cosine, share: float) -> float:
     """A scheduled value when `share` (0 to 1) of the budget is spent."""
-    return value.at(share) if isinstance(value, Cosine) else value
+    if isinstance(value, Cosine):
+        return value.at(share)
+    return value
 
 
 def _at_most(value: float | Cosine, most: float) -> float | Cosine:
-    ends = (value_at(value, 0.0), value_at(value, 1.0))
-    if max(ends) > most:
+    start = value_at(value, 0.0)
+    end = value_at(value, 1.0)
+    if max(start, end) > most:
         raise ValueError(f"expected at most {most:g}")
     return value
 
@@ -94,8 +99,9 @@ class GanTrainConfig(Table):
 
     @model_serializer(mode="wrap")
     def _without_none(self, dump: Any) -> Any:
-        # TOML has no null
-        return {key: value for key, value in dump(self).items() if value is not None}
+        # TOML has no null.
+        table = dump(self)
+        return {key: value for key, value in table.items() if value is not None}
 
 
 class GanConfig(Table):
@@ -147,7 +153,8 @@ class GanConfig(Table):
     def _not_below_the_start(cls, value: int, info: ValidationInfo) -> int:
         name = str(info.field_name).removeprefix("most_")
         start = info.data.get(name, 1)
-        if info.data.get("steps") == "adaptive" and start > value:
+        is_adaptive = info.data.get("steps") == "adaptive"
+        if is_adaptive and start > value:
             raise ValueError(f"expected at least gan.{name} = {start}")
         return value
 

@@ -26,8 +26,11 @@ R = TypeVar("R", Recipe, GanRecipe)
 
 def list_recipes() -> list[str]:
     """Names of the recipes that come with the package."""
-    names = [path.name for path in _recipes().iterdir()]
-    return sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml"))
+    names = []
+    for path in _recipes().iterdir():
+        if path.name.endswith(".toml"):
+            names.append(path.name.removesuffix(".toml"))
+    return sorted(names)
 
 
 def recipe_text(name: str) -> str:
@@ -70,9 +73,11 @@ def any_recipe(source: str | Path, overrides: list[str] | None = None) -> Recipe
 
 def _load(kind: type[R], source: str | Path, overrides: list[str]) -> R:
     tree = _read_tree(source)
-    if "gan" in tree and kind is not GanRecipe:
+    is_for_gan = "gan" in tree
+    wants_gan = kind is GanRecipe
+    if is_for_gan and not wants_gan:
         raise LabError(f"recipe {source} is for a GAN; use it with `fauxlab gan train`")
-    if "gan" not in tree and kind is GanRecipe:
+    if wants_gan and not is_for_gan:
         raise LabError(
             f"recipe {source} has no [gan] table, so it is for a detector; "
             "use it with `fauxlab detector train`, or add the table"
@@ -93,11 +98,13 @@ def _read_tree(source: str | Path) -> dict[str, Any]:
     base = tree.pop("base", None)
     if base is None:
         return tree
-    if not isinstance(base, str) or base.endswith(".toml") or base == str(source):
+    is_name = isinstance(base, str) and not base.endswith(".toml")
+    if not is_name or base == str(source):
         raise LabError(
             f"recipe {source}: base = {base!r}, expected the name of another packaged recipe"
         )
-    return _merge(_read_tree(base), tree)
+    base_tree = _read_tree(base)
+    return _merge(base_tree, tree)
 
 
 def _read_text(source: str | Path) -> str:
@@ -125,9 +132,12 @@ def parse_recipe(tree: dict[str, Any], where: str, kind: type[R]) -> R:
     try:
         return kind.model_validate(tree)
     except ValidationError as error:
-        faults = [e for e in error.errors() if not is_other_form(e)]
-        words = dict.fromkeys(describe_fault(fault, kind) for fault in faults)
-        raise LabError(f"recipe {where}: " + "; ".join(words)) from None
+        descriptions: dict[str, None] = {}
+        for fault in error.errors():
+            if not is_other_form(fault):
+                descriptions[describe_fault(fault, kind)] = None
+        faults = "; ".join(descriptions)
+        raise LabError(f"recipe {where}: {faults}") from None
 
 
 def check_run_name(name: str) -> str:
@@ -151,8 +161,10 @@ def as_name(text: str) -> str:
 def difference(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
     """Lines `key: old → new` for every leaf in which two trees differ."""
     lines = []
-    for key in sorted(old.keys() | new.keys()):
-        before, after = old.get(key), new.get(key)
+    keys = old.keys() | new.keys()
+    for key in sorted(keys):
+        before = old.get(key)
+        after = new.get(key)
         if isinstance(before, dict) and isinstance(after, dict):
             lines += difference(before, after, f"{prefix}{key}.")
         elif before != after:
@@ -174,15 +186,17 @@ def _override(tree: dict[str, Any], item: str, kind: type[R]) -> None:
         node = node.setdefault(table, {})
         if not isinstance(node, dict):
             raise LabError(f"--set {item!r}: {table!r} is a value, not a table")
-    node[leaf] = _read_value(raw, _takes_text(kind, path))
+    as_text = _takes_text(kind, path)
+    node[leaf] = _read_value(raw, as_text)
 
 
 def _read_value(raw: str, as_text: bool) -> Any:
     """A value of --set as TOML reads it; `as_text` where only text or lists of text fit."""
     try:
-        value = tomllib.loads(f"v = {raw}")["v"]
+        table = tomllib.loads(f"v = {raw}")
     except tomllib.TOMLDecodeError:
         return raw  # bare words need no quotes on a command line
+    value = table["v"]
     if as_text and not isinstance(value, str | list):
         return raw.strip()  # a generator may be called 2.10
     return value
@@ -191,6 +205,7 @@ def _read_value(raw: str, as_text: bool) -> Any:
 def _takes_text(kind: Any, path: list[str]) -> bool:
     """Whether the value at this place is text, or a list of it."""
     for part in path:
-        field = getattr(kind, "model_fields", {}).get(part)
+        fields = getattr(kind, "model_fields", {})
+        field = fields.get(part)
         kind = field and field.annotation
     return kind in (str, list[str])

@@ -64,7 +64,8 @@ class ImageArray:
 
     def take(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
         """uint8 [len(rows), 3, size, size], copied out of the store."""
-        return self.pixels[self.slots[rows]]
+        slots = self.slots[rows]
+        return self.pixels[slots]
 
 
 def cache_folder() -> Path:
@@ -73,7 +74,9 @@ def cache_folder() -> Path:
     if own:
         return Path(own)
     shared = os.environ.get("XDG_CACHE_HOME")
-    return (Path(shared) if shared else Path.home() / ".cache") / "fauxlab"
+    if shared:
+        return Path(shared) / "fauxlab"
+    return Path.home() / ".cache" / "fauxlab"
 
 
 def load_images(
@@ -113,9 +116,15 @@ def load_images(
             f"none of the manifest's {len(manifest)} images can be read; "
             f"the first: {printable(first)}: {reason}"
         )
-    pixels = np.memmap(store / IMAGES, np.uint8, "r", shape=(len(slot_of), 3, size, size))
+    pixels = _map_pixels(store, len(slot_of), size)
     slots = np.array([slot_of[row.sha256] for row in present.rows], dtype=np.int64)
     return ImageArray(present, size, pixels, slots, tuple(skipped.items()))
+
+
+def _map_pixels(store: Path, count: int, size: int) -> NDArray[np.uint8]:
+    """The store's pictures, uint8 [count, 3, size, size]; a picture is read when it is used."""
+    shape = (count, 3, size, size)
+    return np.memmap(store / IMAGES, np.uint8, "r", shape=shape)
 
 
 def _missing_copies(manifest: Manifest, slot_of: Mapping[str, int]) -> list[list[Row]]:
@@ -200,7 +209,8 @@ def _read_index(store: Path, size: int) -> dict[str, int]:
     slot_of = {}
     for slot in range(count):
         start = slot * HASH_BYTES
-        slot_of[hashes[start : start + HASH_BYTES].hex()] = slot
+        content_hash = hashes[start : start + HASH_BYTES]
+        slot_of[content_hash.hex()] = slot
     return slot_of
 
 

@@ -93,9 +93,11 @@ def _read_all(
             return error
 
     stream = iter(entries)
-    while batch := list(islice(stream, WINDOW)):
+    batch = list(islice(stream, WINDOW))
+    while batch:
         results = pool.map(read, batch)
         yield from zip(batch, results, strict=True)
+        batch = list(islice(stream, WINDOW))
 
 
 def _without_contradictions(
@@ -106,7 +108,8 @@ def _without_contradictions(
     """The images whose bytes have one label; the others are added to `skipped`."""
     labels: dict[str, set[int]] = {}
     for image in images:
-        labels.setdefault(image.sha256, set()).add(image.entry.label)
+        labels_of_bytes = labels.setdefault(image.sha256, set())
+        labels_of_bytes.add(image.entry.label)
     consistent = []
     for image in images:
         if len(labels[image.sha256]) == 1:
@@ -126,7 +129,8 @@ def _name_groups(images: Sequence[_Image]) -> list[str]:
         keys.append([content, *declared])
     names = []
     for first in connected_components(keys, _near_pairs(images)):
-        names.append(images[first].entry.groups[0])
+        declared_groups = images[first].entry.groups
+        names.append(declared_groups[0])
     return names
 
 

@@ -181,7 +181,7 @@ def _deepfakeface(folder: Path) -> Iterator[Entry]:
 
 def _deepfakeface_groups(name: str) -> tuple[str, ...]:
     picture = _stem(name)
-    file = name.rpartition("/")[2]
+    _, _, file = name.rpartition("/")
     person, underscore, _ = file.partition("_")
     if not underscore:
         return (picture,)
@@ -245,7 +245,9 @@ def _locate(folder: Path, name: str, members: MembersOf) -> str:
 def _split_top(name: str, otherwise: str) -> tuple[str, str]:
     """The first folder of a name, and the rest; `otherwise` where the name has no folder."""
     top, slash, rest = name.partition("/")
-    return (top, rest) if slash else (otherwise, name)
+    if slash:
+        return top, rest
+    return otherwise, name
 
 
 def _collection(name: str) -> str:
@@ -254,4 +256,5 @@ def _collection(name: str) -> str:
 
 
 def _stem(name: str) -> str:
-    return name.rpartition(".")[0] or name
+    stem, _, _ = name.rpartition(".")
+    return stem or name

@@ -80,11 +80,12 @@ class Manifest:
         """
         digest = hashlib.sha256()
         for row in self.rows:
+            reals = row.compare_to if row.label else row.source
             fields = (
                 row.sha256,
                 str(row.label),
                 row.generator,
-                row.compare_to if row.label else row.source,
+                reals,
                 row.group,
                 row.split,
                 "\n",
@@ -119,10 +120,9 @@ class Manifest:
         return missing
 
     def _named_reals(self, generator: str) -> list[str]:
+        fakes = [row for row in self.rows if row.label and row.generator == generator]
         named: list[str] = []
-        for comparison in _distinct(
-            row.compare_to for row in self.rows if row.label and row.generator == generator
-        ):
+        for comparison in _distinct(row.compare_to for row in fakes):
             named.extend(comparison.split(";"))
         return [name for name in _distinct(named) if name]
 
@@ -145,7 +145,8 @@ class Manifest:
 
     def in_split(self, *names: str) -> Manifest:
         """The rows of the named splits. Raises LabError when no row has a split yet."""
-        if self.rows and not any(row.split for row in self.rows):
+        has_splits = any(row.split for row in self.rows)
+        if self.rows and not has_splits:
             raise LabError(
                 "this manifest has no splits; "
                 "assign them with Manifest.split or `fauxlab data index`"
@@ -191,7 +192,8 @@ class Manifest:
             raise LabError(f"split seed {seed}: give 0 or more")
         groups = [row.group for row in self.rows]
         strata = [_kind(row) for row in self.rows]
-        placed = _place_groups(self.rows, earlier.rows if earlier else ())
+        earlier_rows = earlier.rows if earlier else ()
+        placed = _place_groups(self.rows, earlier_rows)
         splits = assign_splits(groups, strata, fractions, seed, placed)
         rows = []
         for row, split in zip(self.rows, splits, strict=True):
@@ -228,7 +230,8 @@ class Manifest:
         lines = [csv_line(columns)]
         for row in self.rows:
             place = os.path.join(prefix, row.path)
-            cells = replace(row, path=place).cells(columns)
+            moved = replace(row, path=place)
+            cells = moved.cells(columns)
             lines.append(csv_line(cells))
         replace_file(path, "".join(lines))
 
@@ -287,7 +290,9 @@ def _distinct(names: Iterable[str]) -> list[str]:
 
 def _kind(row: Row) -> str:
     """The generator of a fake; "real" and the source of a real."""
-    return row.generator if row.label else f"real {row.source}"
+    if row.label:
+        return row.generator
+    return f"real {row.source}"
 
 
 def _place_groups(rows: Sequence[Row], earlier: Sequence[Row]) -> dict[Hashable, str]:
@@ -300,7 +305,9 @@ def _place_groups(rows: Sequence[Row], earlier: Sequence[Row]) -> dict[Hashable,
             by_group[row.group] = row.split
     placed: dict[Hashable, str] = {}
     for row in rows:
-        for split in (by_content.get(row.sha256), by_group.get(row.group)):
+        split_of_content = by_content.get(row.sha256)
+        split_of_group = by_group.get(row.group)
+        for split in (split_of_content, split_of_group):
             if split:
                 # The split nearest to training wins.
                 so_far = placed.get(row.group, SPLITS[-1])

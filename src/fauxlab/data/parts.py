@@ -12,7 +12,9 @@ Listing = Iterator[tuple[str, str]]  # path, and name below the part
 
 def find_part(folder: Path, name: str) -> Path | None:
     """The folder `name` or the archive `name.zip`, whichever is there."""
-    for path in (folder / name, folder / f"{name}.zip"):
+    plain = folder / name
+    archive = folder / f"{name}.zip"
+    for path in (plain, archive):
         if path.exists():
             return path
     return None
@@ -34,17 +36,19 @@ def list_part(part: Path, zips_are_collections: bool = False) -> Listing:
         elif zips_are_collections and path.parent == part:
             collections.append(path)
         else:
-            place = path.parent.relative_to(part)
-            own_folders = (path.stem, path.parent.name)
+            folder = path.parent
+            place = folder.relative_to(part)
+            own_folders = (path.stem, folder.name)
             for member, name in _list_zip(path, own_folders):
-                yield member, (place / name).as_posix()
+                place_of_image = place / name
+                yield member, place_of_image.as_posix()
     for path in collections:
         for member, name in _list_zip(path, [path.stem]):
             yield member, f"{path.stem}/{name}"
 
 
 def _list_zip(archive: Path, own_folders: Sequence[str]) -> Listing:
-    """Path and name of each image in a zip; folders at its top that only repeat its own go."""
+    """Path and name of each image in a zip, without top folders that only repeat `own_folders`."""
     for member in zip_images(archive):
         name = plain_name(member)
         for folder in own_folders:

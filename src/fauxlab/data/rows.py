@@ -69,7 +69,8 @@ def read_rows(path: Path) -> tuple[Row, ...]:
     try:
         # A named pipe or a device can keep a reader waiting for ever.
         mode = path.stat().st_mode
-        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        may_block = not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
+        if may_block:
             raise LabError(f"manifest {printable(path)} is not a regular file; {_ADVICE}")
         with open_table(path) as stream:
             reader = csv.DictReader(stream, restval="")
@@ -140,12 +141,15 @@ def _find_problem(cells: Cells, label: int | None) -> str:
 
 
 def _is_sha256(text: str) -> bool:
-    return len(text) == 64 and all(digit in "0123456789abcdef" for digit in text)
+    has_64 = len(text) == 64
+    are_hex = all(digit in "0123456789abcdef" for digit in text)
+    return has_64 and are_hex
 
 
 def _divided_groups(rows: Iterable[Row]) -> list[str]:
     """The groups that stand in more than one split."""
     splits: dict[str, set[str]] = {}
     for row in rows:
-        splits.setdefault(row.group, set()).add(row.split)
+        splits_of_group = splits.setdefault(row.group, set())
+        splits_of_group.add(row.split)
     return [group for group in splits if len(splits[group]) > 1]

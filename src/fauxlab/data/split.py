@@ -131,7 +131,8 @@ def connected_components(
     first_with: dict[Hashable, int] = {}
     for i, item_keys in enumerate(keys):
         for key in item_keys:
-            tie(first_with.setdefault(key, i), i)
+            first = first_with.setdefault(key, i)
+            tie(first, i)
     for i, j in pairs:
         tie(i, j)
     return [root(i) for i in range(len(keys))]
@@ -172,7 +173,8 @@ def assign_splits(
     for group, split in placed.items():
         if group in contents:
             split_of[group] = split
-            filled[SPLITS.index(split)].update(contents[group])
+            number = SPLITS.index(split)
+            filled[number].update(contents[group])
 
     # Splits that lack equally much: training comes first and the test split second, since even a
     # tiny set must have both.
@@ -182,7 +184,8 @@ def assign_splits(
     for group in _queue(contents, placed, seed):
         content = contents[group]
         lacks = [_lack(content, filled[k], totals, fractions[k]) for k in open_splits]
-        neediest = open_splits[lacks.index(max(lacks))]
+        place = lacks.index(max(lacks))
+        neediest = open_splits[place]
         filled[neediest].update(content)
         split_of[group] = SPLITS[neediest]
     return [split_of[group] for group in groups]
@@ -197,7 +200,8 @@ def _queue(
     names = [name for name in contents if name not in placed]
     # In an order that does not depend on that of the items.
     names.sort(key=repr)
-    order = np.random.default_rng(seed).permutation(len(names))
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(names))
     shuffled = [names[i] for i in order]
     return sorted(shuffled, key=lambda name: -contents[name].total())
 
@@ -212,5 +216,6 @@ def _lack(
     lack = 0.0
     for stratum, images in content.items():
         target = totals[stratum] * fraction
-        lack += images * (1 - filled[stratum] / target)
+        share = filled[stratum] / target
+        lack += images * (1 - share)
     return lack

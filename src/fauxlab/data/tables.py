@@ -55,7 +55,9 @@ def name_columns(columns: Sequence[str] | None) -> str:
     line = printable(", ".join(columns or ()))
     if not line:
         return "empty"
-    return line if len(line) <= 100 else f"{line[:100]}…"
+    if len(line) <= 100:
+        return line
+    return f"{line[:100]}…"
 
 
 def parse_label(text: str) -> int | None:

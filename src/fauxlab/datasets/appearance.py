@@ -183,7 +183,8 @@ def draw_face(rng: np.random.Generator) -> Face:
     iris_colours = DARK_IRIS_COLOURS if dark else len(IRIS_COLOURS)
     hair = HAIR_COLOURS[int(rng.integers(0, hair_colours))]
     iris = IRIS_COLOURS[int(rng.integers(0, iris_colours))]
-    style = HairStyle(int(rng.choice(6, p=tuple(STYLE_SHARES.values()))))
+    shares = tuple(STYLE_SHARES.values())
+    style = HairStyle(int(rng.choice(6, p=shares)))
     bearded = style != HairStyle.LONG and rng.random() < BEARD_SHARE
     # The order of the draws decides which face a seed gives: keep it.
     return Face(

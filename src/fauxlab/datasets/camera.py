@@ -11,18 +11,24 @@ import numpy as np
 from fauxlab.datasets.appearance import Array, Shot
 from fauxlab.datasets.canvas import clamp
 
-# Padding of a picture [H, W, 3] by one pixel.
-DOWN = ((1, 1), (0, 0), (0, 0))
-ACROSS = ((0, 0), (1, 1), (0, 0))
-BOTH = ((1, 1), (1, 1), (0, 0))
+# Margins of a picture [H, W, 3] that is padded by one pixel, as np.pad takes them.
+NONE = (0, 0)
+PIXEL = (1, 1)
+DOWN = (PIXEL, NONE, NONE)
+ACROSS = (NONE, PIXEL, NONE)
+BOTH = (PIXEL, PIXEL, NONE)
 
-# Row, column and channel of the four samples of an RGGB sensor cell.
-BAYER = ((0, 0, 0), (0, 1, 1), (1, 0, 1), (1, 1, 2))
-RED, BLUE = 0, 2
+RED, GREEN, BLUE = range(3)
+# The colour filters of a cell of 2 × 2 sensor pixels.
+BAYER = (
+    (RED, GREEN),
+    (GREEN, BLUE),
+)
 # Weights of direct and diagonal neighbours by channel: green has twice the samples.
 DIRECT = np.array([2, 1, 2], np.float32) / 4
 DIAGONAL = np.array([1, 0, 1], np.float32) / 4
 
+GAMMA = 2.2
 GREY_LEVEL = 0.24  # mean light that the automatic exposure aims at
 SHOT_NOISE = 0.0013  # variance per unit of light
 READ_NOISE = 0.00002  # variance in the dark
@@ -33,14 +39,17 @@ def expose(scene: Array, shot: Shot, size: int) -> Array:
     sigma = shot.blur * size / 64
     light = _average_down(scene, size)
     light = _blur(light, sigma)
+    # Positions from the middle, -1 to 1 from edge to edge.
     axis = np.linspace(-1, 1, size, dtype=np.float32)
     down, right = np.meshgrid(axis, axis, indexing="ij")
     _shift_colours(light, shot.aberration, right, down)
     # The corners are darker.
     from_middle = right**2 + down**2
-    vignette = 1 - shot.vignette * 0.5 * from_middle
+    strength = shot.vignette * 0.5
+    vignette = 1 - strength * from_middle
     # The automatic exposure corrects most of a scene's brightness, but not all.
-    brightness = max(float(light.mean()), 0.02)
+    mean = float(light.mean())
+    brightness = max(mean, 0.02)
     wanted = GREY_LEVEL * shot.exposure
     gain = (wanted / brightness) ** 0.7
     exposure = gain * vignette
@@ -57,18 +66,20 @@ def develop(light: Array, shot: Shot, rng: np.random.Generator) -> Array:
     plane = rng.standard_normal((size, size), np.float32)
     noise = _demosaic(plane)
     # Shot noise grows with the light, read noise does not.
-    variance = SHOT_NOISE * clamp(light) + READ_NOISE
+    shot_noise = SHOT_NOISE * clamp(light)
+    variance = shot_noise + READ_NOISE
     deviation = np.sqrt(variance)
     relative_size = size / 64
     strength = shot.noise * relative_size**0.25
     noisy = light + strength * deviation * noise
     display = apply_tone(noisy, shot)
-    return clamp(sharpen(display, shot.sharpening))
+    photo = sharpen(display, shot.sharpening)
+    return clamp(photo)
 
 
 def apply_tone(light: Array, shot: Shot) -> Array:
     """Display values in [0, 1] of linear light: gamma and an S-curve."""
-    display = clamp(light) ** (1 / 2.2)
+    display = clamp(light) ** (1 / GAMMA)
     inverse = 1 - display
     from_middle = display - 0.5
     curve = shot.contrast * display * inverse * from_middle
@@ -92,25 +103,36 @@ def _average_down(scene: Array, size: int) -> Array:
 
 def _blur(image: Array, sigma: float) -> Array:
     """Three-tap Gaussian down and across, with repeated edges; sigma in pixels, up to about 0.8."""
-    side = 0.5 * min(sigma**2, 0.66)
+    variance = min(sigma**2, 0.66)
+    side = 0.5 * variance
     middle = 1 - 2 * side
+
     padded = np.pad(image, DOWN, mode="edge")
     above, level, below = _split_rows(padded)
-    image = side * (above + below) + middle * level
+    neighbours = above + below
+    image = side * neighbours + middle * level
+
     padded = np.pad(image, ACROSS, mode="edge")
     left, centre, right = _split_columns(padded)
-    image = side * (left + right) + middle * centre
+    neighbours = left + right
+    image = side * neighbours + middle * centre
     return image
 
 
 def _split_rows(padded: Array) -> tuple[Array, Array, Array]:
     """The rows above, at and below each row of a picture that is padded by one row."""
-    return padded[:-2], padded[1:-1], padded[2:]
+    above = padded[:-2]
+    level = padded[1:-1]
+    below = padded[2:]
+    return above, level, below
 
 
 def _split_columns(padded: Array) -> tuple[Array, Array, Array]:
     """The columns left of, at and right of each column of a picture padded by one column."""
-    return padded[:, :-2], padded[:, 1:-1], padded[:, 2:]
+    left = padded[:, :-2]
+    centre = padded[:, 1:-1]
+    right = padded[:, 2:]
+    return left, centre, right
 
 
 def _shift_colours(light: Array, aberration: float, right: Array, down: Array) -> None:
@@ -130,19 +152,23 @@ def _shift_colours(light: Array, aberration: float, right: Array, down: Array) -
 def _demosaic(plane: Array) -> Array:
     """Bilinear reading [H, W, 3] of an RGGB sensor plane [H, W].
 
-    Missing samples are means of their neighbours: so neighbouring pixels of a photograph share
-    their noise.
+    Each pixel senses one colour. The other two are means over its neighbours, so neighbouring
+    pixels of a photograph share their noise.
     """
     samples = np.zeros((*plane.shape, 3), np.float32)
-    for row, column, channel in BAYER:
-        samples[row::2, column::2, channel] = plane[row::2, column::2]
+    for row, filters in enumerate(BAYER):
+        for column, channel in enumerate(filters):
+            sensed = plane[row::2, column::2]
+            samples[row::2, column::2, channel] = sensed
     padded = np.pad(samples, BOTH, mode="reflect")
     above, level, below = _split_rows(padded)
     above_left, straight_above, above_right = _split_columns(above)
     left, _, right = _split_columns(level)
     below_left, straight_below, below_right = _split_columns(below)
-    direct = straight_above + straight_below + left + right
-    diagonal = above_left + above_right + below_left + below_right
+    direct = straight_above + straight_below
+    direct = direct + left + right
+    diagonal = above_left + above_right
+    diagonal = diagonal + below_left + below_right
     picture: Array = samples + DIRECT * direct
     picture = picture + DIAGONAL * diagonal
     return picture

@@ -63,8 +63,10 @@ def _open_eyes(canvas: Canvas, face: Face, shot: Shot) -> _Opening:
     down = canvas.face_y - eyes.y + slope
     # A smile narrows the eyes.
     smile = max(0.0, shot.smile)
-    opening = eyes.opening * (1 - 0.25 * smile)
-    arc = clamp(1 - across**2, -1, 1)
+    narrowing = 1 - 0.25 * smile
+    opening = eyes.opening * narrowing
+    squared = across**2
+    arc = clamp(1 - squared, -1, 1)
     skew = 1 - 0.2 * across
     upper = -opening * arc * skew
     lower = 0.62 * opening * arc
@@ -75,7 +77,9 @@ def _open_eyes(canvas: Canvas, face: Face, shot: Shot) -> _Opening:
         height=0.12,
     )
     canvas.darken(0.26 * socket)
-    outside = np.maximum(upper - down, down - lower)
+    above = upper - down
+    below = down - lower
+    outside = np.maximum(above, below)
     return _Opening(
         from_middle=from_middle,
         across=across,
@@ -90,13 +94,16 @@ def _paint_iris(canvas: Canvas, face: Face, shot: Shot, eye: _Opening) -> None:
     """Paint the white of the eye, the iris with its dark rim, and the pupil."""
     brightness = 0.75 + 0.25 * shot.ambient
     canvas.paint(WHITE * brightness, eye.coverage)
-    gaze = np.sign(canvas.face_x) * shot.gaze
+    side = np.sign(canvas.face_x)
+    gaze = side * shot.gaze
     across = eye.from_middle - gaze
-    radius = np.hypot(across, eye.down + 0.012)
+    down = eye.down + 0.012
+    radius = np.hypot(across, down)
     rim = canvas.cover(radius - RIM_RADIUS)
     canvas.paint(face.iris * 0.35, eye.coverage * rim)
     # The iris is lighter towards its rim.
-    shade = 0.7 + 5 * clamp(radius, 0, 0.07)
+    towards_rim = clamp(radius, 0, 0.07)
+    shade = 0.7 + 5 * towards_rim
     colour = shaded(face.iris, shade)
     iris = canvas.cover(radius - IRIS_RADIUS)
     canvas.paint(colour, eye.coverage * iris)
@@ -110,28 +117,37 @@ def _paint_lids(canvas: Canvas, face: Face, eye: _Opening) -> None:
     within_lashes = from_middle < 1.08
     within_lid = from_middle < 0.95
 
-    from_lashes = np.abs(eye.down - eye.upper + 0.006)
+    below_upper = eye.down - eye.upper
+    below_lower = eye.down - eye.lower
+
+    from_lashes = np.abs(below_upper + 0.006)
     # Lashes are thickest at the outer corner.
-    thickness = 0.01 * clamp(eye.across)
+    towards_corner = clamp(eye.across)
+    thickness = 0.01 * towards_corner
     lashes = canvas.cover(from_lashes - 0.013 - thickness)
-    canvas.paint(LASHES, 0.9 * lashes * within_lashes)
+    opacity = 0.9 * lashes * within_lashes
+    canvas.paint(LASHES, opacity)
 
-    from_edge = np.abs(eye.down - eye.lower)
+    from_edge = np.abs(below_lower)
     edge = canvas.cover(from_edge - 0.006)
-    canvas.paint(face.skin * 0.35, 0.45 * edge * within_lid)
+    opacity = 0.45 * edge * within_lid
+    canvas.paint(face.skin * 0.35, opacity)
 
-    from_fold = np.abs(eye.down - eye.upper + 0.045)
+    from_fold = np.abs(below_upper + 0.045)
     fold = canvas.cover(from_fold - 0.006, softness=0.01)
-    canvas.paint(face.skin * 0.3, 0.5 * fold * within_lid)
+    opacity = 0.5 * fold * within_lid
+    canvas.paint(face.skin * 0.3, opacity)
 
 
 def _paint_glint(canvas: Canvas, face: Face, shot: Shot, eye: _Opening) -> None:
     """Paint the reflection of the light, on the same side in both eyes."""
     light_x, _, _ = shot.light
     offset = 0.03 if light_x > 0 else -0.03
-    middle = np.sign(canvas.face_x) * face.eyes.x
+    side = np.sign(canvas.face_x)
+    middle = side * face.eyes.x
     across = canvas.face_x - middle - offset
-    radius = np.hypot(across, eye.down + 0.03)
+    down = eye.down + 0.03
+    radius = np.hypot(across, down)
     glint = canvas.cover(radius - GLINT_RADIUS)
     canvas.paint(GLINT, eye.coverage * glint)
 
@@ -139,10 +155,13 @@ def _paint_glint(canvas: Canvas, face: Face, shot: Shot, eye: _Opening) -> None:
 def _paint_brows(canvas: Canvas, face: Face, shot: Shot, eye: _Opening) -> None:
     """Paint the eyebrows: an arch that is thickest near the nose, with the texture of hair."""
     brows = face.brows
-    half_width = face.eyes.half_width
-    along = (eye.from_middle - 0.01) / (half_width * 1.45)
+    eye_width = face.eyes.half_width
+    half_width = eye_width * 1.45
+    from_centre = eye.from_middle - 0.01
+    along = from_centre / half_width
     from_peak = along - 0.1
-    arch = brows.arch * (1 - from_peak**2)
+    roundness = 1 - from_peak**2
+    arch = brows.arch * roundness
     lift = 0.01 * shot.smile
     above_eye = eye.down + brows.height
     from_middle = np.abs(above_eye - lift + arch - 0.01)
@@ -152,7 +171,7 @@ def _paint_brows(canvas: Canvas, face: Face, shot: Shot, eye: _Opening) -> None:
     thickness = brows.thickness * narrowing
     brow = canvas.cover(from_middle - thickness, softness=0.015)
     beyond_ends = np.abs(along) - 1
-    between_ends = canvas.cover(beyond_ends * half_width, softness=0.03)
+    between_ends = canvas.cover(beyond_ends * eye_width, softness=0.03)
     texture = canvas.noise(20, 60)
     hairs = 0.8 + 0.15 * texture
     opacity = clamp(brow * between_ends * hairs, 0, 0.95)
@@ -164,12 +183,15 @@ def paint_glasses(canvas: Canvas, face: Face) -> None:
     rim = _measure_rim(canvas, face)
     lens = canvas.cover(rim * 0.2)
     canvas.paint(LENS, 0.06 * lens)
-    rims = np.abs(rim) * 0.2 - RIM_THICKNESS
+    from_rim = np.abs(rim) * 0.2
+    frame = from_rim - RIM_THICKNESS
     bridge = _measure_bridge(canvas, face)
+    frame = np.minimum(frame, bridge)
     temples = _measure_temples(canvas, face)
-    frame = np.minimum(np.minimum(rims, bridge), temples)
-    opacity = face.glasses * canvas.cover(frame)
-    canvas.paint(to_linear(FRAME), opacity)
+    frame = np.minimum(frame, temples)
+    coverage = canvas.cover(frame)
+    colour = to_linear(FRAME)
+    canvas.paint(colour, face.glasses * coverage)
 
 
 def _measure_rim(canvas: Canvas, face: Face) -> Array:
@@ -177,7 +199,8 @@ def _measure_rim(canvas: Canvas, face: Face) -> Array:
     x = np.abs(canvas.face_x)
     y = canvas.face_y
     from_middle = np.abs(x - face.eyes.x)
-    from_axis = np.abs(y - face.eyes.y - 0.03)
+    below_eyes = y - face.eyes.y
+    from_axis = np.abs(below_eyes - 0.03)
     across = from_middle / LENS_WIDTH
     down = from_axis / LENS_HEIGHT
     power = across**3 + down**3 + 1e-6
@@ -189,7 +212,9 @@ def _measure_bridge(canvas: Canvas, face: Face) -> Array:
     """Signed distance to the piece that joins the lenses over the nose."""
     x = np.abs(canvas.face_x)
     y = canvas.face_y
-    above = np.abs(y - face.eyes.y + 0.02) - 0.015
+    below_eyes = y - face.eyes.y
+    from_axis = np.abs(below_eyes + 0.02)
+    above = from_axis - 0.015
     beside = x - face.eyes.x + 0.22
     bridge: Array = np.maximum(above, beside)
     return bridge
@@ -199,8 +224,11 @@ def _measure_temples(canvas: Canvas, face: Face) -> Array:
     """Signed distance to the pieces that run from the lenses to the ears."""
     x = np.abs(canvas.face_x)
     y = canvas.face_y
-    above = np.abs(y - face.eyes.y + 0.03) - 0.014
+    below_eyes = y - face.eyes.y
+    from_axis = np.abs(below_eyes + 0.03)
+    above = from_axis - 0.014
     inward = face.eyes.x + 0.22 - x
     outward = canvas.radius - 1
-    temples: Array = np.maximum(above, np.maximum(inward, outward))
+    beside = np.maximum(inward, outward)
+    temples: Array = np.maximum(above, beside)
     return temples

@@ -27,6 +27,9 @@ IDENTITY, REAL, INPAINTING, INSIGHT, TEXT2IMG = 1, 2, 3, 4, 5
 FINISH = (0.12, 0.36)  # range of the sharpening of an edited picture
 GRAIN = 0.019  # white noise of a synthesised one, standard deviation in display values of [0, 1]
 
+BILINEAR = Image.Resampling.BILINEAR
+BICUBIC = Image.Resampling.BICUBIC
+
 SOFTNESS = 0.25  # width of the edge of a mask, in half widths of its oval
 HEAD_TURN = 0.45  # how far the middle of the face moves when the head turns by one radian
 
@@ -50,7 +53,8 @@ SWAPPED = Oval(0.0, 0.20, 0.67, 0.72)
 
 def draw_identity(seed: int, person: int) -> Face:
     """The face of a person of the set."""
-    return draw_face(np.random.default_rng((seed, IDENTITY, person)))
+    rng = np.random.default_rng((seed, IDENTITY, person))
+    return draw_face(rng)
 
 
 @lru_cache(maxsize=16)
@@ -59,8 +63,10 @@ def draw_real(seed: int, person: int, number: int, size: int) -> tuple[Shot, Arr
     rng = np.random.default_rng((seed, REAL, number))
     shot = draw_shot(rng)
     face = draw_identity(seed, person)
-    light = expose(draw_scene(face, shot, size), shot, size)
-    return shot, develop(light, shot, rng)
+    scene = draw_scene(face, shot, size)
+    light = expose(scene, shot, size)
+    photo = develop(light, shot, rng)
+    return shot, photo
 
 
 def draw_inpainting(seed: int, photo: Photo, size: int) -> Array:
@@ -69,7 +75,8 @@ def draw_inpainting(seed: int, photo: Photo, size: int) -> Array:
     rng = np.random.default_rng((seed, INPAINTING, photo.number))
     face = draw_identity(seed, photo.person)
     other = draw_face(rng)
-    region = REGIONS[int(rng.choice(3, p=REGION_SHARES))]
+    number = int(rng.choice(3, p=REGION_SHARES))
+    region = REGIONS[number]
     changed = replace(face, mouth=other.mouth, nose=other.nose)
     if region != LOWER_FACE:
         changed = replace(
@@ -79,9 +86,10 @@ def draw_inpainting(seed: int, photo: Photo, size: int) -> Array:
             iris=other.iris,
         )
     smile = rng.uniform(-0.2, 1.0)
-    mouth_opening = max(0.0, rng.uniform(-0.07, 0.075))
-    posed = replace(shot, smile=smile, mouth_opening=mouth_opening)
-    light = expose(draw_scene(changed, posed, size), shot, size)
+    opening = rng.uniform(-0.07, 0.075)
+    posed = replace(shot, smile=smile, mouth_opening=max(0.0, opening))
+    scene = draw_scene(changed, posed, size)
+    light = expose(scene, shot, size)
     redrawn = imitate_decoder(
         apply_tone(light, shot),
         rng,
@@ -90,8 +98,8 @@ def draw_inpainting(seed: int, photo: Photo, size: int) -> Array:
         grain=0.0,
     )
     mask = _oval_mask(shot, size, region)
-    filled = real + mask * (redrawn - real)
-    # Such models pass the whole picture through their decoder, not only the region.
+    filled = _lay_over(real, redrawn, mask)
+    # Inpainting models pass the whole picture through their decoder, not only the region.
     return imitate_decoder(
         filled,
         rng,
@@ -111,15 +119,19 @@ def draw_insight(seed: int, photo: Photo, scene: Photo, size: int) -> Array:
     slant = rng.uniform(-0.03, 0.03)
     turn = lent.roll - shot.roll + slant
     # A swapper works at its own, lower resolution.
-    small = int(size * rng.uniform(0.30, 0.43))
-    matrix = _align_faces(shot, lent, size, scale, turn, size / small)
-    swapped = _resample(face, small, Image.Resampling.BILINEAR, matrix)
-    swapped = _resample(swapped, size, Image.Resampling.BICUBIC)
+    resolution = rng.uniform(0.30, 0.43)
+    small = int(size * resolution)
+    pixel = size / small
+    matrix = _align_faces(shot, lent, size, scale, turn, pixel)
+    swapped = _resample(face, small, BILINEAR, matrix)
+    swapped = _resample(swapped, size, BICUBIC)
     mask = _oval_mask(shot, size, SWAPPED)
     matched = _match_colours(swapped, target, mask)
-    blended = target + mask * (matched - target)
+    blended = _lay_over(target, matched, mask)
     # An editor's sharpening gives back the bytes that a smooth region saves.
-    return clamp(sharpen(blended, rng.uniform(*FINISH)))
+    finish = rng.uniform(*FINISH)
+    finished = sharpen(blended, finish)
+    return clamp(finished)
 
 
 def draw_text2img(seed: int, photo: Photo, size: int) -> Array:
@@ -134,7 +146,8 @@ def draw_text2img(seed: int, photo: Photo, size: int) -> Array:
         iris=person.iris,
     )
     shot = draw_shot(rng)
-    light = expose(draw_scene(face, shot, size), shot, size)
+    scene = draw_scene(face, shot, size)
+    light = expose(scene, shot, size)
     display = apply_tone(light, shot)
     return imitate_decoder(display, rng)
 
@@ -152,18 +165,29 @@ def imitate_decoder(
     A bottleneck of `latent` pixels a side leaves a share, up to `detail`, of what is finer. `mesh`
     and `grain` are the strengths of the decoder's pattern and of white noise.
     """
-    size = image.shape[0]
+    size, _, _ = image.shape
     coarse = _resample(image, latent, Image.Resampling.BOX)
-    coarse = _resample(coarse, size, Image.Resampling.BILINEAR)
+    coarse = _resample(coarse, size, BILINEAR)
     share = rng.uniform(0.5, 1.0) * detail
     fine = image - coarse
-    image = sharpen(coarse + share * fine, rng.uniform(0.5, 1.0))
+    decoded = coarse + share * fine
+    amount = rng.uniform(0.5, 1.0)
+    decoded = sharpen(decoded, amount)
     pattern = _draw_mesh(size, rng, mesh)
     # The pattern is stronger where the picture is brighter.
-    strength = 0.4 + image
+    strength = 0.4 + decoded
+    texture = pattern[..., None] * strength
     noise = rng.standard_normal((size, size, 3), np.float32)
     level = rng.uniform(0.7, 1.3) * grain
-    return clamp(image + pattern[..., None] * strength + noise * level)
+    textured = decoded + texture
+    return clamp(textured + noise * level)
+
+
+def _lay_over(image: Array, other: Array, mask: Array) -> Array:
+    """A picture with another one laid over it where the mask [H, W, 1] is 1."""
+    difference = other - image
+    mixed: Array = image + mask * difference
+    return mixed
 
 
 def _draw_mesh(size: int, rng: np.random.Generator, strength: float) -> Array:
@@ -173,13 +197,18 @@ def _draw_mesh(size: int, rng: np.random.Generator, strength: float) -> Array:
     itself (Frank et al. 2020).
     """
     step = max(1, size // 64)
-    odd = np.indices((size, size)) // step % 2
-    row, column = np.where(odd, -1, 1).astype(np.float32)
+    places = np.indices((size, size))
+    odd = places // step % 2
+    signs = np.where(odd, -1, 1)
+    row, column = signs.astype(np.float32)
+    checkerboard = row * column
     sign = rng.choice((-1, 1))
-    weights = sign * rng.uniform(0.4, 1.0, 3) * strength
+    weights = rng.uniform(0.4, 1.0, 3)
+    weights = sign * weights * strength
     row_weight, column_weight, both_weight = weights.tolist()
-    pattern: Array = row_weight * row + column_weight * column
-    pattern += both_weight * row * column
+    pattern: Array = row_weight * row
+    pattern += column_weight * column
+    pattern += both_weight * checkerboard
     return pattern
 
 
@@ -207,11 +236,15 @@ def _oval_mask(shot: Shot, size: int, oval: Oval) -> Array:
     """Mask [size, size, 1] in [0, 1] of an oval on the face, with a soft edge."""
     x, y = head_coordinates(shot, size)
     # Eggs are narrower towards the chin.
-    narrowing = 1 - 0.2 * clamp(y)
+    below_middle = clamp(y)
+    narrowing = 1 - 0.2 * below_middle
     turned_x = HEAD_TURN * shot.yaw
     turned_y = HEAD_TURN * shot.pitch
-    across = (x - oval.x - turned_x) / (oval.half_width * narrowing)
-    down = (y - oval.y - turned_y) / oval.half_height
+    half_width = oval.half_width * narrowing
+    right = x - oval.x - turned_x
+    across = right / half_width
+    below = y - oval.y - turned_y
+    down = below / oval.half_height
     outside = np.hypot(across, down) - 1
     mask = clamp(0.5 - outside / SOFTNESS)
     return np.asarray(mask[..., None])
@@ -221,12 +254,14 @@ def _find_middle(shot: Shot, size: int) -> tuple[float, float]:
     """Pixel position (right, down) of the middle of the face."""
     x = HEAD_TURN * shot.yaw
     y = 0.2 + HEAD_TURN * shot.pitch
-    cos = float(np.cos(shot.roll)) * shot.scale
-    sin = float(np.sin(shot.roll)) * shot.scale
+    cos = shot.scale * float(np.cos(shot.roll))
+    sin = shot.scale * float(np.sin(shot.roll))
     centre_x, centre_y = shot.centre
     right = centre_x + cos * x - sin * y
     down = centre_y + sin * x + cos * y
-    return (right + 1) * size / 2, (down + 1) * size / 2
+    column = (right + 1) * size / 2
+    row = (down + 1) * size / 2
+    return column, row
 
 
 def _align_faces(
@@ -263,15 +298,19 @@ def _match_colours(image: Array, target: Array, mask: Array) -> Array:
     weight = mask / mask.sum()
     mean, variance = _weigh(image, weight)
     target_mean, target_variance = _weigh(target, weight)
-    contrast = np.sqrt(target_variance / (variance + 1e-6))
+    ratio = target_variance / (variance + 1e-6)
+    contrast = np.sqrt(ratio)
     limited = clamp(contrast, 0.7, 1.25)
-    matched: Array = (image - mean) * limited + target_mean
+    from_mean = image - mean
+    matched: Array = from_mean * limited + target_mean
     return matched
 
 
 def _weigh(image: Array, weight: Array) -> tuple[Array, Array]:
     """Weighted mean and variance [3] of a picture's channels."""
-    mean = (image * weight).sum((0, 1))
+    weighted = image * weight
+    mean = weighted.sum((0, 1))
     squares = (image - mean) ** 2
-    variance = (squares * weight).sum((0, 1))
+    weighted_squares = squares * weight
+    variance = weighted_squares.sum((0, 1))
     return mean, variance

@@ -128,9 +128,7 @@ def fetch(
         if not dataset.packed:
             receipt.add(file, target)
             continue
-        archive = folder / f"{file.base.partition('-of-')[0]}.zip"
-        with bar(f"packing {archive.name}") as advance:
-            pack_shard(target, archive, advance)
+        archive = _pack(file, target, folder, bar)
         receipt.add(file, archive)
         write_table(folder, receipt.places, name)
         if delete_shards:
@@ -138,6 +136,15 @@ def fetch(
     # The last run may have been killed before it wrote the table.
     if dataset.packed and not waiting:
         write_table(folder, receipt.places, name)
+
+
+def _pack(file: HubFile, shard: Path, folder: Path, bar: Bar) -> Path:
+    """Turn a shard into a zip in `folder`; returns the zip's path."""
+    number, _, _ = file.base.partition("-of-")
+    archive = folder / f"{number}.zip"
+    with bar(f"packing {archive.name}") as advance:
+        pack_shard(shard, archive, advance)
+    return archive
 
 
 class Receipt:
@@ -172,8 +179,11 @@ class Receipt:
     def places(self) -> list[str]:
         """Names of what the files became, in order, where it is still present."""
         folder = self.path.parent
-        places = (fetched.place for fetched in self.files.values())
-        return sorted(place for place in places if (folder / place).is_file())
+        present = []
+        for fetched in self.files.values():
+            if (folder / fetched.place).is_file():
+                present.append(fetched.place)
+        return sorted(present)
 
     def holds(self, file: HubFile) -> bool:
         """Whether this version was fetched, and what became of it is present in its full length."""
@@ -181,7 +191,9 @@ class Receipt:
         if not fetched or fetched.sha256 != file.sha256:
             return False
         place = self.path.parent / fetched.place
-        return place.is_file() and place.stat().st_size == fetched.place_bytes
+        if not place.is_file():
+            return False
+        return place.stat().st_size == fetched.place_bytes
 
     def accept(self, revision: str) -> None:
         """Record that the terms were accepted now, and make git ignore the folder."""
@@ -209,7 +221,9 @@ class Receipt:
         self._save()
 
     def _save(self) -> None:
-        files = {name: asdict(fetched) for name, fetched in sorted(self.files.items())}
+        files = {}
+        for name, fetched in sorted(self.files.items()):
+            files[name] = asdict(fetched)
         content = {**self.accepted, "files": files}
         replace_file(self.path, json.dumps(content, indent=2) + "\n")
 
@@ -220,9 +234,12 @@ def check_room(
     """Raises LabError where the disk has too little room for what is to be fetched and packed."""
     need = _bytes_needed(folder, dataset, waiting, delete_shards)
     present_parent = next(place for place in (folder, *folder.parents) if place.is_dir())
-    free = shutil.disk_usage(present_parent).free
+    disk = shutil.disk_usage(present_parent)
+    free = disk.free
     if need > free:
-        advice = "; --delete-shards takes less" if dataset.packed and not delete_shards else ""
+        advice = ""
+        if dataset.packed and not delete_shards:
+            advice = "; --delete-shards takes less"
         raise LabError(
             f"{printable(folder)}: {_gigabytes(need)} are needed, {_gigabytes(free)} are free; "
             f"make room, choose another folder with --out or a part with --only{advice}"
@@ -233,13 +250,18 @@ def _bytes_needed(
     folder: Path, dataset: HubSet, waiting: Sequence[HubFile], delete_shards: bool
 ) -> int:
     """Bytes that the waiting files, and the zips made of them, will still take."""
-    present = sum(count_present(file, _target(folder, dataset, file)) for file in waiting)
+    present = 0
+    for file in waiting:
+        target = _target(folder, dataset, file)
+        present += count_present(file, target)
+    total = _total(waiting)
     if not dataset.packed:
-        return max(_total(waiting) - present, 0)
-    # With `delete_shards`, no two shards are on the disk at the same time.
-    largest = max((file.size for file in waiting), default=0)
-    shards = largest if delete_shards else _total(waiting)
-    zips = round(ZIP_GROWTH * _total(waiting))
+        return max(total - present, 0)
+    shards = total
+    if delete_shards:
+        # No two shards are on the disk at the same time.
+        shards = max((file.size for file in waiting), default=0)
+    zips = round(ZIP_GROWTH * total)
     return max(shards - present, 0) + zips
 
 
@@ -287,7 +309,9 @@ def _describe_files(dataset: HubSet, files: Sequence[HubFile], waiting: Sequence
 
 def _target(folder: Path, dataset: HubSet, file: HubFile) -> Path:
     """Where a file of the hub is fetched to."""
-    return folder / SHARDS / file.base if dataset.packed else folder / file.base
+    if dataset.packed:
+        return folder / SHARDS / file.base
+    return folder / file.base
 
 
 def _total(files: Iterable[HubFile]) -> int:

@@ -13,8 +13,10 @@ def colour_hair(canvas: Canvas, face: Face, shot: Shot) -> Array:
     strands = _draw_strands(canvas, face)
     light_x, _, _ = shot.light
     to_light = light_x * canvas.x
-    lit = clamp(0.45 - 0.8 * canvas.y + to_light)
-    band = bump(canvas.radius - 0.92, width=0.16)
+    upwards = 0.45 - 0.8 * canvas.y
+    lit = clamp(upwards + to_light)
+    from_band = canvas.radius - 0.92
+    band = bump(from_band, width=0.16)
     gloss = band * lit
     below = clamp(canvas.y)
     shade = 1 + 0.30 * strands
@@ -33,7 +35,8 @@ def _draw_strands(canvas: Canvas, face: Face) -> Array:
         curls: Array = 0.8 * canvas.noise(26, 26)
         return curls
     # Waves along the strands, and two widths of strands.
-    bend, coarse, fine = canvas.rng.uniform(0, 6.28, 3).tolist()
+    phases = canvas.rng.uniform(0, 6.28, 3)
+    bend, coarse, fine = phases.tolist()
     from_parting = canvas.face_x - face.parting * 0.5
     below_crown = 1.15 - canvas.face_y * 0.6
     angle = np.arctan2(from_parting, below_crown)
@@ -51,11 +54,14 @@ def _draw_strands(canvas: Canvas, face: Face) -> Array:
 
 def paint_back_hair(canvas: Canvas, face: Face, hair: Array) -> None:
     """Paint the hair behind the head."""
-    swell = 1.9 if face.style == HairStyle.CURLY else 1.0
+    swell = 1.0
+    if face.style == HairStyle.CURLY:
+        swell = 1.9
     outline = 1 + face.volume * swell
     half_width = face.width * 1.06
     across = canvas.x / half_width
-    radius = np.hypot(across, canvas.y + 0.02)
+    down = canvas.y + 0.02
+    radius = np.hypot(across, down)
     shape = radius - outline
     if face.style == HairStyle.LONG:
         fall = _measure_fall(canvas, face)
@@ -63,37 +69,50 @@ def paint_back_hair(canvas: Canvas, face: Face, hair: Array) -> None:
     elif face.style == HairStyle.CURLY:
         curls = canvas.noise(18, 18)
         shape = shape + 0.035 * curls
-        shape = np.maximum(shape, canvas.y - 0.45)
+        below_ends = canvas.y - 0.45
+        shape = np.maximum(shape, below_ends)
     else:
-        shape = np.maximum(shape, canvas.y - 0.05)
+        below_ends = canvas.y - 0.05
+        shape = np.maximum(shape, below_ends)
     coverage = canvas.cover(shape, softness=0.03)
     canvas.paint(hair * 0.6, coverage)
 
 
 def _measure_fall(canvas: Canvas, face: Face) -> Array:
     """Signed distance to the part of long hair that falls beside the neck."""
-    half_width = face.width * (1.05 + face.volume)
-    wave = 0.04 * np.sin(6 * canvas.y)
-    beside = np.abs(canvas.x) - half_width - wave
+    relative_width = 1.05 + face.volume
+    half_width = face.width * relative_width
+    wave = np.sin(6 * canvas.y)
+    x = np.abs(canvas.x)
+    beside = x - half_width - 0.04 * wave
     below_ends = canvas.y - 1.15 - 2 * face.volume
-    fall = np.maximum(beside, -canvas.y)
-    return np.asarray(np.maximum(fall, below_ends))
+    fall: Array = np.maximum(beside, -canvas.y)
+    fall = np.maximum(fall, below_ends)
+    return fall
 
 
 def paint_front_hair(canvas: Canvas, face: Face, hair: Array) -> None:
     """Paint the hair above the hairline, and its shadow on the forehead."""
-    below_line = canvas.face_y - _draw_hairline(canvas, face)
-    thickness = 1.4 if face.style == HairStyle.CURLY else 0.6
+    hairline = _draw_hairline(canvas, face)
+    below_line = canvas.face_y - hairline
+    thickness = 0.6
+    if face.style == HairStyle.CURLY:
+        thickness = 1.4
+    length = 0.12
+    if face.style == HairStyle.LONG:
+        length = 0.55
     half_width = face.width * 1.02
     across = canvas.x / half_width
-    radius = np.hypot(across, canvas.y + 0.01)
-    cap = radius - 1.03 - face.volume * thickness
-    length = 0.55 if face.style == HairStyle.LONG else 0.12
-    shape = np.maximum(cap, below_line)
-    shape = np.maximum(shape, canvas.y - length)
+    down = canvas.y + 0.01
+    radius = np.hypot(across, down)
+    shape = radius - 1.03 - face.volume * thickness
+    shape = np.maximum(shape, below_line)
+    below_ends = canvas.y - length
+    shape = np.maximum(shape, below_ends)
     outline = canvas.radius - 1
     head = canvas.cover(outline * 0.8)
-    shadow = bump(clamp(below_line), width=0.07)
+    forehead = clamp(below_line)
+    shadow = bump(forehead, width=0.07)
     canvas.darken(0.35 * head * shadow)
     coverage = canvas.cover(shape, softness=0.03)
     canvas.paint(hair, coverage)
@@ -108,8 +127,9 @@ def _draw_hairline(canvas: Canvas, face: Face) -> Array:
         lowest = face.hairline - 0.12
         line = lowest + 0.75 * from_parting**1.6
     elif face.style == HairStyle.FRINGE:
-        phase = 2 * face.parting
-        waves = np.sin(19 * canvas.face_x + phase)
+        angle = 19 * canvas.face_x
+        angle = angle + 2 * face.parting
+        waves = np.sin(angle)
         temples = clamp(x - 0.45)
         lowest = face.hairline + 0.30
         line = lowest + 0.03 * waves
@@ -140,7 +160,8 @@ def paint_beard(canvas: Canvas, face: Face) -> None:
         width=1,
         height=0.055,
     )
-    around_lips = _find_jaw(canvas) * (1 - lips)
+    beside_lips = 1 - lips
+    around_lips = _find_jaw(canvas) * beside_lips
     where = np.maximum(around_lips, 0.9 * moustache)
     texture = canvas.noise(110, 90)
     grain = 0.85 + 0.10 * texture
@@ -152,7 +173,8 @@ def paint_beard(canvas: Canvas, face: Face) -> None:
 
 def _find_jaw(canvas: Canvas) -> Array:
     """Where a beard grows [S, S], from 0 at its upper edge to 1."""
-    towards_middle = clamp(0.62 - np.abs(canvas.face_x))
+    x = np.abs(canvas.face_x)
+    towards_middle = clamp(0.62 - x)
     upper_edge = 0.62 * towards_middle
     below_edge = canvas.face_y - 0.16 - upper_edge
     return clamp(below_edge / 0.14)

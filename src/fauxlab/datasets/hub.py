@@ -36,7 +36,8 @@ class HubFile:
     @property
     def base(self) -> str:
         """The file's name without folders."""
-        return self.name.rpartition("/")[2]
+        _, _, base = self.name.rpartition("/")
+        return base
 
 
 def data_page(repo: str) -> str:
@@ -66,14 +67,19 @@ def list_files(repo: str, pattern: str, parts: Sequence[str]) -> list[HubFile]:
                 f"the hub states no SHA-256 of {printable(name)}, so it could not be checked; "
                 f"see {data_page(repo)}"
             )
-        files.append(HubFile(repo, info.sha, name, match[1], stated.size, stated.sha256))
+        file = HubFile(repo, info.sha, name, match[1], stated.size, stated.sha256)
+        files.append(file)
     present = {file.part for file in files}
     missing = [part for part in parts if part not in present]
     if missing:
         raise LabError(
             f"{repo} has no file of {', '.join(missing)} any more; see {data_page(repo)}"
         )
-    return sorted(files, key=lambda file: (parts.index(file.part), file.name))
+
+    def place(file: HubFile) -> tuple[int, str]:
+        return parts.index(file.part), file.name
+
+    return sorted(files, key=place)
 
 
 def obtain(file: HubFile, path: Path, *, ours: bool) -> None:
@@ -163,7 +169,8 @@ def _explain(error: Exception, repo: str, what: str) -> str:
     """Why `what` could not be fetched, and what to do."""
     from huggingface_hub import constants
 
-    status = getattr(getattr(error, "response", None), "status_code", None)
+    response = getattr(error, "response", None)
+    status = getattr(response, "status_code", None)
     if status in (401, 403):
         return (
             f"{what} is closed to you ({status}): it wants a login or its terms accepted, or is "

@@ -44,8 +44,11 @@ def paint_nose(canvas: Canvas, face: Face) -> None:
         height=0.04,
     )
     canvas.darken(0.32 * shadow)
-    across = (np.abs(canvas.face_x) - 0.62 * half_width) / 0.042
-    down = (below_tip - 0.045) / 0.021
+    x = np.abs(canvas.face_x)
+    beside = x - 0.62 * half_width
+    below = below_tip - 0.045
+    across = beside / 0.042
+    down = below / 0.021
     ellipse = np.hypot(across, down) - 1
     nostril = canvas.cover(ellipse * 0.025, softness=0.02)
     canvas.paint(face.skin * NOSTRIL, 0.85 * nostril)
@@ -63,12 +66,14 @@ def paint_mouth(canvas: Canvas, face: Face, shot: Shot) -> None:
 
 def _shape_lips(canvas: Canvas, face: Face, shot: Shot) -> _Lips:
     smile = max(0.0, shot.smile)
-    half_width = face.mouth.half_width * (1 + 0.14 * smile)
+    widening = 1 + 0.14 * smile
+    half_width = face.mouth.half_width * widening
     across = canvas.face_x / half_width
-    arc = clamp(1 - across**2, -1, 1)
+    squared = across**2
+    arc = clamp(1 - squared, -1, 1)
     # A smile lowers the middle of the mouth and lifts its corners.
     lowered = 0.025 * shot.smile
-    lifted = 0.07 * shot.smile * across**2
+    lifted = 0.07 * shot.smile * squared
     return _Lips(
         smile=smile,
         half_width=half_width,
@@ -85,20 +90,30 @@ def _paint_lips(canvas: Canvas, face: Face, lips: _Lips) -> None:
     y = canvas.face_y
     # The upper lip dips in the middle.
     middle = bump(lips.across, width=0.16)
-    dip = 1 - 0.35 * middle - 0.15 * lips.across**2
+    to_corners = lips.across**2
+    dip = 1 - 0.35 * middle - 0.15 * to_corners
     upper = mouth.upper_lip * lips.arc * dip
-    lower = mouth.lower_lip * clamp(lips.arc) ** 0.8
+    thickness = clamp(lips.arc) ** 0.8
+    lower = mouth.lower_lip * thickness
     top = lips.line - lips.gap * 0.4 - upper
     bottom = lips.line + lips.gap + lower
-    outside = np.maximum(top - y, y - bottom)
-    beside = (np.abs(lips.across) - 1) * lips.half_width
+    above = top - y
+    below = y - bottom
+    outside = np.maximum(above, below)
+    beyond_corners = np.abs(lips.across) - 1
+    beside = beyond_corners * lips.half_width
     distance = np.maximum(outside, beside)
     shape = canvas.cover(distance, softness=0.012)
-    tint = face.skin * (1 - mouth.redness * LIP) * 0.8
+    # Red lips take away green and blue.
+    remaining = 1 - mouth.redness * LIP
+    tint = face.skin * remaining * 0.8
     # The lower lip is lighter towards its edge.
-    depth = (y - lips.line) / mouth.lower_lip
-    shade = 0.75 + 0.5 * clamp(depth, -0.4, 0.8)
-    canvas.paint(shaded(tint, shade), 0.9 * shape)
+    below_line = y - lips.line
+    depth = below_line / mouth.lower_lip
+    depth = clamp(depth, -0.4, 0.8)
+    shade = 0.75 + 0.5 * depth
+    colour = shaded(tint, shade)
+    canvas.paint(colour, 0.9 * shape)
 
 
 def _paint_opening(canvas: Canvas, lips: _Lips) -> None:
@@ -106,14 +121,17 @@ def _paint_opening(canvas: Canvas, lips: _Lips) -> None:
     y = canvas.face_y
     above = lips.line - lips.gap * 0.4 - y
     below = y - lips.line - lips.gap
-    between = canvas.cover(np.maximum(above, below))
+    outside = np.maximum(above, below)
+    between = canvas.cover(outside)
     hole = between * lips.within
     opened = clamp(lips.gap / 0.01)
     canvas.paint(INSIDE, hole * opened)
     # Teeth show in the middle of a mouth that is open wide enough.
-    upper_half = canvas.cover(y - lips.line - lips.gap * 0.55)
+    below_teeth = y - lips.line - lips.gap * 0.55
+    upper_half = canvas.cover(below_teeth)
     wide_open = clamp(lips.gap / 0.02)
-    central = clamp(3 - 3 * np.abs(lips.across))
+    from_middle = np.abs(lips.across)
+    central = clamp(3 - 3 * from_middle)
     teeth = hole * upper_half * wide_open * central
     canvas.paint(TEETH, teeth)
 
@@ -142,9 +160,10 @@ def _paint_folds(canvas: Canvas, face: Face, lips: _Lips) -> None:
 
 def _paint_chin_shadow(canvas: Canvas, face: Face) -> None:
     """Paint the shadow below the lower lip."""
+    below_mouth = canvas.face_y - face.mouth.y
     shadow = bump(
         canvas.face_x,
-        canvas.face_y - face.mouth.y - 0.145,
+        below_mouth - 0.145,
         width=0.16,
         height=0.035,
     )

@@ -39,9 +39,12 @@ def plan(n: int, seed: int = 0) -> list[Photo]:
             pair_start = len(photos)
         photos += _plan_person(person, seed, len(photos), pair_start)
         person += 1
-    # Where the end parts the last pair, the first photo of all lends its scene.
     photos = photos[:n]
-    return [photo if photo.scene < n else replace(photo, scene=0) for photo in photos]
+    # Where the end parts the last pair, the first photo of all lends its scene.
+    for number, photo in enumerate(photos):
+        if photo.scene >= n:
+            photos[number] = replace(photo, scene=0)
+    return photos
 
 
 def _plan_person(person: int, seed: int, start: int, pair_start: int) -> list[Photo]:
@@ -53,12 +56,16 @@ def _plan_person(person: int, seed: int, start: int, pair_start: int) -> list[Ph
     month = rng.integers(1, 13)
     day = rng.integers(1, 29)
     born = f"{year}-{month:02d}-{day:02d}"
-    ages = rng.choice(np.arange(18, 60), count, replace=False).tolist()
+    adult_ages = np.arange(18, 60)
+    ages = rng.choice(adult_ages, count, replace=False).tolist()
+    first_of_pair = person % 2 == 0
     photos = []
     for number, age in enumerate(ages, start=start):
-        # The first of a pair takes the second one's first scene, the second any of the first's.
-        first_of_pair = person % 2 == 0
-        scene = start + count if first_of_pair else int(rng.integers(pair_start, start))
+        # The first photo of the second person, who comes next.
+        scene = start + count
+        if not first_of_pair:
+            # Any photo of the first person.
+            scene = int(rng.integers(pair_start, start))
         name = f"{identity % 100:02d}/{identity}_{born}_{year + age}.jpg"
         photos.append(Photo(number, person, scene, name))
     return photos

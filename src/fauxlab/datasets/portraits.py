@@ -16,7 +16,8 @@ from fauxlab.datasets.mouth import paint_mouth, paint_nose
 from fauxlab.datasets.skin import paint_skin
 
 # Kinds of backdrop, besides a plain wall.
-LIGHTS, CURTAIN = 1, 2
+LIGHTS = 1
+CURTAIN = 2
 
 
 def draw_scene(face: Face, shot: Shot, size: int) -> Array:
@@ -24,10 +25,13 @@ def draw_scene(face: Face, shot: Shot, size: int) -> Array:
 
     S is `size`, or twice that below 128 pixels, so that small pictures keep their fine lines.
     """
-    canvas = Canvas(face, shot, size if size >= 128 else 2 * size)
+    side = size
+    if size < 128:
+        side = 2 * size
+    canvas = Canvas(face, shot, side)
     has_hair = face.style != HairStyle.BALD
     _paint_backdrop(canvas, shot)
-    # Drawn for bald heads as well: it takes random numbers that the layers above would else get.
+    # Drawn for bald heads as well, so that the layers above always get the same random numbers.
     hair = colour_hair(canvas, face, shot)
     if has_hair:
         paint_back_hair(canvas, face, hair)
@@ -44,8 +48,11 @@ def draw_scene(face: Face, shot: Shot, size: int) -> Array:
     if face.glasses:
         paint_glasses(canvas, face)
     # Warm light has more red and less blue.
-    tint = np.array([1 + shot.warmth, 1, 1 - shot.warmth], np.float32)
-    scene: Array = clamp(canvas.image, 0, 2) * tint
+    red = 1 + shot.warmth
+    blue = 1 - shot.warmth
+    tint = np.array([red, 1, blue], np.float32)
+    light = clamp(canvas.image, 0, 2)
+    scene: Array = light * tint
     return scene
 
 
@@ -64,7 +71,8 @@ def _paint_backdrop(canvas: Canvas, shot: Shot) -> None:
     sin = float(np.sin(angle))
     along = cos * canvas.x + sin * canvas.y
     slope = clamp(0.5 + 0.28 * along)
-    change = shaded(second - first, slope)
+    difference = second - first
+    change = shaded(difference, slope)
     canvas.image += first + change
     if shot.backdrop == LIGHTS:
         for _ in range(7):
@@ -101,11 +109,14 @@ def _paint_neck(canvas: Canvas, face: Face, shot: Shot) -> None:
     from_middle = np.abs(canvas.x + 0.1 * shot.yaw)
     beside = from_middle - half_width - to_shoulders
     above = 0.3 - canvas.y
-    shape = canvas.cover(np.maximum(beside, above))
-    from_chin = clamp((canvas.y - 0.95) / 0.45)
+    outside = np.maximum(beside, above)
+    shape = canvas.cover(outside)
+    below_chin = canvas.y - 0.95
+    from_chin = clamp(below_chin / 0.45)
     light_x, _, _ = shot.light
     to_side = clamp(canvas.x / 0.5, -1, 1)
-    lit_side = 1 + 0.35 * light_x * to_side
+    contrast = 0.35 * light_x
+    lit_side = 1 + contrast * to_side
     shadow = 0.45 + 0.4 * from_chin
     colour = shaded(face.skin, shadow * lit_side)
     canvas.paint(colour, shape)
@@ -126,7 +137,10 @@ def _paint_clothes(canvas: Canvas, face: Face, shot: Shot) -> None:
     light_x, _, _ = shot.light
     to_light = 0.3 * light_x * canvas.x
     shade = 1 + 0.12 * folds + to_light
-    colour = shaded(cloth, clamp(shade, 0.3, 2))
-    canvas.paint(colour, canvas.cover(above))
-    edge = canvas.cover(np.abs(above) - 0.02)
+    shade = clamp(shade, 0.3, 2)
+    colour = shaded(cloth, shade)
+    shape = canvas.cover(above)
+    canvas.paint(colour, shape)
+    from_edge = np.abs(above)
+    edge = canvas.cover(from_edge - 0.02)
     canvas.paint(cloth * 0.45, 0.8 * edge)

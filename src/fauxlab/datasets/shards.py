@@ -57,9 +57,12 @@ def write_table(folder: Path, archives: Iterable[str], source: str) -> None:
     lines = [csv_line(COLUMNS)]
     for archive in archives:
         for member in zip_images(folder / archive):
-            person = member.partition("/")[0]
+            person, _, _ = member.partition("/")
             name = f"{archive.removesuffix('.zip')}/{member}"
-            lines.append(csv_line((name, "real", "", f"{source} {person}", source)))
+            group = f"{source} {person}"
+            generator = ""
+            line = csv_line((name, "real", generator, group, source))
+            lines.append(line)
     replace_file(folder / TABLE, "".join(lines))
 
 

@@ -22,12 +22,15 @@ def paint_skin(canvas: Canvas, face: Face, shot: Shot) -> None:
     mottle = 1 + 0.035 * coarse + 0.05 * fine
     colour = shaded(face.skin, diffuse * mottle)
     blush = _find_blush(canvas)
-    colour *= 1 + shaded(BLUSH, blush)
-    colour += shaded(GLOSS, 0.10 * gloss)
+    reddening = shaded(BLUSH, blush)
+    colour *= 1 + reddening
+    reflection = shaded(GLOSS, 0.10 * gloss)
+    colour += reflection
     for side in (-1, 1):
         _paint_ear(canvas, face, shot, diffuse, side)
-    outline = (canvas.radius - 1) * 0.8
-    canvas.paint(colour, canvas.cover(outline))
+    outline = canvas.radius - 1
+    head = canvas.cover(outline * 0.8)
+    canvas.paint(colour, head)
 
 
 def _light_relief(canvas: Canvas, face: Face, shot: Shot) -> tuple[Array, Array]:
@@ -35,16 +38,18 @@ def _light_relief(canvas: Canvas, face: Face, shot: Shot) -> tuple[Array, Array]
     relief = _measure_relief(canvas, face)
     down, right = np.gradient(relief, canvas.pixel)
     # The surface normal is (-right, -down, 1) / length.
-    length = np.sqrt(1 + right**2 + down**2)
+    squared_length = 1 + right**2 + down**2
+    length = np.sqrt(squared_length)
     light_x, light_y, light_z = shot.light
-    facing = light_z - light_x * right - light_y * down
+    facing = light_z - light_x * right
+    facing = facing - light_y * down
     lit = clamp(facing / length)
     direct = 1.25 - shot.ambient
     diffuse: Array = shot.ambient + direct * lit
     # Blinn's model: the gloss follows the vector halfway between the light and the camera.
     halfway = float(np.sqrt(2 + 2 * light_z))
-    cosine = clamp((facing + 1) / length / halfway)
-    gloss: Array = cosine**SHININESS
+    cosine = (facing + 1) / length / halfway
+    gloss: Array = clamp(cosine) ** SHININESS
     return diffuse, gloss
 
 
@@ -52,7 +57,8 @@ def _measure_relief(canvas: Canvas, face: Face) -> Array:
     """Height of the face's surface [S, S], in head units."""
     x = np.abs(canvas.face_x)
     y = canvas.face_y
-    skull = np.sqrt(canvas.depth**2 + 0.02)
+    rounded = canvas.depth**2 + 0.02
+    skull = np.sqrt(rounded)
     wings = bump(
         x - face.nose.half_width,
         y - face.nose.tip,
@@ -85,13 +91,17 @@ def _measure_relief(canvas: Canvas, face: Face) -> Array:
 
 def _measure_bridge(x: Array, y: Array, nose: Nose) -> Array:
     """Height of the nose: it rises and widens from between the eyes to the tip."""
-    from_root = clamp((y + 0.18) / (nose.tip + 0.18))
-    to_tip = clamp((nose.tip + 0.07 - y) / 0.09)
+    below_root = y + 0.18
+    length = nose.tip + 0.18
+    from_root = clamp(below_root / length)
+    above_end = nose.tip + 0.07 - y
+    to_tip = clamp(above_end / 0.09)
     along = from_root * to_tip
-    half_width = 0.05 + 0.6 * nose.half_width * along
+    widening = 0.6 * nose.half_width * along
+    half_width = 0.05 + widening
     rise = 0.25 + 0.75 * along
     profile = nose.height * rise * along**0.7
-    across = np.exp(-((x / half_width) ** 2))
+    across = bump(x, width=half_width)
     bridge: Array = profile * across
     return bridge
 
@@ -114,16 +124,19 @@ def _paint_ear(
     side: int,
 ) -> None:
     """Paint the ear at the left (-1) or right (1) side of the image, with its dark hollow."""
-    middle = side * face.width * 0.97 - 0.12 * shot.yaw
+    middle = side * face.width * 0.97
+    middle = middle - 0.12 * shot.yaw
     half_width = face.ears * 0.62
     half_height = face.ears * 1.35
-    across = (canvas.x - middle) / half_width
-    down = (canvas.y - 0.08) / half_height
+    from_middle = canvas.x - middle
+    across = from_middle / half_width
+    below = canvas.y - 0.08
+    down = below / half_height
     ellipse = np.hypot(across, down) - 1
     shade = 0.75 * diffuse + 0.1
     colour = shaded(face.skin, shade) * EAR
     ear = canvas.cover(ellipse * 0.12)
     canvas.paint(colour, ear)
-    inner = (ellipse + 0.5) * 0.12
-    hollow = canvas.cover(inner, softness=0.05)
+    inner_ellipse = ellipse + 0.5
+    hollow = canvas.cover(inner_ellipse * 0.12, softness=0.05)
     canvas.paint(face.skin * 0.35, 0.6 * hollow)

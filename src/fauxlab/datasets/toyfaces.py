@@ -58,7 +58,8 @@ def write_toyfaces(out: Path, n: int = 400, size: int = 128, seed: int = 0) -> P
     parameters is left alone, a half-written one is drawn again. Raises LabError when `out` holds
     anything else, and for impossible parameters (size: a multiple of 4 from 32 on; n: 4 or more).
     """
-    if size < 32 or size % 4 or n < 4:
+    size_fits = size >= 32 and size % 4 == 0
+    if not size_fits or n < 4:
         raise LabError(
             "toyfaces: size must be a multiple of 4 from 32 on and n at least 4; "
             f"got size={size}, n={n}"
@@ -76,7 +77,8 @@ def write_toyfaces(out: Path, n: int = 400, size: int = 128, seed: int = 0) -> P
     # All pictures of a photo together, as the fakes need the real one, which is drawn only once.
     for photo in photos:
         for folder in FOLDERS:
-            picture = Image.fromarray(draw(folder, photos, photo.number, size, seed))
+            pixels = draw(folder, photos, photo.number, size, seed)
+            picture = Image.fromarray(pixels)
             path = out / folder / photo.name
             path.parent.mkdir(parents=True, exist_ok=True)
             picture.save(path, "JPEG", **JPEG)
@@ -103,7 +105,9 @@ def _is_complete(out: Path, marker: str) -> bool:
     """
     if not out.exists():
         return False
-    names = {entry.name for entry in out.iterdir()} if out.is_dir() else {out.name}
+    names = {out.name}
+    if out.is_dir():
+        names = {entry.name for entry in out.iterdir()}
     if MARKER in names:
         present = (out / MARKER).read_text()
         if present == marker:
@@ -113,7 +117,8 @@ def _is_complete(out: Path, marker: str) -> bool:
             "give another folder or delete this one"
         )
     foreign = names - {*FOLDERS, STARTED, PAIRS}
-    if names and (foreign or STARTED not in names):
+    is_half_written = STARTED in names and not foreign
+    if names and not is_half_written:
         raise LabError(
             f"toyfaces: {out} holds what fauxlab did not draw; give a new or empty folder"
         )

@@ -153,7 +153,9 @@ def _upright_size(image: Image.Image) -> tuple[int, int]:
         return width, height
     # The base class's method: the one of PNG decodes the picture to look for entries behind it.
     orientation = Image.Image.getexif(image).get(ORIENTATION, 1)
-    return (height, width) if orientation in _ON_ITS_SIDE else (width, height)
+    if orientation in _ON_ITS_SIDE:
+        return height, width
+    return width, height
 
 
 def _jpeg_tables(image: JpegImageFile) -> Tables | None:
@@ -163,10 +165,13 @@ def _jpeg_tables(image: JpegImageFile) -> Tables | None:
         return None
     if len(image.layer) == 1:
         # A grey picture has no chroma: take what its luma's quality would give.
-        chroma = ijg_tables(_nearest_quality(luma[None]))[1]
-        return np.stack([luma, chroma])
+        quality = _nearest_quality(luma[None])
+        _, grey_chroma = ijg_tables(quality)
+        return np.stack([luma, grey_chroma])
     chroma = _table_of(image, 1)
-    return None if chroma is None else np.stack([luma, chroma])
+    if chroma is None:
+        return None
+    return np.stack([luma, chroma])
 
 
 def _table_of(image: JpegImageFile, component: int) -> Tables | None:
@@ -183,7 +188,9 @@ def _jpeg_subsampling(image: JpegImageFile) -> tuple[float, float]:
     _, across, down, _ = image.layer[0]
     _, chroma_across, chroma_down, _ = image.layer[1]
     # A hostile header may say 0.
-    return across / max(chroma_across, 1), down / max(chroma_down, 1)
+    ratio_across = across / max(chroma_across, 1)
+    ratio_down = down / max(chroma_down, 1)
+    return ratio_across, ratio_down
 
 
 def _jpeg_metadata(segments: list[tuple[str, bytes]]) -> Entries:

@@ -135,7 +135,9 @@ def to_square(image: Image.Image, size: int) -> Pixels:
     side = min(width, height)
     left = (width - side) // 2
     top = (height - side) // 2
-    box = (left, top, left + side, top + side)
+    right = left + side
+    bottom = top + side
+    box = (left, top, right, bottom)
     resized = image.resize((size, size), Image.Resampling.BICUBIC, box=box)
     return to_pixels(resized)
 
@@ -241,8 +243,9 @@ def _upright(image: Image.Image) -> Image.Image:
     image.load()
     orientation = image.getexif().get(ORIENTATION, 1)
     turn = _TURNS.get(orientation)
-    turned = image if turn is None else image.transpose(turn)
-    return _to_rgb(turned)
+    if turn is not None:
+        image = image.transpose(turn)
+    return _to_rgb(image)
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -251,7 +254,8 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode in _TRANSPARENT_MODES or "transparency" in image.info:
         rgba = image.convert("RGBA")
         white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
-        return Image.alpha_composite(white, rgba).convert("RGB")
+        laid_on_white = Image.alpha_composite(white, rgba)
+        return laid_on_white.convert("RGB")
     return image.convert("RGB")
 
 
@@ -264,7 +268,8 @@ def _deep_grey_to_rgb(image: Image.Image) -> Image.Image:
     scale = _scale_to_bytes(image.mode, brightest)
     with np.errstate(invalid="ignore"):
         rounded = np.rint(grey * scale)
-        pixels = np.clip(rounded, 0, 255).astype(np.uint8)
+        bounded = np.clip(rounded, 0, 255)
+        pixels = bounded.astype(np.uint8)
     return Image.fromarray(pixels).convert("RGB")
 
 

@@ -146,9 +146,13 @@ def refuse_strips(data: bytes) -> None:
 
     # A BigTIFF, as far as Pillow knows it, writes every count and place in 8 bytes.
     if data[2] == _BIG_TIFF:
-        place_bytes, count_bytes, directory_at = 8, 8, 8
+        place_bytes = 8
+        count_bytes = 8
+        directory_at = 8
     else:
-        place_bytes, count_bytes, directory_at = 4, 2, 4
+        place_bytes = 4
+        count_bytes = 2
+        directory_at = 4
     directory = number(directory_at, place_bytes)
     entries = number(directory, count_bytes)
     if entries > MAX_STRIPS:
@@ -165,7 +169,8 @@ def refuse_strips(data: bytes) -> None:
 
 def _segment_length(data: bytes, position: int) -> int:
     """Length of a JPEG segment with its own two bytes; never less, so that a search moves on."""
-    return max(2, int.from_bytes(data[position : position + 2], "big"))
+    stated = int.from_bytes(data[position : position + 2], "big")
+    return max(2, stated)
 
 
 def _byte(data: bytes, position: int) -> int:

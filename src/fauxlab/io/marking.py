@@ -166,7 +166,8 @@ def grid(pixels: Pixels, columns: int | None = None) -> Pixels:
 
 def grid_shape(n: int, columns: int | None = None) -> tuple[int, int]:
     """Rows and columns of the grid of n images. Raises LabError as `grid` does."""
-    if n < 1 or (columns is not None and columns < 1):
+    has_no_column = columns is not None and columns < 1
+    if n < 1 or has_no_column:
         raise LabError(f"a grid of {n} images in {columns} columns: both must be at least 1")
     square_side = math.isqrt(n - 1) + 1
     columns = min(columns or square_side, n)
@@ -258,9 +259,12 @@ def _with_gif_packet(data: bytes, packet: bytes) -> bytes:
     end of the extension.
     """
     flags = data[10]
+    header = 13
     has_colour_table = bool(flags & 0x80)
-    colours = 2 ** ((flags & 7) + 1)
-    header = 13 + (3 * colours if has_colour_table else 0)
-    trailer = b"\x01" + bytes(range(255, -1, -1)) + b"\x00"
+    if has_colour_table:
+        colours = 2 ** ((flags & 7) + 1)
+        header += 3 * colours
+    falling = bytes(range(255, -1, -1))
+    trailer = b"\x01" + falling + b"\x00"
     extension = b"\x21\xff\x0bXMP DataXMP" + packet + trailer
     return data[:header] + extension + data[header:]

@@ -65,7 +65,7 @@ def walk_images(folder: Path, others: tuple[str, ...] = ()) -> Iterator[Path]:
             if os.path.isdir(path):
                 group = passed_over if hidden else folders
                 group.append(path)
-            elif not hidden and os.path.splitext(name)[1].lower() in wanted:
+            elif not hidden and _suffix(name) in wanted:
                 yield Path(path)
         waiting.extend(reversed(folders))
     if passed_over:
@@ -81,6 +81,12 @@ def zip_images(archive: Path) -> list[str]:
         members = [info.filename for info in opened.infolist() if not info.is_dir()]
     # A name that stands twice is read once, as its last entry: what unpacking would leave.
     return [member for member in dict.fromkeys(members) if _is_shown_image(member)]
+
+
+def _suffix(name: str) -> str:
+    """A file's suffix in lower case, as `.jpg`."""
+    _, suffix = os.path.splitext(name)
+    return suffix.lower()
 
 
 def is_hidden(name: str) -> bool:
@@ -126,7 +132,9 @@ class FileReader:
         """
         try:
             archive, member = _divide(path)
-            return self._read_member(archive, member) if archive else _read_file(path)
+            if archive:
+                return self._read_member(archive, member)
+            return _read_file(path)
         except ImageError:
             raise
         except LabError as error:
@@ -162,11 +170,14 @@ class FileReader:
 
     def _open(self, name: str) -> zipfile.ZipFile:
         """The archive, open; the least recently used one makes room for it."""
-        opened = self._archives.pop(name, None) or _open_zip(Path(name))
+        opened = self._archives.pop(name, None)
+        if opened is None:
+            opened = _open_zip(Path(name))
         self._archives[name] = opened
         if len(self._archives) > KEPT_OPEN:
             oldest = next(iter(self._archives))
-            self._archives.pop(oldest).close()
+            least_used = self._archives.pop(oldest)
+            least_used.close()
         return opened
 
 
@@ -202,7 +213,9 @@ def _divide(path: str) -> tuple[str, str]:
         at = path.find(SEPARATOR, at + 1)
     if at < 0:
         return "", ""
-    return path[:at], path[at + len(SEPARATOR) :]
+    archive = path[:at]
+    member = path[at:].removeprefix(SEPARATOR)
+    return archive, member
 
 
 def _read_file(path: str) -> bytes:

@@ -170,8 +170,11 @@ def _forgetting_matrices(run: TrainedDetector, generators: list[str]) -> list[Ma
     rows = []
     for number, (name, report) in enumerate(run.stages, start=1):
         rows.append((f"after {number}. {name}", report))
-    framed = _own_cells([name for name, _ in run.stages], generators)
-    return [_make_matrix(heading, rows, generators, framed) for heading in ("accuracy", "AUC")]
+    stages = [name for name, _ in run.stages]
+    framed = _own_cells(stages, generators)
+    accuracy = _make_matrix("accuracy", rows, generators, framed)
+    auc = _make_matrix("AUC", rows, generators, framed)
+    return [accuracy, auc]
 
 
 def _cross_matrices(runs: Sequence[TrainedDetector]) -> list[Matrix]:
@@ -226,7 +229,8 @@ def _load_pictures(worst: Sequence[Mapping[str, Any]], manifest: Manifest) -> li
     with FileReader() as reader:
         for item in worst:
             try:
-                image = decode(reader.read(paths[item["path"]]), at_least=PICTURE)
+                data = reader.read(paths[item["path"]])
+                image = decode(data, at_least=PICTURE)
                 pixels = to_square(image, PICTURE)
             except (KeyError, ImageError):
                 pictures.append(None)

@@ -51,10 +51,12 @@ def save_training_figure(log: Iterable[Line], folder: Path) -> Path:
         elif line["event"] == "epoch" and "val_loss" in line:
             epochs.append(line)
     stages = [line["stage"] for line in steps]
-    colours = name_colours([*stages, *_list_generators(epochs)])
+    generators = _list_generators(epochs)
+    colours = name_colours([*stages, *generators])
+    figure = draw_training(steps, epochs, colours)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "training.png"
-    replace_file(path, render(draw_training(steps, epochs, colours), "png"))
+    replace_file(path, render(figure, "png"))
     return path
 
 
@@ -67,7 +69,8 @@ def draw_losses(
     most = 2 if count == 4 else 3
     columns = max(1, min(count, most))
     rows = max(1, math.ceil(count / columns))
-    figure = Figure(figsize=(WIDTH, 2.3 * rows + 0.3), layout="constrained")
+    height = 2.3 * rows + 0.3
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
     panels = figure.subplots(rows, columns, sharey=True, squeeze=False)
     for axes in panels.flat[count:]:
         axes.axis("off")
@@ -78,7 +81,8 @@ def draw_losses(
     for axes in panels[:, 0]:
         axes.set_ylabel("loss")
     tops = [_find_top(steps, epochs) for _, steps, epochs in runs]
-    panels[0, 0].set_ylim(0, max(tops, default=1.0))
+    top = max(tops, default=1.0)
+    panels[0, 0].set_ylim(0, top)
     return figure
 
 
@@ -91,18 +95,21 @@ def draw_training(
     The accuracy is drawn for each generator's fakes and for the real photos.
     """
     validated = [line for line in epochs if line.get("val_fake_accuracy")]
+    rows = 2 if validated else 1
     height = 5.2 if validated else 3.2
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
-    rows = 2 if validated else 1
     panels = figure.subplots(rows, 1, sharex=True, squeeze=False)[:, 0]
-    panels[0].set_ylim(0, _find_top(steps, epochs))
-    _plot_loss(panels[0], steps, epochs, colours)
-    panels[0].set_ylabel("loss")
+    upper = panels[0]
+    lowest = panels[-1]
+    upper.set_ylim(0, _find_top(steps, epochs))
+    _plot_loss(upper, steps, epochs, colours)
+    upper.set_ylabel("loss")
     _separate_stages(panels, steps)
     if validated:
-        _plot_accuracy(panels[1], validated, colours)
-    panels[-1].set_xlabel("images seen")
-    add_legend(figure, _list_handles(steps, validated, colours))
+        _plot_accuracy(lowest, validated, colours)
+    lowest.set_xlabel("images seen")
+    handles = _list_handles(steps, validated, colours)
+    add_legend(figure, handles)
     return figure
 
 
@@ -118,18 +125,18 @@ def _list_handles(
     steps: Sequence[Line], validated: Sequence[Line], colours: Mapping[str, str]
 ) -> list[Line2D]:
     """Entries of the legend: stages and generators, validation loss, and reals."""
-    markers = {name: marker_of(i) for i, name in enumerate(_list_generators(validated))}
+    generators = _list_generators(validated)
+    markers = {name: marker_of(i) for i, name in enumerate(generators)}
     stages = [name for name, _ in _split_stages(steps)]
     handles = []
-    for name in dict.fromkeys([*stages, *markers]):
-        handles.append(
-            legend_entry(
-                shorten(name),
-                color=colours.get(name, NEUTRAL),
-                marker=markers.get(name, ""),
-                linewidth=2.5,
-            )
+    for name in dict.fromkeys([*stages, *generators]):
+        handle = legend_entry(
+            shorten(name),
+            color=colours.get(name, NEUTRAL),
+            marker=markers.get(name, ""),
+            linewidth=2.5,
         )
+        handles.append(handle)
     dot: Style = {"marker": "o", "markeredgecolor": "black", "markersize": 5}
     handles.append(legend_entry("validation loss", color=GREY, linestyle="", **dot))
     if validated:
@@ -213,9 +220,11 @@ def _find_top(steps: Sequence[Line], epochs: Sequence[Line]) -> float:
     """
     losses = [line["loss"] for line in steps] or [math.log(2)]
     usual = float(np.percentile(losses, 99.5))
+    most = 1.5 * usual
     top = usual
     for line in epochs:
         loss = line.get("val_loss")
         if loss is not None and math.isfinite(loss):
-            top = max(top, min(float(loss), 1.5 * usual))
+            bounded = min(float(loss), most)
+            top = max(top, bounded)
     return 1.1 * top

@@ -35,7 +35,10 @@ if TYPE_CHECKING:
 # Apart from the generators' colours.
 DETECTOR_COLOURS = ("#8a8a8a", "#d48ab5", "#8f2f6b", "#1b1b1f")
 # White is chance (0.5), blue better, orange worse.
-SCALE = LinearSegmentedColormap.from_list("chance", ["#d55e00", "#ffffff", "#004c97"])
+WORSE = "#d55e00"
+CHANCE = "#ffffff"
+BETTER = "#004c97"
+SCALE = LinearSegmentedColormap.from_list("chance", [WORSE, CHANCE, BETTER])
 CENTRED: Style = {"ha": "center", "va": "center"}
 
 
@@ -60,29 +63,39 @@ def draw_overview(
     `metrics` maps metric → detector → an interval for each generator.
     """
     rows = len(generators)
-    figure = Figure(figsize=(WIDTH, 1.1 + 0.5 * rows), layout="constrained")
-    panels = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
+    height = 1.1 + 0.5 * rows
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    (panels,) = figure.subplots(1, len(metrics), sharey=True, squeeze=False)
     for axes, (metric, series) in zip(panels, metrics.items(), strict=True):
-        detectors = len(series)
-        for number, intervals in enumerate(series.values()):
-            # Detectors stand beside each other on the line of a generator.
-            from_middle = number - (detectors - 1) / 2
-            shift = from_middle * 0.7 / detectors
-            _plot_intervals(axes, number, intervals, shift)
-        axes.axvline(0.5, **LIMIT)
+        _plot_metric(axes, series, rows)
         axes.set_xlabel(metric)
-        axes.set_xlim(right=1.02)
-        for row in range(1, rows):
-            axes.axhline(row - 0.5, color="#dddddd", linewidth=0.8)
+    first = panels[0]
     names = [shorten(name) for name in generators]
-    panels[0].set_yticks(range(rows), names)
-    panels[0].set_ylim(rows - 0.5, -0.5)
+    first.set_yticks(range(rows), names)
+    first.set_ylim(rows - 0.5, -0.5)
+    detectors = next(iter(metrics.values()))
     handles = []
-    for number, name in enumerate(next(iter(metrics.values()))):
+    for number, name in enumerate(detectors):
         colour = DETECTOR_COLOURS[number % 4]
-        handles.append(legend_entry(name, color=colour, marker=marker_of(number)))
+        handle = legend_entry(name, color=colour, marker=marker_of(number))
+        handles.append(handle)
     add_legend(figure, handles)
     return figure
+
+
+def _plot_metric(axes: Axes, series: Mapping[str, Sequence[Interval | None]], rows: int) -> None:
+    """All detectors' figures, those of one generator on the same line."""
+    detectors = len(series)
+    middle = (detectors - 1) / 2
+    for number, intervals in enumerate(series.values()):
+        # Detectors stand beside each other on the line of a generator.
+        from_middle = number - middle
+        shift = from_middle * 0.7 / detectors
+        _plot_intervals(axes, number, intervals, shift)
+    axes.axvline(0.5, **LIMIT)
+    axes.set_xlim(right=1.02)
+    for row in range(1, rows):
+        axes.axhline(row - 0.5, color="#dddddd", linewidth=0.8)
 
 
 def _plot_intervals(
@@ -109,14 +122,15 @@ def _plot_intervals(
 @styled
 def draw_confusions(parts: Sequence[tuple[str, Confusion]]) -> Figure:
     """A 2×2 confusion matrix for each named part: counts, and shares of the rows as colour."""
-    rows = max(1, math.ceil(len(parts) / 5))
-    columns = max(1, math.ceil(len(parts) / rows))
+    count = len(parts)
+    rows = max(1, math.ceil(count / 5))
+    columns = max(1, math.ceil(count / rows))
     side = min(2.2, WIDTH / columns)
     width = side * columns + 0.3
     height = (side + 0.35) * rows
     figure = Figure(figsize=(width, height), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False)
-    for axes in panels.flat[len(parts) :]:
+    for axes in panels.flat[count:]:
         axes.axis("off")
     for number, (name, cells) in enumerate(parts):
         axes = panels.flat[number]
@@ -125,7 +139,9 @@ def draw_confusions(parts: Sequence[tuple[str, Confusion]]) -> Figure:
         axes.set_title(title, fontweight="bold")
         axes.set_xticks([0, 1], ["called\nreal", "called\nfake"])
         first_of_row = number % columns == 0
-        labels = ["real", "fake"] if first_of_row else ["", ""]
+        labels = ["", ""]
+        if first_of_row:
+            labels = ["real", "fake"]
         axes.set_yticks([0, 1], labels)
         _hide_frame(axes)
     return figure
@@ -152,18 +168,21 @@ def draw_matrices(panels: Sequence[Matrix]) -> Figure:
     first = panels[0]
     columns = len(first.columns)
     height = 1.1 + 0.42 * len(first.rows)
-    shape = (1, len(panels))
-    beside = columns * len(panels) <= 12
+    count = len(panels)
+    shape = (1, count)
+    beside = columns * count <= 12
     if beside:
-        columns *= len(panels)
+        columns *= count
     else:
-        height *= len(panels)
-        shape = (len(panels), 1)
+        height *= count
+        shape = (count, 1)
     longest = max(len(shorten(name)) for name in first.rows)
     label = 0.09 * longest
-    cell = min(1.0, (WIDTH - label) / columns)
-    width = max(label + cell * columns + 0.3, 4.0)
-    figure = Figure(figsize=(min(WIDTH, width), height), layout="constrained")
+    room = WIDTH - label
+    cell = min(1.0, room / columns)
+    wanted = label + cell * columns + 0.3
+    width = min(WIDTH, max(wanted, 4.0))
+    figure = Figure(figsize=(width, height), layout="constrained")
     all_axes = figure.subplots(*shape, squeeze=False).flat
     font_size = min(10, 12 * cell)
     for axes, matrix in zip(all_axes, panels, strict=True):
@@ -198,7 +217,9 @@ def _plot_matrix(axes: Axes, matrix: Matrix, named: bool, font_size: float) -> N
         axes.axhline(matrix.line_above - 0.5, color="black", linewidth=1.5)
     axes.set_title(matrix.title, fontweight="bold", pad=8)
     _name_columns(axes, matrix.columns)
-    names = [shorten(name, 30) if named else "" for name in matrix.rows]
+    names = [""] * len(matrix.rows)
+    if named:
+        names = [shorten(name, 30) for name in matrix.rows]
     axes.set_yticks(range(len(names)), names)
     _hide_frame(axes)
 
@@ -234,7 +255,8 @@ def draw_reliability(series: Mapping[str, Sequence[Bin]], title: str = "") -> Fi
     for number, (name, bins) in enumerate(series.items()):
         style: Style = {"color": colour_of(number), "marker": marker_of(number)}
         scores = [part.score for part in bins]
-        curves.plot(scores, [part.share for part in bins], **style, **CURVE)
+        shares = [part.share for part in bins]
+        curves.plot(scores, shares, **style, **CURVE)
         sizes = [part.n for part in bins]
         counts.plot(scores, sizes, markersize=3.5, linewidth=1.2, **style)
         label = f"{shorten(name)} (N = {sum(sizes):,})"

@@ -29,7 +29,8 @@ class TrainedDetector:
         """From one entry of `runs` in results.json."""
         stages = []
         for stage in run["stages"]:
-            stages.append((stage["name"], DetectionReport.model_validate(stage["test"])))
+            report = DetectionReport.model_validate(stage["test"])
+            stages.append((stage["name"], report))
         return cls(
             name=run["name"],
             part=run["part"],
@@ -44,13 +45,17 @@ class TrainedDetector:
     def label(self) -> str:
         """What the page calls it."""
         if self.part == "specialist":
-            return f"specialist {', '.join(self.recipe['data']['generators'])}"
+            generators = ", ".join(self.recipe["data"]["generators"])
+            return f"specialist {generators}"
         return self.part
 
     @property
     def images_seen(self) -> int:
         """Images seen in training, repeats counted."""
-        return self.steps[-1]["images"] if self.steps else 0
+        if not self.steps:
+            return 0
+        last = self.steps[-1]
+        return int(last["images"])
 
 
 def list_specialists(runs: Sequence[TrainedDetector]) -> dict[str, TrainedDetector]:
@@ -58,7 +63,8 @@ def list_specialists(runs: Sequence[TrainedDetector]) -> dict[str, TrainedDetect
     specialists = {}
     for run in runs:
         if run.part == "specialist":
-            specialists[run.recipe["data"]["generators"][0]] = run
+            generators = run.recipe["data"]["generators"]
+            specialists[generators[0]] = run
     return specialists
 
 
@@ -88,7 +94,9 @@ def mean(intervals: Sequence[Interval | None]) -> float | None:
         if interval is None or interval.value is None:
             return None
         values.append(interval.value)
-    return sum(values) / len(values) if values else None
+    if not values:
+        return None
+    return sum(values) / len(values)
 
 
 def measure_forgetting(run: TrainedDetector, metric: str) -> tuple[float, float] | None:
@@ -97,10 +105,13 @@ def measure_forgetting(run: TrainedDetector, metric: str) -> tuple[float, float]
     At first means right after a generator's own stage. None with less than two stages, when there
     is nothing to forget.
     """
-    earlier = run.stages[:-1]
-    end = run.stages[-1][1] if run.stages else run.test
-    at_first = mean([find_interval(report, name, metric) for name, report in earlier])
-    at_end = mean([find_interval(end, name, metric) for name, _ in earlier])
+    if not run.stages:
+        return None
+    *earlier, (_, end) = run.stages
+    after_own_stage = [find_interval(report, name, metric) for name, report in earlier]
+    at_first = mean(after_own_stage)
+    after_last_stage = [find_interval(end, name, metric) for name, _ in earlier]
+    at_end = mean(after_last_stage)
     if at_first is None or at_end is None:
         return None
     return at_first, at_end
@@ -119,8 +130,9 @@ def collect_series(
     if specialists:
         series["specialists"] = []
         for name in generators:
-            run = specialists.get(name)
-            own = find_interval(run.test, name, metric) if run else None
+            own = None
+            if name in specialists:
+                own = find_interval(specialists[name].test, name, metric)
             series["specialists"].append(own)
     for run in list_unified(runs):
         series[run.label] = [find_interval(run.test, name, metric) for name in generators]
@@ -135,7 +147,8 @@ def mean_scores(runs: Sequence[TrainedDetector]) -> dict[str, tuple[float, float
     accuracies = collect_series(runs, "accuracy")
     means = {}
     for name, aucs in collect_series(runs, "auc").items():
-        auc, accuracy = mean(aucs), mean(accuracies[name])
+        auc = mean(aucs)
+        accuracy = mean(accuracies[name])
         if auc is not None and accuracy is not None:
             means[name] = (auc, accuracy)
     return means

@@ -71,11 +71,16 @@ def _count_rows(data: dict[str, Any]) -> list[dict[str, Any]]:
     """Images by split for every generator, then every real source."""
     matched: dict[str, list[str]] = data["matched_reals"]
     rows = []
+    all_counts: dict[str, dict[str, int]] = data["counts"]
     for name, reals in matched.items():
-        rows.append(_count_row(name, "fake", reals, data["counts"].get(name, {})))
-    for name, counts in data["counts"].items():
+        counts = all_counts.get(name, {})
+        row = _count_row(name, "fake", reals, counts)
+        rows.append(row)
+    for name, counts in all_counts.items():
         if name not in matched:
-            rows.append(_count_row(name.removeprefix("real "), "real", [], counts))
+            source = name.removeprefix("real ")
+            row = _count_row(source, "real", [], counts)
+            rows.append(row)
     return rows
 
 
@@ -91,13 +96,16 @@ def _count_row(name: str, kind: str, reals: list[str], counts: dict[str, int]) -
 
 def _summarise(runs: Sequence[TrainedDetector]) -> dict[str, Any]:
     """The headline table: by generator, then for their mean, a row of cells for each metric."""
-    series = {heading: collect_series(runs, metric) for heading, metric in SUMMARY.items()}
+    series = {}
+    for heading, metric in SUMMARY.items():
+        series[heading] = collect_series(runs, metric)
     generators = list_generators(runs)
     rows: list[tuple[str, list[list[Cell]]]] = []
     for i, name in enumerate(generators):
         groups = []
         for detectors in series.values():
-            groups.append(_mark_best([intervals[i] for intervals in detectors.values()]))
+            figures = [intervals[i] for intervals in detectors.values()]
+            groups.append(_mark_best(figures))
         rows.append((name, groups))
     if len(generators) > 1:
         groups = []
@@ -124,7 +132,8 @@ def _mark_best(cells: Sequence[Interval | None]) -> list[Cell]:
     best = max((value for value in values if value is not None), default=None)
     marked = []
     for cell, value in zip(cells, values, strict=True):
-        marked.append((cell, value is not None and value == best))
+        is_best = value is not None and value == best
+        marked.append((cell, is_best))
     return marked
 
 
@@ -134,7 +143,8 @@ def _count_training_images(runs: Sequence[TrainedDetector]) -> list[str]:
     seen = {run.images_seen for run in list_specialists(runs).values()}
     if seen:
         ends = sorted({min(seen), max(seen)})
-        cells.append(" to ".join(f"{images:,}" for images in ends) + " each")
+        words = [f"{images:,}" for images in ends]
+        cells.append(" to ".join(words) + " each")
     for run in list_unified(runs):
         cells.append(f"{run.images_seen:,}")
     return cells

@@ -67,7 +67,10 @@ def render(figure: Figure, form: str) -> bytes:
     The first call settles the layout, which takes longer than the drawing; later calls keep it.
     """
     stream = io.BytesIO()
-    metadata = {"Creator": None, "Date": None} if form == "svg" else {"Software": None}
+    # Dates and versions would change the bytes of an unchanged figure.
+    metadata: dict[str, None] = {"Software": None}
+    if form == "svg":
+        metadata = {"Creator": None, "Date": None}
     with matplotlib.rc_context(PAGE_STYLE), warnings.catch_warnings():
         # A name in a script that the font lacks shows as boxes, which is no reason to warn.
         warnings.filterwarnings("ignore", message="Glyph")
@@ -99,7 +102,8 @@ def marker_of(number: int) -> str:
 
 def name_colours(names: Iterable[str]) -> dict[str, str]:
     """A colour for each name in order, repeated names counted once."""
-    return {name: colour_of(i) for i, name in enumerate(dict.fromkeys(names))}
+    distinct = dict.fromkeys(names)
+    return {name: colour_of(i) for i, name in enumerate(distinct)}
 
 
 def legend_entry(label: str, **style: Any) -> Line2D:
@@ -114,8 +118,10 @@ def add_legend(figure: Figure, handles: Sequence[Line2D | Patch]) -> None:
     labels = [str(handle.get_label()) for handle in handles]
     widths = [len(label) + 6 for label in labels]
     room = int(CHARACTERS_PER_INCH * WIDTH)
-    fits = sum(widths) <= room
-    columns = len(handles) if fits else max(1, room // max(widths))
+    columns = len(handles)
+    if sum(widths) > room:
+        widest = max(widths)
+        columns = max(1, room // widest)
     figure.legend(
         handles=handles,
         loc="outside upper center",
@@ -139,19 +145,20 @@ def draw_row_lines(axes: Axes) -> None:
 
 def thin_out(lines: Sequence[Line], key: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Images seen and the values of `key`; of many lines, means over neighbours."""
-    pairs = [(line["images"], line[key]) for line in lines]
-    values = np.array(pairs, dtype=float).reshape(-1, 2)
-    if not len(values):
-        return values[:, 0], values[:, 1]
-    count = min(len(values), MOST_POINTS)
-    parts = np.array_split(values, count)
-    means = np.array([part.mean(axis=0) for part in parts])
-    return means[:, 0], means[:, 1]
+    points = [(line["images"], line[key]) for line in lines]
+    table = np.array(points, dtype=float).reshape(-1, 2)
+    if len(table):
+        count = min(len(table), MOST_POINTS)
+        parts = np.array_split(table, count)
+        table = np.array([part.mean(axis=0) for part in parts])
+    images, values = table.T
+    return images, values
 
 
 def running_mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Means over a fifteenth of the values around each; at the ends over those that are there."""
-    kernel = np.ones(max(1, len(values) // 15))
+    width = max(1, len(values) // 15)
+    kernel = np.ones(width)
     ones = np.ones_like(values)
     sums = np.convolve(values, kernel, "same")
     counts = np.convolve(ones, kernel, "same")
@@ -163,15 +170,18 @@ def plot_log(axes: Axes, lines: Sequence[Line], key: str, colour: str) -> None:
     """Plot a logged value over images seen, thin, and its running mean, bold."""
     images, values = thin_out(lines, key)
     axes.plot(images, values, color=colour, **LOGGED)
-    means = running_mean(values) if len(values) else values
-    axes.plot(images, means, color=colour, **MEAN)
+    if len(values):
+        values = running_mean(values)
+    axes.plot(images, values, color=colour, **MEAN)
 
 
 def shorten(name: str, most: int = 22) -> str:
     """A long name with its middle left out."""
     if len(name) <= most:
         return name
-    return f"{name[: most - 8]}…{name[-7:]}"
+    start = name[: most - 8]
+    end = name[-7:]
+    return f"{start}…{end}"
 
 
 def _with_unit(images: float) -> str:

@@ -39,7 +39,8 @@ def write_gan_page(results: dict[str, Any], out: Path) -> Path:
     # Grids are files: they are found by the runs' names as they are, before these are escaped.
     grids = []
     for i, run in enumerate(_read_runs(results), start=1):
-        grids.append(load_grids(run, out, folder / f"fig6.{i}-faces-{slug(run.name)}"))
+        stem = folder / f"fig6.{i}-faces-{slug(run.name)}"
+        grids.append(load_grids(run, out, stem))
     results = escape_unprintable(results)
     runs = _read_runs(results)
     loop = read_loop(results.get("loop"))
@@ -60,7 +61,11 @@ def _collect_facts(results: dict[str, Any], runs: list[GanRun]) -> dict[str, Any
     """All that the template names, apart from figures, grids and the loop."""
     groups = alike(runs)
     comparisons = [describe_nearest(group) for group in groups]
-    recipes = [(run.name, tomli_w.dumps(run.recipe)) for run in runs if run.recipe]
+    recipes = []
+    for run in runs:
+        if run.recipe:
+            toml = tomli_w.dumps(run.recipe)
+            recipes.append((run.name, toml))
     return {
         "runs": runs,
         "summary": summarise(runs),
@@ -101,17 +106,24 @@ def _embed_figures(
     for i, run in enumerate(runs, start=1):
         name = slug(run.name)
         if run.best:
-            file, alt = f"fig5.{i}-distance-{name}", f"distance of {run.name} over images seen"
-            add(f"distance-{i}", f"Fig. 5.{i}", file, draw_distance(run), alt)
+            figure = draw_distance(run)
+            file = f"fig5.{i}-distance-{name}"
+            alt = f"distance of {run.name} over images seen"
+            add(f"distance-{i}", f"Fig. 5.{i}", file, figure, alt)
         if run.steps:
-            file, alt = f"fig7.{i}-training-{name}", f"losses, accuracies and updates of {run.name}"
-            add(f"training-{i}", f"Fig. 7.{i}", file, draw_gan_training(run), alt)
+            figure = draw_gan_training(run)
+            file = f"fig7.{i}-training-{name}"
+            alt = f"losses, accuracies and updates of {run.name}"
+            add(f"training-{i}", f"Fig. 7.{i}", file, figure, alt)
         if run.guard:
-            file, alt = f"fig8.{i}-guard-{name}", f"what the guard saw of {run.name}"
-            add(f"guard-{i}", f"Fig. 8.{i}", file, draw_guard(run), alt)
+            figure = draw_guard(run)
+            file = f"fig8.{i}-guard-{name}"
+            alt = f"what the guard saw of {run.name}"
+            add(f"guard-{i}", f"Fig. 8.{i}", file, figure, alt)
     if loop:
         names = [row["name"] for row in loop["rows"]]
-        figure = draw_overview(names, collect_loop_series(loop))
+        series = collect_loop_series(loop)
+        figure = draw_overview(names, series)
         alt = "scores of the unified detector before and after it was trained with our own faces"
         add("loop", "Fig. 9", "fig9-loop", figure, alt)
     return figures

@@ -37,8 +37,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.lines import Line2D
 
-GENERATOR, DISCRIMINATOR = "#d55e00", "#004c97"
-REALS, FAKES = "#009e73", "#cc79a7"
+GENERATOR = "#d55e00"
+DISCRIMINATOR = "#004c97"
+REALS = "#009e73"
+FAKES = "#cc79a7"
 YELLOW = "#ffd400"
 STAR: Style = {"marker": "*", "linestyle": "", "markeredgecolor": "black"}
 FLOOR: Style = {"color": "black", "linestyle": "--"}
@@ -58,9 +60,12 @@ def save_gan_figures(log: Iterable[Line], folder: Path) -> list[Path]:
     if run.guard:
         figures["guard.png"] = draw_guard(run)
     folder.mkdir(parents=True, exist_ok=True)
+    paths = []
     for name, figure in figures.items():
-        replace_file(folder / name, render(figure, "png"))
-    return [folder / name for name in figures]
+        path = folder / name
+        replace_file(path, render(figure, "png"))
+        paths.append(path)
+    return paths
 
 
 @styled
@@ -70,10 +75,12 @@ def draw_distances(runs: Sequence[GanRun]) -> Figure:
     Runs that were evaluated in the same way share a panel.
     """
     groups = alike(runs)
-    figure = Figure(figsize=(WIDTH, 0.4 + 2.8 * len(groups)), layout="constrained")
-    panels = figure.subplots(len(groups), 1, squeeze=False)[:, 0]
+    rows = len(groups)
+    height = 0.4 + 2.8 * rows
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    panels = figure.subplots(rows, 1, squeeze=False)
     handles = []
-    for axes, group in zip(panels, groups, strict=True):
+    for axes, group in zip(panels.flat, groups, strict=True):
         distances: list[float] = []
         for run in group:
             place = runs.index(run)
@@ -134,7 +141,9 @@ def draw_distance(run: GanRun) -> Figure:
         axes.axhline(floor, linewidth=1.2, **FLOOR)
         floor_label = f"floor: {format_number(floor)}"
         handles.append(legend_entry(floor_label, **FLOOR))
-    shown = [*distances, floor] if floor else distances
+    shown = list(distances)
+    if floor:
+        shown.append(floor)
     scale_axis(axes, shown)
     handles += mark_alarms([axes], run)
     axes.set_ylabel(label)
@@ -181,14 +190,16 @@ def _add_epoch_axis(axes: Axes, epoch: int) -> None:
 def draw_gan_training(run: GanRun) -> Figure:
     """One run: losses, the discriminator's accuracies, and updates a round, over images seen."""
     figure = Figure(figsize=(WIDTH, 5.8), layout="constrained")
-    losses, shares, updates = figure.subplots(3, 1, sharex=True, height_ratios=[3, 2.4, 1.4])
-    handles: list[Line2D] = []
-    for axes, key, colour, label in (
+    heights = (3, 2.4, 1.4)
+    losses, shares, updates = figure.subplots(3, 1, sharex=True, height_ratios=heights)
+    curves = (
         (losses, "generator_loss", GENERATOR, "generator"),
         (losses, "discriminator_loss", DISCRIMINATOR, "discriminator"),
         (shares, "real_accuracy", REALS, "reals called real"),
         (shares, "fake_accuracy", FAKES, "fakes called fake"),
-    ):
+    )
+    handles: list[Line2D] = []
+    for axes, key, colour, label in curves:
         lines = [line for line in run.steps if number(line, key) is not None]
         plot_log(axes, lines, key, colour)
         handles.append(legend_entry(label, color=colour, linewidth=2.5))

@@ -42,9 +42,10 @@ def read_loop(loop: dict[str, Any] | None) -> dict[str, Any] | None:
 
 def _mean_aucs(rows: Sequence[Row]) -> list[float | None]:
     """The mean AUC over all rows, before and after."""
+    pairs = [row["cells"]["AUC"] for row in rows]
     means = []
     for i in range(len(TIMES)):
-        aucs = [row["cells"]["AUC"][i] for row in rows]
+        aucs = [pair[i] for pair in pairs]
         means.append(mean(aucs))
     return means
 
@@ -69,9 +70,10 @@ def _read_reports(loop: dict[str, Any]) -> Reports:
     for time in TIMES:
         places = loop.get(time) or {}
         for place in PLACES:
-            report = places.get(place)
-            if report:
-                reports[time, place] = DetectionReport.model_validate(report)
+            saved = places.get(place)
+            if saved:
+                report = DetectionReport.model_validate(saved)
+                reports[time, place] = report
     return reports
 
 
@@ -97,7 +99,7 @@ def _make_row(name: str, place: str, pair: Sequence[DetectionScores | None]) -> 
     known = next(scores for scores in pair if scores)
     cells: dict[str, list[Interval | None]] = {}
     for heading, metric in SCORES.items():
-        cells[heading] = [getattr(scores, metric) if scores else None for scores in pair]
+        cells[heading] = [_interval_of(scores, metric) for scores in pair]
     return {
         "name": name,
         "place": place,
@@ -107,6 +109,13 @@ def _make_row(name: str, place: str, pair: Sequence[DetectionScores | None]) -> 
         "fakes": [_fakes_called_fake(scores) for scores in pair],
         "reals": [_reals_called_fake(scores) for scores in pair],
     }
+
+
+def _interval_of(scores: DetectionScores | None, metric: str) -> Interval | None:
+    if scores is None:
+        return None
+    interval: Interval = getattr(scores, metric)
+    return interval
 
 
 def _fakes_called_fake(scores: DetectionScores | None) -> float | None:

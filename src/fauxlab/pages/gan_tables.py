@@ -47,7 +47,8 @@ def _transpose(columns: Sequence[dict[str, C]]) -> list[tuple[str, list[C]]]:
         return []
     rows = []
     for name in columns[0]:
-        rows.append((name, [column[name] for column in columns]))
+        cells = [column[name] for column in columns]
+        rows.append((name, cells))
     return rows
 
 
@@ -56,28 +57,34 @@ def _number(value: float | None) -> Cell:
 
 
 def _seen(run: GanRun) -> Cell:
-    budget = f"of {run.budget:,}" if run.budget else ""
-    return f"{run.seen:,}", budget
+    seen = f"{run.seen:,}"
+    budget = ""
+    if run.budget:
+        budget = f"of {run.budget:,}"
+    return seen, budget
 
 
 def _ended(run: GanRun) -> Cell:
     if not run.end:
         return "not yet", ""
     reason = str(run.end.get("reason"))
-    return ENDS.get(reason, "yes"), ""
+    words = ENDS.get(reason, "yes")
+    return words, ""
 
 
 def _distance(run: GanRun, line: Line | None) -> Cell:
     if not line:
         return "–", ""
-    distance = format_number(number(line, "distance"))
+    distance = number(line, "distance")
     label = str(run.judged.get("label", ""))
-    return distance, _join(label, _format_n(line, "n"))
+    n = _format_n(line, "n")
+    return format_number(distance), _join(label, n)
 
 
 def _floor(run: GanRun) -> Cell:
-    floor = format_number(number(run.judged, "floor"))
-    return floor, _format_n(run.judged, "floor_n")
+    floor = number(run.judged, "floor")
+    n = _format_n(run.judged, "floor_n")
+    return format_number(floor), n
 
 
 def _when(run: GanRun, line: Line | None) -> Cell:
@@ -85,8 +92,9 @@ def _when(run: GanRun, line: Line | None) -> Cell:
     if line is None:
         return "–", ""
     images = line["images"]
+    epoch = run.epoch_of(images)
     state = str(line.get("state", ""))
-    return f"{images:,.0f} images", _join(run.epoch_of(images), state)
+    return f"{images:,.0f} images", _join(epoch, state)
 
 
 def _lost(run: GanRun) -> Cell:
@@ -97,15 +105,18 @@ def _lost(run: GanRun) -> Cell:
 
 def _change(run: GanRun, key: str, form: Callable[[float | None], str]) -> Cell:
     """A figure at the best and at the last evaluation."""
-    best = form(number(run.best, key))
-    last = form(number(run.last, key))
-    return f"{best} → {last}", ""
+    best = number(run.best, key)
+    last = number(run.last, key)
+    return f"{form(best)} → {form(last)}", ""
 
 
 def _alarms(run: GanRun) -> Cell:
+    alarms = str(len(run.alarms))
     checks = f"in {len(run.guard)} checks"
-    rolled_back = f"{run.rollbacks} rolled back" if run.rollbacks else ""
-    return f"{len(run.alarms)}", _join(checks, rolled_back)
+    rolled_back = ""
+    if run.rollbacks:
+        rolled_back = f"{run.rollbacks} rolled back"
+    return alarms, _join(checks, rolled_back)
 
 
 def tabulate_evaluation(runs: Sequence[GanRun]) -> list[tuple[str, list[str]]]:
@@ -133,27 +144,36 @@ def _describe_evaluation(run: GanRun) -> dict[str, str]:
 
 def _image_size(run: GanRun) -> str:
     size = run.of_recipe("data", "size")
-    return f"{size} px" if size else "–"
+    if not size:
+        return "–"
+    return f"{size} px"
 
 
 def _sources(run: GanRun) -> str:
     sources = run.of_recipe("data", "sources")
-    return ", ".join(sources) if sources else "all sources"
+    if not sources:
+        return "all sources"
+    return ", ".join(sources)
 
 
 def _seed(run: GanRun) -> str:
     seed = run.of_recipe("train", "seed")
-    return "–" if seed is None else str(seed)
+    if seed is None:
+        return "–"
+    return str(seed)
 
 
 def _resize(run: GanRun) -> str:
+    method = _feature(run, "resize")
     size = _features(run).get("input_size")
-    target = f" to {size} px" if size else ""
-    return _feature(run, "resize") + target
+    if not size:
+        return method
+    return f"{method} to {size} px"
 
 
 def _feature(run: GanRun, key: str) -> str:
-    return str(_features(run).get(key, "–"))
+    features = _features(run)
+    return str(features.get(key, "–"))
 
 
 def _features(run: GanRun) -> dict[str, Any]:
@@ -167,8 +187,12 @@ def _join(*parts: str) -> str:
 
 def _format_n(line: Line | None, key: str) -> str:
     n = number(line, key)
-    return "" if n is None else f"N = {n:,.0f}"
+    if n is None:
+        return ""
+    return f"N = {n:,.0f}"
 
 
 def _format_fine(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
+    if value is None:
+        return "–"
+    return f"{value:.3f}"

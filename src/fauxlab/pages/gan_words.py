@@ -13,17 +13,22 @@ def format_number(value: float | None) -> str:
     """A distance or a ratio with three digits; a dash for None."""
     if value is None:
         return "–"
-    return f"{value:,.0f}" if abs(value) >= 99.95 else f"{value:#.3g}"
+    if abs(value) >= 99.95:
+        return f"{value:,.0f}"
+    return f"{value:#.3g}"
 
 
 def format_share(value: float | None) -> str:
     """A share as a percentage; a dash for None."""
-    return "–" if value is None else f"{value:.1%}"
+    if value is None:
+        return "–"
+    return f"{value:.1%}"
 
 
 def describe_result(run: GanRun) -> str:
     """Where the run's distance was best, where it ended, and what the guard made of it."""
-    best, last = run.best, run.last
+    best = run.best
+    last = run.last
     if last is None:
         return f"It was not evaluated. {describe_guard(run)}"
     if best is None:

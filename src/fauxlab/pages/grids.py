@@ -20,7 +20,8 @@ from fauxlab.training.run_log import GanRun, Line
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-ROWS, COLUMNS = 8, 4
+ROWS = 8
+COLUMNS = 4
 EXACT = 64  # pixels of a face up to which the page shows every one; larger faces come as JPEG
 
 
@@ -49,9 +50,10 @@ def choose_times(run: GanRun) -> list[tuple[str, Line]]:
         roles.setdefault(best, []).append("best")
     roles.setdefault(len(samples) - 1, []).append("last")
     others = [i for i in range(len(samples)) if i not in roles]
-    if len(roles) < 3 and others:
-        middle = others[len(others) // 2]
-        roles[middle] = ["between"]
+    if others and len(roles) < 3:
+        middle = len(others) // 2
+        between = others[middle]
+        roles[between] = ["between"]
     times = []
     for i in sorted(roles):
         role = ", ".join(roles[i])
@@ -82,7 +84,8 @@ def load_grids(run: GanRun, runs: Path, stem: Path) -> list[Grid]:
         uri: str | None = None
         # Where the file cannot be read, the page says so.
         with suppress(ImageError):
-            uri = _copy_faces(run, _read(runs, path), size, target)
+            data = _read(runs, path)
+            uri = _copy_faces(run, data, size, target)
         images = int(sample["images"])
         grid_of_run = Grid(
             role=role,
@@ -108,24 +111,27 @@ def cut_faces(data: bytes, size: int, most: int = ROWS * COLUMNS) -> NDArray[np.
 
     Raises ImageError where it holds none.
     """
-    pixels = to_pixels(decode(data))
+    picture = decode(data)
+    pixels = to_pixels(picture)
     _, height, width = pixels.shape
-    rows = height // size if size > 0 else 0
-    columns = width // size if size > 0 else 0
-    if not rows or not columns:
+    if size <= 0 or size > min(height, width):
         raise ImageError(f"{width}×{height} pixels hold no face of {size}")
+    rows = height // size
+    columns = width // size
     height = rows * size
     width = columns * size
     whole = pixels[:, :height, :width]
     cells = whole.reshape(3, rows, size, columns, size)
     faces = cells.transpose(1, 3, 0, 2, 4)
-    return faces.reshape(-1, 3, size, size)[:most]
+    listed = faces.reshape(-1, 3, size, size)
+    return listed[:most]
 
 
 def slug(name: str) -> str:
     """A name as part of a file's name: letters, digits, point and hyphen, at most 60."""
     plain = re.sub(r"[^A-Za-z0-9.]+", "-", name)
-    return plain.strip("-.")[:60] or "unnamed"
+    stripped = plain.strip("-.")
+    return stripped[:60] or "unnamed"
 
 
 def _read(folder: Path, path: str) -> bytes:
@@ -133,7 +139,9 @@ def _read(folder: Path, path: str) -> bytes:
 
     Raises ImageError where it is missing, or where its path leads out of the folder.
     """
-    if path.startswith("/") or ".." in PurePosixPath(path).parts:
+    folders = PurePosixPath(path).parts
+    leads_out = path.startswith("/") or ".." in folders
+    if leads_out:
         raise ImageError("not a file of the run")
     with FileReader() as reader:
         return reader.read(str(folder / path))

@@ -188,8 +188,10 @@ def scale_axis(axes: Axes, values: Sequence[float]) -> None:
     usable = [value for value in values if math.isfinite(value)]
     if not usable:
         return
-    least, most = min(usable), max(usable)
-    if least > 0 and most > 8 * least:
+    least = min(usable)
+    most = max(usable)
+    far_apart = most > 8 * least
+    if least > 0 and far_apart:
         axes.set_yscale("log")
         axes.set_ylim(0.85 * least, 1.3 * most)
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))

@@ -32,14 +32,17 @@ class EmbeddedFigure:
 
 def embed_figure(figure: Figure, number: str, alt: str, path: Path) -> EmbeddedFigure:
     """The figure as SVG for a page, saved as PNG under `path`, whose folder must exist."""
-    embedded = EmbeddedFigure(number, data_uri(render(figure, "svg"), "svg+xml"), alt)
-    replace_file(path, render(figure, "png"))
-    return embedded
+    svg = render(figure, "svg")
+    uri = data_uri(svg, "svg+xml")
+    png = render(figure, "png")
+    replace_file(path, png)
+    return EmbeddedFigure(number, uri, alt)
 
 
 def data_uri(image: bytes, kind: str) -> str:
     """An image as the address that a page embeds; `kind` is the second half of its media type."""
-    return f"data:image/{kind};base64,{base64.b64encode(image).decode()}"
+    encoded = base64.b64encode(image).decode()
+    return f"data:image/{kind};base64,{encoded}"
 
 
 def write_page(out: Path, name: str, template: str, facts: dict[str, Any]) -> Path:
@@ -49,7 +52,8 @@ def write_page(out: Path, name: str, template: str, facts: dict[str, Any]) -> Pa
     and whichever comes second fills both.
     """
     path = out / name
-    text = _environment().get_template(template).render(link_place=LINK_PLACE, **facts)
+    page_template = _environment().get_template(template)
+    text = page_template.render(link_place=LINK_PLACE, **facts)
     replace_file(path, text.encode())
     present = [page for page in PAGES if (out / page).is_file()]
     for page in present:

@@ -148,7 +148,8 @@ def _check_experiments(manifest: Manifest, experiments: Sequence[Experiment]) ->
 def check_names(recipes: Iterable[Recipe]) -> None:
     """Raise LabError where a recipe's run can have no folder of its own."""
     names = [check_run_name(run_name(recipe)) for recipe in recipes]
-    repeated = [name for name, n in Counter(names).items() if n > 1]
+    counts = Counter(names)
+    repeated = [name for name, n in counts.items() if n > 1]
     if repeated:
         raise LabError(
             f"two trainings would share the run {repeated[0]!r}: leave name and train.schedule out "
@@ -164,9 +165,11 @@ def _describe_run(
     epochs = []
     for line in run.read_log():
         if line["event"] == "step":
-            steps.append({key: line[key] for key in ("images", "stage", "loss")})
+            step = {key: line[key] for key in ("images", "stage", "loss")}
+            steps.append(step)
         if "val_loss" in line:
-            epochs.append({key: value for key, value in line.items() if key != "event"})
+            epoch = {key: value for key, value in line.items() if key != "event"}
+            epochs.append(epoch)
     report = evaluate_and_save(run.model, images, run.folder / "test")
     return {
         "name": experiment.name,
@@ -186,8 +189,10 @@ def _describe_stages(
     if experiment.recipe.train.schedule != "sequential":
         return []
     stages = []
-    for number, stage in enumerate(schedule_stages(manifest, experiment.recipe).stages):
-        detector = Detector.from_pretrained(stage_folder(run, number, stage.name))
+    schedule = schedule_stages(manifest, experiment.recipe)
+    for number, stage in enumerate(schedule.stages):
+        bundle = stage_folder(run, number, stage.name)
+        detector = Detector.from_pretrained(bundle)
         folder = run.folder / "test" / f"stage-{number + 1}-{as_name(stage.name)}"
         report = evaluate_and_save(detector, images, folder)
         stages.append({"name": stage.name, "test": report.model_dump()})
@@ -197,7 +202,8 @@ def _describe_stages(
 def _describe_data(manifest: Manifest) -> dict[str, Any]:
     counts: dict[str, dict[str, int]] = {}
     for (name, split), n in sorted(manifest.counts().items()):
-        counts.setdefault(name, {})[split] = n
+        by_split = counts.setdefault(name, {})
+        by_split[split] = n
     return {
         "hash": manifest.data_hash,
         "images": len(manifest),
@@ -210,9 +216,11 @@ def _describe_data(manifest: Manifest) -> dict[str, Any]:
 def _list_worst(run: Path, images: ImageArray) -> list[dict[str, Any]]:
     """A detector's most confident errors on the test split."""
     scores = read_scores(run / "test")
-    wrong = np.flatnonzero((scores >= 0.5) != images.manifest.labels)
+    called_fake = scores >= 0.5
+    wrong = np.flatnonzero(called_fake != images.manifest.labels)
     confidence = np.abs(scores[wrong] - 0.5)
-    order = wrong[np.argsort(-confidence, kind="stable")]
+    from_surest = np.argsort(-confidence, kind="stable")
+    order = wrong[from_surest]
     worst = []
     for i in order[:WORST]:
         row = images.manifest.rows[i]

@@ -180,7 +180,8 @@ def reproduce_gan(
     _write_results(out, results)
     if own:
         loop = _Loop(manifest, out, detector_overrides, on_step)
-        results["loop"] = loop.close(runs[-1], own_name(experiments[-1]), own)
+        name = own_name(experiments[-1])
+        results["loop"] = loop.close(runs[-1], name, own)
         _write_results(out, results)
     return results
 
@@ -203,7 +204,8 @@ def _describe_run(experiment: GanExperiment, run: Run, manifest: Manifest) -> di
     for line in run.read_log():
         key = EVENTS.get(line["event"])
         if key:
-            events[key].append({name: value for name, value in line.items() if name != "event"})
+            values = {name: value for name, value in line.items() if name != "event"}
+            events[key].append(values)
     ends = events.pop("end")
     plan = plan_gan(manifest, experiment.recipe)
     samples = []

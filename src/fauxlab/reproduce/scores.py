@@ -53,7 +53,9 @@ def read_scores(folder: Path) -> NDArray[np.float64]:
     """The scores that `evaluate_and_save` wrote, in the order of the images."""
     path = folder / SCORES
     with path.open(encoding="utf-8", errors="surrogateescape", newline="") as stream:
-        return np.array([float(row["score"]) for row in csv.DictReader(stream)])
+        rows = csv.DictReader(stream)
+        scores = [float(row["score"]) for row in rows]
+    return np.array(scores)
 
 
 def _read_results(path: Path) -> DetectionReport | None:
@@ -80,7 +82,13 @@ def _is_current(report: DetectionReport, detector: Detector, manifest: Manifest)
 def _write_scores(path: Path, manifest: Manifest, scores: NDArray[np.float64]) -> None:
     lines = [csv_line(COLUMNS)]
     for row, score in zip(manifest.rows, scores.tolist(), strict=True):
-        label = LABELS[row.label]
-        fields = (row.path, label, row.generator, row.source, row.group, f"{score:.6g}")
+        fields = (
+            row.path,
+            LABELS[row.label],
+            row.generator,
+            row.source,
+            row.group,
+            f"{score:.6g}",
+        )
         lines.append(csv_line(fields))
     replace_file(path, "".join(lines))

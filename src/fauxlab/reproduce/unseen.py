@@ -46,7 +46,7 @@ def leave_one_out(
     names = recipe.data.generators or manifest.generators
     images = load_images(manifest.test, recipe.data.size)
     _refuse_untested(plans, images.manifest)
-    deadline = None if max_minutes is None else time.monotonic() + 60 * max_minutes
+    deadline = _find_deadline(max_minutes)
     rows = []
     for name, plan in plans.items():
         on_run_step = on_step(plan.name) if on_step else None
@@ -106,11 +106,19 @@ def _refuse_untested(names: Iterable[str], test: Manifest) -> None:
             )
 
 
+def _find_deadline(minutes: float | None) -> float | None:
+    """The time of the monotonic clock at which so many minutes are over."""
+    if minutes is None:
+        return None
+    return time.monotonic() + 60 * minutes
+
+
 def _minutes_left(deadline: float | None) -> float | None:
     """Minutes until a time of the monotonic clock, at least 0."""
     if deadline is None:
         return None
-    return max(deadline - time.monotonic(), 0) / 60
+    seconds = deadline - time.monotonic()
+    return max(seconds, 0) / 60
 
 
 def _summarise(report: DetectionReport, run: Run, name: str, names: list[str]) -> LeftOut:
@@ -122,10 +130,13 @@ def _summarise(report: DetectionReport, run: Run, name: str, names: list[str]) -
             auc = scores[other].auc.value
             if auc is not None:
                 aucs.append(auc)
+    seen_auc = None
+    if aucs:
+        seen_auc = sum(aucs) / len(aucs)
     unseen = scores[name]
     return LeftOut(
         scores=unseen,
-        seen_auc=sum(aucs) / len(aucs) if aucs else None,
+        seen_auc=seen_auc,
         real_accuracy={source: report.real_accuracy[source] for source in unseen.reals},
         run=run.folder.name,
         model_hash=report.model_hash,

@@ -95,11 +95,13 @@ def write_dataset(
         writer.write(batch, pixels)
         if progress:
             progress(len(batch))
-    fakes = Manifest(tuple(writer.grouped_rows()), folder).split(split_seed)
+    fakes = Manifest(tuple(writer.grouped_rows()), folder)
+    fakes = fakes.split(split_seed)
     manifest = Manifest((*rows, *fakes.rows), folder, skipped)
     manifest.save(folder / "manifest.csv")
     if beside is not None:
-        _join(beside, manifest).save(folder / "joint.csv")
+        joint = _join(beside, manifest)
+        joint.save(folder / "joint.csv")
     return manifest
 
 
@@ -109,8 +111,10 @@ def training_reals(generator: Generator, beside: Manifest, instead: str = "") ->
     Raises LabError where one is missing: a distance to other images, or a search for copies among
     them, would mean something else. `instead` is what the message offers besides the manifest.
     """
+    wanted = beside.sources
     named = generator.config.training.get("sources")
-    wanted = named if isinstance(named, list) and named else beside.sources
+    if isinstance(named, list) and named:
+        wanted = named
     missing = [str(source) for source in wanted if source not in beside.sources]
     if missing or not wanted:
         lacking = ", ".join(missing) or "any"
@@ -160,7 +164,7 @@ class _Copies:
         for i, row in enumerate(images.manifest.rows):
             source = names[row.source]
             path = f"real/{source}/{i:06}.jpg"
-            pixels = images.take(np.array([i]))[0]
+            (pixels,) = images.take(np.array([i]))
             save_jpeg(self.folder / path, pixels, None, self.quality)
             sha256 = hash_file(self.folder / path)
             rows.append(replace(row, path=path, source=source, sha256=sha256))
@@ -174,8 +178,8 @@ def _name_copies(sources: Sequence[str], size: int, taken: Sequence[str]) -> dic
     names: dict[str, str] = {}
     for source in sources:
         # The name becomes a folder, and `;` separates sources: only letters and digits are safe.
-        plain = re.sub(r"[^A-Za-z0-9-]", "_", source)[:64]
-        name = f"{plain}-{size}px"
+        plain = re.sub(r"[^A-Za-z0-9-]", "_", source)
+        name = f"{plain[:64]}-{size}px"
         while name in taken or name in names.values():
             name += "_"
         names[source] = name
@@ -197,12 +201,14 @@ class _FakeWriter:
 
     def write(self, seeds: Sequence[int], pixels: NDArray[np.uint8]) -> None:
         """Write one batch of images [N, 3, size, size]."""
-        (self.folder / "fake" / self.name).mkdir(parents=True, exist_ok=True)
+        fakes = self.folder / "fake" / self.name
+        fakes.mkdir(parents=True, exist_ok=True)
         for seed, image in zip(seeds, pixels, strict=True):
             path = f"fake/{self.name}/seed{seed:06}.jpg"
             mark = self.mark and replace(self.mark, seed=seed)
             save_jpeg(self.folder / path, image, mark, self.quality)
-            bits = fingerprint(to_picture(image))
+            picture = to_picture(image)
+            bits = fingerprint(picture)
             if bits is not None:
                 self.fingerprints[len(self.rows)] = bits
             digest = hashlib.sha256(image.tobytes()).digest()
@@ -222,8 +228,11 @@ class _FakeWriter:
     def grouped_rows(self) -> list[Row]:
         """The rows, without splits; images that look alike share the group of their first."""
         firsts = connected_components(self.keys, self._pairs())
-        rows = zip(self.rows, firsts, strict=True)
-        return [replace(row, group=self.rows[first].group) for row, first in rows]
+        grouped = []
+        for row, first in zip(self.rows, firsts, strict=True):
+            group = self.rows[first].group
+            grouped.append(replace(row, group=group))
+        return grouped
 
     def _pairs(self) -> Iterator[tuple[int, int]]:
         """Rows that look alike, one pair at a time: a collapsed generator gives N² of them."""
@@ -244,6 +253,8 @@ def _join(beside: Manifest, manifest: Manifest) -> Manifest:
     joined = []
     for row in beside.rows:
         path = os.path.join(root, row.path)
-        compare_to = row.compare_to or (all_sources if row.label else "")
+        compare_to = row.compare_to
+        if row.label and not compare_to:
+            compare_to = all_sources
         joined.append(replace(row, path=path, compare_to=compare_to))
     return Manifest((*joined, *manifest.rows), manifest.root)

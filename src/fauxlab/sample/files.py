@@ -65,7 +65,8 @@ def write_samples(
         if progress:
             progress(len(batch))
     if with_grid:
-        save_png(folder / GRID, grid(np.concatenate(cells), columns), own_mark)
+        whole = grid(np.concatenate(cells), columns)
+        save_png(folder / GRID, whole, own_mark)
     if frames is not None:
         animation = interpolate(generator, seeds, frames, truncation, progress)
         save_gif(folder / ANIMATION, animation, own_mark)

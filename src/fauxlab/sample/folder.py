@@ -28,20 +28,30 @@ def claim_folder(folder: Path, contents: dict[str, Any], names: Sequence[str]) -
     if marker.is_file():
         before, own = _read_marker(marker)
         _check_unchanged(folder, before, contents)
-    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    elif not _is_free(folder):
         raise LabError(
             f"{printable(folder)} is not empty and was not written by this command; "
             "give another folder"
         )
     for name in names:
-        if name not in own and (folder / name).exists():
+        path = folder / name
+        if name not in own and path.exists():
             raise LabError(
-                f"{printable(folder / name)} was not written by this command; "
-                "move it or give another folder"
+                f"{printable(path)} was not written by this command; move it or give another folder"
             )
     folder.mkdir(parents=True, exist_ok=True)
-    note = {"what": contents, "files": sorted(own.union(names))}
+    files = sorted(own.union(names))
+    note = {"what": contents, "files": files}
     replace_file(marker, json.dumps(note) + "\n")
+
+
+def _is_free(folder: Path) -> bool:
+    """Whether there is nothing at this place, or an empty folder."""
+    if not folder.exists():
+        return True
+    if not folder.is_dir():
+        return False
+    return not any(folder.iterdir())
 
 
 def begin_marking(generator: Generator, folder: Path, count: int, mark: bool) -> Mark | None:
@@ -70,8 +80,9 @@ def _read_marker(marker: Path) -> tuple[dict[str, Any], set[str]]:
 
 def _check_unchanged(folder: Path, before: dict[str, Any], contents: dict[str, Any]) -> None:
     for key, value in contents.items():
-        if before.get(key) != value:
+        value_before = before.get(key)
+        if value_before != value:
             raise LabError(
-                f"{printable(folder)} holds pictures of {key} {before.get(key)!r}, "
+                f"{printable(folder)} holds pictures of {key} {value_before!r}, "
                 f"these have {key} {value!r}; give another folder"
             )

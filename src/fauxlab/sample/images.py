@@ -48,10 +48,11 @@ def sample_images(generator: Generator, seeds: Sequence[int], truncation: float 
     check_latents(seeds, truncation)
     size = generator.config.size
     pixels = np.empty((len(seeds), 3, size, size), dtype=np.uint8)
-    done = 0
+    start = 0
     for _, batch in draw_batches(generator, seeds, truncation):
-        pixels[done : done + len(batch)] = batch
-        done += len(batch)
+        stop = start + len(batch)
+        pixels[start:stop] = batch
+        start = stop
     return pixels
 
 
@@ -72,7 +73,8 @@ def interpolate(
     """
     check_path(generator, seeds, frames)
     check_latents(seeds, truncation)
-    latents = draw_latents(seeds, generator.config.latent) * truncation
+    latents = draw_latents(seeds, generator.config.latent)
+    latents = latents * truncation
     count = len(seeds)
     stops = [k * frames // count for k in range(count + 1)]
     # The last leg leads back to the first seed.
@@ -85,7 +87,8 @@ def interpolate(
     step = _batch_size(generator)
     drawn = []
     for first in range(0, frames, step):
-        batch = generator(path[first : first + step]).numpy()
+        stretch = path[first : first + step]
+        batch = generator(stretch).numpy()
         drawn.append(batch)
         if progress:
             progress(len(batch))
@@ -99,8 +102,9 @@ def draw_batches(
     step = _batch_size(generator)
     for start in range(0, len(seeds), step):
         batch = seeds[start : start + step]
-        latents = draw_latents(batch, generator.config.latent) * truncation
-        yield batch, generator(latents).numpy()
+        latents = draw_latents(batch, generator.config.latent)
+        images = generator(latents * truncation)
+        yield batch, images.numpy()
 
 
 def check_count(n: int) -> None:
@@ -117,8 +121,10 @@ def check_latents(seeds: Sequence[int], truncation: float) -> None:
             "which leaves the latents alone"
         )
     check_count(len(seeds))
-    if min(seeds) < 0 or max(seeds) >= SEEDS:
-        raise LabError(f"seeds {min(seeds)} to {max(seeds)}: they must be from 0 to {SEEDS - 1}")
+    least = min(seeds)
+    most = max(seeds)
+    if least < 0 or most >= SEEDS:
+        raise LabError(f"seeds {least} to {most}: they must be from 0 to {SEEDS - 1}")
     if len(set(seeds)) < len(seeds):
         raise LabError("a seed is given more than once; name each only once")
 
@@ -143,7 +149,8 @@ def check_area(name: str, images: int, generator: Generator) -> None:
 
 
 def _batch_size(generator: Generator) -> int:
-    return max(1, BATCH_PIXELS // generator.config.size**2)
+    image_pixels = generator.config.size**2
+    return max(1, BATCH_PIXELS // image_pixels)
 
 
 def _turn(start: torch.Tensor, end: torch.Tensor, steps: int) -> torch.Tensor:
@@ -151,18 +158,25 @@ def _turn(start: torch.Tensor, end: torch.Tensor, steps: int) -> torch.Tensor:
 
     With Ω the angle between unit vectors a and b: (sin((1-t)Ω) a + sin(tΩ) b) / sin Ω.
     """
-    a, b = start.double(), end.double()  # so that rounding back gives `start` itself
-    a_norm, b_norm = a.norm(), b.norm()
-    a, b = a / a_norm, b / b_norm
-    t = torch.arange(steps, dtype=torch.float64)[:, None] / steps
-    angle = torch.acos((a @ b).clamp(-1, 1))
+    # In double precision, so that rounding back gives `start` itself.
+    a = start.double()
+    b = end.double()
+    a_norm = a.norm()
+    b_norm = b.norm()
+    a = a / a_norm
+    b = b / b_norm
+    numbers = torch.arange(steps, dtype=torch.float64)
+    t = numbers[:, None] / steps
+    cosine = (a @ b).clamp(-1, 1)
+    angle = torch.acos(cosine)
+    sine = angle.sin()
     # Equal or opposite vectors, as all in one dimension are, have no plane to turn in.
-    if angle.sin() < 1e-6:
+    if sine < 1e-6:
         turned = (1 - t) * a + t * b
     else:
-        from_a = ((1 - t) * angle).sin() * a
-        from_b = (t * angle).sin() * b
-        turned = (from_a + from_b) / angle.sin()
+        a_weight = ((1 - t) * angle).sin()
+        b_weight = (t * angle).sin()
+        turned = (a_weight * a + b_weight * b) / sine
     norms = (1 - t) * a_norm + t * b_norm
     latents: torch.Tensor = turned * norms
     return latents.float()

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     Floats = NDArray[np.floating]
     Place = tuple[float, float]
 
-# Two hues of Okabe and Ito that colour-blind readers tell apart, of about the same lightness.
+# RGB. FAKE and REAL are hues of Okabe and Ito that colour-blind readers tell apart, of about the
+# same lightness.
 FAKE = (213, 94, 0)
 REAL = (0, 114, 178)
 INK = (27, 27, 31)
@@ -87,7 +88,8 @@ class Explained:
 def describe(verdict: Verdict) -> str:
     """The verdict in words, as "uncertain, leans to generated"."""
     words = DECISION_WORDS.get(verdict.decision, verdict.decision)
-    if verdict.decision == "cannot tell" and verdict.message:
+    cannot_tell = verdict.decision == "cannot tell"
+    if cannot_tell and verdict.message:
         return f"cannot tell: {verdict.message}"
     if verdict.decision == "uncertain":
         side = "generated" if verdict.label == "fake" else "real"
@@ -149,7 +151,8 @@ def overlay(picture: Pixels, activation_map: Floats, scale: float | None = None)
     opacity = STRONGEST * np.abs(strength)
     grey = to_picture(picture).convert("L")
     ground = _lift_shadows(np.asarray(grey))
-    mixed = ground + opacity * (colour - ground)
+    difference = colour - ground
+    mixed = ground + opacity * difference
     pixels = np.rint(mixed).astype(np.uint8)
     return pixels.transpose(2, 0, 1)
 
@@ -158,7 +161,8 @@ def _enlarge_map(activation_map: Floats, scale: float, shape: tuple[int, ...]) -
     """The map in shares of `scale` from -1 to 1, [H, W, 1], at the size of a shape (3, H, W)."""
     _, height, width = shape
     # Divided before Pillow gets it, because Pillow's floats have 32 bits.
-    shares = activation_map.astype(np.float64) / scale
+    cells = activation_map.astype(np.float64)
+    shares = cells / scale
     image = Image.fromarray(shares.astype(np.float32))
     smooth = image.resize((width, height), Image.Resampling.BICUBIC)
     # Bicubic interpolation overshoots between cells of opposite signs.
@@ -168,7 +172,8 @@ def _enlarge_map(activation_map: Floats, scale: float, shape: tuple[int, ...]) -
 
 def _lift_shadows(grey: Pixels) -> Floats:
     """Grey levels [H, W] from DARKEST to 255, [H, W, 1]."""
-    lifted = DARKEST + grey.astype(np.float64) * (255 - DARKEST) / 255
+    levels = grey.astype(np.float64)
+    lifted = DARKEST + levels * (255 - DARKEST) / 255
     return lifted[..., None]
 
 
@@ -180,8 +185,9 @@ def save_explanation(path: Path, explained: Explained) -> None:
 
     Raises LabError where the file cannot be written.
     """
+    figure = draw_explanation(explained)
     stream = io.BytesIO()
-    draw_explanation(explained).save(stream, "PNG")
+    figure.save(stream, "PNG")
     replace_file(path, stream.getvalue())
 
 
@@ -190,7 +196,8 @@ def draw_explanation(explained: Explained) -> Image.Image:
 
     Raises ValueError where there is no picture or no activation map.
     """
-    picture, activation_map = explained.picture, explained.activation_map
+    picture = explained.picture
+    activation_map = explained.activation_map
     if picture is None or activation_map is None:
         raise ValueError("a verdict without picture or activation map cannot be drawn")
     figure = Image.new("RGB", FIGURE, PAPER)
@@ -229,10 +236,12 @@ def _draw_scale(figure: Image.Image, activation_map: Floats) -> None:
     bar = overlay(grey, ramp, scale=1.0)
     figure.paste(to_picture(bar), (RIGHT, top))
     pen = ImageDraw.Draw(figure)
-    middle, end = RIGHT + SIDE / 2, RIGHT + SIDE
-    _write(pen, (RIGHT, top + LINE), "speaks for real", 14)
-    _write(pen, (middle, top + LINE), "0", 14, anchor="ma")
-    _write(pen, (end, top + LINE), "for generated", 14, anchor="ra")
+    middle = RIGHT + SIDE / 2
+    end = RIGHT + SIDE
+    below = top + LINE
+    _write(pen, (RIGHT, below), "speaks for real", 14)
+    _write(pen, (middle, below), "0", 14, anchor="ma")
+    _write(pen, (end, below), "for generated", 14, anchor="ra")
     rows, columns = activation_map.shape
     scale = describe_scale(activation_map)
     words = f"full colour: {scale} logit a cell, {columns} by {rows} cells"
@@ -281,19 +290,22 @@ class ExplanationFolder:
         if explained.activation_map is None:
             return
         self._written += 1
-        name = f"{self._written:05}-{_safe_stem(explained.verdict.path)}.png"
+        stem = _safe_stem(explained.verdict.path)
+        name = f"{self._written:05}-{stem}.png"
         save_explanation(self._folder / name, explained)
 
 
 def _safe_stem(path: str) -> str:
     """The part of a path that may stand in the name of a new file."""
-    name = path.replace("\\", "/").rpartition("/")[2]
+    _, _, name = path.replace("\\", "/").rpartition("/")
     stem, _, _ = name.rpartition(".")
     safe = "".join(map(_safe_letter, stem))
     # File systems bound names in bytes, not in letters.
-    shortened = safe.encode("utf-8", "replace")[:LONGEST_NAME]
+    encoded = safe.encode("utf-8", "replace")
+    shortened = encoded[:LONGEST_NAME]
     return shortened.decode("utf-8", "ignore") or "picture"
 
 
 def _safe_letter(letter: str) -> str:
-    return letter if letter.isalnum() or letter in "-_" else "_"
+    is_safe = letter.isalnum() or letter in "-_"
+    return letter if is_safe else "_"

@@ -66,8 +66,10 @@ def survey_faces(image: Image.Image, most: int = MOST) -> Found:
     memory and time are bounded whatever the picture's size. Raises LabError where OpenCV or its
     cascades are missing.
     """
-    scale = min(1.0, LONGEST / max(image.size))
-    candidates, left_out = search_faces(_grey_copy(image, scale))
+    longer = max(image.size)
+    scale = min(1.0, LONGEST / longer)
+    grey = _grey_copy(image, scale)
+    candidates, left_out = search_faces(grey)
     faces = [_to_face(candidate, scale) for candidate in candidates]
     faces.sort(key=_largest_first)
     beyond = faces[most:]
@@ -91,27 +93,34 @@ def crop_face(image: Image.Image, face: Face, margin: float = MARGIN) -> Image.I
     height = face.top + (0.5 - LIFT) * face.side
     left = _place_inside(middle, side, image.width)
     top = _place_inside(height, side, image.height)
-    return image.crop((left, top, left + side, top + side))
+    right = left + side
+    bottom = top + side
+    return image.crop((left, top, right, bottom))
 
 
 def _place_inside(middle: float, side: int, length: int) -> int:
-    """Where a stretch around a middle begins, so that it lies inside of 0 to `length`."""
-    start = max(0, round(middle - side / 2))
-    return min(start, length - side)
+    """Where a side around a middle begins, shifted so that it lies inside of 0 to `length`."""
+    centred = round(middle - side / 2)
+    start = max(0, centred)
+    last = length - side
+    return min(start, last)
 
 
 def _grey_copy(image: Image.Image, scale: float) -> NDArray[np.uint8]:
     if scale < 1:
         width = max(1, round(image.width * scale))
         height = max(1, round(image.height * scale))
-        image = image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2.0)
-    return np.asarray(image.convert("L"))
+        size = (width, height)
+        image = image.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
+    grey = image.convert("L")
+    return np.asarray(grey)
 
 
 def _to_face(candidate: Candidate, scale: float) -> Face:
     """A candidate on the grey copy, in pixels of the picture."""
     x, y, side = candidate.square
-    left, top = x - side / 2, y - side / 2
+    left = x - side / 2
+    top = y - side / 2
     return Face(
         left=round(left / scale),
         top=round(top / scale),

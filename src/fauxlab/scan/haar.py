@@ -85,7 +85,7 @@ def search_faces(grey: Grey) -> Search:
 
 def _search_profiles(grey: Grey) -> Search:
     """Profiles that look to either side, though the cascade knows one side only."""
-    width = grey.shape[1]
+    _, width = grey.shape
     mirrored = np.ascontiguousarray(grey[:, ::-1])
     one_side = _search(grey, _PROFILE, ENOUGH_PROFILE)
     other_side = _search(mirrored, _PROFILE, ENOUGH_PROFILE)
@@ -93,7 +93,8 @@ def _search_profiles(grey: Grey) -> Search:
     for (x, y, side), windows in other_side.candidates:
         square = np.array([width - x, y, side])
         candidates.append(Candidate(square, windows))
-    return Search(candidates, one_side.left_out + other_side.left_out)
+    left_out = one_side.left_out + other_side.left_out
+    return Search(candidates, left_out)
 
 
 def _search(grey: Grey, cascades: tuple[str, ...], enough: int) -> Search:
@@ -106,7 +107,8 @@ def _search(grey: Grey, cascades: tuple[str, ...], enough: int) -> Search:
     left_out = 0
     for propose in (_propose_close_ups, _propose):
         in_vain = 0
-        for proposal in group_windows(propose(grey, cascades[0])):
+        windows = propose(grey, cascades[0])
+        for proposal in group_windows(windows):
             if inside_any(proposal, squares):
                 continue
             if len(candidates) >= MOST or in_vain >= IN_VAIN:
@@ -123,7 +125,8 @@ def _search(grey: Grey, cascades: tuple[str, ...], enough: int) -> Search:
 
 def _propose(grey: Grey, cascade: str) -> Squares:
     """Windows of all faces that are no close-ups."""
-    largest = int(1.2 * CLOSE_UP * min(grey.shape))
+    shorter = min(grey.shape)
+    largest = int(1.2 * CLOSE_UP * shorter)
     return _windows(cascade, grey, SMALLEST, largest, 1.2)
 
 
@@ -131,7 +134,9 @@ def _propose_close_ups(grey: Grey, cascade: str) -> Squares:
     """Windows of faces that fill much of the picture."""
     cv2 = _load_opencv()
     height, width = grey.shape
-    scale = min(CLOSE / min(grey.shape), CLOSE_LONGEST / max(grey.shape))
+    shorter_scale = CLOSE / min(height, width)
+    longer_scale = CLOSE_LONGEST / max(height, width)
+    scale = min(shorter_scale, longer_scale)
     small_width = max(1, round(width * scale))
     small_height = max(1, round(height * scale))
     small = _resize(grey, (small_width, small_height), scale)
@@ -139,21 +144,25 @@ def _propose_close_ups(grey: Grey, cascade: str) -> Squares:
     border = int(BORDER * shorter)
     sides = (border, border, border, border)
     padded = cv2.copyMakeBorder(small, *sides, cv2.BORDER_REPLICATE)
-    smallest, largest = int(CLOSE_UP * shorter), min(padded.shape)
+    smallest = int(CLOSE_UP * shorter)
+    largest = min(padded.shape)
     squares = _windows(cascade, padded, smallest, largest, 1.1)
     shift = np.array([border, border, 0])
-    return np.asarray((squares - shift) / scale)
+    unpadded = squares - shift
+    return np.asarray(unpadded / scale)
 
 
 def _look_closer(grey: Grey, proposal: Square, cascades: tuple[str, ...]) -> Candidate:
     """The square near a proposal on which most windows agree; every cascade must see a face."""
     across, down, side = proposal
     reach = max(1, round(side))
-    left, top = round(across) - reach, round(down) - reach
+    left = round(across) - reach
+    top = round(down) - reach
     scale = VIEW / (2 * reach)
     cut = _cut(grey, left, top, 2 * reach)
     view = _resize(cut, (VIEW, VIEW), scale)
-    smallest, largest = int(0.36 * VIEW), int(0.66 * VIEW)
+    smallest = int(0.36 * VIEW)
+    largest = int(0.66 * VIEW)
     windows = NONE
     for cascade in cascades:
         seen = _windows(cascade, view, smallest, largest, 1.05)
@@ -161,18 +170,22 @@ def _look_closer(grey: Grey, proposal: Square, cascades: tuple[str, ...]) -> Can
             return Candidate(proposal, 0)
         windows = np.concatenate([windows, seen])
     neighbours = Neighbours(windows)
-    best = int(neighbours.count().argmax())
+    counts = neighbours.count()
+    best = int(counts.argmax())
     agreeing = neighbours.of(best)
-    middle = windows[agreeing].mean(axis=0)
-    square = middle / scale + np.array([left, top, 0])
+    mean = windows[agreeing].mean(axis=0)
+    shift = np.array([left, top, 0])
+    square = mean / scale + shift
     return Candidate(square, len(agreeing))
 
 
 def _cut(grey: Grey, left: int, top: int, side: int) -> Grey:
-    """A square of the picture. Beyond the picture its edge goes on."""
+    """A square of the picture. Beyond the picture its edge is repeated."""
     height, width = grey.shape
-    rows = np.clip(np.arange(top, top + side), 0, height - 1)
-    columns = np.clip(np.arange(left, left + side), 0, width - 1)
+    rows = np.arange(top, top + side)
+    rows = np.clip(rows, 0, height - 1)
+    columns = np.arange(left, left + side)
+    columns = np.clip(columns, 0, width - 1)
     return grey[np.ix_(rows, columns)]
 
 
@@ -187,11 +200,15 @@ def _windows(cascade: str, grey: Grey, smallest: int, largest: int, step: float)
     """Every window that a cascade takes for a face, its sides from `smallest` to `largest`."""
     if largest < max(smallest, SMALLEST):
         return NONE
-    sizes = (smallest, smallest), (largest, largest)
-    boxes = _load_cascade(cascade).detectMultiScale(grey, step, 0, 0, *sizes)
+    least = (smallest, smallest)
+    most = (largest, largest)
+    classifier = _load_cascade(cascade)
+    boxes = classifier.detectMultiScale(grey, step, 0, 0, least, most)
     numbers = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
-    left, top, width, _ = numbers.T
-    return np.column_stack([left + width / 2, top + width / 2, width])
+    left, top, side, _ = numbers.T
+    across = left + side / 2
+    down = top + side / 2
+    return np.column_stack([across, down, side])
 
 
 def _without_overlaps(candidates: list[Candidate]) -> list[Candidate]:
@@ -261,9 +278,11 @@ def _load_opencv() -> Any:
             import cv2
     except ImportError:
         raise LabError(f"finding faces needs OpenCV, which is not installed: {_ADVICE}") from None
-    folder = getattr(getattr(cv2, "data", None), "haarcascades", "")
-    has_cascades = os.path.isfile(os.path.join(folder, _FRONTAL[0]))
-    if not (has_cascades and hasattr(cv2, "CascadeClassifier")):
+    data = getattr(cv2, "data", None)
+    folder = getattr(data, "haarcascades", "")
+    cascade = os.path.join(folder, _FRONTAL[0])
+    has_classifier = hasattr(cv2, "CascadeClassifier")
+    if not has_classifier or not os.path.isfile(cascade):
         raise LabError(
             f"OpenCV {cv2.__version__} comes without the cascades that find faces: {_ADVICE}"
         )

@@ -199,7 +199,8 @@ def _read_script(environment: jinja2.Environment) -> str:
 def _list_buttons(counts: Counter[str]) -> list[Button]:
     """A button for all verdicts, and one for each decision that occurs."""
     total = counts.total()
-    buttons = [Button("all", total, "verdict" if total == 1 else "verdicts")]
+    words = "verdict" if total == 1 else "verdicts"
+    buttons = [Button("all", total, words)]
     others = sorted(counts.keys() - COUNTED.keys())
     for kind in (*COUNTED, *others):
         count = counts[kind]
@@ -224,7 +225,8 @@ def _list_facts(explained: Explained) -> list[str]:
         facts.append(f"{verdict.width}×{verdict.height} pixels")
     if verdict.face:
         left, top, right, bottom = verdict.face
-        width, height = right - left, bottom - top
+        width = right - left
+        height = bottom - top
         facts.append(f"face of {width}×{height} at {left}, {top}")
     return facts
 
@@ -234,12 +236,14 @@ def _make_plates(explained: Explained) -> list[Plate]:
     if explained.picture is None:
         return []
     picture = _shrink(explained.picture)
-    plates = [_make_plate(picture, "the picture as the model saw it", "picture")]
+    plate = _make_plate(picture, "the picture as the model saw it", "picture")
+    plates = [plate]
     if explained.activation_map is not None:
         coloured = overlay(picture, explained.activation_map)
         alt = "class activation map: orange for generated, blue for real"
         scale = describe_scale(explained.activation_map)
-        plates.append(_make_plate(coloured, alt, f"{scale} a cell"))
+        plate = _make_plate(coloured, alt, f"{scale} a cell")
+        plates.append(plate)
     return plates
 
 

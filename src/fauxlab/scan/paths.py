@@ -27,9 +27,10 @@ def expand_paths(arguments: Iterable[str]) -> Iterator[str]:
     """
     given = set()
     for path in _expand(arguments):
+        identity = _normalise(path)
+        encoded = identity.encode("utf-8", "surrogatepass")
         # A digest, because paths can be 4,096 bytes long.
-        identity = _normalise(path).encode("utf-8", "surrogatepass")
-        digest = hashlib.blake2b(identity, digest_size=16).digest()
+        digest = hashlib.blake2b(encoded, digest_size=16).digest()
         if digest not in given:
             given.add(digest)
             yield path

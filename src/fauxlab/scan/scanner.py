@@ -71,7 +71,9 @@ class _Read(NamedTuple):
     @property
     def cuts(self) -> list[_Cut]:
         """The crops that get a verdict; none of a file that could not be read."""
-        return [] if isinstance(self.result, ImageError) else self.result.cuts
+        if isinstance(self.result, ImageError):
+            return []
+        return self.result.cuts
 
 
 class _Scored(NamedTuple):
@@ -114,7 +116,8 @@ class Scanner:
 
         `scan` gives the verdicts on all its faces.
         """
-        return next(self.scan([str(path)]))
+        verdicts = self.scan([str(path)])
+        return next(verdicts)
 
     def scan(self, paths: Iterable[str]) -> Iterator[Verdict]:
         """The verdicts on pictures, in their order, in constant memory.
@@ -140,12 +143,14 @@ class Scanner:
             while batch:
                 # The next batch is read and decoded while this one goes through the detector.
                 following = start_batch()
-                yield from self._score_batch([future.result() for future in batch])
+                pictures = [future.result() for future in batch]
+                yield from self._score_batch(pictures)
                 batch = following
 
     def _read(self, reader: FileReader, path: str) -> _Read:
         try:
-            image = decode(reader.read(path))
+            data = reader.read(path)
+            image = decode(data)
         except ImageError as error:
             return _Read(path, error)
         return _Read(path, self._cut(image))
@@ -154,13 +159,16 @@ class Scanner:
         """The crops of a picture that get a verdict."""
         size = self.detector.size
         if self.crop == "none":
-            whole = _Cut(to_square(image, size), None)
+            square = to_square(image, size)
+            whole = _Cut(square, None)
             return _Loaded(image.width, image.height, [whole])
         faces, left_out = survey_faces(image)
         cuts = []
         for face in faces:
-            square = to_square(crop_face(image, face), size)
-            cuts.append(_Cut(square, _box(face)))
+            crop = crop_face(image, face)
+            square = to_square(crop, size)
+            cut = _Cut(square, _box(face))
+            cuts.append(cut)
         return _Loaded(image.width, image.height, cuts, left_out)
 
     def _score_batch(self, batch: list[_Read]) -> Iterator[Explained]:
@@ -183,12 +191,13 @@ class Scanner:
             part = crops[start : start + BATCH]
             prediction = self.detector.predict(np.stack(part))
             scores = self.detector.scores(prediction.logits).tolist()
-            maps, distances = prediction.activation_maps, prediction.ood_distances
+            maps = prediction.activation_maps
+            distances = prediction.ood_distances.tolist()
             for crop, score, activation_map, distance in zip(
                 part, scores, maps, distances, strict=True
             ):
                 if _is_finite(score, activation_map):
-                    fields = self._decide(crop, score, float(distance))
+                    fields = self._decide(crop, score, distance)
                     yield _Scored(fields, activation_map)
                 else:
                     fields = {"status": "error", "message": NOT_FINITE}
@@ -222,17 +231,23 @@ def _explain(fields: Fields, loaded: _Loaded, answers: Iterator[_Scored]) -> Ite
     first = True
     for crop, box in loaded.cuts:
         answer = next(answers)
-        verdict = Verdict.model_validate(fields | answer.fields | {"face": box})
+        all_fields = fields | answer.fields
+        all_fields["face"] = box
+        verdict = Verdict.model_validate(all_fields)
         yield Explained(verdict, crop, answer.activation_map, first)
         first = False
 
 
 def _is_finite(score: float, activation_map: NDArray[np.float32]) -> bool:
-    return math.isfinite(score) and bool(np.isfinite(activation_map).all())
+    if not math.isfinite(score):
+        return False
+    is_finite = np.isfinite(activation_map)
+    return bool(is_finite.all())
 
 
 def _box(face: Face) -> Box:
-    right, bottom = face.left + face.side, face.top + face.side
+    right = face.left + face.side
+    bottom = face.top + face.side
     return face.left, face.top, right, bottom
 
 

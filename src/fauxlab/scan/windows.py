@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     Pairs = tuple[Indices, Indices]
 
 NONE = np.empty((0, 3))
-PAIRS = 2**16  # squares that are compared at once: bounds memory
+PAIRS = 2**16  # pairs of squares that are compared at once: bounds memory
 ROWS = PAIRS // 16  # squares whose neighbours are counted at once
 
-# The number of a cell grows by this from one row, and from one size, to the next.
+# The number of a cell grows by _DOWN from one row to the next, by _LARGER from size to size.
 _DOWN = 2**20
 _LARGER = 2**40
 # Around a cell there are nine ranges of three cells: three sizes of three rows each.
@@ -38,12 +38,13 @@ def group_windows(windows: Squares) -> Iterator[Square]:
     if not len(windows):
         return
     neighbours = Neighbours(windows)
-    # Of the windows that are left; below 1 for those that are gone.
+    # For each window, how many windows like it are in no group yet. 0 or less: it is in one itself.
     counts = neighbours.count()
     best = int(counts.argmax())
     while counts[best] > 0:
         group = neighbours.of(best)
-        group = group[counts[group] > 0]
+        is_left = counts[group] > 0
+        group = group[is_left]
         yield _median(windows[group])
         for _, columns in neighbours.pairs(group):
             np.subtract.at(counts, columns, 1)
@@ -56,8 +57,10 @@ def _median(squares: Squares) -> Square:
     # Not np.median, which imports numpy.ma: a tenth of the time that one picture takes.
     ordered = np.sort(squares, axis=0)
     n = len(ordered)
-    below, above = ordered[(n - 1) // 2], ordered[n // 2]
-    return np.asarray((below + above) / 2)
+    below = ordered[(n - 1) // 2]
+    above = ordered[n // 2]
+    median: Square = (below + above) / 2
+    return median
 
 
 def inside_any(square: Square, others: Squares) -> bool:
@@ -67,8 +70,11 @@ def inside_any(square: Square, others: Squares) -> bool:
     middle.
     """
     across, down, side = square
-    distance = np.maximum(np.abs(across - others[:, 0]), np.abs(down - others[:, 1]))
-    larger = np.maximum(side, others[:, 2])
+    other_across, other_down, other_side = others.T
+    beside = np.abs(across - other_across)
+    below = np.abs(down - other_down)
+    distance = np.maximum(beside, below)
+    larger = np.maximum(side, other_side)
     is_inside = distance < larger / 2
     return bool(is_inside.any())
 
@@ -80,12 +86,14 @@ def alike(squares: Squares, others: Squares) -> Flags:
     """
     across, down, side = squares.T
     other_across, other_down, other_side = others.T
-    quarter = np.minimum(side, other_side) / 4
-    is_beside = np.abs(across - other_across) < quarter
-    is_level = np.abs(down - other_down) < quarter
-    octaves = np.abs(np.log2(side / other_side))
-    is_as_large = octaves < 0.5
-    return np.asarray(is_beside & is_level & is_as_large)
+    smaller = np.minimum(side, other_side)
+    quarter = smaller / 4
+    beside = np.abs(across - other_across)
+    below = np.abs(down - other_down)
+    is_near = (beside < quarter) & (below < quarter)
+    octaves = np.log2(side / other_side)
+    is_as_large = np.abs(octaves) < 0.5
+    return np.asarray(is_near & is_as_large)
 
 
 class Neighbours:
@@ -116,8 +124,10 @@ class Neighbours:
 
     def of(self, row: int) -> Indices:
         """The squares that one is alike, itself included, in ascending order."""
-        parts = [columns for _, columns in self.pairs(np.array([row]))]
-        return np.sort(np.concatenate(parts))
+        rows = np.array([row])
+        parts = [columns for _, columns in self.pairs(rows)]
+        columns = np.concatenate(parts)
+        return np.sort(columns)
 
     def pairs(self, rows: Indices) -> Iterator[Pairs]:
         """The pairs (row, any square) that are alike; at most PAIRS are compared at once."""
@@ -129,11 +139,12 @@ class Neighbours:
             stop = min(start + PAIRS, total)
             flat = np.arange(start, stop)
             span = np.searchsorted(ends, flat, side="right")
-            place = first[span] + flat - starts[span]
+            within = flat - starts[span]
+            place = first[span] + within
             left = near[span]
             right = self._order[place]
-            same = alike(self._squares[left], self._squares[right])
-            yield left[same], right[same]
+            is_alike = alike(self._squares[left], self._squares[right])
+            yield left[is_alike], right[is_alike]
 
     def _ranges(self, rows: Indices) -> tuple[Indices, Indices, Indices]:
         """Where the squares around some rows stand in the order of cells: nine ranges a row.
@@ -143,12 +154,15 @@ class Neighbours:
         """
         n = len(rows)
         near = np.repeat(rows, 9)
-        sizes = self._size[near] + np.tile(_NEAR_SIZES, n)
-        cells = _cell(self._squares[near], sizes)
+        squares = self._squares[near]
+        sizes = self._size[near]
+        sizes = sizes + np.tile(_NEAR_SIZES, n)
+        cells = _cell(squares, sizes)
         cells += np.tile(_NEAR_ROWS, n)
         first = np.searchsorted(self._cells, cells - 1)
-        last = np.searchsorted(self._cells, cells + 1, side="right")
-        ends = np.cumsum(last - first)
+        stop = np.searchsorted(self._cells, cells + 1, side="right")
+        lengths = stop - first
+        ends = np.cumsum(lengths)
         return near, first, ends
 
 
@@ -159,9 +173,12 @@ def _cell(squares: Squares, size: Cells) -> Cells:
     are alike lie in cells side by side.
     """
     across, down, _ = squares.T
-    largest = 2.0 ** ((size + 1) / 2)
+    octave = (size + 1) / 2
+    largest = 2.0**octave
     width = 0.26 * largest
-    column = np.floor(across / width).astype(np.int64)
-    row = np.floor(down / width).astype(np.int64)
-    cell: Cells = size * _LARGER + row * _DOWN + column
+    column = np.floor(across / width)
+    row = np.floor(down / width)
+    cell: Cells = size * _LARGER
+    cell = cell + row.astype(np.int64) * _DOWN
+    cell = cell + column.astype(np.int64)
     return cell

@@ -107,7 +107,9 @@ def open_writer(form: Form, stream: TextIO) -> Iterator[Sink]:
 def _csv_cell(value: object) -> object:
     if isinstance(value, tuple):
         return " ".join(map(str, value))
-    return "" if value is None else value
+    if value is None:
+        return ""
+    return value
 
 
 def _table_line(verdict: Verdict) -> str:

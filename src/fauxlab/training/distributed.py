@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import timedelta
 from typing import Any
 
@@ -32,7 +33,8 @@ def any_process(accelerator: Accelerator, flag: bool) -> bool:
     """Whether any process raises the flag; all get the same answer."""
     if accelerator.num_processes == 1:
         return flag
-    flags = accelerator.gather(torch.tensor([flag], device=accelerator.device))
+    own_flag = torch.tensor([flag], device=accelerator.device)
+    flags = accelerator.gather(own_flag)
     return bool(flags.any())
 
 
@@ -56,7 +58,8 @@ def average_gradients(accelerator: Accelerator, network: nn.Module) -> None:
     gradients = [p.grad for p in network.parameters() if p.grad is not None]
     flat = torch.cat([gradient.flatten() for gradient in gradients])
     means: Any = accelerator.reduce(flat, "mean")
-    parts = means.split([gradient.numel() for gradient in gradients])
+    sizes = [gradient.numel() for gradient in gradients]
+    parts = means.split(sizes)
     for gradient, mean in zip(gradients, parts, strict=True):
         gradient.copy_(mean.view_as(gradient))
 
@@ -66,14 +69,16 @@ def share_batch_statistics(accelerator: Accelerator, network: nn.Module) -> None
 
     On CPUs each process has batch statistics of its own.
     """
-    if accelerator.num_processes > 1:
-        for statistics in network.buffers():
-            torch.distributed.broadcast(statistics, 0)
+    if accelerator.num_processes == 1:
+        return
+    for statistics in network.buffers():
+        torch.distributed.broadcast(statistics, 0)
 
 
 def synchronise_batch_norm(accelerator: Accelerator, network: nn.Module) -> nn.Module:
     """Batch normalisation over the batch of all processes, which torch offers on GPUs alone."""
-    if accelerator.num_processes == 1 or accelerator.device.type != "cuda":
+    on_cpu = accelerator.device.type != "cuda"
+    if on_cpu or accelerator.num_processes == 1:
         return network
     converted: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
     return converted
@@ -84,10 +89,12 @@ def gather_shares(accelerator: Accelerator, share: Tensor, count: int) -> Tensor
 
     With n processes, process r holds the values r, r + n, r + 2n, …
     """
-    world = accelerator.num_processes
-    longest = -(-count // world)
+    processes = accelerator.num_processes
+    longest = math.ceil(count / processes)
     padded = torch.zeros(longest, device=accelerator.device)
     padded[: len(share)] = share
     gathered: Tensor = accelerator.gather(padded)
     # Undo the striding, then drop the padding.
-    return gathered.view(world, longest).T.flatten()[:count].cpu()
+    by_process = gathered.view(processes, longest)
+    in_order = by_process.T.flatten()
+    return in_order[:count].cpu()

@@ -24,12 +24,17 @@ class Prefetcher(Generic[Item]):
 
     def take(self, number: int, then: int | None) -> Item:
         """Item `number`; preparing item `then` begins, where there is one."""
-        now = self._ahead.pop(number, None) or self._thread.submit(self._make, number)
+        future = self._ahead.pop(number, None)
         self._ahead.clear()
-        item = now.result()
+        if future is None:
+            future = self._start(number)
+        item = future.result()
         if then is not None:
-            self._ahead[then] = self._thread.submit(self._make, then)
+            self._ahead[then] = self._start(then)
         return item
+
+    def _start(self, number: int) -> Future[Item]:
+        return self._thread.submit(self._make, number)
 
     def __enter__(self) -> Prefetcher[Item]:
         return self

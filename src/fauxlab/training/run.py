@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from fauxlab.bundle.folder import first_line
 from fauxlab.config import (
     GanRecipe,
     Recipe,
@@ -113,8 +114,9 @@ class Run:
 
     def log(self, event: str, **values: Any) -> None:
         """Append one line to log.jsonl."""
+        line = json.dumps({"event": event, **values})
         with (self.folder / "log.jsonl").open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps({"event": event, **values}) + "\n")
+            stream.write(line + "\n")
 
     def rewind_log(self, length: int) -> None:
         """Cut log.jsonl back to its length at the checkpoint; the rest will be written again."""
@@ -132,9 +134,13 @@ class Run:
         """Keep the pictures that could not be decoded: all in skipped.csv, the first in the log."""
         if not skipped:
             return
-        lines = [csv_line(("path", "reason")), *map(csv_line, skipped)]
+        lines = [csv_line(("path", "reason"))]
+        for picture in skipped:
+            lines.append(csv_line(picture))
         replace_file(self.folder / "skipped.csv", "".join(lines))
-        first = [{"path": path, "reason": reason} for path, reason in skipped[:FIRST_SKIPPED]]
+        first = []
+        for path, reason in skipped[:FIRST_SKIPPED]:
+            first.append({"path": path, "reason": reason})
         self.log("skipped", count=len(skipped), first=first)
 
     def save_checkpoint(self, state: dict[str, Any], name: str = "last.pt") -> None:
@@ -148,9 +154,10 @@ class Run:
             log_bytes = log.stat().st_size
         folder = self.folder / "checkpoints"
         folder.mkdir(exist_ok=True)
+        saved = {**state, "log_bytes": log_bytes, "processes": _processes()}
         aside = folder / f"{name}.tmp"
         with aside.open("wb") as stream:
-            torch.save({**state, "log_bytes": log_bytes, "processes": _processes()}, stream)
+            torch.save(saved, stream)
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(aside, folder / name)
@@ -170,7 +177,7 @@ class Run:
             state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
             _check_parts(state)
         except Exception as error:  # the unpickler raises whatever the bytes make it raise
-            reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+            reason = first_line(error)[:120]
             raise LabError(
                 f"checkpoint {path} cannot be used ({reason}): damaged, or a pickle with code in "
                 f"it, which is never run; delete {path.parent} to start over"
@@ -227,8 +234,11 @@ def open_run(
     # Parsed as a recipe, so that a key which is newer than the run counts as its default.
     kind: Any = type(recipe)
     started = parse_recipe(_read_toml(config), str(config), kind)
-    changes = difference(tomllib.loads(started.to_toml()), tomllib.loads(recipe.to_toml()))
-    changes += difference({"data": run.environment.get("data_hash")}, {"data": data_hash})
+    before = tomllib.loads(started.to_toml())
+    now = tomllib.loads(recipe.to_toml())
+    changes = difference(before, now)
+    hash_before = run.environment.get("data_hash")
+    changes += difference({"data": hash_before}, {"data": data_hash})
     if changes:
         raise LabError(
             f"{folder} was started with other parameters, so it cannot be resumed: "
@@ -243,7 +253,7 @@ def fits_checkpoint(run: Run) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, KeyError, TypeError, ValueError, AttributeError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+        reason = first_line(error)
         raise LabError(
             f"the checkpoint in {run.folder} does not fit its config.toml ({reason}); "
             f"delete {run.folder / 'checkpoints'} to start over"

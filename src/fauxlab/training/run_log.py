@@ -92,7 +92,8 @@ class GanRun:
     def seen(self) -> int:
         """Images seen, repeats counted."""
         lines = [*self.steps, *self.evals, *self.guard]
-        return max((int(line["images"]) for line in lines), default=0)
+        images = [int(line["images"]) for line in lines]
+        return max(images, default=0)
 
     @property
     def best(self) -> Line | None:
@@ -102,7 +103,9 @@ class GanRun:
     @property
     def last(self) -> Line | None:
         """The last evaluation, with or without a distance."""
-        return self.evals[-1] if self.evals else None
+        if not self.evals:
+            return None
+        return self.evals[-1]
 
     @property
     def judged(self) -> Line:
@@ -112,8 +115,11 @@ class GanRun:
     @property
     def ratio(self) -> float | None:
         """Last distance over the best."""
-        best, last = number(self.best, "distance"), number(self.last, "distance")
-        return last / best if best and last is not None else None
+        best = number(self.best, "distance")
+        last = number(self.last, "distance")
+        if not best or last is None:
+            return None
+        return last / best
 
     @property
     def alarms(self) -> list[Line]:
@@ -135,8 +141,10 @@ class GanRun:
         evaluation was no loss.
         """
         since = self.best["images"] if self.best else 0
-        by_either = (risen(self.evals, since), risen(self.guard, since))
-        return min((images for images in by_either if images is not None), default=None)
+        by_evaluations = risen(self.evals, since)
+        by_checks = risen(self.guard, since)
+        rises = [images for images in (by_evaluations, by_checks) if images is not None]
+        return min(rises, default=None)
 
     @property
     def early(self) -> list[Line]:
@@ -152,8 +160,10 @@ class GanRun:
         best = self.best
         if best is None:
             return None
-        since = [alarm for alarm in self.alarms if alarm["images"] >= best["images"]]
-        return since[0] if since else None
+        for alarm in self.alarms:
+            if alarm["images"] >= best["images"]:
+                return alarm
+        return None
 
     def above(self, line: Line | None) -> float | None:
         """An evaluation's distance minus its floor, the distance between two sets of reals."""
@@ -172,12 +182,16 @@ class GanRun:
 
     def when(self, images: float) -> str:
         """Images seen in words, with the epoch where its length is known."""
+        words = f"{images:,.0f} images"
         epoch = self.epoch_of(images)
-        return f"{images:,.0f} images, {epoch}" if epoch else f"{images:,.0f} images"
+        if epoch:
+            words += f", {epoch}"
+        return words
 
     def of_recipe(self, table: str, key: str) -> Any:
         """A value of the recipe; None where it is not given."""
-        return (self.recipe.get(table) or {}).get(key)
+        values = self.recipe.get(table) or {}
+        return values.get(key)
 
 
 def number(line: Line | None, key: str) -> float | None:
@@ -210,9 +224,11 @@ def risen(lines: Sequence[Line], since: float = 0) -> int | None:
     start = max(best["images"], since)
     bar = RISEN * best["distance"]
     for line in lines:
+        images = line["images"]
         distance = number(line, "distance")
-        if line["images"] > start and distance is not None and distance >= bar:
-            return int(line["images"])
+        has_risen = distance is not None and distance >= bar
+        if has_risen and images > start:
+            return int(images)
     return None
 
 
@@ -221,7 +237,8 @@ def alike(runs: Sequence[GanRun]) -> list[list[GanRun]]:
     groups: dict[Any, list[GanRun]] = {}
     for run in runs:
         if run.best:
-            groups.setdefault(_conditions(run), []).append(run)
+            group = groups.setdefault(_conditions(run), [])
+            group.append(run)
     return list(groups.values())
 
 

@@ -17,17 +17,19 @@ def step_seed(seed: int, step: int, process: int) -> int:
 
 
 def step_generator(seed: int, step: int, process: int) -> torch.Generator:
-    """A CPU generator for all that the inputs of a step draw."""
+    """A CPU generator for all random numbers of a step's inputs."""
     generator = torch.Generator()
-    return generator.manual_seed(step_seed(seed, step, process))
+    generator.manual_seed(step_seed(seed, step, process))
+    return generator
 
 
 def seed_step(seed: int, step: int, process: int) -> torch.Generator:
     """Seed torch's global generators for a step and return the CPU's.
 
-    For steps whose draws and whose networks' dropout take turns, so that both are in one order.
+    For steps in which inputs and dropout are drawn in turns, from one stream of random numbers.
     """
-    return torch.manual_seed(step_seed(seed, step, process))
+    seed_of_step = step_seed(seed, step, process)
+    return torch.manual_seed(seed_of_step)
 
 
 def seed_networks(generator: torch.Generator) -> None:
@@ -36,5 +38,7 @@ def seed_networks(generator: torch.Generator) -> None:
     On the CPU they go on where `generator` ended, so that the inputs and the dropout of a step
     never share a random number.
     """
-    torch.manual_seed(generator.initial_seed())
-    torch.set_rng_state(generator.get_state())
+    seed_of_step = generator.initial_seed()
+    torch.manual_seed(seed_of_step)
+    state = generator.get_state()
+    torch.set_rng_state(state)

@@ -45,8 +45,8 @@ def augment_some(
     changed = augment(images, names, generator)
     if p >= 1:
         return changed
-    chosen = torch.rand(len(images), generator=generator) < p
-    is_chosen = _column(chosen, images)
+    draws = torch.rand(len(images), generator=generator)
+    is_chosen = _column(draws < p, images)
     return torch.where(is_chosen, changed, images)
 
 
@@ -54,9 +54,10 @@ def flip(images: Tensor, generator: Generator | None = None) -> Tensor:
     """Mirror each image left to right with probability one half."""
     import torch
 
-    chosen = torch.rand(len(images), generator=generator) < 0.5
-    is_chosen = _column(chosen, images)
-    return torch.where(is_chosen, images.flip(3), images)
+    draws = torch.rand(len(images), generator=generator)
+    is_mirrored = _column(draws < 0.5, images)
+    mirrored = images.flip(3)
+    return torch.where(is_mirrored, mirrored, images)
 
 
 def translate(images: Tensor, generator: Generator | None = None) -> Tensor:
@@ -65,7 +66,7 @@ def translate(images: Tensor, generator: Generator | None = None) -> Tensor:
     from torch.nn import functional as F
 
     n, _, height, width = images.shape
-    place = images.device
+    device = images.device
     reach_down = max(round(height * SHIFT), 1)
     reach_right = max(round(width * SHIFT), 1)
     margins = (reach_right, reach_right, reach_down, reach_down)
@@ -73,9 +74,11 @@ def translate(images: Tensor, generator: Generator | None = None) -> Tensor:
     # 0 to twice the reach, since the padding has moved the image by the reach.
     down = torch.randint(2 * reach_down + 1, (n, 1), generator=generator)
     right = torch.randint(2 * reach_right + 1, (n, 1), generator=generator)
-    rows = send(down, place) + torch.arange(height, device=place)
-    columns = send(right, place) + torch.arange(width, device=place)
-    numbers = torch.arange(n, device=place)
+    rows = torch.arange(height, device=device)
+    rows = rows + send(down, device)
+    columns = torch.arange(width, device=device)
+    columns = columns + send(right, device)
+    numbers = torch.arange(n, device=device)
     # Indexing the first three axes leaves the channels last in memory, which is the layout that
     # networks here run in.
     channels_last = padded.permute(0, 2, 3, 1)
@@ -96,7 +99,8 @@ def colour(images: Tensor, generator: Generator | None = None) -> Tensor:
 
     draws = torch.rand(3, len(images), generator=generator)
     brightness, saturation, contrast = draws
-    images = images + _column(brightness - 0.5, images)
+    offsets = _column(brightness - 0.5, images)
+    images = images + offsets
     images = _saturate(images, 2 * saturation)
     return _contrast(images, contrast + 0.5)
 
@@ -111,8 +115,9 @@ def tone(images: Tensor, generator: Generator | None = None) -> Tensor:
     draws = torch.rand(3, len(images), generator=generator)
     brightness, contrast, saturation = 2 * draws - 1
     # Brightness counts from black, which is -1.
+    from_black = images + 1
     factors = _column(1 + 0.3 * brightness, images)
-    images = (images + 1) * factors - 1
+    images = from_black * factors - 1
     images = _contrast(images, 1 + 0.2 * contrast)
     images = _saturate(images, 1 + 0.4 * saturation)
     return images.clamp(-1, 1)
@@ -123,11 +128,13 @@ def cutout(images: Tensor, generator: Generator | None = None) -> Tensor:
     import torch
 
     n, _, height, width = images.shape
-    centre_row = torch.randint(height, (n, 1), generator=generator)
-    centre_column = torch.randint(width, (n, 1), generator=generator)
-    in_rows = _near(send(centre_row, images.device), height)
-    in_columns = _near(send(centre_column, images.device), width)
-    in_square = in_rows[:, None, :, None] & in_columns[:, None, None, :]
+    centre_rows = torch.randint(height, (n, 1), generator=generator)
+    centre_columns = torch.randint(width, (n, 1), generator=generator)
+    in_rows = _near(send(centre_rows, images.device), height)
+    in_columns = _near(send(centre_columns, images.device), width)
+    rows = in_rows[:, None, :, None]
+    columns = in_columns[:, None, None, :]
+    in_square = rows & columns
     visible = ~in_square
     return images * visible.to(images)
 
@@ -135,20 +142,23 @@ def cutout(images: Tensor, generator: Generator | None = None) -> Tensor:
 def send(values: Tensor, to: device) -> Tensor:
     """Values drawn on the CPU, on a device. Nothing waits for the transfer to a GPU."""
     if to.type == "cuda":
-        return values.pin_memory().to(to, non_blocking=True)
+        pinned = values.pin_memory()
+        return pinned.to(to, non_blocking=True)
     return values.to(to)
 
 
 def _saturate(images: Tensor, factors: Tensor) -> Tensor:
     """Distances from each pixel's own grey times a factor an image [N]."""
     grey = images.mean(dim=1, keepdim=True)
-    return grey + (images - grey) * _column(factors, images)
+    colour = images - grey
+    return grey + colour * _column(factors, images)
 
 
 def _contrast(images: Tensor, factors: Tensor) -> Tensor:
     """Distances from each image's mean times a factor an image [N]."""
     mean = images.mean(dim=(1, 2, 3), keepdim=True)
-    return mean + (images - mean) * _column(factors, images)
+    from_mean = images - mean
+    return mean + from_mean * _column(factors, images)
 
 
 def _near(centres: Tensor, side: int) -> Tensor:
@@ -156,12 +166,15 @@ def _near(centres: Tensor, side: int) -> Tensor:
     import torch
 
     places = torch.arange(side, device=centres.device)
-    return (places - centres).abs() < side * CUTOUT / 2
+    distances = (places - centres).abs()
+    half_side = side * CUTOUT / 2
+    return distances < half_side
 
 
 def _column(values: Tensor, images: Tensor) -> Tensor:
     """One value an image [N], shaped and placed to act on all its pixels."""
-    return send(values, images.device)[:, None, None, None]
+    sent = send(values, images.device)
+    return sent[:, None, None, None]
 
 
 AUGMENTATIONS = {

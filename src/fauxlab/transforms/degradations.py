@@ -83,7 +83,8 @@ def degrade(pixels: Pixels, kind: str, level: float) -> Pixels:
     _check_kinds([kind])
     degradation = DEGRADATIONS[kind]
     low, high = degradation.limits
-    if not low <= level <= high:
+    is_allowed = low <= level <= high
+    if not is_allowed:
         raise LabError(f"degradation {kind}: level {level:g}; give one from {low:g} to {high:g}")
     return degradation.apply(pixels, level)
 
@@ -104,7 +105,8 @@ def list_degradations(kinds: Sequence[str] | None = None) -> list[tuple[str, flo
 
 def name_degradation(kind: str, level: float) -> str:
     """As people write it: jpeg q75, resize ×0.5."""
-    return f"{kind} {DEGRADATIONS[kind].unit}{level:g}"
+    unit = DEGRADATIONS[kind].unit
+    return f"{kind} {unit}{level:g}"
 
 
 def random_degradation(pixels: Pixels, rng: np.random.Generator) -> Pixels:
@@ -121,18 +123,21 @@ def random_degradation(pixels: Pixels, rng: np.random.Generator) -> Pixels:
     is_encoded_again = rng.random() < ENCODED_TWICE
     if rng.random() < RESCALED:
         scale = rng.uniform(*SCALES)
-        way = FILTERS[rng.integers(len(FILTERS))]
-        image = image.resize(scaled_size(size, scale, MIN_SIDE), way)
+        rescaled_size = scaled_size(size, scale, MIN_SIDE)
+        number = rng.integers(len(FILTERS))
+        image = image.resize(rescaled_size, FILTERS[number])
     if is_encoded and is_encoded_again:
         image = _encode_randomly(image, rng)
     if image.size != size:
         image = image.resize(size, Resampling.BICUBIC)
     if rng.random() < BLURRED:
         sigma = rng.uniform(*SIGMAS)
-        image = to_picture(blur(to_pixels(image), sigma))
+        blurred = blur(to_pixels(image), sigma)
+        image = to_picture(blurred)
     if rng.random() < NOISY:
         sigma = rng.uniform(*NOISES)
-        image = to_picture(noise(to_pixels(image), sigma))
+        noisy = noise(to_pixels(image), sigma)
+        image = to_picture(noisy)
     if is_encoded:
         image = _encode_randomly(image, rng)
     return to_pixels(image)
@@ -141,7 +146,8 @@ def random_degradation(pixels: Pixels, rng: np.random.Generator) -> Pixels:
 def degrade_repeatably(pixels: Pixels) -> Pixels:
     """The random degradation of a picture uint8 [3, H, W], seeded by its own pixels."""
     seed = zlib.crc32(pixels.tobytes())
-    return random_degradation(pixels, np.random.default_rng(seed))
+    rng = np.random.default_rng(seed)
+    return random_degradation(pixels, rng)
 
 
 def degrade_batch(pixels: Pixels, seeds: Seeds, workers: int | None = None) -> Pixels:
@@ -151,12 +157,15 @@ def degrade_batch(pixels: Pixels, seeds: Seeds, workers: int | None = None) -> P
     """
 
     def degrade_one(picture: Pixels, seed: int) -> Pixels:
-        return random_degradation(picture, np.random.default_rng(int(seed)))
+        rng = np.random.default_rng(int(seed))
+        return random_degradation(picture, rng)
 
     if not len(pixels):
         return pixels.copy()
-    with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
-        return np.stack(list(pool.map(degrade_one, pixels, seeds)))
+    threads = workers or os.cpu_count() or 1
+    with ThreadPoolExecutor(threads) as pool:
+        degraded = list(pool.map(degrade_one, pixels, seeds))
+    return np.stack(degraded)
 
 
 def random_crops(images: Tensor, side: int, zoomed: float, seeds: Seeds) -> Tensor:
@@ -172,8 +181,10 @@ def random_crops(images: Tensor, side: int, zoomed: float, seeds: Seeds) -> Tens
     pictures = images.cpu().numpy()
     for k, (picture, seed) in enumerate(zip(pictures, seeds, strict=True)):
         rng = np.random.default_rng(int(seed))
-        is_zoomed = rng.random() < zoomed
-        wanted = round(side * rng.uniform(*ZOOMS)) if is_zoomed else side
+        wanted = side
+        if rng.random() < zoomed:
+            zoom = rng.uniform(*ZOOMS)
+            wanted = round(side * zoom)
         crops[k] = _random_crop(picture, wanted, side, rng)
     return torch.from_numpy(crops).to(images.device)
 
@@ -241,11 +252,13 @@ DEGRADATIONS: dict[str, Degradation] = {
 
 def _random_crop(picture: Pixels, wanted: int, side: int, rng: np.random.Generator) -> Pixels:
     """A square of `wanted` pixels, or as large as there is room, resized to `side`."""
-    height, width = picture.shape[1:]
+    _, height, width = picture.shape
     taken = min(wanted, height, width)
     top = int(rng.integers(height - taken + 1))
     left = int(rng.integers(width - taken + 1))
-    cut = picture[:, top : top + taken, left : left + taken]
+    bottom = top + taken
+    right = left + taken
+    cut = picture[:, top:bottom, left:right]
     if taken == side:
         return cut
     resized = to_picture(cut).resize((side, side), Resampling.BICUBIC)

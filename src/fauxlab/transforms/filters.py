@@ -57,22 +57,11 @@ def blur(pixels: Pixels, sigma: float) -> Pixels:
     """
     if sigma == 0:
         return pixels.copy()
-    reach = max(1, math.ceil(3 * sigma))
-    offsets = np.arange(-reach, reach + 1) / sigma
-    gaussian = np.exp(-(offsets**2) / 2)
-    kernel = gaussian.astype(np.float32)
-    kernel /= kernel.sum()
+    kernel = _gaussian(sigma)
     image = pixels.astype(np.float32)
     # A Gaussian in two dimensions is one along the rows after one along the columns.
     for axis in (1, 2):
-        side = image.shape[axis]
-        padded = _pad(image, axis, reach)
-        image = kernel[reach] * image
-        # The kernel is symmetric: one product serves both neighbours.
-        for step in range(1, reach + 1):
-            before = _window(padded, axis, reach - step, side)
-            after = _window(padded, axis, reach + step, side)
-            image += kernel[reach + step] * (before + after)
+        image = _convolve(image, axis, kernel)
     return to_bytes(image)
 
 
@@ -84,18 +73,23 @@ def noise(pixels: Pixels, sigma: float) -> Pixels:
     seed = zlib.crc32(pixels.tobytes())
     rng = np.random.default_rng(seed)
     field = rng.standard_normal(pixels.shape, np.float32)
-    return to_bytes(pixels + np.float32(sigma) * field)
+    level = np.float32(sigma)
+    return to_bytes(pixels + level * field)
 
 
 def crop(pixels: Pixels, keep: float) -> Pixels:
     """The middle `keep` of each side, in whole pixels, brought back to the full size (bicubic)."""
     image = to_picture(pixels)
     width, height = scaled_size(image.size, keep)
-    left = (image.width - width) // 2
-    top = (image.height - height) // 2
+    margin_x = image.width - width
+    margin_y = image.height - height
+    left = margin_x // 2
+    top = margin_y // 2
+    right = left + width
+    bottom = top + height
     # Not resize(box=…), whose filter would still see what was cut off.
-    box = (left, top, left + width, top + height)
-    enlarged = image.crop(box).resize(image.size, BICUBIC)
+    middle = image.crop((left, top, right, bottom))
+    enlarged = middle.resize(image.size, BICUBIC)
     return to_pixels(enlarged)
 
 
@@ -118,35 +112,67 @@ def screenshot(pixels: Pixels, times: float) -> Pixels:
 
 def brightness(pixels: Pixels, factor: float) -> Pixels:
     """Pixel values times `factor`, rounded and cut at 255."""
-    new_values = to_bytes(np.arange(256) * factor)
+    all_values = np.arange(256)
+    new_values = to_bytes(all_values * factor)
     return new_values[pixels]
 
 
 def encode(picture: Picture, form: str, quality: int, **options: int) -> Picture:
-    """What a file of this format would give to whoever opens it."""
+    """The picture after it was saved in a format at a quality, and opened again."""
     stream = io.BytesIO()
     picture.save(stream, form, quality=quality, **options)
-    return decode(stream.getvalue())
+    data = stream.getvalue()
+    return decode(data)
 
 
 def scaled_size(size: Size, scale: float, least: int = 1) -> Size:
     """Width and height times `scale`, rounded, and at least `least` each."""
-    width = round(size[0] * scale)
-    height = round(size[1] * scale)
-    return max(least, width), max(least, height)
+    width, height = size
+    scaled_width = round(width * scale)
+    scaled_height = round(height * scale)
+    return max(least, scaled_width), max(least, scaled_height)
 
 
 def to_bytes(values: NDArray[np.floating]) -> Pixels:
     """Values rounded to whole numbers and cut to 0 to 255."""
     rounded = np.rint(values)
-    return np.asarray(np.clip(rounded, 0, 255), dtype=np.uint8)
+    bounded = np.clip(rounded, 0, 255)
+    return np.asarray(bounded, dtype=np.uint8)
+
+
+def _gaussian(sigma: float) -> Floats:
+    """A Gaussian kernel of sum 1, float32 [2 reach + 1], cut at 3 sigma."""
+    reach = max(1, math.ceil(3 * sigma))
+    pixels = np.arange(-reach, reach + 1)
+    offsets = pixels / sigma
+    exponents = -(offsets**2) / 2
+    gaussian = np.exp(exponents)
+    kernel = gaussian.astype(np.float32)
+    kernel /= kernel.sum()
+    return kernel
+
+
+def _convolve(image: Floats, axis: int, kernel: Floats) -> Floats:
+    """An image float32 [3, H, W], convolved along one axis with a symmetric kernel."""
+    reach = len(kernel) // 2
+    side = image.shape[axis]
+    padded = _pad(image, axis, reach)
+    result: Floats = kernel[reach] * image
+    # The kernel is symmetric: one product serves both neighbours.
+    for step in range(1, reach + 1):
+        before = _window(padded, axis, reach - step, side)
+        after = _window(padded, axis, reach + step, side)
+        neighbours = before + after
+        weight = kernel[reach + step]
+        result += weight * neighbours
+    return result
 
 
 def _pad(image: Floats, axis: int, reach: int) -> Floats:
     """The image with its edges along one axis repeated `reach` times."""
-    margin = [(0, 0)] * image.ndim
-    margin[axis] = (reach, reach)
-    return np.pad(image, margin, mode="edge")
+    margins = [(0, 0)] * image.ndim
+    margins[axis] = (reach, reach)
+    return np.pad(image, margins, mode="edge")
 
 
 def _window(image: Floats, axis: int, start: int, side: int) -> Floats:

@@ -11,6 +11,7 @@ No landmarks are needed.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -52,8 +53,11 @@ def self_blend(pixels: Pixels, rng: Random) -> Pixels:
     inner = _move(inner, rng)
     _, height, width = pixels.shape
     mask = _mask(height, width, rng)
-    mask *= np.float32(rng.choice(RATIOS))
-    return to_bytes(inner * mask + outer * (1 - mask))
+    ratio = rng.choice(RATIOS)
+    mask *= np.float32(ratio)
+    inside = inner * mask
+    outside = outer * (1 - mask)
+    return to_bytes(inside + outside)
 
 
 def blend_batch(pixels: Pixels, seeds: Seeds) -> Pixels:
@@ -73,7 +77,8 @@ def _vary(pixels: Pixels, rng: Random) -> Pixels:
     mean = image.mean()
     contrast = np.float32(rng.uniform(0.9, 1.1))
     brightness = np.float32(rng.uniform(-10, 10))
-    contrasted = mean + (image - mean) * contrast
+    from_mean = image - mean
+    contrasted = mean + from_mean * contrast
     recoloured = to_bytes(contrasted + brightness)
     kind = rng.integers(4)
     if kind == 0:
@@ -87,9 +92,10 @@ def _vary(pixels: Pixels, rng: Random) -> Pixels:
 
 def _sharpen(pixels: Pixels, amount: float) -> Pixels:
     """Unsharp masking: what a blur takes away is added again."""
-    soft = blur(pixels, 1.0).astype(np.float32)
-    detail = pixels - soft
-    return to_bytes(pixels + np.float32(amount) * detail)
+    soft = blur(pixels, 1.0)
+    detail = pixels - soft.astype(np.float32)
+    strength = np.float32(amount)
+    return to_bytes(pixels + strength * detail)
 
 
 def _coarsen(pixels: Pixels, scale: float) -> Pixels:
@@ -103,17 +109,22 @@ def _coarsen(pixels: Pixels, scale: float) -> Pixels:
 
 def _move(pixels: Pixels, rng: Random) -> Pixels:
     """Shifted and scaled a little; what comes in from outside repeats the edge."""
-    height, width = pixels.shape[1:]
+    _, height, width = pixels.shape
     scale_x, scale_y = rng.uniform(1 - SHIFT, 1 + SHIFT, 2)
-    across, down = rng.uniform(-SHIFT, SHIFT, 2) * (width, height)
+    shift_x, shift_y = rng.uniform(-SHIFT, SHIFT, 2)
+    across = shift_x * width
+    down = shift_y * height
     # A sixteenth of the side is more than shift and scale together reach beyond the edge (0.045).
-    margin = -(-max(height, width) // 16)
+    longer = max(height, width)
+    margin = math.ceil(longer / 16)
     sides = (margin, margin)
     padded = np.pad(pixels, ((0, 0), sides, sides), mode="edge")
     # Scaled around the centre of the picture. The matrix leads from a pixel of the result to its
     # place in the padded picture.
-    left = margin + across + width / 2 * (1 - scale_x)
-    top = margin + down + height / 2 * (1 - scale_y)
+    centre_x = width / 2
+    centre_y = height / 2
+    left = margin + across + centre_x * (1 - scale_x)
+    top = margin + down + centre_y * (1 - scale_y)
     matrix = (scale_x, 0, left, 0, scale_y, top)
     moved = to_picture(padded).transform(
         (width, height),
@@ -126,28 +137,35 @@ def _move(pixels: Pixels, rng: Random) -> Pixels:
 
 def _mask(height: int, width: int, rng: Random) -> Floats:
     """A soft, uneven ellipse, float32 [H, W] of 0 to 1."""
-    centre_x = rng.uniform(*CENTRE_X) * width
-    centre_y = rng.uniform(*CENTRE_Y) * height
-    half_width = rng.uniform(*HALF_WIDTH) * width
-    half_height = rng.uniform(*HALF_HEIGHT) * height
+    centre_x = width * rng.uniform(*CENTRE_X)
+    centre_y = height * rng.uniform(*CENTRE_Y)
+    half_width = width * rng.uniform(*HALF_WIDTH)
+    half_height = height * rng.uniform(*HALF_HEIGHT)
     # Coordinates in which the ellipse is the unit circle.
-    rows, columns = np.mgrid[:height, :width].astype(np.float32)
-    x = (columns - centre_x) / half_width
-    y = (rows - centre_y) / half_height
+    grid = np.mgrid[:height, :width]
+    rows, columns = grid.astype(np.float32)
+    right = columns - centre_x
+    down = rows - centre_y
+    x = right / half_width
+    y = down / half_height
     # Its radius in each direction, made uneven by waves that grow weaker as they grow finer.
     angle = np.arctan2(y, x)
     outline = np.ones((height, width), np.float32)
     for k in range(1, HARMONICS + 1):
         amplitude = np.float32(rng.normal(0, 0.12 / k))
         phase = np.float32(rng.uniform(0, 2 * np.pi))
-        outline += amplitude * np.cos(k * angle + phase)
+        wave = np.cos(k * angle + phase)
+        outline += amplitude * wave
     # A logistic edge stands for a blurred one: it looks the same and costs nothing. The factor 1.7
     # brings its width to that of a Gaussian of the given standard deviation.
     side = np.sqrt(height * width)
-    softness = rng.uniform(*SOFT) * side
+    softness = side * rng.uniform(*SOFT)
     radius = np.mean((half_width, half_height))
     edge = np.float32(softness / radius / 1.7)
-    outside = np.hypot(x, y) - outline
-    steps = np.clip(outside / edge, -30, 30)
-    mask: Floats = 1 / (1 + np.exp(steps))
+    from_centre = np.hypot(x, y)
+    outside = from_centre - outline
+    steps = outside / edge
+    steps = np.clip(steps, -30, 30)
+    odds_outside = np.exp(steps)
+    mask: Floats = 1 / (1 + odds_outside)
     return mask

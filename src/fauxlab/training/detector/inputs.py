@@ -63,13 +63,16 @@ class TrainingInputs:
     def rows(self, step: int) -> Rows:
         """The rows of a step's whole batch, over all processes."""
         stage, epoch, within = self.schedule.at(step)
-        first = within * self.train.batch
-        return self._order(stage, epoch)[first : first + self.train.batch]
+        batch = self.train.batch
+        first = within * batch
+        order = self._order(stage, epoch)
+        return order[first : first + batch]
 
     def batch(self, step: int) -> Batch:
         """This process's share of a step's batch: a pure function of the step."""
         process = self.accelerator.process_index
-        share = deal(self.rows(step), process, self.accelerator.num_processes)
+        processes = self.accelerator.num_processes
+        share = deal(self.rows(step), process, processes)
         generator = step_generator(self.train.seed, step, process)
         inputs, targets = draw_batch(self.pixels, self.labels, share, self.train, generator)
         return Batch(inputs, targets, generator)
@@ -91,17 +94,18 @@ def pixel_source(images: ImageArray, device: torch.device) -> Pixels:
 
     if device.type != "cuda":
         return from_store
-    needed = len(images) * 3 * images.size**2
-    free, _total = torch.cuda.mem_get_info(device)
-    if needed >= 0.5 * free:
+    bytes_needed = len(images) * 3 * images.size**2
+    bytes_free, _ = torch.cuda.mem_get_info(device)
+    if bytes_needed >= 0.5 * bytes_free:
         return from_store
 
-    everything = images.take(np.arange(len(images)))
+    all_rows = np.arange(len(images))
+    everything = images.take(all_rows)
     resident = torch.from_numpy(everything).to(device)
 
     def from_memory(rows: Rows) -> Tensor:
-        at = torch.from_numpy(rows)
-        return resident[send(at, device)]
+        numbers = torch.from_numpy(rows)
+        return resident[send(numbers, device)]
 
     return from_memory
 
@@ -128,7 +132,8 @@ def draw_batch(
         images = _degrade(images, train.degrade_p, generator)
     names = [name for name in train.augment if name != "degrade"]
     inputs = augment(to_input(images), names, generator)
-    return inputs, targets.to(inputs.device)
+    targets = targets.to(inputs.device)
+    return inputs, targets
 
 
 def _blend(
@@ -142,31 +147,43 @@ def _blend(
     Only fakes are replaced, so that both classes keep their share of the batch.
     """
     is_fake = targets == 1
-    drawn = torch.rand(len(targets), generator=generator) < share
-    reals = (targets == 0).nonzero()[:, 0]
-    places = (is_fake & drawn).nonzero()[:, 0]
+    draws = torch.rand(len(targets), generator=generator)
+    is_replaced = is_fake & (draws < share)
+    reals = _places_of(~is_fake)
+    places = _places_of(is_replaced)
     seeds = _draw_seeds(len(places), generator)
     if not len(reals) or not len(places):
         return images
-    picks = torch.randint(len(reals), (len(places),), generator=generator)
-    originals = images[reals[picks]].cpu().numpy()
-    return _replace(images, places, blend_batch(originals, seeds))
+    numbers = torch.randint(len(reals), (len(places),), generator=generator)
+    picked = reals[numbers]
+    originals = images[picked].cpu().numpy()
+    blends = blend_batch(originals, seeds)
+    return _replace(images, places, blends)
 
 
 def _degrade(images: Tensor, share: float, generator: Generator) -> Tensor:
     """Send a share of the images, of both classes alike, through a random degradation."""
-    drawn = torch.rand(len(images), generator=generator) < share
-    chosen = drawn.nonzero()[:, 0]
-    seeds = _draw_seeds(len(images), generator)[chosen.numpy()]
+    draws = torch.rand(len(images), generator=generator)
+    chosen = _places_of(draws < share)
+    seeds = _draw_seeds(len(images), generator)
+    chosen_seeds = seeds[chosen.numpy()]
     originals = images[chosen].cpu().numpy()
-    return _replace(images, chosen, degrade_batch(originals, seeds))
+    degraded = degrade_batch(originals, chosen_seeds)
+    return _replace(images, chosen, degraded)
+
+
+def _places_of(flags: Tensor) -> Tensor:
+    """The places at which flags [N] are true."""
+    return flags.nonzero()[:, 0]
 
 
 def _replace(images: Tensor, places: Tensor, pictures: Pictures) -> Tensor:
     """The images with `pictures` at these places, on the images' device."""
-    changed = torch.from_numpy(pictures).to(images.device)
-    return images.index_copy(0, places.to(images.device), changed)
+    device = images.device
+    changed = torch.from_numpy(pictures).to(device)
+    return images.index_copy(0, places.to(device), changed)
 
 
 def _draw_seeds(count: int, generator: Generator) -> Seeds:
-    return torch.randint(2**31, (count,), generator=generator).numpy()
+    seeds = torch.randint(2**31, (count,), generator=generator)
+    return seeds.numpy()

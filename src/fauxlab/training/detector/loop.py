@@ -86,8 +86,10 @@ def _train(
     on_step: OnStep | None,
 ) -> None:
     """The loop. All that is random in it follows from the recipe's seed, step and process."""
-    accelerator, main = current.accelerator, current.is_main
-    train, schedule = plan.recipe.train, plan.schedule
+    accelerator = current.accelerator
+    main = current.is_main
+    train = plan.recipe.train
+    schedule = plan.schedule
     state = start_state(accelerator, run, plan, images.skipped)
     inputs = TrainingInputs(accelerator, images, schedule, train)
     loss_of = nn.BCEWithLogitsLoss()
@@ -96,14 +98,16 @@ def _train(
     with Prefetcher(inputs.batch) as batches:
         while state.step < schedule.steps:
             # This step's images come from the background thread, which then prepares the next.
-            following = state.step + 1 if state.step + 1 < schedule.steps else None
+            is_last = state.step + 1 == schedule.steps
+            following = None if is_last else state.step + 1
             batch = batches.take(state.step, following)
             seed_networks(batch.generator)
 
             # The update: binary cross-entropy against 1 for fake, 0 for real.
             for group in state.optimizer.param_groups:
                 group["lr"] = learning_rate(plan.recipe, state.step, schedule.steps)
-            loss = loss_of(state.model(batch.inputs), batch.targets)
+            logits = state.model(batch.inputs)
+            loss = loss_of(logits, batch.targets)
             state.optimizer.zero_grad()
             accelerator.backward(loss)
             state.optimizer.step()
@@ -149,7 +153,8 @@ def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
     """The learning rate at a step: constant, or a half cosine from train.lr to 0."""
     share = 1.0
     if recipe.train.lr_schedule == "cosine":
-        share = 0.5 * (1 + math.cos(math.pi * step / steps))
+        cosine = math.cos(math.pi * step / steps)
+        share = 0.5 * (1 + cosine)
     return recipe.train.lr * share
 
 
@@ -185,12 +190,14 @@ def _check_finite(
 
     `losses` are those of the last steps before `step`.
     """
-    broken = (~torch.isfinite(losses)).nonzero().flatten()
+    is_broken = ~torch.isfinite(losses)
+    broken = is_broken.nonzero().flatten()
     if not len(broken):
         return
     first = int(broken[0])
     loss = losses[first].item()
-    at = step - len(losses) + first
+    first_step = step - len(losses)
+    at = first_step + first
     files = [inputs.manifest.rows[i].path for i in inputs.rows(at)]
     if current.is_main:
         run.log("not_finite", step=at, loss=str(loss), files=files)

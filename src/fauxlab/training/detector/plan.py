@@ -58,9 +58,12 @@ def plan_training(manifest: Manifest, recipe: Recipe, *, read_weights: bool = Tr
 
 def describe_plan(plan: TrainingPlan) -> str:
     """The recipe as TOML, and in comments what it comes to on the manifest."""
-    manifest, recipe, schedule = plan.manifest, plan.recipe, plan.schedule
+    manifest = plan.manifest
+    recipe = plan.recipe
+    schedule = plan.schedule
     parameters = sum(p.numel() for p in plan.network.parameters())
-    lines = [recipe.to_toml(), f"# {parameters:,} parameters; data hash {manifest.data_hash}"]
+    lines = [recipe.to_toml()]
+    lines.append(f"# {parameters:,} parameters; data hash {manifest.data_hash}")
     for stage in schedule.stages:
         fakes = sum(manifest.rows[i].label for i in stage.rows)
         reals = len(stage.rows) - fakes
@@ -74,7 +77,8 @@ def describe_plan(plan: TrainingPlan) -> str:
 def list_warnings(plan: TrainingPlan) -> list[str]:
     """What a user should know of a plan before hours of training, in lines."""
     labels = {plan.manifest.rows[i].label for i in plan.schedule.val_rows}
-    if plan.recipe.evaluate.select == "val_auc" and labels != {0, 1}:
+    needs_both = plan.recipe.evaluate.select == "val_auc"
+    if needs_both and labels != {0, 1}:
         return ["no images of both classes to validate on: best/ will be the last epoch"]
     return []
 
@@ -99,13 +103,15 @@ def _build_network(recipe: Recipe, read_weights: bool) -> nn.Module:
 
 def _check_crop(network: nn.Module, recipe: Recipe) -> None:
     """Raise LabError when the training crops do not fit the images or the network."""
-    crop, size = recipe.train.crop, recipe.data.size
+    crop = recipe.train.crop
+    size = recipe.data.size
     if crop > size:
         raise LabError(f"train.crop = {crop} is more than data.size = {size}")
     side = crop or size
     try:
+        black = torch.zeros(1, 3, side, side)
         with torch.no_grad():
-            network.eval()(torch.zeros(1, 3, side, side))
+            network.eval()(black)
     except RuntimeError as error:
         advice = "leave out train.crop, or make it larger" if crop else "change model.options"
         raise LabError(

@@ -5,6 +5,8 @@ Every order is a pure function of its arguments, so a resumed run sees the same 
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.random import Generator, default_rng
 
@@ -33,22 +35,27 @@ def stage_order(
     """
     key = (train.seed, number, epoch)
     order = epoch_order(manifest, stage.rows, train.balance, key)
-    pairs = int(len(order) * train.replay) // PAIR
-    if not pairs or not len(stage.earlier):
+    replayed = _even(int(len(order) * train.replay))
+    if not replayed or not len(stage.earlier):
         return order
 
     # The first pairs of the epoch give way to pairs of earlier stages, repeated where they are few.
     earlier = epoch_order(manifest, stage.earlier, train.balance, (*key, 1))
-    usable = len(earlier) // PAIR * PAIR
-    replayed = PAIR * pairs
-    order[:replayed] = np.resize(earlier[:usable], replayed)
+    earlier_pairs = earlier[: _even(len(earlier))]
+    order[:replayed] = np.resize(earlier_pairs, replayed)
 
     # Then all pairs are shuffled as pairs, so that reals and fakes still take turns.
-    end = len(order) // PAIR * PAIR
+    end = _even(len(order))
+    pairs = order[:end].reshape(-1, PAIR)
     shuffler = default_rng((*key, 2))
-    in_pairs = order[:end].reshape(-1, PAIR)
-    mixed = shuffler.permutation(in_pairs).ravel()
-    return np.concatenate([mixed, order[end:]])
+    mixed = shuffler.permutation(pairs)
+    last = order[end:]
+    return np.concatenate([mixed.ravel(), last])
+
+
+def _even(count: int) -> int:
+    """A number of rows, rounded down to whole pairs."""
+    return count // PAIR * PAIR
 
 
 def deal(batch: Rows, process: int, processes: int) -> Rows:
@@ -84,10 +91,12 @@ def epoch_order(
         groups = {int(i): manifest.rows[i].group for i in rows}
 
     n_fake = len(rows) // 2
-    reals = _draw(real_pools, len(rows) - n_fake, groups, rng)
+    n_real = len(rows) - n_fake
+    reals = _draw(real_pools, n_real, groups, rng)
     if len(real_pools) > 1:  # the draws of a single pool are mixed already
         reals = rng.permutation(reals)
-    fakes = rng.permutation(_draw(fake_pools, n_fake, groups, rng))
+    fakes = _draw(fake_pools, n_fake, groups, rng)
+    fakes = rng.permutation(fakes)
 
     order = np.empty(len(rows), dtype=np.int64)
     order[::2] = reals
@@ -114,7 +123,8 @@ def _split_by(names: list[str], rows: Rows) -> list[Rows]:
     """The rows of each name, in the order in which the names come first."""
     parts: dict[str, list[int]] = {}
     for name, row in zip(names, rows.tolist(), strict=True):
-        parts.setdefault(name, []).append(row)
+        part = parts.setdefault(name, [])
+        part.append(row)
     return [np.array(part, dtype=np.int64) for part in parts.values()]
 
 
@@ -128,7 +138,9 @@ def _draw(
     share, rest = divmod(count, len(pools))
     drawn = []
     for number, pool in enumerate(pools):
-        wanted = share + 1 if number < rest else share
+        wanted = share
+        if number < rest:
+            wanted += 1
         if groups is None:
             drawn.append(_repeat(pool, wanted, rng))
         else:
@@ -138,9 +150,12 @@ def _draw(
 
 def _repeat(pool: Rows, count: int, rng: Generator) -> Rows:
     """`count` rows in shuffled passes through the pool."""
-    passes = -(-count // len(pool))
-    shuffled = [rng.permutation(pool) for _ in range(passes)]
-    return np.concatenate([NO_ROWS, *shuffled])[:count]
+    passes = math.ceil(count / len(pool))
+    drawn = [NO_ROWS]
+    for _ in range(passes):
+        drawn.append(rng.permutation(pool))
+    repeated = np.concatenate(drawn)
+    return repeated[:count]
 
 
 def _repeat_by_group(
@@ -152,10 +167,12 @@ def _repeat_by_group(
     """`count` rows in passes that take one row of each group, a group's next one each time."""
     members: dict[str, list[int]] = {}
     for row in rng.permutation(pool).tolist():
-        members.setdefault(groups[row], []).append(row)
-    passes = -(-count // len(members))
+        group = groups[row]
+        members.setdefault(group, []).append(row)
+    passes = math.ceil(count / len(members))
     drawn = [NO_ROWS]
     for number in range(passes):
         one_of_each = [rows[number % len(rows)] for rows in members.values()]
         drawn.append(rng.permutation(one_of_each))
-    return np.concatenate(drawn)[:count]
+    repeated = np.concatenate(drawn)
+    return repeated[:count]

@@ -56,12 +56,14 @@ def start_state(
     """
     train = plan.recipe.train
     # A copy, so that the plan can be trained again.
-    network = synchronise_batch_norm(accelerator, copy.deepcopy(plan.network))
+    network = copy.deepcopy(plan.network)
+    network = synchronise_batch_norm(accelerator, network)
     network = network.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = _make_optimizer(network, train)
     average = None
     if train.ema:
-        average = copy.deepcopy(network).eval().requires_grad_(False).to(accelerator.device)
+        average = copy.deepcopy(network).to(accelerator.device)
+        average.eval().requires_grad_(False)
 
     saved = run.load_checkpoint(to_resume=True)
     with fits_checkpoint(run):

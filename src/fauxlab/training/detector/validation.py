@@ -39,10 +39,7 @@ def end_epoch(
     share_batch_statistics(accelerator, network)
     metrics = _validate(accelerator, network, plan, images)
 
-    # Without both classes there is no AUC, and the last epoch is as good a choice as any.
-    selected = metrics.get("val_auc") if recipe.evaluate.select == "val_auc" else None
-    value = float(state.step) if selected is None else selected
-
+    value = _value_of_epoch(state, recipe, metrics)
     if accelerator.is_main_process:
         number, epoch, _ = plan.schedule.at(state.step - 1)
         stage = plan.schedule.stages[number]
@@ -53,8 +50,20 @@ def end_epoch(
             bundle.save_pretrained(run.folder / "best")
         stage_ends = epoch + 1 == stage.epochs
         if stage_ends and recipe.train.schedule == "sequential":
-            bundle.save_pretrained(stage_folder(run, number, stage.name))
+            folder = stage_folder(run, number, stage.name)
+            bundle.save_pretrained(folder)
     state.best = max(state.best, value)
+
+
+def _value_of_epoch(state: State, recipe: Recipe, metrics: dict[str, Any]) -> float:
+    """The value by which epochs are compared: best/ is the epoch with the highest."""
+    auc_of_epoch: float | None = None
+    if recipe.evaluate.select == "val_auc":
+        auc_of_epoch = metrics.get("val_auc")
+    if auc_of_epoch is None:
+        # The last epoch wins. Without both classes there is no AUC to choose by.
+        return float(state.step)
+    return auc_of_epoch
 
 
 def stage_folder(run: Run, number: int, name: str) -> Path:
@@ -70,9 +79,11 @@ def gather_logits(
     batch: int,
 ) -> Tensor:
     """Logits [len(rows)] of all rows in order, on every process; each computes its share."""
-    share = rows[accelerator.process_index :: accelerator.num_processes]
-    logits = torch.from_numpy(predict_logits(model, images, share, batch))
-    return gather_shares(accelerator, logits, len(rows))
+    process = accelerator.process_index
+    processes = accelerator.num_processes
+    share = rows[process::processes]
+    logits = predict_logits(model, images, share, batch)
+    return gather_shares(accelerator, torch.from_numpy(logits), len(rows))
 
 
 def _validate(
@@ -93,26 +104,34 @@ def _validate(
 def _measure(manifest: Manifest, rows: Rows, logits: Tensor) -> dict[str, Any]:
     labels = np.array([manifest.rows[i].label for i in rows])
     truth = torch.from_numpy(labels)
-    right = ((logits > 0).long() == truth).numpy()
+    predicted = (logits > 0).long()
+    right = (predicted == truth).numpy()
     loss = nn.functional.binary_cross_entropy_with_logits(logits, truth.float())
 
+    is_real = labels == 0
     area = None
-    if 0 < labels.sum() < len(labels):
-        counts = Counts.of(labels, logits.double().numpy(), np.ones((1, len(rows))))
+    has_both = 0 < labels.sum() < len(labels)
+    if has_both:
+        scores = logits.double().numpy()
+        weights = np.ones((1, len(rows)))
+        counts = Counts.of(labels, scores, weights)
         area = float(auc(counts)[0])
 
     generators = np.array([manifest.rows[i].generator for i in rows])
     fake_accuracy = {}
     for name in manifest.generators:
         if name in generators:
-            fake_accuracy[name] = float(right[generators == name].mean())
+            right_of_name = right[generators == name]
+            fake_accuracy[name] = float(right_of_name.mean())
 
-    has_reals = bool((labels == 0).any())
+    real_accuracy = None
+    if is_real.any():
+        real_accuracy = float(right[is_real].mean())
     return {
         "val_loss": float(loss),
         "val_accuracy": float(right.mean()),
         "val_auc": area,
-        "val_real_accuracy": float(right[labels == 0].mean()) if has_reals else None,
+        "val_real_accuracy": real_accuracy,
         "val_fake_accuracy": fake_accuracy,
     }
 

@@ -289,11 +289,13 @@ class Guard:
     def forget_after(self, images: int) -> None:
         """Drop the checks after a state that training went back to."""
         self.history = [signals for signals in self.history if signals.images <= images]
-        self.evaluations = [(at, distance) for at, distance in self.evaluations if at <= images]
+        self.evaluations = [pair for pair in self.evaluations if pair[0] <= images]
         self.ill = 0
         self.alarmed = False
         self.recovering = True
-        self.since = self.history[-1].images if self.history else 0
+        self.since = 0
+        if self.history:
+            self.since = self.history[-1].images
 
     def state(self) -> dict[str, Any]:
         """What `__init__` takes back."""

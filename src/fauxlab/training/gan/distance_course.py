@@ -10,6 +10,7 @@ import math
 import statistics
 from collections.abc import Sequence
 from functools import cached_property
+from itertools import pairwise
 
 RISE = 1.08  # least rise over the best, both taken over two checks, that counts as a turn
 # By so many deviations of a check must a rise exceed what the best and the worst of as many pairs
@@ -39,7 +40,8 @@ class Course:
         if not self.distances:
             return 1.0
         means = smooth(self.distances)
-        return means[-1] / max(min(means), SMALLEST)
+        least = max(min(means), SMALLEST)
+        return means[-1] / least
 
     @cached_property
     def turn(self) -> float:
@@ -54,8 +56,12 @@ class Course:
         if unrest == math.inf:
             return math.inf
         n = len(self.distances)
-        extreme = statistics.NormalDist().inv_cdf((n - 0.375) / (n + 0.25)) / 2**0.5
-        return max(RISE, math.exp((2 * extreme + UNREST) * unrest))
+        quantile = (n - 0.375) / (n + 0.25)
+        extreme = statistics.NormalDist().inv_cdf(quantile)
+        extreme_of_means = extreme / 2**0.5
+        deviations = 2 * extreme_of_means + UNREST
+        by_chance = math.exp(deviations * unrest)
+        return max(RISE, by_chance)
 
     def rose(self) -> bool:
         """The distance is above its best, whatever its unrest."""
@@ -68,9 +74,10 @@ class Course:
     def rose_far(self) -> bool:
         """The distance rose so far that no second sign is needed, in both of the last two checks.
 
-        Twice the best alone would not do where unrest is large, nor would one outlier.
+        Twice the best alone does not prove it where unrest is large, nor does one outlier.
         """
-        if self.rise <= max(FAR, self.turn**2):
+        far = max(FAR, self.turn**2)
+        if self.rise <= far:
             return False
         last_two = self.distances[-2:]
         lower_of_both = min(last_two) * self.rise
@@ -79,8 +86,10 @@ class Course:
 
 def smooth(values: Sequence[float]) -> list[float]:
     """Means over two neighbours, so that one noisy check decides nothing; the first stays alone."""
-    before = [values[0], *values]
-    return [(a + b) / 2 for a, b in zip(before, values, strict=False)]
+    means = [values[0]]
+    for before, after in pairwise(values):
+        means.append((before + after) / 2)
+    return means
 
 
 def _unrest(distances: Sequence[float]) -> float:
@@ -93,8 +102,10 @@ def _unrest(distances: Sequence[float]) -> float:
     logs = [math.log(max(distance, SMALLEST)) for distance in distances]
     medians = []
     for lag in (1, 2, 3):
-        triples = zip(logs, logs[lag:], logs[2 * lag :], strict=False)
-        offsets = [abs(middle - (before + after) / 2) for before, middle, after in triples]
+        offsets = []
+        for before, middle, after in zip(logs, logs[lag:], logs[2 * lag :], strict=False):
+            course = (before + after) / 2
+            offsets.append(abs(middle - course))
         enough = 1 if lag == 1 else WANDER
         if len(offsets) >= enough:
             medians.append(statistics.median(offsets))

@@ -29,7 +29,8 @@ class Stream:
 
         @lru_cache(maxsize=2)
         def shuffled(epoch: int) -> Rows:
-            return np.random.default_rng((seed, epoch)).permutation(rows)
+            rng = np.random.default_rng((seed, epoch))
+            return rng.permutation(rows)
 
         self.shuffled = shuffled
 
@@ -38,7 +39,8 @@ class Stream:
         parts = []
         while count:
             epoch, within = divmod(position, self.length)
-            part = self.shuffled(epoch)[within : within + count]
+            order = self.shuffled(epoch)
+            part = order[within : within + count]
             parts.append(part)
             position += len(part)
             count -= len(part)
@@ -67,21 +69,27 @@ class GanInputs:
 
         While the batch is used, the background thread fetches the one that follows it.
         """
-        return self.ahead.take(position, position + self.batch)
+        following = position + self.batch
+        return self.ahead.take(position, following)
 
     def reals(self, pixels: Tensor, draws: torch.Generator) -> Tensor:
         """These pixels for an update, float in [-1, 1]; half are mirrored if the recipe says so."""
         images = to_input(pixels)
-        return flip(images, draws) if self.recipe.gan.flip else images
+        if self.recipe.gan.flip:
+            images = flip(images, draws)
+        return images
 
     def latents(self, count: int, draws: torch.Generator) -> Tensor:
         """Fresh latents on the device, standard normal [count, latent]."""
-        latents = torch.randn(count, self.recipe.model.latent, generator=draws)
+        length = self.recipe.model.latent
+        latents = torch.randn(count, length, generator=draws)
         return send(latents, self.accelerator.device)
 
     def _fetch(self, position: int) -> Tensor:
         rows = self.stream.rows(position, self.batch)
-        share = rows[self.accelerator.process_index :: self.accelerator.num_processes]
+        process = self.accelerator.process_index
+        processes = self.accelerator.num_processes
+        share = rows[process::processes]
         return self.pixels(share)
 
     def __enter__(self) -> GanInputs:

@@ -100,7 +100,9 @@ def _train(
     on_event: OnEvent | None,
 ) -> None:
     """The loop."""
-    accelerator, main, recipe = current.accelerator, current.is_main, plan.recipe
+    accelerator = current.accelerator
+    main = current.is_main
+    recipe = plan.recipe
     say = on_event if main and on_event else _say_nothing
     state = start_state(accelerator, run, plan, images.skipped)
     monitor = None
@@ -174,11 +176,14 @@ class Due:
         """
 
         def passed(every: int) -> bool:
-            return every > 0 and now // every > before // every
+            if every == 0:
+                return False
+            return now // every > before // every
 
         at_the_end = now >= plan.images
         evaluation = passed(plan.evaluate_every) or at_the_end
-        return cls(evaluation, check=passed(plan.recipe.guard.every))
+        check = passed(plan.recipe.guard.every)
+        return cls(evaluation, check)
 
 
 def _check_batch(recipe: GanRecipe, processes: int) -> None:
@@ -194,8 +199,9 @@ def _mean_losses(accelerator: Accelerator, losses: list[dict[str, Tensor]]) -> d
     for step in losses:
         for name, value in step.items():
             values.setdefault(name, []).append(value)
-    means = torch.stack([torch.stack(value).mean() for value in values.values()])
-    return dict(zip(values, accelerator.reduce(means, "mean").tolist(), strict=True))
+    own_means = [torch.stack(value).mean() for value in values.values()]
+    means = accelerator.reduce(torch.stack(own_means), "mean")
+    return dict(zip(values, means.tolist(), strict=True))
 
 
 def _log_step(run: Run, state: State, means: dict[str, float]) -> None:
@@ -203,7 +209,8 @@ def _log_step(run: Run, state: State, means: dict[str, float]) -> None:
         "generator_steps": state.steps.generator,
         "discriminator_steps": state.steps.discriminator,
     }
-    rate = state.optimizers[0].param_groups[0]["lr"]
+    generator_optimizer, _ = state.optimizers
+    rate = generator_optimizer.param_groups[0]["lr"]
     run.log("step", images=state.images, round=state.round, **means, lr=rate, **steps)
 
 

@@ -29,9 +29,11 @@ def discriminator_loss(
     if kind == "bce":
         targets = torch.full_like(real, 1 - smoothing)
         on_reals = F.binary_cross_entropy_with_logits(real, targets)
-        return on_reals + F.softplus(fake).mean()
+        on_fakes = F.softplus(fake)
+        return on_reals + on_fakes.mean()
     if kind == "hinge":
-        on_reals, on_fakes = F.relu(1 - real), F.relu(1 + fake)
+        on_reals = F.relu(1 - real)
+        on_fakes = F.relu(1 + fake)
         return on_reals.mean() + on_fakes.mean()
     difference = fake - real
     return F.softplus(difference).mean()
@@ -46,7 +48,8 @@ def generator_loss(kind: str, fake: Tensor, real: Tensor | None = None) -> Tenso
     """
     if kind == "relativistic":
         assert real is not None
-        return F.softplus(real - fake).mean()
+        difference = real - fake
+        return F.softplus(difference).mean()
     if kind == "bce":
         return F.softplus(-fake).mean()
     return -fake.mean()
@@ -61,8 +64,11 @@ def squared_gradients(logits: Tensor, *images: Tensor) -> list[Tensor]:
     """
     with input_gradients_only():
         gradients = torch.autograd.grad(logits.sum(), images, create_graph=True)
-    squares = [gradient.float().square() for gradient in gradients]
-    return [square.sum(dim=(1, 2, 3)) for square in squares]
+    norms = []
+    for gradient in gradients:
+        squares = gradient.float().square()
+        norms.append(squares.sum(dim=(1, 2, 3)))
+    return norms
 
 
 def mixes_images(network: nn.Module) -> bool:

@@ -75,7 +75,8 @@ class Monitor:
         """
         title = f"features of real images in {self.network.name}"
         progress = tell_progress(self.say, title, len(self.images))
-        n, seed = self.recipe.evaluate.n, self.recipe.train.seed
+        n = self.recipe.evaluate.n
+        seed = self.recipe.train.seed
         return load_reference(self.images, self.network, n, seed=seed, progress=progress)
 
     def evaluate(self, state: State) -> None:
@@ -89,7 +90,8 @@ class Monitor:
         )
         is_best = report.distance < state.best  # never so where the distance is no number
         figures = {"label": report.distance_label, **report.model_dump(include=LOGGED)}
-        self.run.log("eval", images=state.images, features=report.features.model_dump(), **figures)
+        features = report.features.model_dump()
+        self.run.log("eval", images=state.images, features=features, **figures)
         self.say(_describe_evaluation(state.images, report, is_best))
 
         bundle = self._bundle(state, figures)
@@ -106,8 +108,9 @@ class Monitor:
         """Let the guard check; returns what is to be done: "" (go on), "stop" or "rollback"."""
         signals = self.meter.measure(state)
         assessment, alarm = state.guard.check(signals)
-        action = self._decide(state) if alarm else ""
+        action = ""
         if alarm:
+            action = self._decide(state)
             done = self._describe_action(state, action)
             self.say(f"{state.images:,} images: {assessment.state}: {assessment.reason}; {done}")
         self.run.log(
@@ -125,7 +128,9 @@ class Monitor:
         """What the recipe says is to be done at an alarm."""
         if self.recipe.guard.on_collapse == "warn":
             return ""
-        return "rollback" if may_go_back(self.run, self.recipe, state) else "stop"
+        if may_go_back(self.run, self.recipe, state):
+            return "rollback"
+        return "stop"
 
     def _describe_action(self, state: State, action: str) -> str:
         guard = self.recipe.guard
@@ -152,15 +157,19 @@ class Monitor:
         folder.mkdir(exist_ok=True)
         pixels = generator.sample(0, GRID_IMAGES).numpy()
         mark = Mark(model=generator.config.architecture, model_hash=generator.hash, seed=None)
-        save_png(folder / f"fakes{images:09}.png", grid(pixels), mark)
+        path = folder / f"fakes{images:09}.png"
+        save_png(path, grid(pixels), mark)
 
 
 def may_go_back(run: Run, recipe: GanRecipe, state: State) -> bool:
     """Whether a rollback is asked for, is left, and has a state to go back to."""
     guard = recipe.guard
-    if guard.on_collapse != "rollback" or state.rollbacks >= guard.rollbacks:
+    if guard.on_collapse != "rollback":
         return False
-    return (run.folder / "checkpoints" / "best.pt").exists()
+    if state.rollbacks >= guard.rollbacks:
+        return False
+    best = run.folder / "checkpoints" / "best.pt"
+    return best.exists()
 
 
 def tell_progress(say: OnEvent, title: str, total: int) -> Callable[[int], None]:

@@ -70,8 +70,8 @@ def plan_gan(manifest: Manifest, recipe: GanRecipe) -> GanPlan:
 
 def describe_gan_plan(plan: GanPlan) -> str:
     """The recipe as TOML, and in comments what it comes to on the manifest."""
-    networks = (plan.generator, plan.discriminator)
-    generator, discriminator = (sum(p.numel() for p in n.parameters()) for n in networks)
+    generator = sum(p.numel() for p in plan.generator.parameters())
+    discriminator = sum(p.numel() for p in plan.discriminator.parameters())
     lines = [
         plan.recipe.to_toml(),
         f"# generator {generator:,} parameters, discriminator {discriminator:,}; "
@@ -111,8 +111,10 @@ def _choose_train_rows(manifest: Manifest, recipe: GanRecipe) -> Rows:
     rows = _rows_of_split(manifest, "train")
     if not recipe.data.limit:
         return rows
-    shuffled = np.random.default_rng(recipe.train.seed).permutation(rows)
-    return np.sort(shuffled[: recipe.data.limit])
+    rng = np.random.default_rng(recipe.train.seed)
+    shuffled = rng.permutation(rows)
+    chosen = shuffled[: recipe.data.limit]
+    return np.sort(chosen)
 
 
 def _check_counts(manifest: Manifest, recipe: GanRecipe) -> None:
@@ -120,7 +122,8 @@ def _check_counts(manifest: Manifest, recipe: GanRecipe) -> None:
     origin = f"(source {', '.join(manifest.sources) or 'none'}, split train)"
     available = len(_rows_of_split(manifest, "train"))
     learned = len(_choose_train_rows(manifest, recipe))
-    batch, n = recipe.train.batch, recipe.evaluate.n
+    batch = recipe.train.batch
+    n = recipe.evaluate.n
     if available < FEWEST:
         raise LabError(
             f"{available} real images to learn from {origin}; "
@@ -140,7 +143,8 @@ def _check_counts(manifest: Manifest, recipe: GanRecipe) -> None:
 
 def _build_networks(recipe: GanRecipe) -> tuple[nn.Module, nn.Module]:
     """Generator and discriminator; their first weights are a function of the recipe's seed."""
-    model, size = recipe.model, recipe.data.size
+    model = recipe.model
+    size = recipe.data.size
     with torch.random.fork_rng(devices=[]):  # the caller's own draws are not disturbed
         torch.manual_seed(recipe.train.seed)
         generator = create_generator(model.name, size, model.latent, **model.generator)

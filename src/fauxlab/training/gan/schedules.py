@@ -34,11 +34,14 @@ class Values:
 
 def values_at(recipe: GanRecipe, share: float, rollbacks: int) -> Values:
     """The values when `share` (0 to 1) of the budget is spent, after so many rollbacks."""
-    train, gan = recipe.train, recipe.gan
-    gentler, firmer = GENTLER**rollbacks, FIRMER**rollbacks
+    train = recipe.train
+    gan = recipe.gan
+    gentler = GENTLER**rollbacks
+    firmer = FIRMER**rollbacks
+    spent = min(share, 1.0)
 
     def now(value: float | Cosine) -> float:
-        return value_at(value, min(share, 1.0))
+        return value_at(value, spent)
 
     augment: tuple[str, ...] = tuple(gan.augment)
     augment_p = now(gan.augment_p) if augment else 0.0

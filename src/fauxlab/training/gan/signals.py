@@ -49,28 +49,34 @@ class SignalMeter:
         self.device = device
         self.network = load_features(GUARD_FEATURES, device=device)
         splits = np.array([row.split for row in images.manifest.rows])
-        self.train = np.flatnonzero(splits == "train")
-        self.n = min(plan.recipe.guard.n, len(self.train))
+        self.train_rows = np.flatnonzero(splits == "train")
+        self.n = min(plan.recipe.guard.n, len(self.train_rows))
 
     @cached_property
     def reals(self) -> GuardReals:
         """Of `n` training images, the only ones whose features the guard needs."""
-        draw = np.random.default_rng(self.plan.recipe.train.seed)
-        rows = np.sort(draw.choice(self.train, self.n, replace=False))
+        rng = np.random.default_rng(self.plan.recipe.train.seed)
+        chosen = rng.choice(self.train_rows, self.n, replace=False)
+        rows = np.sort(chosen)
 
         def take(first: int, count: int) -> Tensor:
-            return torch.from_numpy(self.images.take(rows[first : first + count]))
+            batch = rows[first : first + count]
+            pixels = self.images.take(batch)
+            return torch.from_numpy(pixels)
 
         features = extract(self.network, take, self.n)
         return GuardReals(
-            features, mean_pairwise_distance(features), near_duplicate_distance(features)
+            features=features,
+            spread=mean_pairwise_distance(features),
+            duplicate_distance=near_duplicate_distance(features),
         )
 
     @cached_property
     def learned_rows(self) -> NDArray[np.int64]:
         """Images that the discriminator learned from, to be compared with held-out ones."""
-        draw = np.random.default_rng(self.plan.recipe.train.seed)
-        return draw.permutation(self.plan.train_rows)[: self.n]
+        rng = np.random.default_rng(self.plan.recipe.train.seed)
+        shuffled = rng.permutation(self.plan.train_rows)
+        return shuffled[: self.n]
 
     def measure(self, state: State) -> Signals:
         """The signals now; some seconds on a CPU, most of them for making the fakes."""
@@ -100,7 +106,8 @@ class SignalMeter:
         )
 
     def _real_logits(self, discriminator: nn.Module, rows: NDArray[np.int64]) -> Floats:
-        return predict_logits(discriminator, self.images, rows).astype(np.float64)
+        logits = predict_logits(discriminator, self.images, rows)
+        return logits.astype(np.float64)
 
     def _fake_logits(self, state: State) -> Floats:
         """Logits of fakes from the generator that is trained, which is not the averaged one."""
@@ -110,9 +117,10 @@ class SignalMeter:
         with torch.inference_mode():
             for first in range(0, self.n, BATCH):
                 count = min(BATCH, self.n - first)
-                pixels = generator.sample(first, count).to(self.device)
-                inputs = to_input(pixels)
-                logits.append(discriminator(inputs).double().cpu())
+                pixels = generator.sample(first, count)
+                inputs = to_input(pixels.to(self.device))
+                batch_logits = discriminator(inputs)
+                logits.append(batch_logits.double().cpu())
         state.generator.train()
         discriminator.train()
         return torch.cat(logits).numpy()
@@ -121,13 +129,14 @@ class SignalMeter:
 def overfitting(learned: Floats, heldout: Floats, fake: Floats) -> float:
     """r_v (Karras et al., 2020) from logits: how far held-out reals score on the way to fakes.
 
-    0 where they score as the learned ones, 1 where they score as fakes do.
+    0 where held-out reals score as learned reals do, 1 where they score as fakes do.
     """
-    gap = learned.mean() - fake.mean()
+    learned_mean = learned.mean()
+    gap = learned_mean - fake.mean()
     if not len(heldout) or gap <= 0:
         return 0.0
-    fallen = learned.mean() - heldout.mean()
-    return float(fallen / gap)
+    fall = learned_mean - heldout.mean()
+    return float(fall / gap)
 
 
 def share_above(high: Floats, low: Floats) -> float:
@@ -136,4 +145,5 @@ def share_above(high: Floats, low: Floats) -> float:
     below = np.searchsorted(order, high, "left")
     up_to = np.searchsorted(order, high, "right")
     pairs_won = (below + up_to) / 2
-    return float(pairs_won.mean() / len(low))
+    mean_won = pairs_won.mean()
+    return float(mean_won / len(low))

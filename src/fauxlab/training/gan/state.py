@@ -42,17 +42,23 @@ class State:
     @property
     def released(self) -> nn.Module:
         """The generator that is evaluated, sampled and released."""
-        return self.generator if self.average is None else self.average
+        if self.average is None:
+            return self.generator
+        return self.average
 
     @property
     def networks(self) -> list[nn.Module]:
         """All networks, in the order of a checkpoint."""
         networks = [self.generator, self.discriminator]
-        return networks if self.average is None else [*networks, self.average]
+        if self.average is not None:
+            networks.append(self.average)
+        return networks
 
     def as_dict(self) -> dict[str, Any]:
         """For a checkpoint."""
-        window = {key: [float(value) for value in values] for key, values in self.window.items()}
+        window = {}
+        for key, values in self.window.items():
+            window[key] = [float(value) for value in values]
         return {
             "step": self.round,
             "model": [network.state_dict() for network in self.networks],
@@ -115,37 +121,50 @@ def start_state(
     The log is cut back to it; a new log begins with the `skipped` pictures. Every process has the
     same weights, as the plan's are a function of the recipe's seed.
     """
+    state = _first_state(accelerator, plan)
+    saved = run.load_checkpoint(to_resume=True)
+    if saved is not None:
+        with fits_checkpoint(run):
+            state.load(saved, plan.recipe.guard.patience)
+    if accelerator.is_main_process:
+        run.rewind_log(saved["log_bytes"] if saved else 0)
+        if saved is None:
+            # A new run must not go back to the best state of a run that was here before it.
+            best = run.folder / "checkpoints" / "best.pt"
+            best.unlink(missing_ok=True)
+            run.log_skipped(skipped)
+    return state
+
+
+def _first_state(accelerator: Accelerator, plan: GanPlan) -> State:
+    """The state before the first step."""
     recipe = plan.recipe
     generator = _place(accelerator, plan.generator)
     discriminator = _place(accelerator, plan.discriminator)
     average = None
     if recipe.gan.ema:
         average = copy.deepcopy(generator).eval().requires_grad_(False)
-    state = State(
+    optimizers = (
+        _make_optimizer(generator, plan),
+        _make_optimizer(discriminator, plan),
+    )
+    steps = Steps(recipe.gan.generator_steps, recipe.gan.discriminator_steps)
+    guard = Guard(recipe.guard.patience)
+    return State(
         generator,
         discriminator,
         average,
-        (_make_optimizer(generator, plan), _make_optimizer(discriminator, plan)),
-        Steps(recipe.gan.generator_steps, recipe.gan.discriminator_steps),
-        Guard(recipe.guard.patience),
+        optimizers,
+        steps,
+        guard,
     )
-    saved = run.load_checkpoint(to_resume=True)
-    if saved is not None:
-        with fits_checkpoint(run):
-            state.load(saved, recipe.guard.patience)
-    if accelerator.is_main_process:
-        run.rewind_log(saved["log_bytes"] if saved else 0)
-        if saved is None:
-            # No run goes back to a state of the one that stood here before it.
-            (run.folder / "checkpoints" / "best.pt").unlink(missing_ok=True)
-            run.log_skipped(skipped)
-    return state
 
 
 def _place(accelerator: Accelerator, network: nn.Module) -> nn.Module:
     """A copy of a plan's network, ready to be trained; the plan can be trained again."""
-    network = synchronise_batch_norm(accelerator, copy.deepcopy(network)).train()
-    network = network.to(accelerator.device)
+    network = copy.deepcopy(network)
+    network = synchronise_batch_norm(accelerator, network)
+    network = network.train().to(accelerator.device)
     placed: nn.Module = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return placed
 
@@ -158,9 +177,10 @@ def _make_optimizer(network: nn.Module, plan: GanPlan) -> torch.optim.Adam:
 
 
 def _check_counts(saved: dict[str, Any]) -> None:
-    """Raise ValueError where a checkpoint's numbers are none."""
+    """Raise ValueError where a checkpoint's counts are not whole numbers, or its best no float."""
     counts = [saved[key] for key in ("images", "updates", "rollbacks")]
     counts += [steps - 1 for steps in saved["steps"]]  # at least one step each
-    whole = all(type(count) is int and count >= 0 for count in counts)
-    if not whole or type(saved["best"]) is not float:
+    are_whole = all(type(count) is int and count >= 0 for count in counts)
+    has_distance = type(saved["best"]) is float
+    if not are_whole or not has_distance:
         raise ValueError("its counts are no whole numbers, or its best distance is no number")

@@ -37,7 +37,8 @@ class Stepper:
 
     def step(self, state: State) -> Log:
         """One step, in place; returns its losses and accuracies, tensors on the device."""
-        recipe, inputs = self.recipe, self.inputs
+        recipe = self.recipe
+        inputs = self.inputs
         batch = recipe.train.batch
         updater = self.updater(state)
         draws = updater.draws
@@ -47,15 +48,17 @@ class Stepper:
         # The discriminator sees new real images in each of its updates.
         seen = []
         for number in range(state.steps.discriminator):
-            pixels = inputs.pixels_at(state.images + number * batch)
+            position = state.images + number * batch
+            pixels = inputs.pixels_at(position)
             seen.append(pixels)
             reals = inputs.reals(pixels, draws)
             latents = inputs.latents(len(reals), draws)
             log |= updater.update_discriminator(state, reals, latents)
 
-        # The relativistic loss of the generator compares with reals; those just seen will do.
+        # The generator's relativistic loss needs reals as well: those just seen, in turn.
         for number in range(state.steps.generator):
-            reals = inputs.reals(seen[number % len(seen)], draws)
+            pixels = seen[number % len(seen)]
+            reals = inputs.reals(pixels, draws)
             latents = inputs.latents(len(reals), draws)
             log |= updater.update_generator(state, reals, latents)
 
@@ -74,7 +77,8 @@ class Stepper:
         """The updates of the coming step."""
         share = state.images / self.budget
         values = values_at(self.recipe, share, state.rollbacks)
-        seed, process = self.recipe.train.seed, self.accelerator.process_index
+        seed = self.recipe.train.seed
+        process = self.accelerator.process_index
         draws = seed_step(seed, state.round, process)
         return Updater(self.accelerator, self.recipe, values, draws)
 
@@ -82,12 +86,16 @@ class Stepper:
         """Note the step's accuracies; at the end of a window let the controller decide."""
         for key in ("real_accuracy", "fake_accuracy"):
             accuracy = self.accelerator.reduce(log[key], "mean")
-            state.window.setdefault(key, []).append(accuracy)
-        if len(state.window["real_accuracy"]) < self.recipe.gan.adapt_every:
+            noted = state.window.setdefault(key, [])
+            noted.append(accuracy)
+        gan = self.recipe.gan
+        on_reals = state.window["real_accuracy"]
+        on_fakes = state.window["fake_accuracy"]
+        if len(on_reals) < gan.adapt_every:
             return
-        real_accuracy = _mean(state.window["real_accuracy"])
-        fake_accuracy = _mean(state.window["fake_accuracy"])
-        limits = Limits.of(self.recipe.gan)
+        real_accuracy = _mean(on_reals)
+        fake_accuracy = _mean(on_fakes)
+        limits = Limits.of(gan)
         state.steps, state.decision = adapt(state.steps, limits, real_accuracy, fake_accuracy)
         state.window = {}
 
@@ -102,4 +110,5 @@ def set_rates(state: State, values: Values, beta1: float) -> None:
 
 
 def _mean(values: list[Tensor]) -> float:
-    return float(torch.stack(values).double().mean())
+    stacked = torch.stack(values).double()
+    return float(stacked.mean())

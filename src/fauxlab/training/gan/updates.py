@@ -60,7 +60,8 @@ class Updater:
             fakes = generator(latents).float()
 
         # The penalties come every few updates ("lazy", Karras et al., 2020), weighted to match.
-        penalised = values.has_penalty and state.updates % gan.penalty_every == 0
+        is_due = state.updates % gan.penalty_every == 0
+        penalised = values.has_penalty and is_due
 
         # Both kinds of images get the same changes at the same odds. The penalties' gradients are
         # taken at the images *before* these changes and through them, as R3GAN and StyleGAN2-ADA
@@ -84,7 +85,8 @@ class Updater:
             r2 = fake_norms.mean()
             penalty = values.r1 / 2 * r1 + values.r2 / 2 * r2
             loss = loss + gan.penalty_every * penalty
-            log |= {"r1": r1.detach(), "r2": r2.detach()}
+            log["r1"] = r1.detach()
+            log["r2"] = r2.detach()
 
         self.descend(loss, discriminator, state.optimizers[1])
         state.updates += 1
@@ -134,19 +136,22 @@ class Updater:
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         average_gradients(self.accelerator, network)
-        if self.recipe.train.clip > 0:
-            nn.utils.clip_grad_norm_(network.parameters(), self.recipe.train.clip)
+        largest_norm = self.recipe.train.clip
+        if largest_norm > 0:
+            nn.utils.clip_grad_norm_(network.parameters(), largest_norm)
         optimizer.step()
 
 
 def logits_of_both(discriminator: nn.Module, reals: Tensor, fakes: Tensor) -> tuple[Tensor, Tensor]:
     """The logits [N] of reals and of fakes.
 
-    One batch is quicker than two. But batch statistics would mix the two kinds, so then they go
-    apart.
+    One batch is quicker than two. But batch normalisation would mix the statistics of reals and
+    fakes, so a network that has it gets two batches.
     """
     if mixes_images(discriminator):
-        return discriminator(reals).float(), discriminator(fakes).float()
+        real_logits = discriminator(reals).float()
+        fake_logits = discriminator(fakes).float()
+        return real_logits, fake_logits
     both = torch.cat([reals, fakes])
     logits = discriminator(both).float()
     real_logits, fake_logits = logits.split([len(reals), len(fakes)])
@@ -163,8 +168,10 @@ def accuracies(real_logits: Tensor, fake_logits: Tensor) -> Log:
 def normal_like(images: Tensor, draws: torch.Generator) -> Tensor:
     """Standard normal numbers in the shape of images, drawn where the images are.
 
-    So many numbers are drawn on a GPU itself, whose own generator is seeded with the step's.
+    A GPU draws from its own generator, which is seeded with the step's seed as well: to send so
+    many numbers from the CPU would take longer.
     """
     on_cpu = images.device.type == "cpu"
     source = draws if on_cpu else None
-    return torch.empty_like(images).normal_(generator=source)
+    noise = torch.empty_like(images)
+    return noise.normal_(generator=source)
