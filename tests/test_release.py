@@ -11,6 +11,7 @@ from benchmarks.detector.ood_images import KINDS, draw_ood_image
 from PIL import Image
 
 import fauxlab
+from fauxlab.bundle.decision import in_distribution
 from fauxlab.bundle.folder import CARD, CONFIG, GRAPH
 from fauxlab.bundle.opening import DEFAULT_MODEL, PACKAGED, open_detector
 from fauxlab.datasets.toyfaces import draw, plan
@@ -72,7 +73,7 @@ def test_a_scan_gives_what_the_detector_gives_by_hand(tmp_path: Path) -> None:
     judged = detector.predict(to_square(decode(path.read_bytes()), detector.size)[None])
     verdict = Scanner.from_pretrained(crop="none")(path)
     assert verdict.score == detector.scores(judged.logits)[0]
-    assert verdict.ood == (not detector.config.in_distribution(float(judged.ood_distances[0])))
+    assert verdict.ood == (not in_distribution(detector.config, float(judged.ood_distances[0])))
     assert verdict.model_hash == detector.hash
 
 

@@ -36,6 +36,7 @@ from benchmarks.output import command_line, describe_machine, load_results, save
 from numpy.typing import NDArray
 
 from fauxlab.auditing.audit import metadata_baseline
+from fauxlab.bundle.decision import can_tell, decide, in_distribution
 from fauxlab.bundle.detector import AnyDetector, Prediction
 from fauxlab.bundle.opening import open_detector
 from fauxlab.data.cache import load_images
@@ -192,9 +193,9 @@ class DecisionRecorder:
     def decide(self, picture: NDArray[np.uint8], score: float, distance: float) -> str:
         """The decision on one picture."""
         sharpness = measure_sharpness(picture)
-        if not self.config.can_tell(distance, sharpness):
+        if not can_tell(self.config, distance, sharpness):
             return "cannot tell"
-        label, uncertain = self.config.decide(score)
+        label, uncertain = decide(self.config, score)
         return "uncertain" if uncertain else label
 
 
@@ -238,7 +239,7 @@ def share_rejected(detector: AnyDetector) -> dict[str, float] | None:
             picture = draw_ood_image(kind, detector.size, FIRST_SEED + number)
             pictures.append(picture)
         distances = detector.predict(np.stack(pictures)).ood_distances
-        rejected = [not detector.config.in_distribution(float(d)) for d in distances]
+        rejected = [not in_distribution(detector.config, float(d)) for d in distances]
         shares[kind] = float(np.mean(rejected))
     return shares
 

@@ -22,6 +22,7 @@ from onnx import TensorProto, helper
 
 from fauxlab.bundle import opening
 from fauxlab.bundle.config import Calibration, DetectorConfig, Preprocessing
+from fauxlab.bundle.decision import decide
 from fauxlab.bundle.folder import CONFIG, GRAPH, WEIGHTS
 from fauxlab.bundle.onnx import OnnxDetector
 from fauxlab.bundle.opening import open_detector
@@ -101,7 +102,7 @@ def test_a_graph_gives_what_torch_gives(tmp_path: Path, name: str, size: int) ->
     np.testing.assert_allclose(
         graph.scores(expected.logits), detector.scores(expected.logits), atol=1e-6
     )
-    assert graph.config.decide(0.4) == detector.config.decide(0.4) == ("fake", False)
+    assert decide(graph.config, 0.4) == decide(detector.config, 0.4) == ("fake", False)
 
 
 def test_logits_of_judging_are_the_networks_own() -> None:

@@ -14,6 +14,7 @@ import torch
 from benchmarks.detector.ood_images import draw_ood_image
 
 from fauxlab.bundle.config import DetectorConfig, Preprocessing
+from fauxlab.bundle.decision import in_distribution
 from fauxlab.calibration.calibrate import calibrate
 from fauxlab.calibration.ood import (
     fit_gaussian,
@@ -121,14 +122,14 @@ def test_odd_pictures_lie_beyond_and_the_fitted_within(
     changed = np.stack([degrade_repeatably(picture) for picture in pixels])
     for pictures in (pixels, changed):
         refused = [
-            not found.config.in_distribution(distance)
+            not in_distribution(found.config, distance)
             for distance in found.predict(pictures).ood_distances.tolist()
         ]
         assert np.mean(refused) <= 0.15
     for kind in ("flat", "gradient", "drawing", "interface"):
         odd = np.stack([draw_ood_image(kind, 32, seed) for seed in range(20)])
         refused = [
-            not found.config.in_distribution(distance)
+            not in_distribution(found.config, distance)
             for distance in found.predict(odd).ood_distances.tolist()
         ]
         assert np.mean(refused) >= 0.8, kind
@@ -141,7 +142,7 @@ def test_odd_pictures_lie_beyond_and_the_fitted_within(
 
 
 def test_a_detector_without_a_limit_finds_all_typical(detector: Detector, halves: Manifest) -> None:
-    assert detector.config.in_distribution(1e9)
+    assert in_distribution(detector.config, 1e9)
     plain = Detector(
         create_detector("report-cnn", 32).eval(), detector.config.model_copy(update={"options": {}})
     )

@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from fauxlab.bundle.config import Calibration, DetectorConfig, Preprocessing
+from fauxlab.bundle.decision import compute_scores, decide
 from fauxlab.bundle.folder import CONFIG, WEIGHTS
 from fauxlab.errors import LabError
 from fauxlab.models import create_detector
@@ -107,10 +108,13 @@ def test_hash_sees_threshold_and_calibration() -> None:
 def test_scores_are_the_sigmoid_until_calibrated() -> None:
     logits = np.array([-2.0, 0.0, 2.0], dtype=np.float32)
     fitted = make(calibration=Calibration(temperature=2.0, bias=1.0))
-    for scores in (Detector.scores, lambda detector, logits: detector.config.scores(logits)):
+    for scores in (
+        Detector.scores,
+        lambda detector, logits: compute_scores(detector.config, logits),
+    ):
         np.testing.assert_allclose(scores(make(), logits), [0.11920292, 0.5, 0.88079708], rtol=1e-6)
         np.testing.assert_allclose(scores(fitted, logits), [0.5, 0.73105858, 0.88079708], rtol=1e-6)
-    assert make().config.scores(np.array([-1e9, 1e9], dtype=np.float32)).tolist() == [0, 1]
+    assert compute_scores(make().config, np.array([-1e9, 1e9], dtype=np.float32)).tolist() == [0, 1]
 
 
 FITTED: dict[str, Any] = {
@@ -131,7 +135,7 @@ FITTED: dict[str, Any] = {
 
 def test_calibrated_scores_tell_the_surest_apart_too() -> None:
     logits = np.array([13.5, 14, 15, 20], dtype=np.float32)
-    scores = make(calibration=Calibration(temperature=0.8, bias=0.1)).config.scores(logits)
+    scores = compute_scores(make(calibration=Calibration(temperature=0.8, bias=0.1)).config, logits)
     assert (np.diff(scores) > 0).all()
 
 
@@ -153,8 +157,8 @@ def test_labels_follow_the_threshold_and_the_band_is_uncertain() -> None:
     assert [
         label + "?" * uncertain for label, uncertain in map(fitted.config.decide, scores)
     ] == expected
-    assert make(threshold=0.7).config.decide(0.69) == ("real", False)
-    assert make(threshold=0.7).config.decide(0.7) == ("fake", False)
+    assert decide(make(threshold=0.7).config, 0.69) == ("real", False)
+    assert decide(make(threshold=0.7).config, 0.7) == ("fake", False)
 
 
 @pytest.mark.parametrize("calibration", [None, {"temperature": 2.0, "bias": 1.0}])
@@ -166,7 +170,7 @@ def test_bundles_of_the_first_schema_are_read(
     loaded = Detector.from_pretrained(tmp_path / "m")
     score = 0.5 if calibration is None else 1 / (1 + math.exp(-1))
     assert loaded.scores(np.zeros(1, dtype=np.float32)).item() == pytest.approx(score)
-    assert loaded.config.decide(0.5) == ("fake", False)
+    assert decide(loaded.config, 0.5) == ("fake", False)
 
 
 def edit_config(**changes: object) -> Callable[[Path], None]:

@@ -7,14 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
-import numpy as np
 from pydantic import Field, PositiveInt, model_validator
 
 from fauxlab.records.base import Record
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     Band = tuple[float, float]
 
 # The version of `config.json`, counted apart from that of the verdicts. It rises only when a model
@@ -131,7 +128,7 @@ class DetectorConfig(Record):
 
     @model_validator(mode="after")
     def _check_threshold(self) -> Self:
-        band = self._band()
+        band = self.band
         if band is None:
             return self
         low, high = band
@@ -141,45 +138,12 @@ class DetectorConfig(Record):
             )
         return self
 
-    def _band(self) -> Band | None:
+    @property
+    def band(self) -> Band | None:
+        """The uncertain scores [low, high); None where the calibration names none."""
         if self.calibration is None:
             return None
         return self.calibration.band
-
-    def scores(self, logits: NDArray[np.float32]) -> NDArray[np.float64]:
-        """P(fake) [N] from logits [N]: calibrated, or the plain sigmoid without a calibration."""
-        # In single precision the most certain pictures would all get the same score.
-        precise = logits.astype(np.float64)
-        fit = self.calibration
-        if fit is not None:
-            precise = precise / fit.temperature + fit.bias
-        with np.errstate(over="ignore"):  # e^710 is infinite, and the score rightly 0
-            odds_of_real = np.exp(-precise)
-            scores = 1 / (1 + odds_of_real)
-        return np.asarray(scores, dtype=np.float64)
-
-    def decide(self, score: float) -> tuple[Label, bool]:
-        """The label of a score P(fake), and whether the score is in the uncertain band."""
-        label: Label = "fake" if score >= self.threshold else "real"
-        band = self._band()
-        if band is None:
-            return label, False
-        low, high = band
-        return label, low <= score < high
-
-    def can_tell(self, distance: float, sharpness: float) -> bool:
-        """Whether a picture at this distance and of this sharpness gets a verdict."""
-        return self.in_distribution(distance) and self.sharp_enough(sharpness)
-
-    def in_distribution(self, distance: float) -> bool:
-        """Whether a picture at this distance is like those of the fit; True without a limit."""
-        return self.ood is None or distance <= self.ood.limit
-
-    def sharp_enough(self, sharpness: float) -> bool:
-        """Whether a picture of this sharpness shows enough for a verdict; True without a limit."""
-        if self.ood is None or self.ood.sharpness is None:
-            return True
-        return sharpness >= self.ood.sharpness
 
 
 class GeneratorConfig(Record):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fauxlab.bundle.config import DetectorConfig
+from fauxlab.bundle.decision import compute_scores
 from fauxlab.bundle.detector import Prediction
 from fauxlab.bundle.folder import GRAPH, first_line, hash_bundle, read_config
 from fauxlab.bundle.inputs import to_floats
@@ -61,7 +62,7 @@ class OnnxDetector:
 
     def scores(self, logits: NDArray[np.float32]) -> NDArray[np.float64]:
         """P(fake) [N] from logits [N], as of `DetectorConfig.scores`."""
-        return self.config.scores(logits)
+        return compute_scores(self.config, logits)
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> OnnxDetector:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fauxlab.bundle import decision
 from fauxlab.bundle.config import Calibration
 from fauxlab.calibration.fit import Bin, log_loss, reliability
 from fauxlab.evaluation.detection import predict_batches
@@ -163,7 +164,7 @@ class Predictions:
             return None
         refused = []
         for distance, sharpness in zip(self.distances, self.sharpness, strict=True):
-            can_tell = config.can_tell(float(distance), float(sharpness))
+            can_tell = decision.can_tell(config, float(distance), float(sharpness))
             refused.append(not can_tell)
         return self._share_by_class(np.array(refused))
 
@@ -234,7 +235,7 @@ def _decide(config: DetectorConfig, scores: Floats) -> tuple[Bools, Bools]:
     called_fake = []
     uncertain = []
     for score in scores.tolist():
-        label, is_uncertain = config.decide(score)
+        label, is_uncertain = decision.decide(config, score)
         called_fake.append(label == "fake")
         uncertain.append(is_uncertain)
     return np.array(called_fake), np.array(uncertain)

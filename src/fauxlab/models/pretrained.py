@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from fauxlab.bundle.config import DetectorConfig, GeneratorConfig
+from fauxlab.bundle.decision import compute_scores
 from fauxlab.bundle.detector import Prediction
 from fauxlab.bundle.folder import (
     CONFIG,
@@ -68,7 +69,7 @@ class Detector:
 
     def scores(self, logits: NDArray[np.float32]) -> NDArray[np.float64]:
         """P(fake) [N] from logits [N]; see `DetectorConfig.scores`."""
-        return self.config.scores(logits)
+        return compute_scores(self.config, logits)
 
     def save_pretrained(self, folder: str | Path) -> Detector:
         """Write the bundle, whole or not at all, over an older one; returns it with its hash."""

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
+from fauxlab.bundle.decision import can_tell, decide, sharp_enough
 from fauxlab.bundle.detector import check_pipeline
 from fauxlab.bundle.opening import DEFAULT_MODEL, open_detector
 from fauxlab.errors import LabError
@@ -184,7 +185,7 @@ class Scanner:
                 fields |= {"status": "error", "message": str(result)}
                 yield Explained(Verdict.model_validate(fields))
             else:
-                yield from _explain(fields, result, answers)
+                yield from _verdicts_of_picture(fields, result, answers)
 
     def _score_crops(self, crops: list[Pixels]) -> Iterator[_Scored]:
         for start in range(0, len(crops), BATCH):
@@ -207,21 +208,24 @@ class Scanner:
         """The fields of a verdict on a crop with this score and out-of-distribution distance."""
         config = self.detector.config
         sharpness = measure_sharpness(crop)
-        label, uncertain = config.decide(score)
+        label, uncertain = decide(config, score)
         return {
             "status": "ok",
             "label": label,
             "uncertain": uncertain,
-            "ood": not config.can_tell(distance, sharpness),
-            "message": None if config.sharp_enough(sharpness) else BLURRED,
+            # Blur counts here, too: a blurred picture is unlike those of the fit in its own way.
+            "ood": not can_tell(config, distance, sharpness),
+            "message": None if sharp_enough(config, sharpness) else BLURRED,
             "score": score,
             "calibrated": config.calibration is not None,
             "threshold": config.threshold,
         }
 
 
-def _explain(fields: Fields, loaded: _Loaded, answers: Iterator[_Scored]) -> Iterator[Explained]:
-    """A picture's verdicts, which use up the next of the answers."""
+def _verdicts_of_picture(
+    fields: Fields, loaded: _Loaded, answers: Iterator[_Scored]
+) -> Iterator[Explained]:
+    """The verdicts on a picture: each of its crops takes the next of the answers."""
     fields["width"] = loaded.width
     fields["height"] = loaded.height
     fields["left_out"] = loaded.left_out

@@ -1,0 +1,57 @@
+"""From a detector's figures to its decision: the score, the label, "uncertain" and "cannot tell".
+
+A score in the uncertain band is "uncertain". A picture that is out of distribution, or too blurred,
+gets "cannot tell", whatever its score. `fauxlab.calibration` fits the limits, the detector's
+`config.json` holds them, and `fauxlab.records.Verdict.decision` puts the answers into a word.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from fauxlab.bundle.config import DetectorConfig, Label
+
+
+def compute_scores(config: DetectorConfig, logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    """P(fake) [N] from logits [N]: calibrated, or the plain sigmoid without a calibration."""
+    # In single precision the most certain pictures would all get the same score.
+    precise = logits.astype(np.float64)
+    fit = config.calibration
+    if fit is not None:
+        precise = precise / fit.temperature + fit.bias
+    with np.errstate(over="ignore"):  # e^710 is infinite, and the score rightly 0
+        odds_of_real = np.exp(-precise)
+        scores = 1 / (1 + odds_of_real)
+    return np.asarray(scores, dtype=np.float64)
+
+
+def decide(config: DetectorConfig, score: float) -> tuple[Label, bool]:
+    """The label of a score P(fake), and whether the score is in the uncertain band."""
+    label: Label = "fake" if score >= config.threshold else "real"
+    band = config.band
+    if band is None:
+        return label, False
+    low, high = band
+    return label, low <= score < high
+
+
+def can_tell(config: DetectorConfig, distance: float, sharpness: float) -> bool:
+    """Whether a picture at this distance and of this sharpness gets a verdict."""
+    return in_distribution(config, distance) and sharp_enough(config, sharpness)
+
+
+def in_distribution(config: DetectorConfig, distance: float) -> bool:
+    """Whether a picture at this distance is like those of the fit; True without a limit."""
+    return config.ood is None or distance <= config.ood.limit
+
+
+def sharp_enough(config: DetectorConfig, sharpness: float) -> bool:
+    """Whether a picture of this sharpness shows enough for a verdict; True without a limit."""
+    if config.ood is None or config.ood.sharpness is None:
+        return True
+    return sharpness >= config.ood.sharpness
