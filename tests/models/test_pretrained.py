@@ -154,9 +154,8 @@ def test_labels_follow_the_threshold_and_the_band_is_uncertain() -> None:
     fitted = make(calibration=Calibration(**FITTED), threshold=0.7)
     scores = [0.0, 0.29, 0.3, 0.69, 0.7, 0.74, 0.75, 1.0]
     expected = ["real", "real", "real?", "real?", "fake?", "fake?", "fake", "fake"]
-    assert [
-        label + "?" * uncertain for label, uncertain in map(fitted.config.decide, scores)
-    ] == expected
+    decisions = [decide(fitted.config, score) for score in scores]
+    assert [label + "?" * uncertain for label, uncertain in decisions] == expected
     assert decide(make(threshold=0.7).config, 0.69) == ("real", False)
     assert decide(make(threshold=0.7).config, 0.7) == ("fake", False)
 

@@ -81,7 +81,7 @@ class GanTrainConfig(Table):
     epochs: int = Field(
         100, ge=1, description="passes through the real images, where `images` is 0"
     )
-    batch: int = Field(64, ge=2, description="images a step, over all processes")
+    batch: int = Field(64, ge=2, description="images in an update, over all processes")
     lr: Scheduled = 2e-4
     discriminator_lr: Scheduled | None = Field(None, description="as `lr` where it is not given")
     beta1: float = Field(0.0, ge=0, lt=1)
@@ -139,9 +139,7 @@ class GanConfig(Table):
     most_discriminator_steps: int = Field(
         3, ge=1, validate_default=True, description="adaptive only"
     )
-    adapt_every: int = Field(
-        50, ge=1, description="adaptive only: rounds from decision to decision"
-    )
+    adapt_every: int = Field(50, ge=1, description="adaptive only: steps from decision to decision")
 
     @field_validator("augment_p")
     @classmethod

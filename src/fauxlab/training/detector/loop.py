@@ -113,10 +113,11 @@ def _train(
             state.optimizer.step()
             losses.append(loss.detach())
 
-            # Where the recipe averages weights, the average is what will be validated and released.
             moment = schedule.at(state.step)
             state.step += 1
             seen = state.step * train.batch
+
+            # Where the recipe averages weights, the average is what will be validated and released.
             if state.average is not None:
                 update_average(state.average, state.network, train.ema, seen, train.batch)
 

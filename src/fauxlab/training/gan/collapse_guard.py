@@ -14,9 +14,10 @@ training set shows one. So most alarms need a second sign, a distance that has t
 may be the guard's own distance, which is cheap and often taken, or the evaluated one, which may see
 what the guard's small feature network does not.
 
-Three findings need no second sign, and one check of them is enough ("plain"): images that have
-become alike beyond doubt, images that become alike while recall falls, and a distance that rose far
-out of its range.
+Four findings need no second sign. For three of them one check is enough ("plain"): images that
+have become alike beyond doubt, images that become alike while recall falls, and a distance whose
+last two checks lie far out of its range. The fourth takes patience: images that were mostly alike
+from the first check on, because a young generator may still grow out of it.
 
 `assess` is a pure function of the history; `Guard` remembers the history and decides on alarms.
 """
@@ -62,12 +63,14 @@ ALIKE = 0.5
 MULTIPLIED = 2.0
 A_FEW_DUPLICATES = 0.05
 
-# Recall counts as fallen below FELL of its best, once that best was above SEEN. Trainings that went
-# well stayed above .77; before `r3-32` without its penalties collapsed, recall was at .65 of its
-# best while the distance was at its best. A best recall below SEEN is too uncertain: then recall
-# must fall to half, and nothing is said below LEAST_RECALL.
-SEEN, FELL = 0.2, 0.7
-FELL_UNCERTAIN, LEAST_RECALL = 0.5, 0.05
+# Recall counts as fallen below RECALL_FELL of its best, once that best was above CERTAIN_RECALL.
+# Trainings that went well stayed above .77; before `r3-32` without its penalties collapsed, recall
+# was at .65 of its best while the distance was at its best. A lower best recall is uncertain: then
+# recall must fall to UNCERTAIN_RECALL_FELL, and nothing is said below LEAST_RECALL.
+CERTAIN_RECALL = 0.2
+RECALL_FELL = 0.7
+UNCERTAIN_RECALL_FELL = 0.5
+LEAST_RECALL = 0.05
 
 
 @dataclass(frozen=True)
@@ -120,7 +123,7 @@ class Variety:
     @property
     def recall_is_certain(self) -> bool:
         """Whether recall was once high enough for a fall to be believed."""
-        return self.top_recall > SEEN
+        return self.top_recall > CERTAIN_RECALL
 
     def lost_spread(self) -> bool:
         """The images differ less from one another than they once did."""
@@ -135,7 +138,7 @@ class Variety:
         """The generator covers less of the reals than it once did."""
         if self.top_recall <= LEAST_RECALL:
             return False
-        share = FELL if self.recall_is_certain else FELL_UNCERTAIN
+        share = RECALL_FELL if self.recall_is_certain else UNCERTAIN_RECALL_FELL
         return self.now.recall < share * self.top_recall
 
     def mostly_alike(self) -> bool:

@@ -19,8 +19,8 @@ from fauxlab.training.seeding import seed_step
 class Stepper:
     """Makes the steps of one training, of `budget` images in all.
 
-    A step, which the log counts as a round, is some updates of the discriminator and then some of
-    the generator. All that is random in it is a function of (seed, step, process).
+    A step is some updates of the discriminator and then some of the generator. The log counts
+    steps under the key `round`. All that is random in it is a function of (seed, step, process).
     """
 
     def __init__(

@@ -4,7 +4,7 @@ The generator G turns a latent z, noise, into an image. The discriminator D give
 its logit, above 0 for "real". They are trained in turns, each against the other as it is:
 
     discriminator   lowers  loss_D(D(real), D(G(z))) + r1/2 ‖∇D(real)‖² + r2/2 ‖∇D(G(z))‖²
-    generator       lowers  loss_G(D(G(z)))
+    generator       lowers  loss_G(D(G(z)), D(real))    where only a relativistic loss uses D(real)
 
 The gradients ∇ are with respect to the image (Mescheder et al., 2018; R3GAN, Huang et al., 2024).
 `losses.py` holds the losses with their papers; `step.py` says how often each network is updated and
@@ -63,9 +63,9 @@ class Updater:
         is_due = state.updates % gan.penalty_every == 0
         penalised = values.has_penalty and is_due
 
-        # Both kinds of images get the same changes at the same odds. The penalties' gradients are
-        # taken at the images *before* these changes and through them, as R3GAN and StyleGAN2-ADA
-        # do: what the augmentation hides has no gradient.
+        # Real and fake images get the same kinds of random changes, drawn anew for each image. The
+        # penalties' gradients are taken at the images *before* these changes and through them, as
+        # R3GAN and StyleGAN2-ADA do: what the augmentation hides has no gradient.
         reals = reals.detach().requires_grad_(penalised)
         fakes = fakes.detach().requires_grad_(penalised)
         shown_reals = self.present(reals)
