@@ -256,3 +256,20 @@ def test_the_research_faces(faces: Path) -> None:
     for row in manifest.rows:
         splits.setdefault(row.group, set()).add(row.split)
     assert all(len(s) == 1 for s in splits.values())
+
+
+def test_spaces_around_the_names_in_compare_to_are_none_of_them(small: Manifest) -> None:
+    rows = [replace(row, compare_to=" photos ; " if row.label else "") for row in small.rows]
+    spaced = replace(small, rows=tuple(rows))
+    assert spaced.matched_reals("grain") == ["photos"]
+    assert spaced.missing_reals() == {}
+
+
+def test_a_column_that_stands_twice_is_refused(small: Manifest, tmp_path: Path) -> None:
+    path = tmp_path / "manifest.csv"
+    small.save(path)
+    lines = path.read_text(encoding="utf-8").splitlines()
+    repeated = [f"{lines[0]},split", *(f"{line},test" for line in lines[1:])]
+    path.write_text("\n".join(repeated), encoding="utf-8")
+    with pytest.raises(LabError, match="has 2 columns 'split'; keep one"):
+        Manifest.load(path)

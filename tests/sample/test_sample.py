@@ -352,6 +352,18 @@ def test_a_data_set_alone_and_again(generator: Generator, tmp_path: Path) -> Non
     assert read_mark((tmp_path / "bare/fake/r3-tiny/seed000000.jpg").read_bytes()) is None
 
 
+def test_a_whole_data_set_can_stay_as_it_is(generator: Generator, tmp_path: Path) -> None:
+    first = write_dataset(generator, tmp_path / "own", 4, "own")
+    picture = tmp_path / "own" / first.rows[0].path
+    written = picture.stat().st_mtime_ns
+    again = write_dataset(generator, tmp_path / "own", 4, "own", keep=True)
+    assert (again.data_hash, picture.stat().st_mtime_ns) == (first.data_hash, written)
+    picture.write_bytes(b"changed")
+    mended = write_dataset(generator, tmp_path / "own", 4, "own", keep=True)
+    assert mended.data_hash == first.data_hash
+    assert picture.read_bytes() != b"changed"
+
+
 def test_hostile_source_names_stay_in_the_folder(small: Manifest, tmp_path: Path) -> None:
     odd = {0: "../../out", 1: "a;b", 2: "a/b", 3: "", 4: "ü" * 300}
     rows = tuple(

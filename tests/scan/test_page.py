@@ -207,3 +207,15 @@ def test_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
     few, many = peak(10), peak(100)
     assert (tmp_path / "v.html").stat().st_size > 500_000
     assert many < few + 100_000
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")
+def test_a_full_disk_names_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def open_full(path: Path) -> object:
+        return open("/dev/full", "w", encoding="utf-8")
+
+    monkeypatch.setattr("fauxlab.scan.page._open", open_full)
+    path = tmp_path / "v.html"
+    with pytest.raises(LabError, match=r"v\.html.*No space left"), open_page(path) as page:
+        page.add(Explained(verdict()))
+    assert list(tmp_path.iterdir()) == []

@@ -165,12 +165,15 @@ def evaluate(
     json_: AsJson = False,
 ) -> None:
     """Evaluate a detector on a split: per generator against its matched reals, and pooled."""
+    from fauxlab.auditing.checks import describe_missing_reals
     from fauxlab.bundle.opening import open_detector
     from fauxlab.data.manifest import Manifest
     from fauxlab.evaluation.detection import evaluate
 
     check_split(split)
     data = Manifest.load(manifest).pair(parse_pairs(pair))
+    for line in describe_missing_reals(data):
+        say(f"warning: {line}")
     detector = open_detector(model)
     train = data.where(lambda row: row.split == "train")
     data = take_split(data, split)

@@ -123,7 +123,7 @@ class Manifest:
         fakes = [row for row in self.rows if row.label and row.generator == generator]
         named: list[str] = []
         for comparison in _distinct(row.compare_to for row in fakes):
-            named.extend(comparison.split(";"))
+            named.extend(name.strip() for name in comparison.split(";"))
         return [name for name in _distinct(named) if name]
 
     def where(self, keep: Callable[[Row], bool]) -> Manifest:

@@ -16,6 +16,7 @@ from fauxlab.data.tables import (
     open_table,
     parse_label,
     read_sources,
+    refuse_repeated,
 )
 from fauxlab.errors import LabError
 from fauxlab.io.text import printable
@@ -100,6 +101,7 @@ def _check_columns(path: Path, columns: Sequence[str] | None) -> None:
             f"manifest {printable(path)} lacks the column {', '.join(missing)} "
             f"(its first line: {name_columns(columns)}); {_ADVICE}"
         )
+    refuse_repeated(path, columns or ())
 
 
 def _parse(path: Path, table: Iterable[dict[str, str]]) -> Iterator[Row]:

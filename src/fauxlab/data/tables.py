@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
@@ -34,6 +35,7 @@ def read_table(path: Path, required: tuple[str, ...]) -> Iterator[dict[str, str]
                     f"{printable(path)} lacks the column {' and '.join(missing)} (its first line: "
                     f"{name_columns(columns)}); save it as CSV with commas, in UTF-8"
                 )
+            refuse_repeated(path, columns)
             yield from reader
     except OSError as error:
         raise LabError(f"cannot read {printable(path)}: {error.strerror or error}") from error
@@ -48,6 +50,13 @@ def open_table(path: Path) -> TextIO:
         errors="surrogateescape",
         newline="",
     )
+
+
+def refuse_repeated(path: Path, columns: Sequence[str]) -> None:
+    """Raise LabError where two columns have one name: either might be meant."""
+    for column, count in Counter(columns).items():
+        if count > 1:
+            raise LabError(f"{printable(path)} has {count} columns {printable(column)!r}; keep one")
 
 
 def name_columns(columns: Sequence[str] | None) -> str:

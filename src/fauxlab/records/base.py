@@ -11,10 +11,13 @@ from typing import Any, ClassVar
 from pydantic import (
     BaseModel,
     ConfigDict,
+    GetJsonSchemaHandler,
     SerializerFunctionWrapHandler,
     model_serializer,
     model_validator,
 )
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom, in pixels
 
@@ -42,14 +45,28 @@ class Record(BaseModel):
                 present[name] = value
         return former | present
 
+    # Without a return type: with one, pydantic would describe that type in JSON schemas, and not
+    # the record's own fields.
     @model_serializer(mode="wrap")
-    def _write_former_names(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _write_former_names(self, write: SerializerFunctionWrapHandler):  # type: ignore[no-untyped-def]
         fields: dict[str, Any] = write(self)
         former = {}
         for old, new in self.FORMER_NAMES.items():
             if new in fields:
                 former[old] = fields[new]
         return fields | former
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """The schema, with the former names of fields as deprecated properties."""
+        schema = handler(core_schema)
+        properties = handler.resolve_ref_schema(schema).get("properties", {})
+        for old, new in cls.FORMER_NAMES.items():
+            if new in properties:
+                properties[old] = {**properties[new], "deprecated": True}
+        return schema
 
 
 class Interval(Record):

@@ -241,7 +241,7 @@ class _Loop:
         encoding, and on the manifest's own test split.
         """
         folder = self.out / "own-faces"
-        own_faces = write_dataset(run.generator, folder, own, name, beside=self.manifest)
+        own_faces = write_dataset(run.generator, folder, own, name, beside=self.manifest, keep=True)
         joint = Manifest.load(folder / "joint.csv")
         tests = {"own": own_faces.test, "others": self.manifest.test}
         before = self._train(self.manifest, "unified-joint")

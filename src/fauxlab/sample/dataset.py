@@ -47,6 +47,7 @@ def write_dataset(
     split_seed: int = 0,
     truncation: float = 1.0,
     mark: bool = True,
+    keep: bool = False,
     progress: Progress | None = None,
 ) -> Manifest:
     """Write n samples as the fakes of generator `name`, with manifest.csv; returns that manifest.
@@ -60,9 +61,11 @@ def write_dataset(
 
     Fakes that look alike are split as one group, so that a generator that repeats itself is not
     tested on its training images. Only fakes carry a mark, as metadata that no detector of this lab
-    sees. `progress` is called with the number of images just decoded or written. Raises LabError,
-    before anything is written, on values out of range, a name that is taken or no plain name, reals
-    that `beside` lacks, and a folder that holds anything else.
+    sees. With `keep`, a folder that holds this very data set already, whole, stays as it is:
+    another version's mark would change the bytes of each picture. `progress` is called with the
+    number of images just decoded or written. Raises LabError, before anything is written, on values
+    out of range, a name that is taken or no plain name, reals that `beside` lacks, and a folder
+    that holds anything else.
     """
     folder = Path(folder).absolute()
     check_count(n)
@@ -83,6 +86,9 @@ def write_dataset(
         "beside": None if beside is None else beside.data_hash,
     }
     claim_folder(folder, contents, ["fake", "real", "manifest.csv", "joint.csv"])
+    present = _read_whole(folder, beside) if keep else None
+    if present is not None:
+        return present
     own_mark = begin_marking(generator, folder, n, mark)
     rows: list[Row] = []
     skipped: Skipped = ()
@@ -103,6 +109,19 @@ def write_dataset(
         joint = _join(beside, manifest)
         joint.save(folder / "joint.csv")
     return manifest
+
+
+def _read_whole(folder: Path, beside: Manifest | None) -> Manifest | None:
+    """The data set in a folder whose files are all as they were written; None for any other."""
+    written_last = folder / ("manifest.csv" if beside is None else "joint.csv")
+    if not written_last.is_file():
+        return None
+    try:
+        manifest = Manifest.load(folder / "manifest.csv")
+        unchanged = all(hash_file(folder / row.path) == row.sha256 for row in manifest.rows)
+    except LabError:
+        return None
+    return manifest if unchanged else None
 
 
 def training_reals(generator: Generator, beside: Manifest, instead: str = "") -> Manifest:

@@ -87,11 +87,13 @@ def open_page(path: Path, band: Band = None, model: str = "") -> Iterator[Sink]:
         with _explain_failure(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             rows = _open(rows_path)
-        with rows:
+        try:
             page = PageWriter(path, rows, band)
             yield page
+        finally:
+            # Closing writes what is still in memory, which a full disk refuses as well.
             with _explain_failure(path):
-                rows.flush()
+                rows.close()
         with _explain_failure(path):
             _write_whole(whole_path, rows_path, page.counts, band, model)
             os.replace(whole_path, path)

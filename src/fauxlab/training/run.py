@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 import os
 import tomllib
 from collections.abc import Iterator, Sequence
@@ -31,9 +32,12 @@ from fauxlab.config import (
 from fauxlab.environment import describe_environment
 from fauxlab.errors import LabError
 from fauxlab.io.text import csv_line, replace_file
+from fauxlab.version import __version__
 
 if TYPE_CHECKING:
     from fauxlab.models.pretrained import Detector, Generator
+
+_logger = logging.getLogger(__name__)
 
 CHECKPOINT_PARTS = {"step", "log_bytes", "model", "optimizer"}
 FIRST_SKIPPED = 5  # pictures that the log names; skipped.csv has all of them
@@ -115,8 +119,15 @@ class Run:
     def log(self, event: str, **values: Any) -> None:
         """Append one line to log.jsonl."""
         line = json.dumps({"event": event, **values})
-        with (self.folder / "log.jsonl").open("a", encoding="utf-8") as stream:
-            stream.write(line + "\n")
+        path = self.folder / "log.jsonl"
+        try:
+            with path.open("a", encoding="utf-8") as stream:
+                stream.write(line + "\n")
+        except OSError as error:
+            raise LabError(
+                f"cannot write {path}: {error.strerror or error}; make room, and continue with "
+                "--resume"
+            ) from error
 
     def rewind_log(self, length: int) -> None:
         """Cut log.jsonl back to its length at the checkpoint; the rest will be written again."""
@@ -155,12 +166,20 @@ class Run:
         folder = self.folder / "checkpoints"
         folder.mkdir(exist_ok=True)
         saved = {**state, "log_bytes": log_bytes, "processes": _processes()}
+        path = folder / name
         aside = folder / f"{name}.tmp"
-        with aside.open("wb") as stream:
-            torch.save(saved, stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(aside, folder / name)
+        try:
+            with aside.open("wb") as stream:
+                torch.save(saved, stream)
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.replace(aside, path)
+        except (OSError, RuntimeError) as error:  # torch raises RuntimeError on a full disk
+            aside.unlink(missing_ok=True)
+            raise LabError(
+                f"cannot write the checkpoint {path} ({first_line(error)}); the one before it is "
+                "intact: make room, and continue with --resume"
+            ) from error
 
     def load_checkpoint(
         self, name: str = "last.pt", to_resume: bool = False
@@ -244,7 +263,21 @@ def open_run(
             f"{folder} was started with other parameters, so it cannot be resumed: "
             + "; ".join(changes)
         )
+    _warn_of_another_version(run)
     return run
+
+
+def _warn_of_another_version(run: Run) -> None:
+    """Say that another version began the run: its training may not be this version's."""
+    begun_with = run.environment.get("fauxlab")
+    if not run.finished and begun_with != __version__:
+        _logger.warning(
+            "%s was begun with fauxlab %s and goes on with %s. Where training changed in between "
+            "(see the changelog), the result is that of neither version.",
+            run.folder,
+            begun_with,
+            __version__,
+        )
 
 
 @contextmanager

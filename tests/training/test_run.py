@@ -1,0 +1,55 @@
+"""The run folder: what a full disk and another version make of it."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+import pytest
+import torch
+
+from fauxlab.config import load_recipe
+from fauxlab.errors import LabError
+from fauxlab.training.run import Run, open_run
+from fauxlab.version import __version__
+
+needs_full_disk = pytest.mark.skipif(
+    not Path("/dev/full").exists(), reason="needs Linux's /dev/full"
+)
+
+
+@needs_full_disk
+def test_a_checkpoint_on_a_full_disk_is_one_line_and_leaves_the_one_before(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    run.save_checkpoint({"step": 1, "model": torch.zeros(3)})
+    before = (tmp_path / "checkpoints" / "last.pt").read_bytes()
+    (tmp_path / "checkpoints" / "last.pt.tmp").symlink_to("/dev/full")
+    with pytest.raises(LabError, match=r"cannot write the checkpoint .*last\.pt"):
+        run.save_checkpoint({"step": 2, "model": torch.zeros(1000)})
+    (left,) = (tmp_path / "checkpoints").iterdir()
+    assert left.read_bytes() == before
+
+
+@needs_full_disk
+def test_a_log_on_a_full_disk_is_named(tmp_path: Path) -> None:
+    (tmp_path / "log.jsonl").symlink_to("/dev/full")
+    with pytest.raises(LabError, match=r"cannot write .*log\.jsonl: No space left"):
+        Run(tmp_path).log("step", loss=1.0)
+
+
+def test_a_run_of_another_version_goes_on_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    recipe = load_recipe("unified-joint")
+    run = open_run(tmp_path / "run", recipe, "hash", resume=False)
+    path = run.folder / "environment.json"
+    with caplog.at_level(logging.WARNING):
+        open_run(run.folder, recipe, "hash", resume=True)
+    assert not caplog.records
+    environment = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**environment, "fauxlab": "0.1.0"}), encoding="utf-8")
+    with caplog.at_level(logging.WARNING):
+        open_run(run.folder, recipe, "hash", resume=True)
+    (record,) = caplog.records
+    assert f"begun with fauxlab 0.1.0 and goes on with {__version__}" in record.getMessage()
