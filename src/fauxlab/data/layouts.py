@@ -150,9 +150,9 @@ def _deepfakeface(folder: Path) -> Iterator[Entry]:
     """The layout of DeepFakeFace.
 
     Images of one name in all folders are one group. So are those of one person, whose file is
-    `<person id>_<birth date>_<year>.jpg`. insight/a.jpg is the scene of photo b with the face of a.
-    b is read from `insight_pairs.csv` (file_name, scene) where there is one; otherwise the search
-    for near-duplicates finds it.
+    `<person id>_<birth date>_<year>.jpg`. insight/a.jpg shows the face of
+    photo a pasted into photo b. `insight_pairs.csv`, where there is one, holds the pairs
+    (file_name a, scene b); otherwise the search for near-duplicates finds b.
     """
     scenes: dict[str, str] = {}
     pairs = folder / "insight_pairs.csv"

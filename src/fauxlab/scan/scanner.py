@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 BLURRED = "too blurred or too small"
 NOT_FINITE = "the model gives no finite score for it"
-# Pictures in a batch. Two batches are in memory at once; large pictures are decoded one a worker.
+# Pictures in a batch. Two batches are in memory at once.
 BATCH = 32
 Crop = Literal["face", "none"]
 
