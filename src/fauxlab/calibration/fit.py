@@ -117,8 +117,8 @@ def conformal_band(
 ) -> tuple[float, float]:
     """The uncertain scores [low, high) at error rate `alpha`: split-conformal sets for each class.
 
-    Each picture gets a prediction set: the labels that `alpha` does not rule out. At most `alpha` of
-    the fakes have a score so low that "fake" is left out of the set, and at most `alpha` of the
+    Each picture gets a prediction set, the labels that `alpha` does not rule out. At most `alpha`
+    of fakes have a score so low that "fake" is left out of the set, and at most `alpha` of the
     reals a score so high that "real" is left out (Vovk et al., 2005; Sadinle et al., 2019; counted
     as in `threshold_at_fpr`). Below the band the set is {real}, from `high` on it is {fake}. Inside
     the band the set holds both labels or, where the classes leave a gap, neither.
