@@ -171,3 +171,18 @@ def test_public_names_resolve() -> None:
     assert set(fauxlab.__all__) | {"__version__"} <= set(dir(fauxlab))
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         fauxlab.nothing  # noqa: B018
+
+
+def test_a_missing_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lack_torch(module: str) -> None:
+        raise ModuleNotFoundError(f"No module named 'torch' in {module}", name="torch")
+
+    monkeypatch.setattr(fauxlab, "import_module", lack_torch)
+    with pytest.raises(ModuleNotFoundError, match=r"fauxlab\.train_gan needs .*'fauxlab\[train\]'"):
+        fauxlab.train_gan  # noqa: B018
+
+
+def test_the_inference_library_reports_nothing() -> None:
+    code = "import os, fauxlab; print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "1"

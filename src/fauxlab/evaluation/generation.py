@@ -251,7 +251,7 @@ def _check_numbers(n_reals: int, n_train: int, n: int) -> None:
     if not FEWEST <= n <= n_train:
         raise LabError(
             f"n = {n} pictures to compare, expected from {FEWEST} to {n_train}, the real images of "
-            "the train split"
+            "the train split (--n, or evaluate.n in a recipe)"
         )
 
 

@@ -145,6 +145,12 @@ def check_pretrained(name: str) -> None:
     """Raise LabError on a name or a missing file that `load_pretrained` would refuse."""
     if name not in (FID, KERAS):
         raise LabError(f"no pretrained weights {name!r}; there are {PRETRAINED}")
+    if name == KERAS and not os.environ.get(KERAS_VARIABLE):
+        raise LabError(
+            f"model.pretrained = {KERAS} needs its weights, which are not distributed with "
+            f"fauxlab: set {KERAS_VARIABLE} to the file, or use model.pretrained={FID}, which is "
+            "downloaded"
+        )
     check_features(name)
 
 
