@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import doctest
+import importlib
 import subprocess
 import sys
 from functools import cache
@@ -186,3 +188,12 @@ def test_the_inference_library_reports_nothing() -> None:
     code = "import os, fauxlab; print(os.environ['ORT_DISABLE_TELEMETRY'])"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "1"
+
+
+def test_every_public_name_has_an_example_and_those_that_can_run_are_true() -> None:
+    for name in fauxlab.__all__:
+        value = getattr(fauxlab, name)
+        assert ">>>" in (value.__doc__ or ""), f"{name} lacks an example"
+        module = importlib.import_module(value.__module__)
+        for test in doctest.DocTestFinder(recurse=False).find(value, name, module):
+            assert doctest.DocTestRunner().run(test).failed == 0, name

@@ -55,12 +55,19 @@ def load_recipe(source: str | Path, overrides: list[str] | None = None) -> Recip
     An override is written `table.key=value`. A recipe with `base = "NAME"` changes the packaged
     recipe of that name. Raises LabError on TOML that does not parse, unknown keys (with a
     suggestion), wrong types, and a recipe for a GAN.
+
+    >>> load_recipe("unified-joint", ["train.epochs=2"]).train.epochs
+    2
     """
     return _load(Recipe, source, overrides or [])
 
 
 def load_gan_recipe(source: str | Path, overrides: list[str] | None = None) -> GanRecipe:
-    """A GAN's recipe, as `load_recipe` reads a detector's."""
+    """A GAN's recipe, as `load_recipe` reads a detector's.
+
+    >>> load_gan_recipe("r3-32").data.size
+    32
+    """
     return _load(GanRecipe, source, overrides or [])
 
 

@@ -55,6 +55,9 @@ def index(
     equal bytes or nearly equal looks get one group. `progress` is called with the number of images
     just read. Memory: about 2 kB an image. Raises LabError when the layout is unknown or no image
     is left.
+
+    >>> manifest = index("faces/").split(seed=0)  # doctest: +SKIP
+    >>> manifest.save("manifest.csv")  # doctest: +SKIP
     """
     root = Path(folder).absolute()
     images: list[_Image] = []

@@ -40,6 +40,10 @@ class Manifest:
     """Rows, the folder that their relative paths start from, and what indexing left out.
 
     `skipped` holds a path and a reason for each image that was left out.
+
+    >>> manifest = Manifest.load("manifest.csv")  # doctest: +SKIP
+    >>> len(manifest.test), manifest.generators  # doctest: +SKIP
+    (41, ['inpainting', 'insight', 'text2img'])
     """
 
     rows: tuple[Row, ...]

@@ -42,6 +42,9 @@ def train_detector(
     `max_minutes` the run is checkpointed and left resumable. Under torchrun the same call trains on
     all processes. Raises LabError on bad input, and when the loss is no longer finite (the files of
     that batch are named and logged).
+
+    >>> run = train_detector(manifest, load_recipe("unified-joint"))  # doctest: +SKIP
+    >>> run.model.save_pretrained("my-detector")  # doctest: +SKIP
     """
     return train_plan(
         plan_training(manifest, recipe),

@@ -50,6 +50,9 @@ def train_gan(
     `max_minutes` are as for `train_detector`. Raises LabError on bad input and when a loss is no
     longer finite. A run that the collapse guard stopped says so in its log's last line and in
     `run.stopped_by_guard`.
+
+    >>> run = train_gan(manifest, load_gan_recipe("r3-32"))  # doctest: +SKIP
+    >>> faces = run.generator.sample(0, 16)  # doctest: +SKIP
     """
     return train_gan_plan(
         plan_gan(manifest, recipe),
