@@ -197,8 +197,8 @@ def fit_limit(
     n_groups = len(names)
     if n_groups < 2:
         raise LabError(
-            "one group of pictures does not say what is typical; index more, with a calibration "
-            "split"
+            "one group of pictures does not say what is in distribution; index more, with a "
+            "calibration split"
         )
     if not 0 < rate < 1:
         raise LabError(f"rate {rate}: give a share between 0 and 1, as {RATE}")

@@ -203,12 +203,12 @@ def _add_file_baseline(
     try:
         areas = metadata_baseline(train, evaluated)
     except LabError as error:
-        say(f"no baseline of file traits: {error}")
+        say(f"no baseline of file features: {error}")
         return report
     lacking = [name for name, interval in areas.items() if interval.value is None]
     if lacking:
         say(
-            f"no AUC of file traits for {', '.join(lacking)}: "
+            f"no AUC of file features for {', '.join(lacking)}: "
             "files are gone or changed, or a class is missing"
         )
     return report.model_copy(update={"file_auc": areas})

@@ -45,7 +45,9 @@ ModelName = Annotated[
 ]
 CropChoice = Annotated[
     Crop,
-    typer.Option(help="face: find the faces and judge each; none: the pictures are cropped faces"),
+    typer.Option(
+        help="face: find the faces and give a verdict on each; none: the pictures are cropped faces"
+    ),
 ]
 AsCsv = Annotated[bool, typer.Option("--csv", help="CSV on stdout")]
 Html = Annotated[Path | None, typer.Option(metavar="FILE", help="write a page with all verdicts")]

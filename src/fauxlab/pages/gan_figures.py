@@ -91,7 +91,7 @@ def draw_distances(runs: Sequence[GanRun]) -> Figure:
             name = shorten(run.name)
             handles.append(legend_entry(name, markersize=4.5, **style))
         scale_axis(axes, distances)
-        evaluation = group[0].judged
+        evaluation = group[0].evaluation
         label = evaluation.get("label", "distance")
         axes.set_ylabel(f"{label}\nabove the floor")
         draw_row_lines(axes)
@@ -127,7 +127,7 @@ def draw_distance(run: GanRun) -> Figure:
     """
     lines = [line for line in run.evals if number(line, "distance") is not None]
     best = run.best or lines[0]
-    label = str(run.judged.get("label", "distance"))
+    label = str(run.evaluation.get("label", "distance"))
     figure = Figure(figsize=(WIDTH, 3.4), layout="constrained")
     axes = figure.subplots()
     images = [line["images"] for line in lines]

@@ -76,14 +76,14 @@ def _distance(run: GanRun, line: Line | None) -> Cell:
     if not line:
         return "–", ""
     distance = number(line, "distance")
-    label = str(run.judged.get("label", ""))
+    label = str(run.evaluation.get("label", ""))
     n = _format_n(line, "n")
     return format_number(distance), _join(label, n)
 
 
 def _floor(run: GanRun) -> Cell:
-    floor = number(run.judged, "floor")
-    n = _format_n(run.judged, "floor_n")
+    floor = number(run.evaluation, "floor")
+    n = _format_n(run.evaluation, "floor_n")
     return format_number(floor), n
 
 
@@ -127,9 +127,9 @@ def tabulate_evaluation(runs: Sequence[GanRun]) -> list[tuple[str, list[str]]]:
 def _describe_evaluation(run: GanRun) -> dict[str, str]:
     """One run's column, by the names of the rows."""
     return {
-        "distance": str(run.judged.get("label", "–")),
-        "generated images, and as many real": _format_n(run.judged, "n") or "–",
-        "floor, real photos a side": _format_n(run.judged, "floor_n") or "not recorded",
+        "distance": str(run.evaluation.get("label", "–")),
+        "generated images, and as many real": _format_n(run.evaluation, "n") or "–",
+        "floor, real photos a side": _format_n(run.evaluation, "floor_n") or "not recorded",
         "image size": _image_size(run),
         "real photos of": _sources(run),
         "feature network": _feature(run, "name"),
@@ -178,7 +178,7 @@ def _feature(run: GanRun, key: str) -> str:
 
 def _features(run: GanRun) -> dict[str, Any]:
     """The feature network of a run's evaluations; empty where it was not evaluated."""
-    return run.judged.get("features") or {}
+    return run.evaluation.get("features") or {}
 
 
 def _join(*parts: str) -> str:

@@ -33,7 +33,7 @@ def describe_result(run: GanRun) -> str:
         return f"It was not evaluated. {describe_guard(run)}"
     if best is None:
         return f"No evaluation gave a distance. {describe_guard(run)}"
-    label = run.judged.get("label", "The distance")
+    label = run.evaluation.get("label", "The distance")
     sentences = [
         f"{label} was best at {run.when(best['images'])}: {_describe_distance(run, best)}."
     ]
@@ -148,7 +148,7 @@ def describe_nearest(group: Sequence[GanRun]) -> str:
         return ""
     (least, nearest), *others = sorted(known)
     rest = " and ".join(f"{format_number(above)} ({name})" for above, name in others)
-    evaluation = group[0].judged
+    evaluation = group[0].evaluation
     return (
         f"Of the runs that were evaluated alike ({evaluation.get('label')}, "
         f"N = {evaluation.get('n')}), {nearest} came nearest to the real photos: "
@@ -190,7 +190,7 @@ def _list_limits(run: GanRun) -> list[str]:
         return sentences
     if len(run.evals) == 1:
         sentences.append("there is one evaluation, which is best and last at once.")
-    evaluation = run.judged
+    evaluation = run.evaluation
     features = evaluation.get("features") or {}
     n = number(evaluation, "n")
     dimension = number(features, "dimension")

@@ -108,7 +108,7 @@ class GanRun:
         return self.evals[-1]
 
     @property
-    def judged(self) -> Line:
+    def evaluation(self) -> Line:
         """An evaluation whose label, N, floor and feature network are those of all; or empty."""
         return self.best or self.last or {}
 
@@ -244,12 +244,12 @@ def alike(runs: Sequence[GanRun]) -> list[list[GanRun]]:
 
 def _conditions(run: GanRun) -> tuple[Any, ...]:
     """What a distance depends on besides the generator: feature network, N, image size, reals."""
-    features = run.judged.get("features") or {}
+    features = run.evaluation.get("features") or {}
     sources = run.of_recipe("data", "sources") or []
     return (
-        run.judged.get("label"),
+        run.evaluation.get("label"),
         features.get("sha256"),
-        run.judged.get("n"),
+        run.evaluation.get("n"),
         run.of_recipe("data", "size"),
         tuple(sources),
     )

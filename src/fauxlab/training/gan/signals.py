@@ -17,6 +17,7 @@ from fauxlab.evaluation.features import extract
 from fauxlab.evaluation.generation import measure
 from fauxlab.evaluation.networks import load_features
 from fauxlab.models.inputs import to_input
+from fauxlab.statistics import auc_between
 from fauxlab.training.gan.bundles import wrap_generator
 from fauxlab.training.gan.collapse_guard import Signals
 
@@ -99,7 +100,7 @@ class SignalMeter:
             spread=figures.pairwise_ratio or 0.0,
             recall=figures.recall,
             near_duplicates=figures.near_duplicate_share,
-            separation=share_above(learned, fake),
+            separation=auc_between(learned, fake),
             overfit=overfitting(learned, heldout, fake),
             real_sign=float(np.sign(learned).mean()),
             fake_sign=float(np.sign(fake).mean()),
@@ -137,13 +138,3 @@ def overfitting(learned: Floats, heldout: Floats, fake: Floats) -> float:
         return 0.0
     fall = learned_mean - heldout.mean()
     return float(fall / gap)
-
-
-def share_above(high: Floats, low: Floats) -> float:
-    """Share of pairs in which the first is above the second, ties half: the AUC of the two sets."""
-    order = np.sort(low)
-    below = np.searchsorted(order, high, "left")
-    up_to = np.searchsorted(order, high, "right")
-    pairs_won = (below + up_to) / 2
-    mean_won = pairs_won.mean()
-    return float(mean_won / len(low))
