@@ -83,7 +83,7 @@ def test_a_crowd_is_found_whole() -> None:
     image = Image.new("RGB", (480, 400), (70, 80, 90))
     for place in range(40):
         image.paste(draw_face(56), (60 * (place % 8), 80 * (place // 8)))
-    faces, left_out = survey_faces(image)
+    faces, left_out, _ = survey_faces(image)
     assert (len(faces), left_out) == (40, 0)
     middles = {
         ((face.left + face.side // 2) // 60, (face.top + face.side // 2) // 80) for face in faces
@@ -99,7 +99,7 @@ def test_what_is_not_looked_at_is_counted(
     monkeypatch.setattr(haar, "_look_closer", look)
     monkeypatch.setattr(haar, bound, looks)
     monkeypatch.setattr(haar, "_PROFILE", haar._FRONTAL)  # the drawn face has no profile
-    faces, left_out = survey_faces(photo())
+    faces, left_out, _ = survey_faces(photo())
     assert (len(faces), look.call_count) == (looks, looks)
     assert left_out >= 3 - looks
 

@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -31,7 +32,9 @@ from PIL import (
 )
 
 from fauxlab.io.limits import (
+    DEFAULT_LIMITS,
     ImageError,
+    Limits,
     refuse_chunks,
     refuse_scans,
     refuse_segments,
@@ -47,8 +50,7 @@ if TYPE_CHECKING:
 PIPELINE_VERSION = 1
 
 MAX_BYTES = 256 * 2**20
-# 134 megapixels: above the default mode of any phone, far below what exhausts memory.
-MAX_PIXELS = 2**27
+MAX_PIXELS = DEFAULT_LIMITS.max_pixels
 MIN_SIDE = 16
 # Scans of a JPEG cost time but hardly any bytes, since each passes over all pixels. Encoders write
 # about 10, rarely above 60. MAX_SCANNED pixels in all take seconds; they leave 16 scans for a
@@ -101,7 +103,26 @@ LARGE_PIXELS = 2**25
 _large_pictures = ThreadPoolExecutor(1, thread_name_prefix="large-pictures")
 
 
-def decode(data: bytes, at_least: int | None = None) -> Image.Image:
+@dataclass(frozen=True)
+class Frame:
+    """An upright RGB picture, and which frame of its file it is: from 0, of `count`."""
+
+    picture: Image.Image
+    number: int
+    count: int
+
+
+def decode_frames(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Iterator[Frame]:
+    """The frames of an animation or the pages of a TIFF, in order; of other pictures one frame.
+
+    Raises ImageError as `decode` does.
+    """
+    yield Frame(decode(data, limits=limits), 0, 1)
+
+
+def decode(
+    data: bytes, at_least: int | None = None, limits: Limits = DEFAULT_LIMITS
+) -> Image.Image:
     """Decode image bytes to an upright 8-bit RGB picture without metadata.
 
     An animation gives its first frame. Transparency is laid on white, the EXIF rotation is applied,
@@ -118,7 +139,7 @@ def decode(data: bytes, at_least: int | None = None) -> Image.Image:
         raise ImageError(f"file of {len(data):,} bytes, above the limit of {MAX_BYTES:,}")
     with decoder_errors(data):
         image = open_picture(data)
-        _refuse_size(*image.size)
+        _refuse_size(*image.size, limits.max_pixels)
         if isinstance(image, JpegImagePlugin.JpegImageFile):
             affordable = MAX_SCANNED // (image.width * image.height)
             refuse_scans(data, min(MAX_SCANS, affordable))
@@ -207,9 +228,9 @@ def decoder_errors(data: bytes) -> Iterator[None]:
         raise ImageError(f"cannot be decoded: {reason or type(error).__name__}") from error
 
 
-def _refuse_size(width: int, height: int) -> None:
-    if width * height > MAX_PIXELS:
-        raise ImageError(f"{width}×{height} pixels, above the limit of {MAX_PIXELS:,}")
+def _refuse_size(width: int, height: int, most: int) -> None:
+    if width * height > most:
+        raise ImageError(f"{width}×{height} pixels, above the limit of {most:,}")
     if min(width, height) < MIN_SIDE:
         raise ImageError(f"{width}×{height} pixels: too small, each side needs at least {MIN_SIDE}")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Literal
 
 from fauxlab.errors import LabError
@@ -45,6 +46,27 @@ _BIG_TIFF = 43
 
 class ImageError(LabError):
     """Bytes that are no usable picture; the message is the reason, without the path."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one picture may cost: pixels of its largest frame, and seconds until it is decoded.
+
+    Raises LabError on a limit that is not positive.
+    """
+
+    max_pixels: int = 2**26
+    timeout: float = 20.0
+
+    def __post_init__(self) -> None:
+        if self.max_pixels < 1:
+            raise LabError(f"max_pixels {self.max_pixels}: a positive number")
+        if not self.timeout > 0:
+            raise LabError(f"timeout {self.timeout}: a positive number of seconds")
+
+
+# For a desk. docs/operating.md says what a server sets.
+DEFAULT_LIMITS = Limits()
 
 
 def png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:

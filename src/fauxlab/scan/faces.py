@@ -25,6 +25,8 @@ LIFT = 0.07
 # A crop that is nearly as large as the picture becomes the whole picture. This factor leaves 95 to
 # 100 % of the training images, in which a face fills the frame, as they are.
 SNUG = 1.25
+# A smaller face, in pixels a side, is reported and not judged: too little of it is left.
+SMALLEST_JUDGED = 32
 # The longer side of the grey copy that is searched, in pixels: bounds memory and time.
 LONGEST = 1024
 
@@ -35,23 +37,30 @@ class Face:
 
     `score` says how sure the finder is. It is the number of the cascades' windows that agree on the
     face: up to some 200, and at least what `fauxlab.scan.haar` asks for.
+
+    `turn` says how the face lies in the picture: the degrees, counter-clockwise, by which the
+    picture must be turned for the face to stand upright; one of 0, 90, 180, 270. The square is in
+    pixels of the picture as it is.
     """
 
     left: int
     top: int
     side: int
     score: float
+    turn: int = 0
 
 
 class Found(NamedTuple):
     """The faces of a picture, the largest first, and a count of places that may show more.
 
     `left_out` counts faces beyond the number asked for, and places that were not looked at because
-    that would have taken too long.
+    that would have taken too long. `coarse` is true of a picture so large that it was looked at
+    only at a reduced size, where small faces cannot be found.
     """
 
     faces: list[Face]
     left_out: int
+    coarse: bool = False
 
 
 def find_faces(image: Image.Image, most: int = MOST) -> list[Face]:

@@ -163,7 +163,7 @@ class Scanner:
             square = to_square(image, size)
             whole = _Cut(square, None)
             return _Loaded(image.width, image.height, [whole])
-        faces, left_out = survey_faces(image)
+        faces, left_out, _ = survey_faces(image)
         cuts = []
         for face in faces:
             crop = crop_face(image, face)
