@@ -18,6 +18,7 @@ from fauxlab.progress import count_images, show_progress
 if TYPE_CHECKING:
     from fauxlab.data.cache import ImageArray
     from fauxlab.data.manifest import Manifest
+    from fauxlab.training.run import Run
     from fauxlab.training.session import OnStep
 
 # Exit codes.
@@ -111,6 +112,16 @@ def step_bar(stack: ExitStack, title: str) -> OnStep:
             stack.close()
 
     return on_step
+
+
+def say_end(run: Run) -> None:
+    """Say where a training left its run, and after how many images the model in best/ is."""
+    ended = "stopped, continue with --resume"
+    if run.finished:
+        ended = "stopped by the guard" if run.stopped_by_guard else "finished"
+    images = run.best_images
+    best = "" if images is None else f"; best/ is the model after {images:,} images"
+    say(f"{ended}: {run.folder}{best}")
 
 
 def claim_folder(out: Path, name: str, resume: bool) -> Path:

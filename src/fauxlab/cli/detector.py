@@ -28,6 +28,7 @@ from fauxlab.cli.common import (
     parse_pairs,
     refuse_unwritable,
     say,
+    say_end,
     step_bar,
     take_split,
 )
@@ -105,7 +106,7 @@ def train(
         from fauxlab.pages.detector_curves import save_training_figure
 
         save_training_figure(run.read_log(), run.folder / "figures")
-        say(f"{'finished' if run.finished else 'stopped, continue with --resume'}: {run.folder}")
+        say_end(run)
 
 
 def _print_plans(data: Manifest, experiment: Recipe, leave_one_out: bool) -> None:

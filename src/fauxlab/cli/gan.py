@@ -29,6 +29,7 @@ from fauxlab.cli.common import (
     refuse_unwritable,
     report_skipped,
     say,
+    say_end,
     step_bar,
 )
 from fauxlab.errors import LabError
@@ -116,8 +117,7 @@ def train(
         from fauxlab.pages.gan_figures import save_gan_figures
 
         save_gan_figures(run.read_log(), run.folder / "figures")
-        ended = "stopped by the guard" if run.stopped_by_guard else "finished"
-        say(f"{ended if run.finished else 'stopped, continue with --resume'}: {run.folder}")
+        say_end(run)
     if run.stopped_by_guard:
         raise typer.Exit(COLLAPSED)
 

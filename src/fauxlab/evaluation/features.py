@@ -78,6 +78,12 @@ def real_features(
     return stored
 
 
+def has_features(network: FeatureNetwork, images: ImageArray) -> bool:
+    """Whether the features of these images are stored already."""
+    shape = (len(images), network.dimension)
+    return _read(_feature_file(network, images), shape) is not None
+
+
 def _extract_batches(
     network: FeatureNetwork, take: Take, n: int, batch: int, progress: Progress | None
 ) -> Iterator[tuple[NDArray[np.int64], Features]]:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from fauxlab.bundle.folder import first_line
+from fauxlab.bundle.folder import first_line, read_any_config
 from fauxlab.config import (
     GanRecipe,
     Recipe,
@@ -81,6 +81,15 @@ class Run:
         from fauxlab.models.pretrained import Generator
 
         return Generator.from_pretrained(self.folder / "best")
+
+    @property
+    def best_images(self) -> int | None:
+        """The images that the model in `best/` was trained on; None where there is no model."""
+        best = self.folder / "best"
+        if not best.is_dir():
+            return None
+        images = read_any_config(best).training.get("images")
+        return images if isinstance(images, int) else None
 
     @property
     def stopped_by_guard(self) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from accelerate import Accelerator
 from filelock import FileLock, Timeout
@@ -34,6 +35,7 @@ class Session:
     recipe: Recipe | GanRecipe
     folder: Path
     resume: bool
+    budget: float  # seconds that the call may take; infinite without --max-minutes
     deadline: float  # of time.monotonic()
     saved: float  # when the last checkpoint was written
     held: ExitStack  # the lock on the run folder
@@ -51,13 +53,27 @@ class Session:
             self.held.enter_context(train_alone(run))
         return run
 
-    def out_of_time(self) -> bool:
-        """Whether the time is over on any process, with the same answer on all."""
-        return any_process(self.accelerator, time.monotonic() > self.deadline)
+    def affords(self, evaluation: float) -> bool:
+        """Whether an evaluation of so many seconds leaves at least half of the time to training."""
+        return 2 * evaluation <= self.budget
+
+    def out_of_time(self, evaluation: float = 0.0) -> bool:
+        """Whether the time is over on any process, with the same answer on all.
+
+        `evaluation` is about how many seconds the last evaluation of this call will take. They are
+        kept for it where the time is long enough.
+        """
+        reserve = evaluation if self.affords(evaluation) else 0.0
+        return any_process(self.accelerator, time.monotonic() + reserve > self.deadline)
 
     def checkpoint_due(self) -> bool:
         """Whether the last checkpoint is old enough for another one."""
         return time.monotonic() - self.saved > CHECKPOINT_SECONDS
+
+    def save_checkpoint(self, run: Run, state: dict[str, Any]) -> None:
+        """Replace the run's checkpoint, and note when."""
+        run.save_checkpoint(state)
+        self.saved = time.monotonic()
 
 
 @contextmanager
@@ -72,7 +88,7 @@ def session(
     Raises LabError where the folder holds a run and `resume` is off.
     """
     start = time.monotonic()
-    deadline = math.inf if max_minutes is None else start + 60 * max_minutes
+    budget = math.inf if max_minutes is None else 60 * max_minutes
     accelerator = start_accelerator(recipe.train.precision)
     # Only the first process asks whether the folder is taken: it may have begun the run before the
     # others look.
@@ -80,7 +96,7 @@ def session(
     if not resume:
         refuse_taken(folder)
     with ExitStack() as held:
-        yield Session(accelerator, recipe, folder, resume, deadline, start, held)
+        yield Session(accelerator, recipe, folder, resume, budget, start + budget, start, held)
     if accelerator.is_main_process:
         point_latest(folder)
     accelerator.wait_for_everyone()

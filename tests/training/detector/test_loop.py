@@ -280,6 +280,30 @@ def test_stopped_by_the_clock_then_resumed_is_the_same_run(small: Manifest, tmp_
     assert_same_run(whole, parts)
 
 
+def test_a_run_stopped_before_its_first_epoch_leaves_a_detector(
+    small: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "LOG_EVERY", 2)
+    monkeypatch.setattr(session.Session, "affords", lambda *_: True)
+    run = train_detector(small, recipe(), tmp_path, max_minutes=1e-9)
+    assert not run.finished
+    *_, last = run.read_log()
+    assert last["event"] == "released_early"
+    assert run.best_images == last["images"] == 16, "two steps of eight"
+    assert run.model.config.metrics["val_accuracy"] == last["val_accuracy"]
+    whole = train_detector(small, recipe(), tmp_path, name="whole")
+    assert_same_run(whole, train_detector(small, recipe(), tmp_path, resume=True))
+
+
+def test_a_validation_longer_than_half_of_the_time_is_left_out(
+    small: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "LOG_EVERY", 2)
+    run = train_detector(small, recipe(), tmp_path, max_minutes=1e-9)
+    assert run.model.config.metrics == {}
+    assert run.best_images == 16
+
+
 def assert_same_run(a: Run, b: Run) -> None:
     assert (a.folder / "log.jsonl").read_text() == (b.folder / "log.jsonl").read_text()
     weights = [(run.folder / "best" / "model.safetensors").read_bytes() for run in (a, b)]

@@ -117,6 +117,30 @@ def test_stopped_by_the_clock_then_resumed_is_the_same_run(
     assert_same_run(whole, parts)
 
 
+@pytest.mark.parametrize("measured", [True, False])
+def test_a_run_stopped_before_its_first_evaluation_leaves_a_generator(
+    small: Manifest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    recipe: MakeRecipe,
+    measured: bool,
+) -> None:
+    monkeypatch.setattr("fauxlab.training.session.Session.affords", lambda *_: measured)
+    experiment = recipe("r3-32", "evaluate.every=320", "guard.every=0", "train.images=320")
+    run = train_gan(small, experiment, tmp_path, max_minutes=1e-9)
+    assert not run.finished
+    *_, last = run.read_log()
+    assert last["event"] == "released_early"
+    assert run.best_images == last["images"] == 16, "two steps of eight"
+    assert ("distance" in run.generator.config.metrics) == measured
+    assert [path.name for path in (run.folder / "samples").iterdir()] == ["fakes000000016.png"]
+
+    whole = train_gan(small, experiment, tmp_path, name="whole")
+    resumed = train_gan(small, experiment, tmp_path, resume=True)
+    assert_same_run(whole, resumed)
+    assert [path.name for path in (run.folder / "samples").iterdir()] == ["fakes000000320.png"]
+
+
 SCRIPT = """
 import sys
 from fauxlab.config import load_gan_recipe

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from pathlib import Path
 
 import torch
@@ -16,7 +15,7 @@ from fauxlab.errors import LabError
 from fauxlab.training.detector.inputs import TrainingInputs
 from fauxlab.training.detector.plan import TrainingPlan, plan_training
 from fauxlab.training.detector.state import start_state
-from fauxlab.training.detector.validation import end_epoch
+from fauxlab.training.detector.validation import ValidationClock, end_epoch, release_early
 from fauxlab.training.ema import update_average
 from fauxlab.training.prefetch import Prefetcher
 from fauxlab.training.run import Run, run_folder
@@ -39,9 +38,10 @@ def train_detector(
     """Train a detector into `out/name` and return its run; `run.model` is the detector.
 
     `resume` continues a run from its last checkpoint, or does nothing when it is finished. After
-    `max_minutes` the run is checkpointed and left resumable. Under torchrun the same call trains on
-    all processes. Raises LabError on bad input, and when the loss is no longer finite (the files of
-    that batch are named and logged).
+    `max_minutes` the run is checkpointed and left resumable. A detector is then in `best/` even if
+    the first epoch has not ended; it is validated where the time allows. Under torchrun the same
+    call trains on all processes. Raises LabError on bad input, and when the loss is no longer
+    finite (the files of that batch are named and logged).
 
     >>> run = train_detector(manifest, load_recipe("unified-joint"))  # doctest: +SKIP
     >>> run.model.save_pretrained("my-detector")  # doctest: +SKIP
@@ -97,6 +97,7 @@ def _train(
     inputs = TrainingInputs(accelerator, images, schedule, train)
     loss_of = nn.BCEWithLogitsLoss()
     losses: list[Tensor] = []  # since the last log line
+    clock = ValidationClock(plan, state)
 
     with Prefetcher(inputs.batch) as batches:
         while state.step < schedule.steps:
@@ -133,7 +134,7 @@ def _train(
             window = accelerator.reduce(torch.stack(losses), "mean").cpu()
             losses.clear()
             _check_finite(current, run, inputs, window, state.step)
-            stop = current.out_of_time()
+            stop = current.out_of_time(clock.seconds(state))
             mean = window.mean().item()
             if main:
                 run.log("step", step=state.step, images=seen, stage=stage.name, loss=mean)
@@ -144,11 +145,11 @@ def _train(
             if epoch_ends:
                 end_epoch(accelerator, run, plan, images, state)
             if main and (epoch_ends or stop or current.checkpoint_due()):
-                run.save_checkpoint(state.as_dict())
-                current.saved = time.monotonic()
+                current.save_checkpoint(run, state.as_dict())
             if stop:
                 break
 
+    release_early(current, run, plan, images, state, clock)
     if main and state.step == schedule.steps:
         run.log("end", step=state.step, images=state.step * train.batch)
 

@@ -33,6 +33,11 @@ class State:
         """The network that is validated and released."""
         return self.network if self.average is None else self.average
 
+    @property
+    def has_best(self) -> bool:
+        """Whether an epoch has ended, so that `best/` holds the detector of one."""
+        return self.best > -math.inf
+
     def as_dict(self) -> dict[str, Any]:
         """For a checkpoint."""
         return {

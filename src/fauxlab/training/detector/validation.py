@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,9 @@ from fauxlab.statistics import Counts, auc
 from fauxlab.training.detector.plan import TrainingPlan
 from fauxlab.training.detector.schedule import Rows
 from fauxlab.training.detector.state import State
-from fauxlab.training.distributed import gather_shares, share_batch_statistics
+from fauxlab.training.distributed import any_process, gather_shares, share_batch_statistics
 from fauxlab.training.run import Run
+from fauxlab.training.session import Session
 from fauxlab.version import __version__
 
 
@@ -35,9 +37,7 @@ def end_epoch(
 ) -> None:
     """Validate and log, then write best/ and the stage's bundle where they are due."""
     recipe = plan.recipe
-    network = state.released
-    share_batch_statistics(accelerator, network)
-    metrics = _validate(accelerator, network, plan, images)
+    metrics = _validate(accelerator, plan, images, state)
 
     value = _value_of_epoch(state, recipe, metrics)
     if accelerator.is_main_process:
@@ -53,6 +53,52 @@ def end_epoch(
             folder = stage_folder(run, number, stage.name)
             bundle.save_pretrained(folder)
     state.best = max(state.best, value)
+
+
+class ValidationClock:
+    """Estimates how long the validation takes, from the time of the training steps so far."""
+
+    def __init__(self, plan: TrainingPlan, state: State) -> None:
+        self._steps = len(plan.schedule.val_rows) / plan.recipe.train.batch
+        self._first = state.step
+        self._start = time.monotonic()
+
+    def seconds(self, state: State) -> float:
+        """About how long it takes, or 0 of a run that has been validated already."""
+        steps = state.step - self._first
+        if state.has_best or steps == 0:
+            return 0.0
+        seconds_per_step = (time.monotonic() - self._start) / steps
+        # A step passes three times through the network, a validation once. Half leaves room.
+        return 0.5 * seconds_per_step * self._steps
+
+
+def release_early(
+    current: Session,
+    run: Run,
+    plan: TrainingPlan,
+    images: ImageArray,
+    state: State,
+    clock: ValidationClock,
+) -> None:
+    """Write `best/` for a run that its clock stopped before an epoch ended; else do nothing.
+
+    The detector is validated where that leaves half of the time to the training. The checkpoint
+    must be written before. A resumed run goes on from there as if this detector had not been made:
+    it cuts the log back, and its first epoch replaces `best/`.
+    """
+    if state.has_best:
+        return
+    accelerator = current.accelerator
+    too_long = not current.affords(clock.seconds(state))
+    metrics = {}
+    if not any_process(accelerator, too_long):
+        metrics = _validate(accelerator, plan, images, state)
+    if current.is_main:
+        seen = state.step * plan.recipe.train.batch
+        run.log("released_early", step=state.step, images=seen, **metrics)
+        bundle = _make_bundle(run, plan, state, metrics)
+        bundle.save_pretrained(run.folder / "best")
 
 
 def _value_of_epoch(state: State, recipe: Recipe, metrics: dict[str, Any]) -> float:
@@ -88,11 +134,13 @@ def gather_logits(
 
 def _validate(
     accelerator: Accelerator,
-    network: nn.Module,
     plan: TrainingPlan,
     images: ImageArray,
+    state: State,
 ) -> dict[str, Any]:
     """The figures of the validation images; none where there are no such images."""
+    network = state.released
+    share_batch_statistics(accelerator, network)
     rows = plan.schedule.val_rows
     if not len(rows):
         return {}

@@ -6,7 +6,6 @@ The budget counts the real images that the discriminator was shown.
 from __future__ import annotations
 
 import math
-import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -47,9 +46,10 @@ def train_gan(
 
     `weights` is the file of the recipe's feature network, where that needs one. `on_event` gets a
     line of text after every evaluation, at every alarm, and about what takes long. `resume` and
-    `max_minutes` are as for `train_detector`. Raises LabError on bad input and when a loss is no
-    longer finite. A run that the collapse guard stopped says so in its log's last line and in
-    `run.stopped_by_guard`.
+    `max_minutes` are as for `train_detector`: a run that is stopped before its first evaluation
+    leaves its generator in `best/`, measured where the time allows. Raises LabError on bad input
+    and when a loss is no longer finite. A run that the collapse guard stopped says so in its log's
+    last line and in `run.stopped_by_guard`.
 
     >>> run = train_gan(manifest, load_gan_recipe("r3-32"))  # doctest: +SKIP
     >>> faces = run.generator.sample(0, 16)  # doctest: +SKIP
@@ -136,7 +136,7 @@ def _train(
             broken = [loss for loss, mean in means.items() if not math.isfinite(mean)]
             if broken:
                 _go_back_or_refuse(current, run, plan, state, broken, say)
-            out_of_time = current.out_of_time()
+            out_of_time = current.out_of_time(_evaluation_seconds(current, state, monitor))
             if main and not broken:
                 _log_step(run, state, means)
                 if on_step:
@@ -152,10 +152,14 @@ def _train(
                     reason = "guard" if stopped else "budget"
                     run.log("end", images=state.images, round=state.round, reason=reason)
             if main and (due.anything or out_of_time or current.checkpoint_due()):
-                run.save_checkpoint(state.as_dict())
-                current.saved = time.monotonic()
+                current.save_checkpoint(run, state.as_dict())
             if out_of_time:
                 break
+
+    if monitor is not None and not state.has_best and not run.finished:
+        # The clock stopped the run before an evaluation. The checkpoint is written already.
+        seconds = _evaluation_seconds(current, state, monitor)
+        monitor.release_early(state, measured=current.affords(seconds))
 
 
 @dataclass(frozen=True)
@@ -187,6 +191,13 @@ class Due:
         evaluation = passed(plan.evaluate_every) or at_the_end
         check = passed(plan.recipe.guard.every)
         return cls(evaluation, check)
+
+
+def _evaluation_seconds(current: Session, state: State, monitor: Monitor | None) -> float:
+    """About how long the last evaluation takes of a call that the clock may stop before any."""
+    if monitor is None or state.has_best or math.isinf(current.budget):
+        return 0.0
+    return monitor.evaluation_seconds
 
 
 def _check_batch(recipe: GanRecipe, processes: int) -> None:

@@ -9,8 +9,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
+from fauxlab.evaluation.features import extract, has_features
 from fauxlab.evaluation.generation import Reference, evaluate_generator, load_reference
 from fauxlab.evaluation.networks import load_features
 from fauxlab.io.marking import Mark, grid, save_png
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from fauxlab.training.gan.state import State
     from fauxlab.training.run import Run
 
+PROBE = 8  # pictures of which the time of an evaluation is estimated
 GRID_IMAGES = 64  # in a sample grid, always of the same latents
 TELL_SECONDS = 15.0  # between two lines on something that takes long
 LOGGED = {
@@ -79,30 +82,49 @@ class Monitor:
         seed = self.recipe.train.seed
         return load_reference(self.images, self.network, n, seed=seed, progress=progress)
 
+    @cached_property
+    def evaluation_seconds(self) -> float:
+        """About how long the first evaluation takes, from the time of a few pictures."""
+        extract(self.network, self._take, 1)  # the first call of a network takes longer
+        start = time.monotonic()
+        extract(self.network, self._take, PROBE)
+        seconds = (time.monotonic() - start) / PROBE
+        fakes = self.recipe.evaluate.n
+        reals = 0 if has_features(self.network, self.images) else len(self.images)
+        # Drawing the fakes and comparing the features come on top.
+        return 1.5 * seconds * (fakes + reals)
+
     def evaluate(self, state: State) -> None:
         """Measure the released generator; save it as `last/`, and as `best/` if none was nearer."""
-        report = evaluate_generator(
-            self._bundle(state).sample,
-            self.reference,
-            model=self.recipe.model.name,
-            model_hash="",
-            seed=0,
-        )
+        report = self._measure(state)
         is_best = report.distance < state.best  # never so where the distance is no number
-        figures = {"label": report.distance_label, **report.model_dump(include=LOGGED)}
+        figures = _figures(report)
         features = report.features.model_dump()
         self.run.log("eval", images=state.images, features=features, **figures)
         self.say(_describe_evaluation(state.images, report, is_best))
 
-        bundle = self._bundle(state, figures)
-        last = bundle.save_pretrained(self.run.folder / "last")
-        self._save_grid(last, state.images)
+        bundle = self._save_last(state, figures)
         state.guard.note_evaluation(state.images, report.distance)
         if is_best:
             state.best = report.distance
             bundle.save_pretrained(self.run.folder / "best")
             if self.recipe.guard.on_collapse == "rollback":
                 self.run.save_checkpoint(state.as_dict(), "best.pt")
+
+    def release_early(self, state: State, measured: bool) -> None:
+        """Write `last/` and `best/` for a run that its clock stopped before its first evaluation.
+
+        The state stays as it is, so the run goes on as if this generator had not been made: the log
+        is cut back, and the first evaluation replaces `best/`.
+        """
+        figures = {}
+        if measured:
+            report = self._measure(state)
+            figures = _figures(report)
+            self.say(_describe_evaluation(state.images, report, is_best=False))
+        self.run.log("released_early", images=state.images, **figures)
+        bundle = self._save_last(state, figures)
+        bundle.save_pretrained(self.run.folder / "best")
 
     def check(self, state: State) -> str:
         """Let the guard check; returns what is to be done: "" (go on), "stop" or "rollback"."""
@@ -139,6 +161,27 @@ class Monitor:
         if state.rollbacks < guard.rollbacks:
             return "stop (no state to go back to)"
         return f"stop (rolled back {state.rollbacks} times)"
+
+    def _take(self, first: int, count: int) -> torch.Tensor:
+        """The first pictures, from which the time of an evaluation is estimated."""
+        rows = np.arange(first, first + count) % len(self.images)
+        return torch.from_numpy(self.images.take(rows))
+
+    def _measure(self, state: State) -> GenerationReport:
+        return evaluate_generator(
+            self._bundle(state).sample,
+            self.reference,
+            model=self.recipe.model.name,
+            model_hash="",
+            seed=0,
+        )
+
+    def _save_last(self, state: State, figures: dict[str, Any]) -> Generator:
+        """Write `last/` and its sample grid; gives the generator, to be saved elsewhere too."""
+        bundle = self._bundle(state, figures)
+        last = bundle.save_pretrained(self.run.folder / "last")
+        self._save_grid(last, state.images)
+        return bundle
 
     def _bundle(self, state: State, metrics: dict[str, Any] | None = None) -> Generator:
         """The released generator in evaluation mode."""
@@ -189,6 +232,11 @@ def tell_progress(say: OnEvent, title: str, total: int) -> Callable[[int], None]
             last = now
 
     return advance
+
+
+def _figures(report: GenerationReport) -> dict[str, Any]:
+    """The figures of an evaluation that the log and the bundle keep."""
+    return {"label": report.distance_label, **report.model_dump(include=LOGGED)}
 
 
 def _describe_evaluation(images: int, report: GenerationReport, is_best: bool) -> str:

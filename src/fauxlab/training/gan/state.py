@@ -47,6 +47,11 @@ class State:
         return self.average
 
     @property
+    def has_best(self) -> bool:
+        """Whether `best/` holds a generator that was evaluated in its turn."""
+        return self.best < math.inf
+
+    @property
     def networks(self) -> list[nn.Module]:
         """All networks, in the order of a checkpoint."""
         networks = [self.generator, self.discriminator]
@@ -128,12 +133,21 @@ def start_state(
             state.load(saved, plan.recipe.guard.patience)
     if accelerator.is_main_process:
         run.rewind_log(saved["log_bytes"] if saved else 0)
+        _remove_later_grids(run, state.images)
         if saved is None:
             # A new run must not go back to the best state of a run that was here before it.
             best = run.folder / "checkpoints" / "best.pt"
             best.unlink(missing_ok=True)
             run.log_skipped(skipped)
     return state
+
+
+def _remove_later_grids(run: Run, images: int) -> None:
+    """Remove the samples that were drawn after the checkpoint, as the log is cut back to it."""
+    for path in run.folder.glob("samples/fakes*.png"):
+        number = path.stem.removeprefix("fakes")
+        if number.isdecimal() and int(number) > images:
+            path.unlink()
 
 
 def _first_state(accelerator: Accelerator, plan: GanPlan) -> State:
