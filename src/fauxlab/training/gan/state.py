@@ -133,7 +133,7 @@ def start_state(
             state.load(saved, plan.recipe.guard.patience)
     if accelerator.is_main_process:
         run.rewind_log(saved["log_bytes"] if saved else 0)
-        _remove_later_grids(run, state.images)
+        _remove_later_grids(run, state)
         if saved is None:
             # A new run must not go back to the best state of a run that was here before it.
             best = run.folder / "checkpoints" / "best.pt"
@@ -142,8 +142,10 @@ def start_state(
     return state
 
 
-def _remove_later_grids(run: Run, images: int) -> None:
+def _remove_later_grids(run: Run, state: State) -> None:
     """Remove the samples that were drawn after the checkpoint, as the log is cut back to it."""
+    # Without an evaluation there are only samples that the clock's stop left.
+    images = state.images if state.has_best else -1
     for path in run.folder.glob("samples/fakes*.png"):
         number = path.stem.removeprefix("fakes")
         if number.isdecimal() and int(number) > images:
