@@ -182,8 +182,9 @@ def test_hidden_folders_are_passed_over_and_named_once(
         (tmp_path / name).write_bytes(jpeg())
     assert list(walk_images(tmp_path)) == [tmp_path / "a.jpg"]
     assert [record.getMessage() for record in caplog.records] == [
-        f"passed over 3 hidden folders below {tmp_path}, the first: .git; "
-        "rename a folder to read it"
+        f"1 file passed over (a hidden picture): {tmp_path}/.b.jpg; rename a picture to read it",
+        f"3 folders passed over (hidden): {tmp_path}/.git, {tmp_path}/x/.thumbnails, "
+        f"{tmp_path}/x/@eaDir; rename a folder to read it",
     ]
     assert list(walk_images(tmp_path / ".git")) == [tmp_path / ".git/c.jpg"], "named explicitly"
 

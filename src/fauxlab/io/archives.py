@@ -1,0 +1,185 @@
+"""Zips that are read in place, with hostile ones in mind.
+
+Nothing is ever extracted. What opening a zip and reading a member may cost is bounded.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import zipfile
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from typing import IO
+
+from fauxlab.errors import LabError
+from fauxlab.io.images import MAX_BYTES
+from fauxlab.io.kinds import HEAD_BYTES
+from fauxlab.io.limits import ImageError
+from fauxlab.io.text import printable
+
+# Pictures are compressed already. A member that unpacks to so much more than its size in the zip
+# was built to fill memory.
+MAX_RATIO = 200
+# The list of all members, which is read as a whole: about a million of them. Python takes ten times
+# as much memory.
+MAX_DIRECTORY = 2**26
+# Sizes of all members against that of the zip. Members of a bomb lie over each other.
+MAX_OVERLAP = 2
+MAX_REASON = 200  # characters of zipfile's message, in which a name of 65,535 bytes may stand
+
+# Methods that unpack no more than they are asked for.
+_BOUNDED_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+# The records at the end of a zip that state how long the list of members is. A comment of up to
+# 65,535 bytes may follow the first.
+_END = re.compile(rb"PK\x05\x06.{8}(.{4})", re.DOTALL)
+_LARGE_END = re.compile(rb"PK\x06\x06.{36}(.{8})", re.DOTALL)
+_END_BYTES = 2**16 + 128
+
+
+class Archive:
+    """A zip, open for reading. Not safe in threads, except for the streams of its members.
+
+    Raises LabError where the file is no zip, or costs too much to open.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._zip = _open(path)
+        self._by_plain_name: dict[str, str] | None = None
+
+    def __len__(self) -> int:
+        return len(self._zip.filelist)
+
+    def __enter__(self) -> Archive:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file. Streams of members that are open stay so."""
+        self._zip.close()
+
+    def members(self) -> Iterator[str]:
+        """The names of the files in the zip, in its order, each of them once.
+
+        A name that stands twice is read as its last entry: what unpacking would leave.
+        """
+        for name in self._zip.NameToInfo:
+            # Windows writes folders with its own separator.
+            if not name.endswith(("/", "\\")):
+                yield name
+
+    def find(self, member: str) -> str | None:
+        """The name under which the zip has a member that may be spelt otherwise, as `./a.jpg`."""
+        if member in self._zip.NameToInfo:
+            return member
+        if self._by_plain_name is None:
+            self._by_plain_name = {_plain(name): name for name in self._zip.NameToInfo}
+        return self._by_plain_name.get(_plain(member))
+
+    def open(self, member: str) -> tuple[IO[bytes], int]:
+        """A stream of a member's bytes, and how many they are.
+
+        Raises ImageError on a member that is missing, encrypted, packed by a rare method, or too
+        large; and what zipfile raises on damaged ones.
+        """
+        if ".." in member_parts(member) or member.startswith(("/", "\\")):
+            raise ImageError("refused: the name inside the zip points outside it")
+        name = self.find(member)
+        if name is None:
+            raise ImageError(f"no such member in {printable(self.path)}")
+        info = self._zip.NameToInfo[name]
+        _refuse_member(info)
+        return self._zip.open(info), info.file_size
+
+    def head(self, member: str) -> bytes | None:
+        """The first bytes of a member; None where it cannot be read."""
+        try:
+            stream, _ = self.open(member)
+            with stream:
+                return stream.read(HEAD_BYTES)
+        # As many kinds of errors as there are ways to damage a zip.
+        except Exception:
+            return None
+
+
+def member_parts(member: str) -> tuple[str, ...]:
+    """Folders and name of a member. Packers on Windows may write backslashes."""
+    return PurePosixPath(member.replace("\\", "/")).parts
+
+
+def describe_damage(error: Exception) -> str:
+    """A message of zipfile on one short line."""
+    text = printable(" ".join(str(error).split()))
+    return text[:MAX_REASON] or type(error).__name__
+
+
+def _plain(member: str) -> str:
+    return "/".join(member_parts(member))
+
+
+def _open(path: str) -> zipfile.ZipFile:
+    try:
+        _refuse_directory(path)
+        opened = zipfile.ZipFile(path)
+    except OSError as error:
+        reason = error.strerror or describe_damage(error)
+    # zipfile raises almost anything on damaged files: struct.error, UnicodeDecodeError,
+    # NotImplementedError and more
+    except Exception as error:
+        reason = describe_damage(error)
+    else:
+        if not _overlaps(opened, path):
+            return opened
+        opened.close()
+        reason = "its members lie over each other, as in a zip bomb"
+    raise LabError(f"{printable(path)} is not a readable zip ({reason}); fetch or pack it again")
+
+
+def _refuse_directory(path: str) -> None:
+    """Raise ValueError for a pipe or a folder, and a zip whose list of members is too long.
+
+    zipfile reads the list as a whole.
+    """
+    status = os.stat(path)
+    # A pipe would block for ever.
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError("not a regular file")
+    if status.st_size <= MAX_DIRECTORY:
+        return
+    with open(path, "rb") as stream:
+        stream.seek(max(0, status.st_size - _END_BYTES))
+        end = stream.read(_END_BYTES)
+    # What looks like a record may be part of a comment. zipfile refuses lengths beyond the file.
+    for record in (_END, _LARGE_END):
+        for stated in record.findall(end):
+            length = int.from_bytes(stated, "little")
+            if MAX_DIRECTORY < length < status.st_size:
+                raise ValueError(f"a list of members of {length:,} bytes; split the zip")
+
+
+def _overlaps(opened: zipfile.ZipFile, path: str) -> bool:
+    """Whether the members claim far more bytes than the zip has.
+
+    A single damaged member is refused when it is read, and does not count here.
+    """
+    total = sum(info.compress_size for info in opened.filelist if not info.is_dir())
+    largest = max((info.compress_size for info in opened.filelist), default=0)
+    return total - largest > MAX_OVERLAP * os.path.getsize(path)
+
+
+def _refuse_member(info: zipfile.ZipInfo) -> None:
+    """Raise ImageError for a member that is not to be unpacked."""
+    is_encrypted = info.flag_bits & 1
+    if is_encrypted:
+        raise ImageError("encrypted; unpack the zip with its password and give the folder")
+    if info.compress_type not in _BOUNDED_METHODS:
+        raise ImageError("packed by a rare method; unpack the zip and give the folder")
+    most = min(MAX_BYTES, MAX_RATIO * max(info.compress_size, 1))
+    if info.file_size > most:
+        raise ImageError(
+            f"refused: {info.compress_size:,} bytes in the zip unpack to {info.file_size:,}"
+        )
