@@ -50,7 +50,7 @@ _WEB = Kind("a web page", "web pages", "save the picture itself, not the page ar
 _ARCHIVE = Kind("an archive", "archives", "unpack it and give the folder")
 _RAW = Kind("a RAW photo of a camera", "RAW photos of cameras", "save it as JPEG or TIFF")
 _SVG = Kind("an SVG drawing", "SVG drawings", "save it as PNG")
-_LAYERED = Kind("a file of layers", "files of layers", _AS_PICTURE)
+_LAYERED = Kind("a Photoshop or GIMP file", "Photoshop or GIMP files", _AS_PICTURE)
 _RARE = Kind(
     "a picture in a format that is not read", "pictures in formats that are not read", _AS_PICTURE
 )

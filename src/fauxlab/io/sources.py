@@ -198,7 +198,10 @@ class FileReader:
         try:
             # Up to here the archive must stay open. The member's stream outlives its closing.
             with self._lock:
-                stream, size = self._open(archive).open(member)
+                opened = self._open(archive)
+                if SEPARATOR in member and opened.find(member) is None:
+                    raise ImageError(ZIP_IN_ZIP.refusal)
+                stream, size = opened.open(member)
             with stream:
                 head = stream.read(min(size, HEAD_BYTES))
                 _refuse_kind(kind_of(head, member), inside_zip=True)
