@@ -36,7 +36,7 @@ def move(data: bytearray, rng: Rng) -> bytes:
 
 def append(data: bytearray, rng: Rng) -> bytes:
     """Random bytes behind the end, or a second copy."""
-    return bytes(data + (rng.bytes(rng.integers(1, 70_000)) if rng.integers(2) else data))
+    return bytes(data + (rng.bytes(int(rng.integers(1, 70_000))) if rng.integers(2) else data))
 
 
 def spoil(data: bytearray, rng: Rng, record: bytes, first: int, last: int, most: int = 4) -> bytes:
@@ -89,12 +89,17 @@ def rename(data: bytearray, rng: Rng) -> bytes:
         b"\xff\xfe\xff\xfe\xff\xfe",
         b"\n\r\t\n\r\t",
     ]
-    for match in list(re.finditer(rb"PK\x01\x02", data)):
-        place = match.start() + 46
+    # A name stands before the member and in the list.
+    places = [
+        [match.start() + length for match in re.finditer(record, data)]
+        for record, length in ((rb"PK\x03\x04", 30), (rb"PK\x01\x02", 46))
+    ]
+    for before, listed in zip(*places, strict=False):
         new = names[rng.integers(len(names))]
-        data[place : place + len(new)] = new
+        data[before : before + len(new)] = new
+        data[listed : listed + len(new)] = new
         # The flag that says whether the name is UTF-8.
-        data[match.start() + 9] ^= 8 * int(rng.integers(2))
+        data[listed - 37] ^= 8 * int(rng.integers(2))
     return bytes(data)
 
 

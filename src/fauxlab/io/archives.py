@@ -15,14 +15,14 @@ from typing import IO
 
 from fauxlab.errors import LabError
 from fauxlab.io.images import MAX_BYTES
-from fauxlab.io.kinds import HEAD_BYTES
+from fauxlab.io.kinds import HEAD_BYTES, UNREADABLE, ZIP, ZIP_IN_ZIP, Kind, kind_of, suffix_of
 from fauxlab.io.limits import ImageError
 from fauxlab.io.text import printable
 
 # Pictures are compressed already. A member that unpacks to so much more than its size in the zip
 # was built to fill memory.
 MAX_RATIO = 200
-# The list of all members, which is read as a whole. Python takes two seconds and 150 MB for so many.
+# The list of all members is read as a whole. Python takes two seconds and 150 MB for so many.
 MAX_MEMBERS = 300_000
 MAX_DIRECTORY = 2**26  # bytes
 # After so many members that cannot be opened, no other is opened to see whether it is a picture.
@@ -101,18 +101,22 @@ class Archive:
         _refuse_member(info)
         return self._zip.open(info), info.file_size
 
-    def head(self, member: str) -> bytes | None:
-        """The first bytes of a member; None where it cannot be read."""
+    def kind(self, member: str) -> Kind:
+        """The kind of a member by its first bytes."""
+        if suffix_of(member) == ".zip":
+            return ZIP_IN_ZIP
         if self._unreadable > MAX_UNREADABLE:
-            return None
+            return UNREADABLE
         try:
             stream, _ = self.open(member)
             with stream:
-                return stream.read(HEAD_BYTES)
+                head = stream.read(HEAD_BYTES)
         # As many kinds of errors as there are ways to damage a zip.
         except Exception:
             self._unreadable += 1
-            return None
+            return UNREADABLE
+        kind = kind_of(head, member)
+        return ZIP_IN_ZIP if kind == ZIP else kind
 
 
 def member_parts(member: str) -> tuple[str, ...]:
@@ -134,6 +138,8 @@ def _open(path: str) -> zipfile.ZipFile:
     try:
         _refuse_directory(path)
         opened = zipfile.ZipFile(path)
+    except LabError:
+        raise
     except OSError as error:
         reason = error.strerror or describe_damage(error)
     # zipfile raises almost anything on damaged files: struct.error, UnicodeDecodeError,
@@ -149,7 +155,7 @@ def _open(path: str) -> zipfile.ZipFile:
 
 
 def _refuse_directory(path: str) -> None:
-    """Raise ValueError for a pipe or a folder, and a zip whose list of members is too long."""
+    """Raise LabError for a zip whose list of members is too long, ValueError for a pipe."""
     status = os.stat(path)
     # A pipe would block for ever.
     if not stat.S_ISREG(status.st_mode):
@@ -160,12 +166,13 @@ def _refuse_directory(path: str) -> None:
     with open(path, "rb") as stream:
         length = _directory_bytes(stream, size)
         if length > MAX_DIRECTORY:
-            raise ValueError(f"the list of its members takes {length:,} bytes; {_UNPACK}")
+            raise LabError(f"{printable(path)} lists members in {length:,} bytes; {_UNPACK}")
         stream.seek(max(0, size - length - _END_BYTES))
         members = stream.read().count(_MEMBER)
     if members > MAX_MEMBERS:
-        raise ValueError(
-            f"it has {members:,} members, above the limit of {MAX_MEMBERS:,}; {_UNPACK}"
+        raise LabError(
+            f"{printable(path)} has {members:,} members, above the limit of {MAX_MEMBERS:,}; "
+            f"{_UNPACK}"
         )
 
 

@@ -6,9 +6,13 @@ The first bytes of a format are from its own standard or from `file`'s database 
 from __future__ import annotations
 
 import os
+import stat
 from typing import NamedTuple
 
 HEAD_BYTES = 512  # as many as `kind_of` looks at
+# A flag that not every system has.
+_BINARY = getattr(os, "O_BINARY", 0)
+_NON_BLOCKING = getattr(os, "O_NONBLOCK", 0)
 
 
 class Kind(NamedTuple):
@@ -182,6 +186,20 @@ def kind_of(head: bytes, name: str) -> Kind:
     if by_name and kind in (OTHER, ZIP):
         return by_name
     return kind
+
+
+def kind_of_file(path: str) -> Kind:
+    """The kind of a file by its first bytes. Pipes and devices are not waited for."""
+    try:
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):
+            return OTHER
+        descriptor = os.open(path, os.O_RDONLY | _BINARY | _NON_BLOCKING)
+        with open(descriptor, "rb", buffering=0) as stream:
+            head = stream.read(HEAD_BYTES)
+    except OSError:
+        return UNREADABLE
+    return kind_of(head, path)
 
 
 def _kind_of_content(head: bytes) -> Kind:

@@ -25,13 +25,13 @@ from fauxlab.io.kinds import (
     HIDDEN_FOLDER,
     OTHER,
     PICTURE,
-    UNREADABLE,
     ZIP,
     ZIP_IN_ZIP,
     ZIP_WITHOUT,
     Kind,
     kind_by_name,
     kind_of,
+    kind_of_file,
     suffix_of,
 )
 from fauxlab.io.limits import ImageError
@@ -56,7 +56,6 @@ KEPT_OPEN = 32
 KEPT_MEMBERS = 500_000
 
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://|data:", re.IGNORECASE)
-_NON_BLOCKING = getattr(os, "O_NONBLOCK", 0)  # Windows has neither this nor named pipes in folders
 
 
 def walk_images(
@@ -77,12 +76,7 @@ def walk_images(
     while waiting:
         here = waiting.pop()
         try:
-            status = os.stat(here)
-            identity = (status.st_dev, status.st_ino)
-            if identity in entered:
-                continue
-            entered.add(identity)
-            names = sorted(os.listdir(here))
+            names = _enter(here, entered)
         except OSError:
             yield Path(here)
             continue
@@ -101,6 +95,16 @@ def walk_images(
         waiting.extend(reversed(folders))
     if passed_over is None:
         collected.warn()
+
+
+def _enter(folder: str, entered: set[tuple[int, int]]) -> list[str]:
+    """The sorted names in a folder; none if it was entered before, perhaps by another path."""
+    status = os.stat(folder)
+    identity = (status.st_dev, status.st_ino)
+    if identity in entered:
+        return []
+    entered.add(identity)
+    return sorted(os.listdir(folder))
 
 
 def zip_images(archive: Path, passed_over: PassedOver | None = None) -> list[str]:
@@ -128,7 +132,7 @@ def is_picture(path: str, passed_over: PassedOver) -> bool:
     If it is none, it is added to `passed_over`. Files that are known for something else by their
     names are not opened.
     """
-    kind = kind_by_name(path) or _kind_of_file(path)
+    kind = kind_by_name(path) or kind_of_file(path)
     if kind == PICTURE:
         return True
     passed_over.add(path, kind)
@@ -238,35 +242,11 @@ def _is_picture_member(opened: Archive, member: str, passed_over: PassedOver) ->
         return False
     if suffix_of(member) in SUFFIXES:
         return True
-    kind = kind_by_name(member) or _kind_of_member(opened, member)
+    kind = kind_by_name(member) or opened.kind(member)
     if kind == PICTURE:
         return True
     passed_over.add(path, kind)
     return False
-
-
-def _kind_of_member(opened: Archive, member: str) -> Kind:
-    if suffix_of(member) == ".zip":
-        return ZIP_IN_ZIP
-    head = opened.head(member)
-    if head is None:
-        return UNREADABLE
-    kind = kind_of(head, member)
-    return ZIP_IN_ZIP if kind == ZIP else kind
-
-
-def _kind_of_file(path: str) -> Kind:
-    """The kind of a file by its first bytes. Pipes and devices are not waited for."""
-    try:
-        status = os.stat(path)
-        if not stat.S_ISREG(status.st_mode):
-            return OTHER
-        descriptor = os.open(path, os.O_RDONLY | _NON_BLOCKING)
-        with open(descriptor, "rb", buffering=0) as stream:
-            head = stream.read(HEAD_BYTES)
-    except (OSError, ValueError):
-        return UNREADABLE
-    return kind_of(head, path)
 
 
 def _divide(path: str) -> tuple[str, str]:
