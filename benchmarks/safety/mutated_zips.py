@@ -44,7 +44,7 @@ SOUND = "zzz-sound.zip"
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--n", type=int, default=330)
+    parser.add_argument("--n", type=int, default=1100)
     parser.add_argument("--child", type=Path, nargs="+", help="scan these zips, and nothing else")
     options = parser.parse_args()
     if options.child:
