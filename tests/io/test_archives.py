@@ -95,6 +95,9 @@ def test_members_are_found_however_they_are_spelt(tmp_path: Path, jpeg: Jpeg) ->
         assert stored_path(f"{path}!/{asked}") == f"{path}!/{stored}"
     assert read(f"{path}!/3.jpg") == jpeg(3)
     assert stored_path(f"{path}!/./gone.jpg") == f"{path}!/./gone.jpg"
+    assert refusal(f"{path}!/img/") == refusal(f"{path}!/./img")
+    assert refusal(f"{path}!/img").startswith("a folder inside a zip; give the zip as a whole")
+    assert refusal(f"{path}/1.jpg").endswith("a picture in a zip is written archive.zip!/name")
     for outside in ("../1.jpg", "a/..\\1.jpg", "/1.jpg", "\\1.jpg"):
         assert "points outside" in refusal(f"{path}!/{outside}")
 

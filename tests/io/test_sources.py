@@ -281,6 +281,7 @@ def test_what_is_no_picture_is_refused_with_what_to_do(tmp_path: Path) -> None:
     assert refusal(video).startswith("a video; save its frames as pictures")
     assert refusal("https://example.org/a.jpg?b=c").startswith("an address; pictures are not")
     assert refusal("https://example.org/" + "a" * 300).startswith("an address; ")
+    assert refusal(Path("https://example.org/a.jpg")).startswith("an address; ")
     assert refusal("file:///a.jpg") == "an address; give the path of the file, without file://"
     os.mkfifo(tmp_path / "pipe.jpg")
     assert refusal(tmp_path / "pipe.jpg").startswith("not a regular file; a single picture may be")

@@ -49,7 +49,7 @@ def test_folders_whose_names_look_like_patterns(jpeg: Jpeg) -> None:
 
 @pytest.mark.usefixtures("here")
 def test_a_pattern_reads_what_a_folder_would(jpeg: Jpeg) -> None:
-    for path in ("a.jpg", "b", "@eaDir/c.jpg", "Thumbs.db", "d/e.jpg"):
+    for path in ("a.jpg", "b", "@eaDir/c.jpg", "Thumbs.db", "d/e.jpg", ".f/g.jpg"):
         put(path, jpeg())
     put("notes.txt", b"text")
     paths, told = expand("*")
@@ -59,6 +59,7 @@ def test_a_pattern_reads_what_a_folder_would(jpeg: Jpeg) -> None:
         "1 file passed over (no picture): notes.txt",
     ]
     assert expand("@eaDir/*.jpg")[0] == ["@eaDir/c.jpg"], "named to the letter"
+    assert expand(".*/*.jpg") == ([".f/g.jpg"], [])
     assert expand("notes.txt") == (["notes.txt"], []), "named by itself: read, and refused"
 
 

@@ -39,6 +39,7 @@ _BOUNDED_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _END = re.compile(rb"PK\x05\x06.{8}(.{4})", re.DOTALL)
 _LARGE_END = re.compile(rb"PK\x06\x06.{36}(.{8})", re.DOTALL)
 _END_BYTES = 2**16 + 128
+_FOLDER_ENDS = ("/", "\\")  # Windows writes its own separator
 _MEMBER = b"PK\x01\x02"  # begins each entry of the list
 _SMALLEST_ENTRY = 46
 
@@ -53,6 +54,7 @@ class Archive:
         self.path = path
         self._zip = _open(path)
         self._by_plain_name: dict[str, str] | None = None
+        self._folders: set[str] | None = None  # in which files lie directly
         self._unreadable = 0
 
     def __len__(self) -> int:
@@ -74,16 +76,17 @@ class Archive:
         A name that stands twice is read as its last entry: what unpacking would leave.
         """
         for name in self._zip.NameToInfo:
-            # Windows writes folders with its own separator.
-            if not name.endswith(("/", "\\")):
+            if not name.endswith(_FOLDER_ENDS):
                 yield name
 
     def find(self, member: str) -> str | None:
         """The name under which the zip has a member that may be spelt otherwise, as `./a.jpg`."""
+        if member.endswith(_FOLDER_ENDS):
+            return None
         if member in self._zip.NameToInfo:
             return member
         if self._by_plain_name is None:
-            self._by_plain_name = {_plain(name): name for name in self._zip.NameToInfo}
+            self._by_plain_name = {_plain(name): name for name in self.members()}
         return self._by_plain_name.get(_plain(member))
 
     def open(self, member: str) -> tuple[IO[bytes], int]:
@@ -96,10 +99,17 @@ class Archive:
             raise ImageError("refused: the name inside the zip points outside it")
         name = self.find(member)
         if name is None:
-            raise ImageError(f"no such member in {printable(self.path)}")
+            raise ImageError(self._describe_missing(member))
         info = self._zip.NameToInfo[name]
         _refuse_member(info)
         return self._zip.open(info), info.file_size
+
+    def _describe_missing(self, member: str) -> str:
+        if self._folders is None:
+            self._folders = {_plain(name).rpartition("/")[0] for name in self.members()}
+        if _plain(member) in self._folders:
+            return "a folder inside a zip; give the zip as a whole, or unpack it"
+        return f"no such member in {printable(self.path)}"
 
     def kind(self, member: str) -> Kind:
         """The kind of a member by its first bytes."""

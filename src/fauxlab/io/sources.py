@@ -55,7 +55,8 @@ STANDARD_INPUT = "-"
 KEPT_OPEN = 32
 KEPT_MEMBERS = 500_000
 
-_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://|data:", re.IGNORECASE)
+# One slash is left of an address that was taken for a path.
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/|data:", re.IGNORECASE)
 
 
 def walk_images(
@@ -311,8 +312,11 @@ def _refuse_kind(kind: Kind, inside_zip: bool = False) -> None:
 
 def _describe_missing(path: str) -> str:
     """Why there is no such file, and what to do where a path is an address."""
-    if path.lower().startswith("file://"):
+    if path.lower().startswith("file:/"):
         return "an address; give the path of the file, without file://"
     if _ADDRESS.match(path):
         return "an address; pictures are not downloaded: save it and give the file"
+    archive, suffix, _ = path.partition(".zip/")
+    if suffix and os.path.isfile(f"{archive}.zip"):
+        return f"no such file; a picture in a zip is written archive.zip{SEPARATOR}name"
     return "no such file"

@@ -115,13 +115,14 @@ def _escape_existing(pattern: str) -> str:
 
 
 def _is_wanted(match: str, pattern: str, passed_over: PassedOver) -> bool:
-    """Whether a match is to be read: no file that is no picture, and nothing hidden.
+    """Whether a match is to be read: no file that is no picture, and nothing of a system's own.
 
-    A folder or file that the pattern names to the letter may be hidden.
+    What the pattern names to the letter may be a system's. Names that begin with a dot match only
+    patterns that do.
     """
     is_folder = os.path.isdir(match)
-    spelt = set(_split(pattern))
-    if any(is_hidden(part) for part in _split(match) if part not in spelt):
+    unnamed = set(_split(match)).difference(_split(pattern))
+    if any(is_hidden(part) and not part.startswith(".") for part in unnamed):
         if is_folder:
             passed_over.add(match, HIDDEN_FOLDER)
         else:
