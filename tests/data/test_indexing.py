@@ -188,9 +188,11 @@ def test_hidden_folders_are_no_collections(
         ("fake/gan/b.jpg", 1, "gan", ""),
     }
     messages = [record.getMessage() for record in caplog.records]
-    assert [message.partition("; ")[0] for message in messages] == [
-        f"passed over 2 hidden folders below {tmp_path}/real, the first: .thumbnails",
-        f"passed over 2 hidden folders below {tmp_path}/fake, the first: .git",
+    assert messages == [
+        f"2 folders passed over (hidden): {tmp_path}/real/.thumbnails, "
+        f"{tmp_path}/real/photos/@eaDir; rename a folder to read it",
+        f"2 folders passed over (hidden): {tmp_path}/fake/.git, {tmp_path}/fake/__MACOSX; "
+        "rename a folder to read it",
     ]
 
 

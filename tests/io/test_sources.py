@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import zipfile
 from collections.abc import Callable
@@ -11,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from fauxlab.errors import LabError
+from fauxlab.io.images import MAX_BYTES
 from fauxlab.io.limits import ImageError
-from fauxlab.io.sources import KEPT_OPEN, FileReader, walk_images, zip_images
-from fauxlab.io.text import printable, replace_file
+from fauxlab.io.sources import KEPT_OPEN, FileReader, PassedOver, walk_images, zip_images
+from fauxlab.io.text import printable, replace_file, spreadsheet_path, spreadsheet_text
 
 Jpeg = Callable[..., bytes]
 
@@ -37,12 +39,37 @@ def refusal(path: str | Path) -> str:
         ("a\nreal      0.001  b.jpg", "a\\nreal      0.001  b.jpg"),
         ("\x1b[2J\x07.jpg", "\\x1b[2J\\x07.jpg"),
         ("\u202egpj.exe", "\\u202egpj.exe"),
+        ("a\u200b\u2060b.jpg", "a\\u200b\\u2060b.jpg"),
+        ("a\U000e0061\U000e007f.jpg", "a\\U000e0061\\U000e007f.jpg"),
+        ("a\ufe0f\U000e0100\u3164.jpg", "a\\ufe0f\\U000e0100\\u3164.jpg"),
+        ("a\u2028b\u2029c\x85d", "a\\u2028b\\u2029c\\x85d"),
+        ("\ud83d.jpg", "\\ud83d.jpg"),
     ],
-    ids=["letters", "no utf-8", "line break", "terminal codes", "right to left"],
+    ids=[
+        "letters",
+        "no utf-8",
+        "line break",
+        "terminal codes",
+        "right to left",
+        "zero width",
+        "tags",
+        "variations and fillers",
+        "separators",
+        "half a pair",
+    ],
 )
 def test_names_are_shown_on_one_line(name: str, shown: str) -> None:
     assert printable(name) == shown
     assert printable(shown) == shown
+
+
+def test_a_cell_of_a_table_is_no_formula_and_its_path_still_leads_there() -> None:
+    for name in ("=HYPERLINK(1).jpg", "+1.jpg", "@SUM.jpg", "-2.jpg", "\t=1", "\r=1", "＝1.jpg"):
+        assert spreadsheet_path(name) == f"./{name}"
+        assert spreadsheet_text(name) == f"'{name}"
+    for name in ("a=1.jpg", "/=1.jpg", "./=1.jpg", "d/-2.jpg", "z.zip!/=1.jpg", ""):
+        assert spreadsheet_path(name) == spreadsheet_text(name) == name
+    assert spreadsheet_path("-") == "-", "standard input"
 
 
 def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
@@ -182,8 +209,9 @@ def test_hidden_folders_are_passed_over_and_named_once(
         (tmp_path / name).write_bytes(jpeg())
     assert list(walk_images(tmp_path)) == [tmp_path / "a.jpg"]
     assert [record.getMessage() for record in caplog.records] == [
-        f"passed over 3 hidden folders below {tmp_path}, the first: .git; "
-        "rename a folder to read it"
+        f"1 file passed over (a hidden picture): {tmp_path}/.b.jpg; rename a picture to read it",
+        f"3 folders passed over (hidden): {tmp_path}/.git, {tmp_path}/x/.thumbnails, "
+        f"{tmp_path}/x/@eaDir; rename a folder to read it",
     ]
     assert list(walk_images(tmp_path / ".git")) == [tmp_path / ".git/c.jpg"], "named explicitly"
 
@@ -202,3 +230,83 @@ def test_hidden_members_of_a_zip_are_passed_over(tmp_path: Path, jpeg: Jpeg) -> 
             archive.writestr(member, jpeg())
     # The last one is listed so that reading refuses it, with a reason.
     assert zip_images(tmp_path / "z.zip") == ["a.jpg", "./x/b.jpg", "../c.jpg"]
+
+
+def test_pictures_under_odd_names_are_found_and_the_rest_is_told(
+    tmp_path: Path, jpeg: Jpeg
+) -> None:
+    odd = ["b.jpg_large", "c", "d.jpg.1", "e.pjpeg", "f.jpg~", "g?format=jpg&name=large", "h.HIF"]
+    for name in ("a.jpg", *odd):
+        (tmp_path / name).write_bytes(jpeg())
+    for number in range(7):
+        (tmp_path / f"{number}.txt").write_text("text")
+    (tmp_path / "clip.mp4").write_bytes(b"")
+    (tmp_path / "photo.cr2").write_bytes(b"II*\0\x10\0\0\0CR\2\0")
+    for name in (".DS_Store", "Thumbs.db", "desktop.ini", "._a.jpg"):
+        (tmp_path / name).write_bytes(b"\0")
+    passed_over = PassedOver()
+    for _ in range(2):
+        found = [path.name for path in walk_images(tmp_path, (), passed_over)]
+        assert found == ["a.jpg", *odd]
+    first = ", ".join(f"{tmp_path}/{number}.txt" for number in range(5))
+    assert passed_over.describe() == [
+        f"7 files passed over (no pictures): {first} and 2 more",
+        f"1 file passed over (a video): {tmp_path}/clip.mp4; "
+        "save its frames as pictures, as with: ffmpeg -i VIDEO frame%04d.png",
+        f"1 file passed over (a RAW photo of a camera): {tmp_path}/photo.cr2; "
+        "save it as JPEG or TIFF",
+    ], "each file counts once"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["$RECYCLE.BIN", "System Volume Information", "#recycle", "lost+found", "@EADIR", ".cache"],
+)
+def test_folders_of_systems_are_hidden(tmp_path: Path, jpeg: Jpeg, name: str) -> None:
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "a.jpg").write_bytes(jpeg())
+    passed_over = PassedOver()
+    assert list(walk_images(tmp_path, (), passed_over)) == []
+    assert passed_over.files == 0
+    assert passed_over.describe() == [
+        f"1 folder passed over (hidden): {tmp_path}/{name}; rename a folder to read it"
+    ]
+
+
+def test_what_is_no_picture_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    video = tmp_path / "clip.jpg"
+    with video.open("wb") as stream:
+        stream.write(b"\0\0\0\x18ftypisom\0\0\2\0isommp41")
+        stream.truncate(MAX_BYTES + 1)  # larger than a picture may be
+    assert refusal(video).startswith("a video; save its frames as pictures")
+    assert refusal("https://example.org/a.jpg?b=c").startswith("an address; pictures are not")
+    assert refusal("https://example.org/" + "a" * 300).startswith("an address; ")
+    assert refusal(Path("https://example.org/a.jpg")).startswith("an address; ")
+    assert refusal("file:///a.jpg") == "an address; give the path of the file, without file://"
+    os.mkfifo(tmp_path / "pipe.jpg")
+    assert refusal(tmp_path / "pipe.jpg").startswith("not a regular file; a single picture may be")
+
+
+class Terminal(io.BytesIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_one_picture_is_read_from_standard_input(
+    jpeg: Jpeg, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def give(stream: io.BytesIO) -> None:
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(stream))
+
+    give(io.BytesIO(jpeg()))
+    assert read("-") == jpeg()
+    give(io.BytesIO())
+    assert refusal("-") == "nothing came through the pipe"
+    give(Terminal(jpeg()))
+    assert "there is none" in refusal("-")
+    give(io.BytesIO(b"%PDF-1.7"))
+    assert refusal("-").startswith("a PDF; ")
+    monkeypatch.setattr("fauxlab.io.sources.MAX_BYTES", 1_000)
+    endless = io.BytesIO(bytes(3_000))
+    give(endless)
+    assert "above the limit of 1,000" in refusal("-")

@@ -38,7 +38,8 @@ class Crop(StrEnum):
 
 
 Paths = Annotated[
-    list[str], typer.Argument(metavar="PATH…", help="images, folders, zips, glob patterns")
+    list[str],
+    typer.Argument(metavar="PATH…", help="images, folders, zips, glob patterns; - for a pipe"),
 ]
 ModelName = Annotated[
     str, typer.Option("--model", help="a bundle; by default the one that comes along")
@@ -164,10 +165,12 @@ def _open_sinks(
 
 def _feed(scanner: Scanner, paths: list[str], sinks: Sequence[Sink], name_errors: bool) -> Counts:
     """Give each verdict to every sink as it comes, and count them."""
+    from fauxlab.io.passed_over import PassedOver
     from fauxlab.scan.paths import expand_paths
 
     counts = Counts()
-    verdicts = scanner.explain(expand_paths(paths))
+    passed_over = PassedOver()
+    verdicts = scanner.explain(expand_paths(paths, passed_over))
     with count_images("scanning") as advance, closing(verdicts):
         for explained in verdicts:
             for sink in sinks:
@@ -178,6 +181,8 @@ def _feed(scanner: Scanner, paths: list[str], sinks: Sequence[Sink], name_errors
             verdict = explained.verdict
             if name_errors and verdict.status == "error":
                 say(f"{verdict.path}: {verdict.message}")
+    for line in passed_over.describe():
+        say(line)
     return counts
 
 

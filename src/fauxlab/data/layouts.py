@@ -21,7 +21,9 @@ from fauxlab.data.rows import COLUMNS
 from fauxlab.data.tables import further_columns, parse_label, read_sources, read_table
 from fauxlab.errors import LabError
 from fauxlab.io.images import SUFFIXES
-from fauxlab.io.sources import SEPARATOR, is_hidden, warn_of_hidden, zip_images
+from fauxlab.io.kinds import HIDDEN_FOLDER
+from fauxlab.io.passed_over import PassedOver, is_hidden
+from fauxlab.io.sources import SEPARATOR, is_picture, zip_images
 from fauxlab.io.text import printable
 
 DEEPFAKEFACE_FAKES = ("inpainting", "insight", "text2img")
@@ -115,20 +117,19 @@ def _reals(part: Path) -> Iterator[Entry]:
 
 
 def _fakes(part: Path) -> Iterator[Entry]:
-    hidden_folders = []
+    passed_over = PassedOver()
     for child in sorted(part.iterdir()):
         if is_hidden(child.name):
             if child.is_dir():
-                hidden_folders.append(str(child))
+                passed_over.add(str(child), HIDDEN_FOLDER)
         elif child.is_dir() or is_zip(child):
             is_packed = child.suffix.lower() == ".zip"
             generator = child.stem if is_packed else child.name
             for path, name in list_part(child):
                 yield _fake(path, generator, name)
-        elif child.suffix.lower() in SUFFIXES:
+        elif child.suffix.lower() in SUFFIXES or is_picture(str(child), passed_over):
             yield _fake(str(child), "fake", child.name)
-    if hidden_folders:
-        warn_of_hidden(part, hidden_folders)
+    passed_over.warn()
 
 
 def _packed_fakes(archive: Path) -> Iterator[Entry]:

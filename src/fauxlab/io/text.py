@@ -12,22 +12,45 @@ from pathlib import Path
 
 from fauxlab.errors import LabError
 
-# Characters that would move a terminal's cursor, break a line, or reverse the reading direction.
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+# Characters that would move a terminal's cursor, break a line, reverse the reading direction, or
+# show nothing at all, so that two names look the same or a name holds hidden text: controls,
+# separators of lines, halves of surrogate pairs, and Unicode's "default ignorable code points".
+_UNSHOWN = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufff9-\ufffb"
+    r"\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e"
+    r"\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8"
+    r"\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
+# What a spreadsheet takes for the beginning of a formula, also behind blanks and in full width.
+_FORMULA = re.compile(r"\s*[=+\-@\t\r\n＝＋－＠]")
 
 
 def printable(path: str | Path) -> str:
     """A path as text on one line that is safe to print.
 
-    Control characters and bytes that are not UTF-8 appear as escapes.
+    Characters that control a terminal or show nothing, and bytes that are not UTF-8, appear as
+    escapes.
     """
-    raw = str(path).encode("utf-8", "surrogateescape")
-    text = raw.decode("utf-8", "backslashreplace")
-    return _CONTROL.sub(_escape, text)
+    return _UNSHOWN.sub(_escape, str(path))
 
 
-def _escape(control: re.Match[str]) -> str:
-    return control[0].encode("unicode_escape").decode()
+def _escape(unshown: re.Match[str]) -> str:
+    code = ord(unshown[0])
+    # Python keeps a byte of a name that is not UTF-8 as such a half.
+    if 0xDC80 <= code <= 0xDCFF:
+        return f"\\x{code - 0xDC00:02x}"
+    return unshown[0].encode("unicode_escape").decode()
+
+
+def spreadsheet_path(path: str) -> str:
+    """A path for a cell of a table: the same file, and never a formula."""
+    is_formula = path != "-" and _FORMULA.match(path)
+    return f"./{path}" if is_formula else path
+
+
+def spreadsheet_text(text: str) -> str:
+    """Text for a cell of a table, marked as text where it could be taken for a formula."""
+    return f"'{text}" if _FORMULA.match(text) else text
 
 
 def replace_file(path: Path, content: bytes | str) -> None:

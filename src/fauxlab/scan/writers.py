@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal, Protocol, TextIO
 
-from fauxlab.io.text import csv_line
+from fauxlab.io.text import csv_line, spreadsheet_path, spreadsheet_text
 from fauxlab.records import Verdict
 
 if TYPE_CHECKING:
@@ -60,6 +60,8 @@ class CsvWriter:
     def add(self, explained: Explained) -> None:
         """Write one row."""
         fields = explained.verdict.model_dump()
+        # A name may be a formula where a spreadsheet opens the table.
+        fields["path"] = spreadsheet_path(fields["path"])
         cells = [_csv_cell(fields[name]) for name in COLUMNS]
         self._stream.write(csv_line(cells))
 
@@ -109,6 +111,8 @@ def _csv_cell(value: object) -> object:
         return " ".join(map(str, value))
     if value is None:
         return ""
+    if isinstance(value, str):
+        return spreadsheet_text(value)
     return value
 
 
