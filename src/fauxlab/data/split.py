@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fauxlab.errors import LabError
+from fauxlab.io.text import printable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,6 +27,7 @@ Counts = Counter[Hashable]
 
 SPLITS = ("train", "val", "calibration", "test")
 FRACTIONS = (0.7, 0.1, 0.1, 0.1)
+UNEVEN = 0.1  # between the share of a split and the one asked for
 # Of 256 bits. Recompressed and resized copies differ in about 10, two renderings of one latent in
 # up to 24, unrelated photos in about 100. Only studio portraits before a plain wall come as near as
 # 27.
@@ -189,6 +191,30 @@ def assign_splits(
         filled[neediest].update(content)
         split_of[group] = SPLITS[neediest]
     return [split_of[group] for group in groups]
+
+
+def describe_uneven(
+    groups: Sequence[str], splits: Sequence[str], fractions: Sequence[float]
+) -> list[str]:
+    """A warning where the largest group keeps the splits from having nearly these shares."""
+    total = len(groups)
+    if not total:
+        return []
+    name, largest = Counter(groups).most_common(1)[0]
+    asked = dict(zip(SPLITS, fractions, strict=True))
+    smallest = min(share for share in asked.values() if share > 0)
+    sizes = Counter(splits)
+    shares = {split: sizes[split] / total for split in SPLITS}
+    is_empty = any(asked[split] > 0 and not sizes[split] for split in SPLITS)
+    is_far = any(abs(shares[split] - asked[split]) > UNEVEN for split in SPLITS)
+    if largest < 2 or largest <= smallest * total or not (is_empty or is_far):
+        return []
+    listed = ", ".join(f"{split} {shares[split]:.0%}" for split in SPLITS)
+    return [
+        f"whole groups do not divide into these splits: they hold {listed}, and the largest group, "
+        f"{printable(name)!r:.80}, holds {largest:,} of {total:,} images; if it ties too much, "
+        "choose another --group-by, or name the groups in a metadata.csv"
+    ]
 
 
 def _queue(
