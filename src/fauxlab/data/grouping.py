@@ -3,9 +3,9 @@
 Read in this order, `auto` takes the first that applies to a picture:
 
 1. The group that a table or a layout declares.
-2. The first folder below its source or generator, if that folder holds at most LARGEST pictures.
+2. The first folder below its source or generator, if it holds at most LARGEST pictures.
    Folders that only sort (`c23`, `train`, FFHQ's `01000/01234.png`) do not count.
-3. The start of its name before the number of a frame, as in `003_frame0007.jpg` and `clip-12_1.png`.
+3. The start of its name before the number of a frame, as in `003_frame0007.jpg`.
    In one folder there must be several such starts. Names of cameras (`IMG_0001`) and of numbered
    collections (`seed_0001`, or `sd21_0001` throughout the folder) do not count.
 4. Its whole name: pictures of one name below real and fake are versions of one picture.
@@ -139,7 +139,7 @@ def tied_by_names(entries: Sequence[Entry]) -> list[tuple[str, ...]]:
 
 
 def subjects_of(path: str) -> tuple[str, ...]:
-    """The videos or persons of a folder `a/b` or of a start of names, each with what leads there."""
+    """The videos or persons of a folder or of a start of names, with the folders before it."""
     above, slash, last = path.rpartition("/")
     return tuple(f"{above}{slash}{name}" for name in subjects(last))
 
