@@ -392,7 +392,8 @@ ROWS = {("img/0.jpg", 0, "", "img"), ("img/1.jpg", 1, "img", "")}
         ("metadata.csv", b'"File_Name","Label "\n"img/0.jpg",real\n"img/1.jpg",fake\n'),
         (
             "metadata.jsonl",
-            b'{"file_name": "img/0.jpg", "label": 0}\r\n\r\n{"file_name":"img/1.jpg","label":"fake"}',
+            b'{"file_name": "img/0.jpg", "label": 0}\r\n\r\n'
+            b'{"file_name":"img/1.jpg","label":"fake"}',
         ),
         (
             "metadata.jsonl",
