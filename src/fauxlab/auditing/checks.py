@@ -81,7 +81,8 @@ def find_imbalance(manifest: Manifest) -> Iterator[Finding]:
 
 def describe_missing_reals(manifest: Manifest) -> Iterator[str]:
     """A line for each generator whose fakes name reals that are not there."""
-    for name, missing in manifest.missing_reals().items():
+    lacking = manifest.missing_reals()
+    for name, missing in list(lacking.items())[:LISTED]:
         present = "there are no reals"
         if manifest.sources:
             present = f"there are {_list(manifest.sources)}"
@@ -92,6 +93,8 @@ def describe_missing_reals(manifest: Manifest) -> Iterator[str]:
             f"fakes of {printable(name)} name reals of {_list(missing)}, of which there is none "
             f"({present}{guess}): compared with {compared}; name others with {NAME_PAIRS}"
         )
+    if len(lacking) > LISTED:
+        yield f"… and {len(lacking) - LISTED:,} more generators name reals of which there is none"
 
 
 def find_uniformity(table: FeatureTable) -> Iterator[Finding]:
@@ -173,10 +176,15 @@ def _uneven_splits(manifest: Manifest) -> Iterator[Finding]:
     for row in manifest.rows:
         kind = row.generator if row.label else f"real {row.source}"
         splits_of.setdefault(kind, set()).add(row.split)
+    incomplete = 0
     for kind, splits in splits_of.items():
         missing = [name for name in shares if name not in splits]
         if missing:
+            incomplete += 1
+        if missing and incomplete <= LISTED:
             yield _note(f"{printable(kind)} has no image in {_list(missing)}")
+    if incomplete > LISTED:
+        yield _note(f"… and {incomplete - LISTED:,} more have no image in one of the splits")
 
 
 def _unpaired(manifest: Manifest) -> Iterator[Finding]:
@@ -184,9 +192,8 @@ def _unpaired(manifest: Manifest) -> Iterator[Finding]:
     paired = {row.generator for row in manifest.rows if row.label and row.compare_to}
     unpaired = [name for name in manifest.generators if name not in paired]
     if unpaired:
-        names = ", ".join(map(printable, unpaired))
         yield _note(
-            f"no reals are named for {names}: compared with all ({_list(manifest.sources)}), "
+            f"no reals are named for {_list(unpaired)}: compared with all ({_list(manifest.sources)}), "
             f"which may differ in more than being real; name fair ones with {NAME_PAIRS}"
         )
 

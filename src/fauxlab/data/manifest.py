@@ -135,6 +135,10 @@ class Manifest:
         present = [name for name in named if name in self._sources]
         return sorted(present, key=self._sources.__getitem__)
 
+    def names_reals(self, generator: str) -> bool:
+        """Whether fakes of a generator name the reals that they may be compared with."""
+        return bool(self._reals_of.get(generator))
+
     def missing_reals(self) -> dict[str, list[str]]:
         """By generator, the sources that its fakes name and of which no real image is here."""
         missing: dict[str, list[str]] = {}

@@ -65,8 +65,8 @@ def describe_plan(plan: TrainingPlan) -> str:
     lines = [recipe.to_toml()]
     lines.append(f"# {parameters:,} parameters; data hash {manifest.data_hash}")
     for stage in schedule.stages:
-        fakes = sum(manifest.rows[i].label for i in stage.rows)
-        reals = len(stage.rows) - fakes
+        reals = len(stage.reals)
+        fakes = len(stage.fakes)
         lines.append(f"# stage {stage.name}: {reals:,} real, {fakes:,} fake, {stage.steps:,} steps")
     images = schedule.steps * recipe.train.batch
     lines.append(f"# {images:,} images in all; {len(schedule.val_rows):,} to validate on")
