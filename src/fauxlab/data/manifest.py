@@ -261,9 +261,8 @@ class Manifest:
 
     def describe_uneven(self, fractions: Sequence[float] = FRACTIONS) -> list[str]:
         """Warnings where large groups keep the splits from having nearly these shares."""
-        groups = [row.group for row in self.rows]
         splits = [row.split for row in self.rows]
-        return describe_uneven(groups, splits, fractions)
+        return describe_uneven(self.groups.tolist(), splits, fractions)
 
     def counts(self) -> Counter[tuple[str, str]]:
         """Number of images by (generator, or `real <source>`; split)."""

@@ -32,6 +32,16 @@ class TrainingPlan:
         """The run folder's default name."""
         return run_name(self.recipe)
 
+    def training_hashes(self) -> set[str]:
+        """The content hashes of the images that the stages train on."""
+        rows = self.manifest.rows
+        hashes: set[str] = set()
+        for stage in self.schedule.stages:
+            hashes.update(rows[i].sha256 for i in stage.fakes)
+        for reals in {id(stage.reals): stage.reals for stage in self.schedule.stages}.values():
+            hashes.update(rows[i].sha256 for i in reals)
+        return hashes
+
     def without_skipped(self, images: ImageArray) -> TrainingPlan:
         """The plan for the images that could be decoded.
 
