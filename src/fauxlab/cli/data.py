@@ -247,9 +247,14 @@ def toyfaces(
     seed: Annotated[int, typer.Option(min=0)] = 0,
 ) -> None:
     """Draw the embedded data set in DeepFakeFace's layout."""
-    from fauxlab.datasets.toyfaces import write_toyfaces
+    from fauxlab.datasets.toyfaces import is_drawn, write_toyfaces
 
-    say(f"wrote {write_toyfaces(folder, n=n, size=size, seed=seed)}")
+    was_drawn = is_drawn(folder)
+    write_toyfaces(folder, n=n, size=size, seed=seed)
+    if was_drawn:
+        say(f"{folder} holds this set already; nothing was drawn")
+    else:
+        say(f"wrote {folder}")
 
 
 @app.command("fetch")

@@ -118,8 +118,11 @@ def load_images(
         missing = _missing_copies(manifest, slot_of)
         if missing:
             _check_space(store, len(missing) * _picture_bytes(size))
-            skipped = _decode_into(store, manifest, missing, size, progress, workers)
-            hashes = _read_index(store, size)
+            try:
+                skipped = _decode_into(store, manifest, missing, size, progress, workers)
+            finally:
+                # Also where the disk is full: what came of the last block gives its room back.
+                hashes = _read_index(store, size)
             slot_of = _number_slots(hashes, damaged)
     present = manifest.where(lambda row: row.sha256 in slot_of)
     if not len(present):
