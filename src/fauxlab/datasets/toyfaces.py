@@ -157,6 +157,7 @@ def _is_complete(out: Path, marker: str) -> bool:
     is_half_written = STARTED in names and not foreign
     if names and not is_half_written:
         raise LabError(
-            f"toyfaces: {printable(out)} holds what fauxlab did not draw; give a new or empty folder"
+            f"toyfaces: {printable(out)} holds what fauxlab did not draw; "
+            "give a new or empty folder"
         )
     return False
