@@ -141,6 +141,8 @@ TRAPS = {
     "UTKFace": [f"25_0_1_201701161745{k:05}.jpg.chip.jpg" for k in range(300)],
     "number and seed": [f"{k:05}-{k + 10**9}.png" for k in range(300)],
     "large prefixes": [f"v{name}_{k:05}.png" for name in "123456" for k in range(1200)],
+    "one folder": [f"samples-of-today/{k:05}.png" for k in range(300)],
+    "one folder in another": [f"a/b/seed{k:05}.png" for k in range(300)],
     "splits": [f"{name}/{k:05}.png" for name in ("train", "val") for k in range(300)],
 }
 
@@ -152,14 +154,14 @@ def test_numbered_pictures_of_a_collection_are_not_tied(trap: str) -> None:
 
 
 def test_a_folder_of_thousands_is_no_group_unless_it_is_said() -> None:
-    names = [f"men/{k:05}.png" for k in range(1500)]
+    names = [f"{folder}/{k:05}.png" for folder in ("men", "women") for k in range(1500)]
     grouped, found = group_entries([Entry(n, 1, "gan", name=n) for n in names], "auto")
-    assert count_groups(grouped) == 1500
-    assert found.large == ("gan/men",)
+    assert count_groups(grouped) == 3000
+    assert found.large == ("gan/men", "gan/women")
     lines = found.describe([entry.groups[0] for entry in grouped])
-    assert "1,500 groups in all, the largest of 1 images" in lines[0]
-    assert lines[1].startswith("note: 1 folders of more than 1,000 images")
-    assert count_groups(in_collection(names, "folder")) == 1
+    assert "3,000 groups in all, the largest of 1 images" in lines[0]
+    assert lines[1].startswith("note: 2 folders of more than 1,000 images")
+    assert count_groups(in_collection(names, "folder")) == 2
 
 
 def test_rules_apply_alone() -> None:

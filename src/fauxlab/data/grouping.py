@@ -17,40 +17,23 @@ both.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from statistics import mean, median
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 from fauxlab.data.entries import Entry, stem_of
-from fauxlab.data.names import (
-    ends_on_number,
-    is_number_of_video,
-    is_shelf,
-    names_a_video,
-    numbers_a_collection,
-    only_sorts,
-    parse_frame,
-    subjects,
-)
+from fauxlab.data.names import names_a_video, only_sorts, parse_frame, subjects
+from fauxlab.data.neighbours import LARGEST, find_series, find_shelves, find_video_folders
 from fauxlab.errors import LabError, suggest
 from fauxlab.io.text import printable
 
 GroupBy = Literal["auto", "folder", "stem", "none"]
 RULES: tuple[GroupBy, ...] = get_args(GroupBy)
 
-LARGEST = 1000  # pictures of one video or person; folders of more are collections
-# Fewer folders or starts of names than FEW, with more pictures each, are collections as well.
-FEW = 5
-HOLD_AT_MOST = 100
-# Where names are no numbers of videos: pictures a start of names, as a multiple of their number.
-FEW_OTHERS = 10
-# From so many small folders of any name on, folders directly below real/ are no sources.
-MANY = 10
-NUMBERED_SHARE = 0.9  # of the pictures of videos end on a number
-
+Names = tuple[str, ...]
 Folders = tuple[str, ...]
 Place = tuple[int, str]  # label, and the generator or source
+Spot = tuple[Place, Folders]  # a folder in one
 
 
 @dataclass(frozen=True)
@@ -109,10 +92,7 @@ def group_entries(entries: Sequence[Entry], rule: GroupBy) -> tuple[list[Entry],
             counts["declared"] += 1
             grouped.append(entry)
             continue
-        kind, name = finder.find(entry)
-        groups: tuple[str, ...] = () if kind == "alone" else (name,)
-        if kind in ("folder", "series"):
-            groups = subjects_of(name)
+        kind, name, groups = finder.find(entry)
         counts[kind] += 1
         names[kind].add(name)
         grouped.append(replace(entry, groups=groups))
@@ -128,20 +108,19 @@ def group_entries(entries: Sequence[Entry], rule: GroupBy) -> tuple[list[Entry],
     return grouped, found
 
 
-def tied_by_names(entries: Sequence[Entry]) -> list[tuple[str, ...]]:
+def tied_by_names(entries: Sequence[Entry]) -> list[Names]:
     """For each entry the videos and persons that its names tie it to, by the rule "auto"."""
     finder = _Finder(entries, "auto")
-    tied = []
-    for entry in entries:
-        kind, name = finder.find(entry)
-        tied.append(subjects_of(name) if kind in ("folder", "series") else ())
-    return tied
+    found = [finder.find(entry) for entry in entries]
+    return [tie.groups if tie.kind in ("folder", "series") else () for tie in found]
 
 
-def subjects_of(path: str) -> tuple[str, ...]:
-    """The videos or persons of a folder or of a start of names, with the folders before it."""
-    above, slash, last = path.rpartition("/")
-    return tuple(f"{above}{slash}{name}" for name in subjects(last))
+class _Tie(NamedTuple):
+    """What the names of an entry say: the kind of tie, what ties, and the groups that it means."""
+
+    kind: Literal["folder", "series", "name", "alone"]
+    name: str = ""
+    groups: Names = ()
 
 
 class _Finder:
@@ -151,14 +130,14 @@ class _Finder:
         open_entries = [entry for entry in entries if not entry.groups]
         self.rule = rule
         self.large: dict[str, None] = {}
-        self.below: Counter[tuple[Place, Folders]] = Counter()
-        self.children: dict[tuple[Place, Folders], set[str]] = defaultdict(set)
-        self.files: dict[tuple[Place, Folders], list[str]] = defaultdict(list)
-        self.shelves: dict[tuple[Place, Folders], set[str]] = {}
-        self.videos: dict[tuple[Place, Folders], set[str]] = {}
+        self.below: Counter[Spot] = Counter()
+        self.children: dict[Spot, set[str]] = defaultdict(set)
+        self.files: dict[Spot, list[str]] = defaultdict(list)
+        self.shelves: dict[Spot, set[str]] = {}
+        self.videos: dict[Spot, set[str]] = {}
         for entry in open_entries:
             self._count(entry)
-        self.series = _find_series(self.files.values()) if rule == "auto" else set()
+        self.series = find_series(self.files.values()) if rule == "auto" else set()
 
     def _count(self, entry: Entry) -> None:
         place = _place(entry)
@@ -170,43 +149,60 @@ class _Finder:
             self.below[place, path] += 1
         self.files[place, path].append(file)
 
-    def find(self, entry: Entry) -> tuple[str, str]:
-        """The kind of group, "folder", "series", "name" or "alone" without a name, and its name."""
+    def find(self, entry: Entry) -> _Tie:
+        """What ties an entry to others."""
         if self.rule == "none":
-            return "alone", ""
-        *folders, file = entry.name.split("/")
-        if self.rule != "stem":
-            group = self._folder(entry, tuple(folders))
-            if self.rule == "folder" and not group and entry.source not in ("", "real"):
-                group = entry.source
-            if group:
-                return "folder", group
-        if self.rule != "folder":
-            frame = parse_frame(file)
-            if frame and (self.rule == "stem" or frame.stem in self.series):
-                return "series", frame.stem
-        return "name", entry.own or stem_of(entry.name)
+            return _Tie("alone")
+        folder = self._folder(entry)
+        if folder:
+            return _Tie("folder", folder, _subjects_of(folder))
+        stem = self._stem(entry)
+        if stem:
+            return _Tie("series", stem, subjects(stem))
+        own = entry.own or stem_of(entry.name)
+        return _Tie("name", own, (own,))
 
-    def _folder(self, entry: Entry, folders: Folders) -> str:
-        """The folder that is the group of an entry in these folders, or nothing."""
+    def _stem(self, entry: Entry) -> str:
+        """The start of a name that is the group of an entry, or nothing."""
+        _, _, file = entry.name.rpartition("/")
+        frame = None if self.rule == "folder" else parse_frame(file)
+        is_group = frame and (self.rule == "stem" or frame.stem in self.series)
+        return frame.stem if frame and is_group else ""
+
+    def _folder(self, entry: Entry) -> str:
+        """The folder that is the group of an entry, or nothing."""
+        *parts, _ = entry.name.split("/")
+        folders = tuple(parts)
+        if self.rule == "stem":
+            return ""
+        found = self._first_group(entry, folders)
+        if found or self.rule == "auto":
+            return found
+        # By "folder" there is a group wherever there is a folder, be it that of the source.
+        if folders:
+            return folders[-1]
+        return "" if entry.source == "real" else entry.source
+
+    def _first_group(self, entry: Entry, folders: Folders) -> str:
+        """The first folder that is no larger than a group, with those before it."""
         place = _place(entry)
         kept: list[str] = []
         for depth, folder in enumerate(folders, start=1):
             path = folders[:depth]
-            if self._only_sorts(place, path) or (entry.is_free and not self._is_video(place, path)):
+            is_passed = entry.is_free and not self._is_video(place, path)
+            if is_passed or self._only_sorts(place, path):
                 continue
             kept.append(folder)
-            if self.rule == "folder" or self.below[place, path] <= LARGEST:
+            is_small = self.below[place, path] <= LARGEST
+            if is_small or self.rule == "folder":
                 return "/".join(kept)
-            if depth == len(folders):
+            if path == folders:
                 self.large["/".join((place[1], *path))] = None
-        if self.rule == "folder" and folders:
-            return folders[-1]
         return ""
 
     def _only_sorts(self, place: Place, path: Folders) -> bool:
         is_known = only_sorts(path[-1])
-        return is_known or self._leads_on(place, path) or self._is_shelf(place, path)
+        return is_known or self._holds_all(place, path) or self._is_shelf(place, path)
 
     def _is_video(self, place: Place, path: Folders) -> bool:
         """Whether a folder is one of a video or person by its name and those of its neighbours."""
@@ -217,12 +213,12 @@ class _Finder:
             self.videos[place, above] = known
         return path[-1] in known
 
-    def _leads_on(self, place: Place, path: Folders) -> bool:
-        """Whether a folder is the only one beside no picture, and holds only further folders."""
+    def _holds_all(self, place: Place, path: Folders) -> bool:
+        """Whether a folder holds all pictures of the folder above, and has no name of a video."""
         above = path[:-1]
-        is_only = len(self.children[place, above]) == 1 and (place, above) not in self.files
-        has_folders = bool(self.children.get((place, path)))
-        return is_only and has_folders and (place, path) not in self.files
+        is_only_folder = len(self.children[place, above]) == 1
+        has_files_beside = (place, above) in self.files
+        return is_only_folder and not has_files_beside and not names_a_video(path[-1])
 
     def _is_shelf(self, place: Place, path: Folders) -> bool:
         above = path[:-1]
@@ -240,79 +236,10 @@ class _Finder:
         return files
 
 
-def find_shelves(tops: Mapping[str, Sequence[str]]) -> set[str]:
-    """The folders, if all of them only repeat a part of the names in them; else none."""
-    are_shelves = len(tops) > 1 and all(
-        files and is_shelf(top, files) for top, files in tops.items()
-    )
-    return set(tops) if are_shelves else set()
-
-
-def _find_series(folders: Iterable[Sequence[str]]) -> set[str]:
-    """The starts of names that are those of videos or persons, from the files of each folder."""
-    found: set[str] = set()
-    for files in folders:
-        sizes: Counter[str] = Counter()
-        marked: set[str] = set()
-        for file in files:
-            frame = parse_frame(file)
-            if frame is None or (numbers_a_collection(frame.stem) and not frame.is_marked):
-                continue
-            sizes[frame.stem] += 1
-            if frame.is_marked:
-                marked.add(frame.stem)
-        found |= {stem for stem in marked if sizes[stem] <= LARGEST}
-        found |= _find_several(sizes, len(files))
-    return found
-
-
-def _find_several(sizes: Counter[str], files: int) -> set[str]:
-    """The series among the `files` of a folder: there are several, and none numbers most of it."""
-    if len(sizes) < 2:
-        return set()
-    largest = max(sizes.values())
-    if largest > LARGEST or (largest > HOLD_AT_MOST and 2 * largest > files):
-        return set()
-    named = {stem: size for stem, size in sizes.items() if names_a_video(stem)}
-    others = {stem: size for stem, size in sizes.items() if stem not in named}
-    found: set[str] = set()
-    if named and (len(sizes) >= FEW or mean(named.values()) <= HOLD_AT_MOST):
-        found.update(named)
-    if others and mean(others.values()) <= FEW_OTHERS * len(sizes):
-        found.update(others)
-    return found
-
-
-def find_video_folders(tops: Mapping[str, Sequence[str]], label: int) -> set[str]:
-    """The folders directly below real/ or fake/ that are videos or persons, not collections.
-
-    `tops` holds the files in each. Below real/ these are many small folders of numbered files.
-    Below fake/ a folder is a generator, unless its name is the number of a video.
-    """
-    numbered = {folder: len(files) for folder, files in tops.items() if _are_numbered(files)}
-    is_named = is_number_of_video if label else names_a_video
-    named = {folder: size for folder, size in numbered.items() if is_named(folder)}
-    if _are_videos(named):
-        return set(named)
-    are_all_numbered = len(numbered) == len(tops)
-    if not label and are_all_numbered and len(tops) >= MANY:
-        typical = median(numbered.values())
-        if typical <= 2 * len(tops):
-            return set(numbered)
-    return set()
-
-
-def _are_videos(sizes: Mapping[str, int]) -> bool:
-    """Whether folders with names of videos are as many and as small as those of videos are."""
-    if len(sizes) < 2:
-        return False
-    most = LARGEST if len(sizes) >= FEW else HOLD_AT_MOST
-    return median(sizes.values()) <= most
-
-
-def _are_numbered(files: Sequence[str]) -> bool:
-    numbered = sum(ends_on_number(file) for file in files)
-    return numbered >= NUMBERED_SHARE * len(files)
+def _subjects_of(path: str) -> Names:
+    """The videos or persons of a folder, each with the folders before it."""
+    above, slash, last = path.rpartition("/")
+    return tuple(f"{above}{slash}{name}" for name in subjects(last))
 
 
 def _place(entry: Entry) -> Place:

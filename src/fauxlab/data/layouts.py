@@ -19,9 +19,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from fauxlab.data.entries import Entry, collection_name, split_top, stem_of
-from fauxlab.data.grouping import GroupBy, find_shelves, find_video_folders
+from fauxlab.data.grouping import GroupBy
 from fauxlab.data.metadata import PARQUET, find_table, read_entries
 from fauxlab.data.names import only_sorts
+from fauxlab.data.neighbours import find_shelves, find_video_folders
 from fauxlab.data.parts import Listed, find_part, is_zip, list_part, plain_name
 from fauxlab.data.sides import Pair, Side, find_pairs
 from fauxlab.data.tables import read_table

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,10 +16,10 @@ import numpy as np
 from fauxlab.data.rows import COLUMNS, REQUIRED, Row, read_rows
 from fauxlab.data.split import (
     FRACTIONS,
-    SPLITS,
     assign_splits,
     check_fractions,
     describe_uneven,
+    place_groups,
 )
 from fauxlab.errors import LabError, suggest
 from fauxlab.io.sources import SEPARATOR
@@ -235,7 +235,7 @@ class Manifest:
         groups = [row.group for row in self.rows]
         strata = [_kind(row) for row in self.rows]
         earlier_rows = earlier.rows if earlier else ()
-        placed = _place_groups(self.rows, earlier_rows)
+        placed = place_groups(self.rows, earlier_rows)
         splits = assign_splits(groups, strata, fractions, seed, placed)
         rows = []
         for row, split in zip(self.rows, splits, strict=True):
@@ -342,23 +342,3 @@ def _kind(row: Row) -> str:
     if row.label:
         return row.generator
     return f"real {row.source}"
-
-
-def _place_groups(rows: Sequence[Row], earlier: Sequence[Row]) -> dict[Hashable, str]:
-    """The split of each group that holds an image, or is a group, of earlier rows."""
-    by_content: dict[str, str] = {}
-    by_group: dict[str, str] = {}
-    for row in earlier:
-        if row.split:
-            by_content[row.sha256] = row.split
-            by_group[row.group] = row.split
-    placed: dict[Hashable, str] = {}
-    for row in rows:
-        split_of_content = by_content.get(row.sha256)
-        split_of_group = by_group.get(row.group)
-        for split in (split_of_content, split_of_group):
-            if split:
-                # The split nearest to training wins.
-                so_far = placed.get(row.group, SPLITS[-1])
-                placed[row.group] = min(so_far, split, key=SPLITS.index)
-    return placed
