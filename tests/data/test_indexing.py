@@ -278,6 +278,7 @@ NAMES_OF_SIDES = [
     ("real", "generated"),
     ("train/real", "train/fake"),
     ("faces/test/0_real", "faces/test/1_fake"),
+    ("real_vs_fake/real-vs-fake/train/real", "real_vs_fake/real-vs-fake/train/fake"),
 ]
 
 
@@ -422,6 +423,30 @@ def test_json_lines_have_the_columns_of_a_table(tmp_path: Path, jpeg: Jpeg) -> N
         ("museum", "p", "gan", "museum")
     )
     assert fake.extra == {"age": "31", "boxes": "[1, 2]", "ok": "true", "half": "\\ud800"}
+
+
+def test_each_split_may_have_a_table(tmp_path: Path, jpeg: Jpeg) -> None:
+    """As the imagefolders of Hugging Face."""
+    for number, (split, label) in enumerate((("train", "real"), ("test", "fake"))):
+        put(tmp_path / split / "0.jpg", jpeg(number))
+        line = f'{{"file_name": "0.jpg", "label": "{label}"}}'
+        put(tmp_path / split / "metadata.jsonl", line.encode())
+    manifest = index(tmp_path)
+    assert summary(manifest) == {("test/0.jpg", 1, "fake", ""), ("train/0.jpg", 0, "", "real")}
+    assert [row.group for row in manifest.rows] == ["test/0.jpg", "train/0.jpg"]
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t"])
+def test_a_manifest_that_a_spreadsheet_saved_is_read(
+    tmp_path: Path, jpeg: Jpeg, delimiter: str
+) -> None:
+    put(tmp_path / "real/a.jpg", jpeg(1))
+    put(tmp_path / "fake/gan/b.jpg", jpeg(2))
+    made = index(tmp_path)
+    made.save(tmp_path / "m.csv")
+    text = (tmp_path / "m.csv").read_text().replace(",", delimiter).replace("\n", "\r\n")
+    (tmp_path / "m.csv").write_bytes(b"\xef\xbb\xbf" + text.encode())
+    assert Manifest.load(tmp_path / "m.csv").rows == made.rows
 
 
 def test_a_name_in_the_letters_of_windows_is_found(tmp_path: Path, jpeg: Jpeg) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -209,7 +210,8 @@ def _refuse_other_table(path: Path, columns: Collection[str], what: str) -> None
         return
     with path.open(encoding="utf-8-sig", errors="replace") as stream:
         first_line = stream.readline(1000).replace('"', "").strip()
-    if not set(columns) <= set(first_line.split(",")):
+    # Spreadsheets may have saved it with semicolons or tabs.
+    if not set(columns) <= set(re.split("[,;\t]", first_line)):
         raise LabError(f"--out: {printable(path)} is there and is no {what}; name another file")
 
 

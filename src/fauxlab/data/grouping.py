@@ -60,9 +60,9 @@ class Grouping:
             parts.append(f"{self.in_series:,} images by {self.series:,} starts of names")
         found = ", ".join(parts) or "nothing by folders or starts of names"
         largest = max(sizes.values(), default=0)
+        number = "1 group" if len(sizes) == 1 else f"{len(sizes):,} groups"
         lines = [
-            f"grouped ({self.rule}): {found}; {len(sizes):,} groups in all, the largest of "
-            f"{largest:,} images"
+            f"grouped ({self.rule}): {found}; {number} in all, the largest of {largest:,} images"
         ]
         if self.large:
             lines.append(

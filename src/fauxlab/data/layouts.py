@@ -7,9 +7,9 @@
 | metadata | `metadata.csv` or `metadata.jsonl` with file_name and label, beside images or zips |
 
 The two folders of real/fake may have other names that data sets use (`fauxlab.data.sides`), and may
-lie deeper, as in `train/real/`. A zip stands for the folder that it was packed from, wherever it
-lies: `real/ffhq.zip` is the source ffhq, and `fake/gan/part1.zip` holds fakes of gan. A zip inside
-of a zip is not read.
+lie deeper, as in `train/real/`. A table may stand in the folder of each split. A zip stands for the
+folder that it was packed from, wherever it lies: `real/ffhq.zip` is the source ffhq, and
+`fake/gan/part1.zip` holds fakes of gan. A zip inside of a zip is not read.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 
 from fauxlab.data.entries import Entry, collection_name, split_top, stem_of
 from fauxlab.data.grouping import GroupBy
-from fauxlab.data.metadata import PARQUET, find_table, read_entries
+from fauxlab.data.metadata import PARQUET, find_table, find_tables_of_splits, read_entries
 from fauxlab.data.names import only_sorts
 from fauxlab.data.neighbours import find_shelves, find_video_folders
 from fauxlab.data.parts import Listed, find_part, is_zip, list_part, plain_name
@@ -55,6 +55,9 @@ def find_images(folder: str | Path, group_by: GroupBy = "auto") -> Iterator[Entr
     pairs = find_pairs(folder)
     if pairs:
         return _real_fake(pairs, group_by)
+    tables = find_tables_of_splits(folder)
+    if tables:
+        return _tables(tables)
     raise LabError(_describe_unknown(folder))
 
 
@@ -123,6 +126,11 @@ def _describe_unknown(folder: Path) -> str:
         "or a metadata.csv with file_name and label; "
         "or name the folders with --real DIR --fake DIR"
     )
+
+
+def _tables(tables: Sequence[Path]) -> Iterator[Entry]:
+    for table in tables:
+        yield from read_entries(table, place=f"{table.parent.name}/")
 
 
 def _real_fake(pairs: Sequence[Pair], group_by: GroupBy) -> Iterator[Entry]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from fauxlab.data.entries import Entry, collection_name, split_top
+from fauxlab.data.names import names_a_split
 from fauxlab.data.parts import plain_name
 from fauxlab.data.rows import COLUMNS
 from fauxlab.data.tables import (
@@ -41,13 +42,20 @@ def find_table(folder: Path) -> Path | None:
     return None
 
 
-def read_entries(table: Path) -> Iterator[Entry]:
+def find_tables_of_splits(folder: Path) -> list[Path]:
+    """The tables in the folders of a folder that name a split, as in `train/metadata.jsonl`."""
+    names = sorted(name for name in os.listdir(folder) if names_a_split(name))
+    tables = [find_table(folder / name) for name in names]
+    return [table for table in tables if table]
+
+
+def read_entries(table: Path, place: str = "") -> Iterator[Entry]:
     """The images of a table with the columns file_name, label (real or fake, 0 or 1; 1 = fake).
 
     It may also have generator, source, compare_to (`a;b`) and group (`a;b`). Further columns are
     kept, apart from those that indexing itself fills: path, split, sha256. A name that leads out of
-    the table's folder is refused. Raises LabError on a table that cannot be read, and on a label
-    that is none.
+    the table's folder is refused. `place` tells equal names in several tables apart. Raises
+    LabError on a table that cannot be read, and on a label that is none.
     """
     members: MembersOf = {}
     read = read_json_lines if table.name == JSON_LINES else read_table
@@ -59,10 +67,10 @@ def read_entries(table: Path) -> Iterator[Entry]:
                 f"{printable(table)}, line {number}: "
                 f"label {row['label']!r:.80}; write real or fake (0 or 1)"
             )
-        yield _to_entry(table.parent, row, label, members)
+        yield _to_entry(table.parent, row, label, members, place)
 
 
-def _to_entry(folder: Path, row: Cells, label: int, members: MembersOf) -> Entry:
+def _to_entry(folder: Path, row: Cells, label: int, members: MembersOf, place: str) -> Entry:
     named = _below(folder, row["file_name"])
     name = plain_name(named or row["file_name"])
     top, rest = split_top(name, otherwise="fake" if label else "real")
@@ -74,10 +82,10 @@ def _to_entry(folder: Path, row: Cells, label: int, members: MembersOf) -> Entry
         generator=generator if label else "",
         source=source if label else collection_name(source or top),
         compare_to=compare_to,
-        groups=_declared_groups(row, name),
+        groups=_declared_groups(row, place + name),
         extra=further_columns(row, ("file_name", *COLUMNS)),
         name=rest,
-        own=name,
+        own=place + name,
         is_free=True,
         problem="" if named else OUTSIDE,
     )

@@ -55,11 +55,11 @@ _COLLECTION_WORDS = word_set(
     "person man woman men women male female boy girl people human frame frames img2img "
     "txt2img train test val valid validation data file no nr number item index crop images"
 )
+_SPLIT = re.compile(r"train|training|trainset|val|valid|validation|dev|test|testing", re.IGNORECASE)
 # Folders that sort pictures by treatment, compression, part or split, and hold many subjects.
 _SORTING = re.compile(
     r"c0|c23|c40|raw|hq|lq|lossless|images?|imgs?|frames?|faces?|crops?|cropped|aligned|videos?"
     r"|png|jpe?g|data|datasets?|real|fake|masks?|pictures|photos"
-    r"|train|training|trainset|val|valid|validation|dev|test|testing"
     r"|(?:.*[ ._-])?(?:part|shard|batch|chunk|fold|split|disk|volume)[ ._-]?\d*"
     r"|(?:images|thumbnails|faces)?\d+(?:x\d+|px)",
     re.IGNORECASE,
@@ -158,7 +158,12 @@ def names_a_video(folder: str) -> bool:
 
 def only_sorts(folder: str) -> bool:
     """Whether a folder sorts pictures by treatment, part or split, as `c23` and `train` do."""
-    return _SORTING.fullmatch(folder) is not None
+    return names_a_split(folder) or _SORTING.fullmatch(folder) is not None
+
+
+def names_a_split(folder: str) -> bool:
+    """Whether a folder's name is that of a split, as `train`."""
+    return _SPLIT.fullmatch(folder) is not None
 
 
 def is_shelf(folder: str, files: Sequence[str]) -> bool:

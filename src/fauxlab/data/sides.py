@@ -15,6 +15,7 @@ _FAKE = word_set(
     "fake fakes manipulated synthetic synthesis synthesized synthesised generated ai aigc "
     "deepfake deepfakes altered forged forgery tampered swapped"
 )
+_SIDES = _REAL | _FAKE
 # Words that say nothing of where pictures come from.
 _FILLERS = word_set(
     "training train trainset validation valid val testing test images image imgs img faces "
@@ -50,8 +51,11 @@ class Pair:
     @property
     def name(self) -> str:
         """What names the pictures that lie in no folder of their own."""
-        parts = [part for part in self.place.split("/") if part and not only_sorts(part)]
-        return parts[0] if parts else ""
+        for part in self.place.split("/"):
+            names_sides = _SIDES.intersection(_words(Path(part)))
+            if part and not only_sorts(part) and not names_sides:
+                return part
+        return ""
 
 
 def find_pairs(folder: Path) -> list[Pair]:
@@ -87,7 +91,7 @@ def _pair_in(folder: Path) -> Pair:
         is_real = bool(_REAL.intersection(words))
         is_fake = bool(_FAKE.intersection(words))
         if is_real != is_fake:
-            others = set(words) - _REAL - _FAKE - _FILLERS
+            others = set(words) - _SIDES - _FILLERS
             side = Side(path, _plain(path) if others else "")
             sides = reals if is_real else fakes
             sides.append(side)

@@ -34,7 +34,7 @@ def read_table(path: Path, required: tuple[str, ...]) -> Iterator[dict[str, str]
     """
     try:
         with open_table(path) as stream:
-            reader = csv.DictReader(stream, restval="", delimiter=_find_delimiter(stream, required))
+            reader = csv.DictReader(stream, restval="", delimiter=find_delimiter(stream, required))
             columns = reader.fieldnames = _tidy_columns(reader.fieldnames or [], required)
             missing = [column for column in required if column not in columns]
             if missing:
@@ -96,7 +96,7 @@ def _as_text(value: object) -> str:
     return text
 
 
-def _find_delimiter(stream: TextIO, required: tuple[str, ...]) -> str:
+def find_delimiter(stream: TextIO, required: tuple[str, ...]) -> str:
     """What separates the cells of a table, by its first line, where the stream stands afterwards.
 
     A line `sep=;`, which spreadsheets understand, is skipped.
