@@ -138,7 +138,7 @@ def _pair_scores(
     from fauxlab.evaluation.detection import list_parts
     from fauxlab.statistics import auc_change, auc_interval
 
-    groups = np.array([row.group for row in manifest.rows])
+    groups = manifest.groups
     paired = []
     for name, chosen, _ in list_parts(manifest):
         labels = manifest.labels[chosen]

@@ -309,3 +309,20 @@ def test_research_faces(faces: Path) -> None:
         for f in report.shortcuts
     }
     assert told == {"sd21": {"bytes", "framing"}, "generated-photos": {"bytes", "framing"}}
+
+
+@pytest.mark.parametrize(
+    "pattern", ["real/tube/{v:03}/{k}.jpg", "real/{v:03}/{k}.jpg", "real/{v:03}_frame{k}.jpg"]
+)
+def test_videos_in_two_splits_are_leaks_by_their_names(tmp_path: Path, pattern: str) -> None:
+    for v in range(6):
+        for k in range(6):
+            for side in ("real/", "fake/gan/"):
+                path = tmp_path / pattern.format(v=v, k=k).replace("real/", side)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(draw(100 * v + k, quality=80 if side == "real/" else 79))
+    left = index(tmp_path, group_by="none").split(seed=0)
+    texts = [finding.text for finding in audit(left).findings if finding.kind == "leak"]
+    assert any("6 videos or persons, by the names of folders and files" in text for text in texts)
+    tied = index(tmp_path).split(seed=0)
+    assert [finding for finding in audit(tied).findings if finding.kind == "leak"] == []

@@ -198,6 +198,9 @@ def test_where_no_model_is_the_message_says_where_to_look(
         (["detector", "train", "none.csv", "--recipe", "unified"], 1, "did you mean"),
         (["detector", "eval", "none", "none.csv", "--split", "tset"], 1, "--split 'tset'"),
         (["data", "index", "none"], 1, "is not a folder"),
+        (["data", "index"], 1, "name a folder of images, or --real DIR --fake DIR"),
+        (["data", "index", "--real", "none"], 1, "none is no folder and no zip"),
+        (["data", "index", ".", "--fake", "."], 1, "give one folder with a known layout"),
         (["data", "index", ".", "--split", "a,b"], 1, "give four numbers"),
         (["data", "index", ".", "--pair", "a"], 1, "GENERATOR=SOURCE"),
         (
@@ -306,6 +309,35 @@ def test_what_is_added_moves_nothing_that_was_there(
     code, _, err = fauxlab(*command)
     assert (code, "--resplit replaces it" in err) == (1, True)
     assert fauxlab(*command, "--resplit")[0] == 0
+
+
+def test_folders_of_either_side_and_the_rule_of_groups(
+    fauxlab: Command, small: Manifest, tmp_path: Path
+) -> None:
+    real, grain, speckle = (
+        small.root / name for name in ("real/photos", "fake/grain", "fake/speckle")
+    )
+    command = ("data", "index", "--real", real, "--fake", grain, "--fake", speckle)
+    code, _, err = fauxlab(*command, "--out", tmp_path / "m.csv")
+    assert code == 0
+    assert "grouped (auto): nothing by folders or starts of names; 120 groups in all" in err
+    manifest = Manifest.load(tmp_path / "m.csv")
+    assert (manifest.sources, manifest.generators) == (["photos"], ["grain", "speckle"])
+    code, _, err = fauxlab(
+        "data", "index", small.root, "--out", tmp_path / "n.csv", "--group-by", "folder"
+    )
+    assert code == 0
+    assert "grouped (folder): 40 images by 1 folders" in err
+    assert "warning: whole groups do not divide into these splits" in err
+
+
+def test_evaluating_on_the_training_images_is_told(
+    fauxlab: Command, model: Path, small: Manifest, tmp_path: Path
+) -> None:
+    table = tmp_path / "manifest.csv"
+    line = f"warning: {model} was trained on {len(small.train)} of these 120 images"
+    assert line in fauxlab("detector", "eval", model, table, "--split", "all")[2]
+    assert "was trained on" not in fauxlab("detector", "eval", model, table)[2]
 
 
 def test_pairs_are_refused_before_files_are_read(

@@ -16,7 +16,7 @@ import pytest
 from filelock import FileLock
 from PIL import Image
 
-from fauxlab.data.cache import load_images
+from fauxlab.data.cache import ImageArray, load_images
 from fauxlab.data.manifest import Manifest
 from fauxlab.errors import LabError
 from fauxlab.io.images import PIPELINE_VERSION, decode, to_square
@@ -118,7 +118,7 @@ def test_a_system_without_posix_locks_keeps_a_store_too(small: Manifest, tmp_pat
 import os, sys
 sys.modules["fcntl"] = None
 del os.fdatasync
-from fauxlab.data.cache import load_images
+from fauxlab.data.cache import ImageArray, load_images
 from fauxlab.data.manifest import Manifest
 manifest = Manifest.load(sys.argv[1])
 assert len(load_images(manifest.test, 32)) == len(manifest.test)
@@ -171,3 +171,80 @@ def test_a_disk_that_fills_up_midway_leaves_a_valid_store(
     images = load_images(small, 32)
     for row in (0, 50, 100):
         np.testing.assert_array_equal(images.take(np.array([row]))[0], expected(small, row, 32))
+
+
+def store_of(cache: Path) -> Path:
+    return cache / f"32px-v{PIPELINE_VERSION}"
+
+
+def overwrite(path: Path, at: int, data: bytes) -> None:
+    with path.open("r+b") as stream:
+        stream.seek(at)
+        stream.write(data)
+
+
+def check_pixels(images: ImageArray, manifest: Manifest, rows: tuple[int, ...]) -> None:
+    for row in rows:
+        np.testing.assert_array_equal(images.take(np.array([row]))[0], expected(manifest, row, 32))
+
+
+@pytest.mark.parametrize("at", [0, 3 * 32 * 32 * 7 + 5, 3 * 32 * 32 * 120 - 1])
+def test_overwritten_bytes_are_found_and_decoded_again(
+    small: Manifest, cache: Path, caplog: pytest.LogCaptureFixture, at: int
+) -> None:
+    before = load_images(small, 32).take(np.arange(120))
+    stored = (store_of(cache) / "images.u8").read_bytes()[at]
+    overwrite(store_of(cache) / "images.u8", at, bytes([stored ^ 1]))
+    decoded: list[int] = []
+    images = load_images(small, 32, decoded.append)
+    assert decoded == [1]
+    assert [record.getMessage() for record in caplog.records] == [
+        f"1 decoded image in {store_of(cache)} damaged: the bytes on disk are not those that were "
+        "stored; decoding again"
+    ]
+    np.testing.assert_array_equal(images.take(np.arange(120)), before)
+    caplog.clear()
+    load_images(small, 32, decoded.append)
+    assert (decoded, caplog.records) == ([1], [])
+
+
+def test_a_damaged_picture_whose_file_is_gone_is_left_out(small: Manifest, cache: Path) -> None:
+    load_images(small, 32)
+    overwrite(store_of(cache) / "images.u8", 10, b"\0\1\2\3")
+    os.unlink(small.resolve(small.rows[0]))
+    for _ in range(2):
+        images = load_images(small, 32)
+        assert images.skipped == ((small.rows[0].path, "no such file"),)
+        check_pixels(images, small.where(lambda row: row != small.rows[0]), (0, 118))
+
+
+@pytest.mark.parametrize("name", ["index.sha256", "checks.crc32", "images.u8"])
+@pytest.mark.parametrize("kept", [0, 1000])
+def test_a_truncated_file_of_the_store_is_filled_up(
+    small: Manifest, cache: Path, name: str, kept: int
+) -> None:
+    load_images(small, 32)
+    path = store_of(cache) / name
+    os.truncate(path, min(kept, path.stat().st_size // 2))
+    check_pixels(load_images(small, 32), small, (0, 50, 119))
+
+
+@pytest.mark.parametrize("name", ["index.sha256", "checks.crc32"])
+def test_a_list_of_another_store_is_found(small: Manifest, cache: Path, name: str) -> None:
+    load_images(small, 32)
+    path = store_of(cache) / name
+    size = path.stat().st_size // len(small)
+    entries = [path.read_bytes()[k * size : (k + 1) * size] for k in range(len(small))]
+    path.write_bytes(b"".join(reversed(entries)))
+    check_pixels(load_images(small, 32), small, (0, 50, 119))
+
+
+def test_a_store_without_checksums_gets_them(small: Manifest, cache: Path) -> None:
+    """As fauxlab 0.1 left it."""
+    load_images(small, 32)
+    checks = store_of(cache) / "checks.crc32"
+    stored = checks.read_bytes()
+    checks.unlink()
+    decoded: list[int] = []
+    load_images(small, 32, decoded.append)
+    assert (decoded, checks.read_bytes()) == ([], stored)

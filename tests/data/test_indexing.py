@@ -149,7 +149,7 @@ def test_zips_below_a_collection_belong_to_it(tmp_path: Path, jpeg: Jpeg) -> Non
         ("fake/gan/part1.zip!/gan/1.jpg", 1, "gan", ""),
         ("fake/gan/part2.zip!/deep/2.jpg", 1, "gan", ""),
     }
-    assert [row.group for row in manifest.rows] == ["0", "1", "deep/2", "old/3", "1", "deep/2"]
+    assert [row.group for row in manifest.rows] == ["0", "1", "deep", "old", "1", "deep"]
 
 
 def test_parts_of_deepfakeface_may_be_several_zips(tmp_path: Path, jpeg: Jpeg) -> None:
@@ -161,11 +161,17 @@ def test_parts_of_deepfakeface_may_be_several_zips(tmp_path: Path, jpeg: Jpeg) -
     assert manifest.rows[0].group == manifest.rows[2].group != manifest.rows[1].group
 
 
-def test_a_damaged_zip_below_a_collection_is_named(tmp_path: Path, jpeg: Jpeg) -> None:
+@pytest.mark.parametrize("place", ["real/photos/part1.zip", "real/part1.zip", "fake/part1.zip"])
+def test_a_damaged_zip_is_skipped_and_the_rest_is_indexed(
+    tmp_path: Path, jpeg: Jpeg, place: str
+) -> None:
     put(tmp_path / "real/photos/0.jpg", jpeg(0))
-    put(tmp_path / "real/photos/part1.zip", b"no zip")
-    with pytest.raises(LabError, match=r"part1\.zip is not a readable zip"):
-        index(tmp_path)
+    put(tmp_path / "fake/gan/1.jpg", jpeg(1))
+    put(tmp_path / place, b"no zip")
+    manifest = index(tmp_path)
+    assert [row.path for row in manifest.rows] == ["real/photos/0.jpg", "fake/gan/1.jpg"]
+    assert [path for path, _ in manifest.skipped] == [place]
+    assert "is not a readable zip" in manifest.skipped[0][1]
 
 
 def test_hidden_folders_are_no_collections(
@@ -260,6 +266,237 @@ def test_metadata_as_spreadsheets_save_it(tmp_path: Path, jpeg: Jpeg) -> None:
     assert [row.group for row in manifest.rows] == ["a.jpg", "b.jpg"]
 
 
+NAMES_OF_SIDES = [
+    ("Real", "Fake"),
+    ("REAL", "FAKE"),
+    ("0_real", "1_fake"),
+    ("original", "manipulated"),
+    ("training_real", "training_fake"),
+    ("real_images", "fake_images"),
+    ("RealFaces", "FakeFaces"),
+    ("originals", "deepfakes"),
+    ("nature", "ai"),
+    ("authentic", "synthetic"),
+    ("real", "generated"),
+    ("train/real", "train/fake"),
+    ("faces/test/0_real", "faces/test/1_fake"),
+    ("real_vs_fake/real-vs-fake/train/real", "real_vs_fake/real-vs-fake/train/fake"),
+]
+
+
+@pytest.mark.parametrize(("real", "fake"), NAMES_OF_SIDES)
+def test_other_names_of_real_and_fake(tmp_path: Path, jpeg: Jpeg, real: str, fake: str) -> None:
+    put(tmp_path / real / "a.jpg", jpeg(1))
+    put(tmp_path / real / "flickr/b.jpg", jpeg(2))
+    put(tmp_path / fake / "gan/c.jpg", jpeg(3))
+    put(tmp_path / fake / "d.jpg", jpeg(4))
+    assert summary(index(tmp_path)) == {
+        (f"{real}/a.jpg", 0, "", "real"),
+        (f"{real}/flickr/b.jpg", 0, "", "flickr"),
+        (f"{fake}/gan/c.jpg", 1, "gan", ""),
+        (f"{fake}/d.jpg", 1, "fake", ""),
+    }
+
+
+def test_sides_may_lie_below_their_generators(tmp_path: Path, jpeg: Jpeg) -> None:
+    """As in the test set of CNNDetection, and zips beside folders."""
+    put(tmp_path / "progan/car/0_real/1.png", jpeg(1))
+    put(tmp_path / "progan/car/1_fake/1.png", jpeg(2))
+    put(tmp_path / "stylegan/0_real/1.png", jpeg(3))
+    pack(tmp_path / "stylegan/1_fake.zip", {"1_fake/1.png": jpeg(4)})
+    manifest = index(tmp_path)
+    assert [(row.generator, row.source) for row in manifest.rows] == [
+        ("", "progan"),
+        ("progan", ""),
+        ("", "stylegan"),
+        ("stylegan", ""),
+    ]
+    groups = [row.group for row in manifest.rows]
+    assert groups[0] == groups[1] != groups[2] == groups[3]
+
+
+def test_several_folders_of_reals_keep_their_names(tmp_path: Path, jpeg: Jpeg) -> None:
+    """As in Celeb-DF."""
+    put(tmp_path / "Celeb-real/a.jpg", jpeg(1))
+    put(tmp_path / "YouTube-real/b.jpg", jpeg(2))
+    put(tmp_path / "Celeb-synthesis/c.jpg", jpeg(3))
+    manifest = index(tmp_path)
+    assert manifest.sources == ["Celeb-real", "YouTube-real"]
+    assert manifest.generators == ["Celeb-synthesis"]
+
+
+def test_plain_names_of_sides_come_first(tmp_path: Path, jpeg: Jpeg) -> None:
+    put(tmp_path / "real/a.jpg", jpeg(1))
+    put(tmp_path / "real_old/b.jpg", jpeg(2))
+    put(tmp_path / "fake/gan/c.jpg", jpeg(3))
+    put(tmp_path / "real_or_fake/d.jpg", jpeg(4))
+    assert [row.path for row in index(tmp_path).rows] == ["real/a.jpg", "fake/gan/c.jpg"]
+
+
+def test_folders_of_either_side_may_be_named(tmp_path: Path, jpeg: Jpeg) -> None:
+    put(tmp_path / "photos/a.jpg", jpeg(1))
+    put(tmp_path / "photos/train/b.jpg", jpeg(2))
+    put(tmp_path / "more/ffhq/c.jpg", jpeg(3))
+    put(tmp_path / "stylegan/d.jpg", jpeg(4))
+    put(tmp_path / "made/sd21/e.jpg", jpeg(5))
+    put(tmp_path / "made/sdxl/f.jpg", jpeg(6))
+    for number in (999, 1000):
+        put(tmp_path / f"big/{number // 1000:05}/{number:06}.png", jpeg(number))
+    pack(tmp_path / "packed.zip", {"g.jpg": jpeg(7)})
+    manifest = index(
+        reals=[tmp_path / "photos", tmp_path / "more", tmp_path / "photos"],
+        fakes=[tmp_path / name for name in ("stylegan", "made", "big", "packed.zip")],
+    )
+    assert manifest.root == tmp_path
+    assert summary(manifest) == {
+        ("photos/a.jpg", 0, "", "photos"),
+        ("photos/train/b.jpg", 0, "", "photos"),
+        ("more/ffhq/c.jpg", 0, "", "ffhq"),
+        ("stylegan/d.jpg", 1, "stylegan", ""),
+        ("made/sd21/e.jpg", 1, "sd21", ""),
+        ("made/sdxl/f.jpg", 1, "sdxl", ""),
+        ("big/00000/000999.png", 1, "big", ""),
+        ("big/00001/001000.png", 1, "big", ""),
+        ("packed.zip!/g.jpg", 1, "packed", ""),
+    }
+
+
+def test_folders_of_either_side_that_cannot_be_used(tmp_path: Path, jpeg: Jpeg) -> None:
+    real = put(tmp_path / "a/x.jpg", jpeg(1)).parent
+    fake = put(tmp_path / "a/b/y.jpg", jpeg(2)).parent
+    other = put(tmp_path / "c/z.jpg", jpeg(3)).parent
+    with pytest.raises(LabError, match="and they share images; name separate folders"):
+        index(reals=[real], fakes=[other, fake])
+    with pytest.raises(LabError, match="name it with --real DIR"):
+        index(fakes=[fake])
+    with pytest.raises(LabError, match="no folder and no zip"):
+        index(reals=[tmp_path / "nowhere"])
+    with pytest.raises(LabError, match="give one folder with a known layout, or"):
+        index(tmp_path, reals=[real])
+
+
+def table_of(tmp_path: Path, jpeg: Jpeg, name: str, content: bytes) -> Manifest:
+    for number in range(2):
+        put(tmp_path / f"set/img/{number}.jpg", jpeg(number))
+    put(tmp_path / "set" / name, content)
+    return index(tmp_path / "set")
+
+
+ROWS = {("img/0.jpg", 0, "", "img"), ("img/1.jpg", 1, "img", "")}
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("metadata.csv", b"file_name,label\r\nimg\\0.jpg,real\r\n.\\img\\1.jpg,fake\r\n"),
+        ("metadata.csv", b"\xef\xbb\xbffile_name;label\r\nimg/0.jpg;real\r\nimg/1.jpg;fake\r\n"),
+        ("metadata.csv", b"sep=;\r\nfile_name;label\r\nimg/0.jpg;0\r\nimg/1.jpg;1\r\n"),
+        ("metadata.csv", b"file_name\tlabel\nimg/0.jpg\tREAL\nimg/1.jpg\tFAKE\n"),
+        ("metadata.csv", b'"File_Name","Label "\n"img/0.jpg",real\n"img/1.jpg",fake\n'),
+        (
+            "metadata.jsonl",
+            b'{"file_name": "img/0.jpg", "label": 0}\r\n\r\n'
+            b'{"file_name":"img/1.jpg","label":"fake"}',
+        ),
+        (
+            "metadata.jsonl",
+            b'\xef\xbb\xbf{"label": "Real", "file_name": "img\\\\0.jpg"}\n'
+            b'{"file_name": "img/1.jpg", "label": 1.0, "generator": null}\n',
+        ),
+    ],
+)
+def test_tables_of_windows_spreadsheets_and_programs(
+    tmp_path: Path, jpeg: Jpeg, name: str, content: bytes
+) -> None:
+    assert summary(table_of(tmp_path, jpeg, name, content)) == ROWS
+
+
+def test_json_lines_have_the_columns_of_a_table(tmp_path: Path, jpeg: Jpeg) -> None:
+    manifest = table_of(
+        tmp_path,
+        jpeg,
+        "metadata.jsonl",
+        b'{"file_name": "img/0.jpg", "label": "real", "source": "museum", "group": ["p", "q"]}\n'
+        b'{"file_name": "img/1.jpg", "label": "fake", "generator": "gan", "compare_to": "museum",'
+        b' "age": 31, "boxes": [1, 2], "ok": true, "half": "\\ud800"}\n',
+    )
+    real, fake = manifest.rows
+    assert (real.source, real.group, fake.generator, fake.compare_to) == (
+        ("museum", "p", "gan", "museum")
+    )
+    assert fake.extra == {"age": "31", "boxes": "[1, 2]", "ok": "true", "half": "\\ud800"}
+
+
+def test_each_split_may_have_a_table(tmp_path: Path, jpeg: Jpeg) -> None:
+    """As the imagefolders of Hugging Face."""
+    for number, (split, label) in enumerate((("train", "real"), ("test", "fake"))):
+        put(tmp_path / split / "0.jpg", jpeg(number))
+        line = f'{{"file_name": "0.jpg", "label": "{label}"}}'
+        put(tmp_path / split / "metadata.jsonl", line.encode())
+    manifest = index(tmp_path)
+    assert summary(manifest) == {("test/0.jpg", 1, "fake", ""), ("train/0.jpg", 0, "", "real")}
+    assert [row.group for row in manifest.rows] == ["test/0.jpg", "train/0.jpg"]
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t"])
+def test_a_manifest_that_a_spreadsheet_saved_is_read(
+    tmp_path: Path, jpeg: Jpeg, delimiter: str
+) -> None:
+    put(tmp_path / "real/a.jpg", jpeg(1))
+    put(tmp_path / "fake/gan/b.jpg", jpeg(2))
+    made = index(tmp_path)
+    made.save(tmp_path / "m.csv")
+    text = (tmp_path / "m.csv").read_text().replace(",", delimiter).replace("\n", "\r\n")
+    (tmp_path / "m.csv").write_bytes(b"\xef\xbb\xbf" + text.encode())
+    assert Manifest.load(tmp_path / "m.csv").rows == made.rows
+
+
+def test_a_name_in_the_letters_of_windows_is_found(tmp_path: Path, jpeg: Jpeg) -> None:
+    """As spreadsheets of western Europe save tables, in cp1252."""
+    put(tmp_path / "Köln/Müller.jpg", jpeg(1))
+    put(tmp_path / "metadata.csv", "file_name;label\nKöln\\Müller.jpg;real\n".encode("cp1252"))
+    manifest = index(tmp_path)
+    assert [row.path for row in manifest.rows] == ["Köln/Müller.jpg"]
+
+
+def test_a_backslash_may_be_part_of_a_name(tmp_path: Path, jpeg: Jpeg) -> None:
+    put(tmp_path / "a\\b.jpg", jpeg(1))
+    put(tmp_path / "metadata.csv", b"file_name,label\na\\b.jpg,real\n")
+    assert [row.path for row in index(tmp_path).rows] == ["a\\b.jpg"]
+
+
+def test_a_manifest_that_windows_wrote_finds_its_files(tmp_path: Path, jpeg: Jpeg) -> None:
+    put(tmp_path / "real/a/0.jpg", jpeg(1))
+    index(tmp_path).save(tmp_path / "m.csv")
+    text = (tmp_path / "m.csv").read_text().replace("real/a/0.jpg", r"real\a\0.jpg")
+    (tmp_path / "m.csv").write_text(text)
+    manifest = Manifest.load(tmp_path / "m.csv")
+    with FileReader() as reader:
+        assert reader.read(manifest.resolve(manifest.rows[0])) == jpeg(1)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../secret.jpg", "img/../../secret.jpg", "{outside}", r"..\secret.jpg", r"C:\secret.jpg"],
+)
+def test_names_that_lead_out_of_a_table_are_refused(tmp_path: Path, jpeg: Jpeg, name: str) -> None:
+    secret = put(tmp_path / "secret.jpg", jpeg(9))
+    written = name.format(outside=secret)
+    content = f"file_name,label\nimg/0.jpg,real\n{written},fake\n"
+    manifest = table_of(tmp_path, jpeg, "metadata.csv", content.encode())
+    assert [row.path for row in manifest.rows] == ["img/0.jpg"]
+    assert [reason for _, reason in manifest.skipped] == [
+        "refused: the name in the table leads outside its folder; name files from the table on"
+    ]
+
+
+def test_an_absolute_name_below_the_table_is_read(tmp_path: Path, jpeg: Jpeg) -> None:
+    inside = tmp_path / "set/img/0.jpg"
+    content = f"file_name,label\n{inside},real\n"
+    manifest = table_of(tmp_path, jpeg, "metadata.csv", content.encode())
+    assert [row.path for row in manifest.rows] == ["img/0.jpg"]
+
+
 @pytest.mark.parametrize(
     ("files", "message"),
     [
@@ -270,6 +507,14 @@ def test_metadata_as_spreadsheets_save_it(tmp_path: Path, jpeg: Jpeg) -> None:
         ({"metadata.csv": "file_name,label\n".encode("utf-16")}, "lacks the column"),
         ({"metadata.csv": b"\x00\r\x1b[2J" * 100}, "lacks the column|not CSV"),
         ({"metadata.csv": b"x" * 200_000}, "not CSV"),
+        ({"metadata.jsonl": b"{}\n"}, "line 1 lacks file_name and label"),
+        ({"metadata.jsonl": b'{"file_name": "a"'}, "line 1 is not JSON"),
+        ({"metadata.jsonl": b"[" * 200_000}, "line 1 is not JSON"),
+        ({"metadata.jsonl": b"1" * 5_000}, "line 1 is not JSON|holds no object"),
+        ({"metadata.jsonl": b"\n[1]\n"}, "line 2 holds no object"),
+        ({"metadata.jsonl": b'{"file_name": "a", "label": true}'}, "line 1: label 'true'"),
+        ({"metadata.parquet": b"PAR1"}, "metadata.parquet is a table that fauxlab does not read"),
+        ({"original/a.jpg": b"", "other/b.jpg": b""}, "no known layout"),
         ({"real/a.jpg": b"", "fake/g/b.jpg": b"x"}, "no usable image"),
         ({"wiki.zip": b"no zip at all", "insight.zip": b""}, "not a readable zip"),
     ],

@@ -13,6 +13,7 @@ from fauxlab.data.split import (
     SPLITS,
     assign_splits,
     connected_components,
+    describe_uneven,
     near_duplicates,
 )
 
@@ -133,3 +134,21 @@ def test_alike_fingerprints_make_no_more_ties_than_there_are_of_them() -> None:
 def test_no_fingerprints_have_no_ties() -> None:
     assert list(near_duplicates(np.zeros((0, 256), dtype=bool))) == []
     assert list(near_duplicates(np.zeros((1, 256), dtype=bool))) == []
+
+
+def test_groups_that_are_too_large_are_told() -> None:
+    groups = ["video"] * 60 + [str(k) for k in range(40)]
+    splits = assign_splits(groups, ["x"] * 100)
+    assert describe_uneven(groups, splits, FRACTIONS) == []
+    alone = ["video"] * 100
+    (line,) = describe_uneven(alone, assign_splits(alone, ["x"] * 100), FRACTIONS)
+    assert "they hold train 100%, val 0%, calibration 0%, test 0%" in line
+    assert "the largest group, 'video', holds 100 of 100 images" in line
+    halves = ["a"] * 50 + ["b"] * 50
+    assert len(describe_uneven(halves, assign_splits(halves, ["x"] * 100), FRACTIONS)) == 1
+
+
+def test_small_sets_of_single_images_are_not_warned_of() -> None:
+    groups = ["a", "b", "c"]
+    assert describe_uneven(groups, assign_splits(groups, ["x"] * 3), FRACTIONS) == []
+    assert describe_uneven([], [], FRACTIONS) == []

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from numpy.typing import NDArray
 from PIL import Image
 from sklearn.linear_model import LogisticRegression
@@ -152,6 +153,25 @@ def test_foreign_folder_and_other_parameters_are_refused(tmp_path: Path) -> None
         write_toyfaces(tmp_path / "set", n=5, size=32)
     with pytest.raises(LabError, match="multiple of 4"):
         write_toyfaces(tmp_path / "odd", n=4, size=33)
+
+
+def test_two_processes_do_not_draw_into_one_folder(tmp_path: Path) -> None:
+    out = tmp_path / "toy"
+    out.mkdir()
+    with (
+        FileLock(out / "toyfaces.json.lock"),
+        pytest.raises(LabError, match="another process is drawing into"),
+    ):
+        write_toyfaces(out, n=4, size=32)
+    write_toyfaces(out, n=4, size=32)
+    assert sorted(path.name for path in out.iterdir()) == [
+        "inpainting",
+        "insight",
+        "insight_pairs.csv",
+        "text2img",
+        "toyfaces.json",
+        "wiki",
+    ]
 
 
 def test_means_agree_between_folders(faces: Path) -> None:

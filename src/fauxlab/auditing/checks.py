@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fauxlab.data.entries import Entry
+from fauxlab.data.grouping import tied_by_names
 from fauxlab.data.manifest import Manifest, Row
+from fauxlab.data.parts import plain_name
 from fauxlab.data.split import SPLITS, near_duplicates
 from fauxlab.errors import suggest
+from fauxlab.io.sources import SEPARATOR
 from fauxlab.io.text import printable
 from fauxlab.records import Finding
 
@@ -25,9 +29,10 @@ NAME_PAIRS = "`fauxlab data index --pair GENERATOR=SOURCE`"
 
 
 def find_leaks(manifest: Manifest, table: FeatureTable) -> Iterator[Finding]:
-    """Groups and equal files in two splits or with two labels, and near-duplicates in two splits.
+    """What stands in two splits or has two labels: groups, equal files, videos, near-duplicates.
 
-    Groups and files are compared over all rows, near-duplicates among those measured.
+    Near-duplicates are sought among the images measured, all else over all rows. Videos and persons
+    are known by the names of folders and files.
     """
 
     def group(row: Row) -> str:
@@ -56,6 +61,7 @@ def find_leaks(manifest: Manifest, table: FeatureTable) -> Iterator[Finding]:
             first = printable(rows[0].path)
             text = f"{len(rows):,} {problem}, the first {first}: {advice}"
             yield Finding(kind="leak", text=text)
+    yield from _named_leaks(manifest)
     yield from _near_leaks(table)
 
 
@@ -81,7 +87,8 @@ def find_imbalance(manifest: Manifest) -> Iterator[Finding]:
 
 def describe_missing_reals(manifest: Manifest) -> Iterator[str]:
     """A line for each generator whose fakes name reals that are not there."""
-    for name, missing in manifest.missing_reals().items():
+    lacking = manifest.missing_reals()
+    for name, missing in list(lacking.items())[:LISTED]:
         present = "there are no reals"
         if manifest.sources:
             present = f"there are {_list(manifest.sources)}"
@@ -92,6 +99,8 @@ def describe_missing_reals(manifest: Manifest) -> Iterator[str]:
             f"fakes of {printable(name)} name reals of {_list(missing)}, of which there is none "
             f"({present}{guess}): compared with {compared}; name others with {NAME_PAIRS}"
         )
+    if len(lacking) > LISTED:
+        yield f"… and {len(lacking) - LISTED:,} more generators name reals of which there is none"
 
 
 def find_uniformity(table: FeatureTable) -> Iterator[Finding]:
@@ -121,6 +130,47 @@ def _crossing(
     return list(crossing.values())
 
 
+def _named_leaks(manifest: Manifest) -> Iterator[Finding]:
+    """Videos and persons that names tie together and the groups of the manifest do not."""
+    rows = [row for row in manifest.rows if row.split]
+    entries = [_as_entry(row) for row in rows]
+    first: dict[str, Row] = {}
+    crossing: dict[str, tuple[Row, Row]] = {}
+    for row, names in zip(rows, tied_by_names(entries), strict=True):
+        for name in names:
+            other = first.setdefault(name, row)
+            if other.split != row.split:
+                crossing.setdefault(name, (other, row))
+    if crossing:
+        name, (a, b) = next(iter(crossing.items()))
+        yield Finding(
+            kind="leak",
+            text=f"{len(crossing):,} videos or persons, by the names of folders and files, stand "
+            f"in more than one split, the first {printable(name)!r} ({_in_splits(a, b)}): "
+            f"{SPLIT_AGAIN}",
+        )
+
+
+def _as_entry(row: Row) -> Entry:
+    """A row with the part of its path that lies below its generator or source."""
+    parts = plain_name(row.path.replace(SEPARATOR, "/")).split("/")
+    collection = row.generator if row.label else row.source
+    folders = [part.removesuffix(".zip") for part in parts[:-1]]
+    start = folders.index(collection) + 1 if collection in folders else 0
+    return Entry(
+        row.path,
+        row.label,
+        generator=row.generator,
+        source=row.source,
+        name="/".join(parts[start:]),
+        is_free=True,
+    )
+
+
+def _in_splits(a: Row, b: Row) -> str:
+    return f"{printable(a.path)} ({a.split}) and {printable(b.path)} ({b.split})"
+
+
 def _near_leaks(table: FeatureTable) -> Iterator[Finding]:
     rows = []
     bits = []
@@ -137,7 +187,7 @@ def _near_leaks(table: FeatureTable) -> Iterator[Finding]:
         b = rows[j]
         if a.split != b.split:
             count += 1
-            pair = pair or f"{printable(a.path)} ({a.split}) and {printable(b.path)} ({b.split})"
+            pair = pair or _in_splits(a, b)
     if count:
         text = f"at least {count:,} pairs of near-duplicates stand in two splits, the first {pair}"
         yield Finding(kind="leak", text=f"{text}: {SPLIT_AGAIN}")
@@ -173,10 +223,15 @@ def _uneven_splits(manifest: Manifest) -> Iterator[Finding]:
     for row in manifest.rows:
         kind = row.generator if row.label else f"real {row.source}"
         splits_of.setdefault(kind, set()).add(row.split)
+    incomplete = 0
     for kind, splits in splits_of.items():
         missing = [name for name in shares if name not in splits]
         if missing:
+            incomplete += 1
+        if missing and incomplete <= LISTED:
             yield _note(f"{printable(kind)} has no image in {_list(missing)}")
+    if incomplete > LISTED:
+        yield _note(f"… and {incomplete - LISTED:,} more have no image in one of the splits")
 
 
 def _unpaired(manifest: Manifest) -> Iterator[Finding]:
@@ -184,10 +239,10 @@ def _unpaired(manifest: Manifest) -> Iterator[Finding]:
     paired = {row.generator for row in manifest.rows if row.label and row.compare_to}
     unpaired = [name for name in manifest.generators if name not in paired]
     if unpaired:
-        names = ", ".join(map(printable, unpaired))
         yield _note(
-            f"no reals are named for {names}: compared with all ({_list(manifest.sources)}), "
-            f"which may differ in more than being real; name fair ones with {NAME_PAIRS}"
+            f"no reals are named for {_list(unpaired)}: compared with all "
+            f"({_list(manifest.sources)}), which may differ in more than being real; "
+            f"name fair ones with {NAME_PAIRS}"
         )
 
 

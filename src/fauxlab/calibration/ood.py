@@ -90,7 +90,7 @@ def fit_ood(
     if not np.isfinite(features).all():
         raise LabError("the model gives no finite features for some pictures; train it again")
     # A picture and its degraded copy are of one group.
-    groups = np.array([row.group for row in images.manifest.rows])
+    groups = images.manifest.groups
     groups = np.concatenate([groups, groups])
     limit, promised = fit_limit(features, groups, rate)
     limits = {

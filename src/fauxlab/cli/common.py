@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,6 +17,7 @@ from fauxlab.progress import count_images, show_progress
 
 if TYPE_CHECKING:
     from fauxlab.data.cache import ImageArray
+    from fauxlab.data.grouping import GroupBy
     from fauxlab.data.manifest import Manifest
     from fauxlab.training.run import Run
     from fauxlab.training.session import OnStep
@@ -63,19 +64,24 @@ Pairs = Annotated[
 
 
 def index_folder(
-    folder: Path,
+    folder: Path | None,
     seed: int,
     fractions: list[float] | None = None,
     pairs: dict[str, list[str]] | None = None,
     earlier: Manifest | None = None,
+    *,
+    reals: Sequence[Path] = (),
+    fakes: Sequence[Path] = (),
+    group_by: GroupBy = "auto",
 ) -> Manifest:
     """Index a folder with a progress bar, split and pair its images, and say what it holds.
 
-    Images of the `earlier` manifest stay in its splits. Raises LabError for fractions and pairs
-    that make no sense before any file is read.
+    In place of the folder, `reals` and `fakes` may name folders of either label. Images of the
+    `earlier` manifest stay in its splits. Raises LabError for fractions and pairs that make no
+    sense before any file is read.
     """
     from fauxlab.auditing.checks import describe_missing_reals
-    from fauxlab.data.indexing import index
+    from fauxlab.data.indexing import index, list_entries
     from fauxlab.data.layouts import list_collections
     from fauxlab.data.manifest import check_fractions, check_pairs
     from fauxlab.data.split import FRACTIONS
@@ -83,19 +89,32 @@ def index_folder(
     fractions = fractions or list(FRACTIONS)
     check_fractions(fractions)
     if pairs:
-        check_pairs(pairs, *list_collections(folder))
+        entries = list_entries(folder, reals, fakes, group_by)
+        check_pairs(pairs, *list_collections(entries))
     with count_images("indexing") as advance:
-        manifest = index(folder, advance)
+        lines: list[str] = []
+        manifest = index(
+            folder, advance, reals=reals, fakes=fakes, group_by=group_by, tell=lines.append
+        )
     report_skipped(manifest.skipped)
     manifest = manifest.split(seed, fractions, earlier).pair(pairs or {})
+    _say_counts(manifest)
+    for line in lines:
+        say(line)
+    for line in (*manifest.describe_uneven(fractions), *describe_missing_reals(manifest)):
+        say(f"warning: {line}")
+    return manifest
+
+
+def _say_counts(manifest: Manifest, most: int = 100) -> None:
+    """The number of images of each generator and source."""
     totals: Counter[str] = Counter()
     for (name, _), n in manifest.counts().items():
         totals[name] += n
-    for name, n in totals.items():
+    for name, n in list(totals.items())[:most]:
         say(f"  {name:<24}{n:>8,}")
-    for line in describe_missing_reals(manifest):
-        say(f"warning: {line}")
-    return manifest
+    if len(totals) > most:
+        say(f"  … and {len(totals) - most:,} more generators and sources")
 
 
 def step_bar(stack: ExitStack, title: str) -> OnStep:

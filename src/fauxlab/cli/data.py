@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -38,6 +39,15 @@ class Fault(StrEnum):
     leak = "leak"
 
 
+class Grouping(StrEnum):
+    """The rules that --group-by takes."""
+
+    auto = "auto"
+    folder = "folder"
+    stem = "stem"
+    none = "none"
+
+
 class Fetchable(StrEnum):
     """The data sets that `data fetch` takes."""
 
@@ -46,7 +56,25 @@ class Fetchable(StrEnum):
 
 
 Images = Annotated[
-    Path, typer.Argument(metavar="DIR", help="images in any layout that DATA LAYOUTS names")
+    Path | None,
+    typer.Argument(metavar="DIR", help="images in any layout that DATA LAYOUTS names"),
+]
+Reals = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--real", metavar="DIR", help="in place of DIR: real photos; may be given several times"
+    ),
+]
+Fakes = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--fake",
+        metavar="DIR",
+        help="fakes, with a folder for each generator or all of one; may be given several times",
+    ),
+]
+GroupRule = Annotated[
+    Grouping, typer.Option(help="how names tie images that may not stand in two splits")
 ]
 Table = Annotated[Path, typer.Option("--out", help="the manifest to write")]
 SplitSeed = Annotated[int, typer.Option(help="of the split", min=0)]
@@ -72,12 +100,15 @@ DeleteShards = Annotated[
 
 @app.command("index")
 def index(
-    folder: Images,
+    folder: Images = None,
+    reals: Reals = None,
+    fakes: Fakes = None,
     out: Table = Path("manifest.csv"),
     seed: SplitSeed = 0,
     fractions: Fractions = ".7,.1,.1,.1",
     pair: Pairs = None,
     resplit: Resplit = False,
+    group_by: GroupRule = Grouping.auto,
 ) -> None:
     """Read every image below DIR into a manifest with group-safe splits.
 
@@ -85,9 +116,14 @@ def index(
     no image that a model learned from gets among its tests.
 
     DATA LAYOUTS: real/ and fake/<generator>/; DeepFakeFace's wiki/ inpainting/ insight/ text2img/;
-    a metadata.csv beside images. Folders may be zips. metadata.csv needs the columns file_name and
-    label, and may have generator, source (where a picture comes from), compare_to (of a fake: the
-    sources of reals to compare it with, ; between them) and group. Further columns are kept.
+    a metadata.csv or metadata.jsonl beside images. Folders may be zips. A table needs the columns
+    file_name and label, and may have generator, source (where a picture comes from), compare_to (of
+    a fake: the sources of reals to compare it with, ; between them) and group. Further columns are
+    kept. --real DIR --fake DIR name folders of other names.
+
+    --group-by: auto ties the frames of a video and the pictures of a person, by a folder below a
+    source or generator, or by the start of names as in 003_frame0007.jpg. folder and stem use one
+    of the two alone, wherever it applies. none uses no names. A table's column group comes first.
 
     --pair fills the column compare_to of the manifest. Fakes without an entry there are compared
     with all reals, which may differ from them in more than being real.
@@ -103,7 +139,18 @@ def index(
     _refuse_other_table(out, REQUIRED, "manifest")
     _refuse_other_table(skipped_table, SKIPPED_COLUMNS, "list of skipped files")
     earlier = None if resplit else _load_earlier(out)
-    manifest = index_folder(folder, seed, shares, parse_pairs(pair), earlier)
+    if folder is None and not reals:
+        raise LabError("name a folder of images, or --real DIR --fake DIR")
+    manifest = index_folder(
+        folder,
+        seed,
+        shares,
+        parse_pairs(pair),
+        earlier,
+        reals=reals or (),
+        fakes=fakes or (),
+        group_by=group_by.value,
+    )
     if earlier:
         _report_placed(manifest, earlier)
     manifest.save(out)
@@ -163,7 +210,8 @@ def _refuse_other_table(path: Path, columns: Collection[str], what: str) -> None
         return
     with path.open(encoding="utf-8-sig", errors="replace") as stream:
         first_line = stream.readline(1000).replace('"', "").strip()
-    if not set(columns) <= set(first_line.split(",")):
+    # Spreadsheets may have saved it with semicolons or tabs.
+    if not set(columns) <= set(re.split("[,;\t]", first_line)):
         raise LabError(f"--out: {printable(path)} is there and is no {what}; name another file")
 
 
@@ -201,9 +249,14 @@ def toyfaces(
     seed: Annotated[int, typer.Option(min=0)] = 0,
 ) -> None:
     """Draw the embedded data set in DeepFakeFace's layout."""
-    from fauxlab.datasets.toyfaces import write_toyfaces
+    from fauxlab.datasets.toyfaces import is_drawn, write_toyfaces
 
-    say(f"wrote {write_toyfaces(folder, n=n, size=size, seed=seed)}")
+    was_drawn = is_drawn(folder)
+    write_toyfaces(folder, n=n, size=size, seed=seed)
+    if was_drawn:
+        say(f"{folder} holds this set already; nothing was drawn")
+    else:
+        say(f"wrote {folder}")
 
 
 @app.command("fetch")

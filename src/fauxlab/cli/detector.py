@@ -169,6 +169,7 @@ def evaluate(
     from fauxlab.auditing.checks import describe_missing_reals
     from fauxlab.bundle.opening import open_detector
     from fauxlab.data.manifest import Manifest
+    from fauxlab.data.seen import describe_training_images
     from fauxlab.evaluation.detection import evaluate
 
     check_split(split)
@@ -178,6 +179,9 @@ def evaluate(
     detector = open_detector(model)
     train = data.where(lambda row: row.split == "train")
     data = take_split(data, split)
+    seen = describe_training_images(model, data)
+    if seen:
+        say(f"warning: {seen}")
     if robustness and len(data):
         degraded = _evaluate_degraded(detector, data)
         clean = _add_file_baseline(degraded.clean, train, data)

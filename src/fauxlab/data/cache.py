@@ -1,8 +1,9 @@
 """Decoded images on disk: every picture is decoded once per size, for all manifests and runs.
 
 There is one store per size and pipeline version. `images.u8` holds pictures [3, size, size] of
-uint8 back to back, `index.sha256` the 32-byte hash of the file behind each. A hash is appended only
-once its pixels are safely on disk, so that a process killed at any instant leaves a valid store.
+uint8 back to back, `index.sha256` the 32-byte hash of the file behind each, and `checks.crc32` a
+checksum of each. A hash is appended only once its pixels are safely on disk, so that a process
+killed at any instant leaves a valid store. A picture whose bytes changed since is decoded again.
 One writer at a time holds a lock. Delete the folder to free the space.
 """
 
@@ -12,7 +13,7 @@ import hashlib
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,13 +24,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 from filelock import FileLock, Timeout
 
+from fauxlab.data.checksums import (
+    CHECK_BYTES,
+    checksum,
+    compute_checksums,
+    describe_damage,
+    find_damaged,
+)
 from fauxlab.data.manifest import Manifest
 from fauxlab.data.rows import Row
 from fauxlab.errors import LabError
 from fauxlab.io.images import PIPELINE_VERSION, decode, to_square
 from fauxlab.io.limits import ImageError
 from fauxlab.io.sources import FileReader
-from fauxlab.io.text import printable
+from fauxlab.io.text import printable, replace_file
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -41,6 +49,7 @@ HASH_BYTES = 32
 PATIENCE = 2.0  # seconds of waiting for another process before a warning
 IMAGES = "images.u8"
 INDEX = "index.sha256"
+CHECKS = "checks.crc32"
 LOCK = "lock"
 
 _logger = logging.getLogger(__name__)
@@ -87,9 +96,10 @@ def load_images(
 ) -> ImageArray:
     """The manifest's images at `size` pixels, decoded now where the store lacks them.
 
-    An image that is in the store no longer needs its file. Of equal copies one file is enough. An
-    image that is not in the store and whose file is gone, damaged or no longer what was indexed, is
-    left out of the returned manifest and listed in `skipped`. `progress` is called with the number
+    An image that is in the store no longer needs its file, unless its bytes there have changed. Of
+    equal copies one file is enough. An image that is not in the store and whose file is gone,
+    damaged or no longer what was indexed, is left out of the returned manifest and listed in
+    `skipped`. `progress` is called with the number
     of images just decoded, equal copies counted once. While another process decodes into the store,
     this waits, and logs a warning. Raises LabError when the manifest is empty, no image is left or
     the disk is full.
@@ -102,12 +112,18 @@ def load_images(
     store = cache_folder() / f"{size}px-v{PIPELINE_VERSION}"
     skipped: dict[str, str] = {}
     with _locked(store):
-        slot_of = _read_index(store, size)
+        hashes = _read_index(store, size)
+        damaged = _damaged_slots(store, manifest, hashes, size, workers)
+        slot_of = _number_slots(hashes, damaged)
         missing = _missing_copies(manifest, slot_of)
         if missing:
             _check_space(store, len(missing) * _picture_bytes(size))
-            skipped = _decode_into(store, manifest, missing, size, progress, workers)
-            slot_of = _read_index(store, size)
+            try:
+                skipped = _decode_into(store, manifest, missing, size, progress, workers)
+            finally:
+                # Also where the disk is full: what came of the last block gives its room back.
+                hashes = _read_index(store, size)
+            slot_of = _number_slots(hashes, damaged)
     present = manifest.where(lambda row: row.sha256 in slot_of)
     if not len(present):
         path, reason = next(iter(skipped.items()))
@@ -116,7 +132,7 @@ def load_images(
             f"none of the manifest's {len(manifest)} images can be read; "
             f"the first: {printable(first)}: {reason}"
         )
-    pixels = _map_pixels(store, len(slot_of), size)
+    pixels = _map_pixels(store, len(hashes), size)
     slots = np.array([slot_of[row.sha256] for row in present.rows], dtype=np.int64)
     return ImageArray(present, size, pixels, slots, tuple(skipped.items()))
 
@@ -125,6 +141,22 @@ def _map_pixels(store: Path, count: int, size: int) -> NDArray[np.uint8]:
     """The store's pictures, uint8 [count, 3, size, size]; a picture is read when it is used."""
     shape = (count, 3, size, size)
     return np.memmap(store / IMAGES, np.uint8, "r", shape=shape)
+
+
+def _damaged_slots(
+    store: Path, manifest: Manifest, hashes: Sequence[bytes], size: int, workers: int | None
+) -> set[int]:
+    """The slots of the manifest's images that do not hold what was stored, with a warning."""
+    slot_of = _number_slots(hashes)
+    wanted = {slot_of[row.sha256] for row in manifest.rows if row.sha256 in slot_of}
+    if not wanted:
+        return set()
+    pixels = _map_pixels(store, len(hashes), size)
+    checks = (store / CHECKS).read_bytes()
+    damaged = find_damaged(pixels, hashes, checks, wanted, workers or os.cpu_count() or 1)
+    if damaged:
+        _logger.warning("%s", describe_damage(len(damaged), store))
+    return damaged
 
 
 def _missing_copies(manifest: Manifest, slot_of: Mapping[str, int]) -> list[list[Row]]:
@@ -154,6 +186,7 @@ def _decode_into(
         ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool,
         # Plain writes, not a memory map: mapped dirty pages would count as this process's memory.
         (store / IMAGES).open("r+b") as images,
+        (store / CHECKS).open("ab") as checks,
         (store / INDEX).open("ab") as index,
     ):
         read = partial(_read_square, reader, manifest, size)
@@ -165,10 +198,13 @@ def _decode_into(
                 if isinstance(result, dict):
                     skipped.update(result)
                 else:
+                    content_hash = bytes.fromhex(rows[0].sha256)
                     images.write(result.data)
-                    hashes.append(bytes.fromhex(rows[0].sha256))
+                    checks.write(checksum(content_hash, result))
+                    hashes.append(content_hash)
             # The pixels must be on disk before the hashes that vouch for them.
             images.flush()
+            checks.flush()
             os.fsync(images.fileno())
             index.write(b"".join(hashes))
             index.flush()
@@ -193,24 +229,42 @@ def _read_square(
     return reasons
 
 
-def _read_index(store: Path, size: int) -> dict[str, int]:
-    """Hash → slot. Anything that a killed writer left behind the last full entry is cut off."""
+def _read_index(store: Path, size: int) -> list[bytes]:
+    """The hash of each slot. What a killed writer left behind the last full entry is cut off."""
     images = store / IMAGES
     index = store / INDEX
+    checks = store / CHECKS
     images.touch()
     index.touch()
     count = min(
         index.stat().st_size // HASH_BYTES,
         images.stat().st_size // _picture_bytes(size),
     )
+    if not checks.exists():
+        # A store of fauxlab 0.1, which kept no checksums.
+        hashes = _split_hashes(index.read_bytes(), count)
+        pixels = _map_pixels(store, count, size) if count else ()
+        replace_file(checks, compute_checksums(hashes, pixels))
+    count = min(count, checks.stat().st_size // CHECK_BYTES)
     _cut(images, count * _picture_bytes(size))
     _cut(index, count * HASH_BYTES)
-    hashes = index.read_bytes()
+    _cut(checks, count * CHECK_BYTES)
+    return _split_hashes(index.read_bytes(), count)
+
+
+def _split_hashes(hashes: bytes, count: int) -> list[bytes]:
+    starts = range(0, count * HASH_BYTES, HASH_BYTES)
+    return [hashes[start : start + HASH_BYTES] for start in starts]
+
+
+def _number_slots(
+    hashes: Sequence[bytes], damaged: Collection[int] = frozenset()
+) -> dict[str, int]:
+    """Hash → slot. A picture that was decoded again has two, of which the later counts."""
     slot_of = {}
-    for slot in range(count):
-        start = slot * HASH_BYTES
-        content_hash = hashes[start : start + HASH_BYTES]
-        slot_of[content_hash.hex()] = slot
+    for slot, content_hash in enumerate(hashes):
+        if slot not in damaged:
+            slot_of[content_hash.hex()] = slot
     return slot_of
 
 

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fauxlab.data.layouts import Entry, find_images
+from fauxlab.data.entries import Entry
+from fauxlab.data.grouping import GroupBy, check_rule, group_entries
+from fauxlab.data.layouts import find_images, find_sides
 from fauxlab.data.manifest import Manifest
 from fauxlab.data.rows import Row
 from fauxlab.data.split import Pair, connected_components, near_duplicates
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Progress = Callable[[int], None]
+Tell = Callable[[str], None]
+Folders = Sequence[str | Path]
 Skipped = list[tuple[str, str]]
 
 WINDOW = 256  # files that are in memory at once
@@ -44,27 +48,36 @@ class _Image:
 
 
 def index(
-    folder: str | Path,
+    folder: str | Path | None = None,
     progress: Progress | None = None,
     workers: int | None = None,
+    *,
+    reals: Folders = (),
+    fakes: Folders = (),
+    group_by: GroupBy = "auto",
+    tell: Tell | None = None,
 ) -> Manifest:
     """Read every image below `folder` into a manifest without splits.
 
-    The layouts are those of `fauxlab.data.layouts`. Each file is hashed and decoded once. Images
-    that cannot be decoded are left out and listed in `skipped`. Images that share a declared group,
-    equal bytes or nearly equal looks get one group. `progress` is called with the number of images
-    just read. Memory: about 2 kB an image. Raises LabError when the layout is unknown or no image
-    is left.
+    The layouts are those of `fauxlab.data.layouts`. In place of `folder`, `reals` and `fakes` may
+    name folders of either label. Each file is hashed and decoded once. Images that cannot be
+    decoded are left out and listed in `skipped`. Images that share a group, equal bytes or nearly
+    equal looks get one group; `group_by` says how names tie images (`fauxlab.data.grouping`).
+    `progress` is called with the number of images just read, `tell` with lines on what was grouped.
+    Memory: about 2 kB an image. Raises LabError when the layout is unknown or no image is left.
 
     >>> manifest = index("faces/").split(seed=0)  # doctest: +SKIP
     >>> manifest.save("manifest.csv")  # doctest: +SKIP
     """
-    root = Path(folder).absolute()
+    rule = check_rule(group_by)
+    listed = list_entries(folder, reals, fakes, rule)
+    root = Path(folder).absolute() if folder else _common_folder((*reals, *fakes))
+    entries, grouping = group_entries(list(listed), rule)
     images: list[_Image] = []
     skipped: Skipped = []
     threads = workers or os.cpu_count() or 1
     with FileReader() as reader, ThreadPoolExecutor(threads) as pool:
-        for entry, result in _read_all(find_images(root), reader, pool):
+        for entry, result in _read_all(entries, reader, pool):
             if isinstance(result, ImageError):
                 path = _below(root, entry.path)
                 skipped.append((path, str(result)))
@@ -75,10 +88,38 @@ def index(
     images = _without_contradictions(images, root, skipped)
     if not images:
         raise LabError(_describe_nothing(root, skipped))
-    rows = []
-    for image, group in zip(images, _name_groups(images), strict=True):
-        rows.append(_to_row(image, group, root))
+    groups = _name_groups(images, root)
+    rows = [_to_row(image, group, root) for image, group in zip(images, groups, strict=True)]
+    if tell:
+        for line in grouping.describe(groups):
+            tell(line)
     return Manifest(tuple(rows), root, tuple(skipped))
+
+
+def list_entries(
+    folder: str | Path | None, reals: Folders, fakes: Folders, group_by: GroupBy
+) -> Iterator[Entry]:
+    """The images that are named by a folder of any layout, or by folders of either label.
+
+    Raises LabError where both or nothing is named, and as `find_images` and `find_sides` do.
+    """
+    if folder is None:
+        return find_sides(reals, fakes, group_by)
+    if reals or fakes:
+        raise LabError(
+            f"{printable(folder)} is named, and folders of real or fake images as well; "
+            "give one folder with a known layout, or --real DIR and --fake DIR"
+        )
+    return find_images(folder, group_by)
+
+
+def _common_folder(folders: Folders) -> Path:
+    """The folder that holds all of these."""
+    parents = []
+    for folder in folders:
+        path = Path(os.path.abspath(folder))
+        parents.append(path if path.is_dir() else path.parent)
+    return Path(os.path.commonpath(parents))
 
 
 def _read_all(
@@ -87,6 +128,8 @@ def _read_all(
     """Read images in parallel, in order, with at most WINDOW files in memory."""
 
     def read(entry: Entry) -> _Image | ImageError:
+        if entry.problem:
+            return ImageError(entry.problem)
         try:
             data = reader.read(entry.path)
             thumbnail = decode(data, at_least=64)
@@ -123,8 +166,8 @@ def _without_contradictions(
     return consistent
 
 
-def _name_groups(images: Sequence[_Image]) -> list[str]:
-    """The name of each image's group: the first declared group of its first image."""
+def _name_groups(images: Sequence[_Image], root: Path) -> list[str]:
+    """The name of each image's group: the first group of its first image, or its path."""
     keys: list[list[Hashable]] = []
     for image in images:
         content = ("sha256", image.sha256)
@@ -132,8 +175,8 @@ def _name_groups(images: Sequence[_Image]) -> list[str]:
         keys.append([content, *declared])
     names = []
     for first in connected_components(keys, _near_pairs(images)):
-        declared_groups = images[first].entry.groups
-        names.append(declared_groups[0])
+        entry = images[first].entry
+        names.append(entry.groups[0] if entry.groups else _below(root, entry.path))
     return names
 
 

@@ -4,85 +4,106 @@
 |---|---|
 | real/fake | `real/…` or `real/<source>/…`, and `fake/<generator>/…` or `fake/…` (none for a GAN) |
 | DeepFakeFace | `wiki/ inpainting/ insight/ text2img/`, as folders or as zips of those names |
-| metadata | `metadata.csv` with file_name and label, beside images or beside zips |
+| metadata | `metadata.csv` or `metadata.jsonl` with file_name and label, beside images or zips |
 
-A zip stands for the folder that it was packed from, wherever it lies: `real/ffhq.zip` is the source
-ffhq, and `fake/gan/part1.zip` holds fakes of gan. A zip inside of a zip is not read.
+The two folders of real/fake may have other names that data sets use (`fauxlab.data.sides`), and may
+lie deeper, as in `train/real/`. A table may stand in the folder of each split. A zip stands for the
+folder that it was packed from, wherever it lies: `real/ffhq.zip` is the source ffhq, and
+`fake/gan/part1.zip` holds fakes of gan. A zip inside of a zip is not read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from fauxlab.data.parts import find_part, is_zip, list_part, plain_name
-from fauxlab.data.rows import COLUMNS
-from fauxlab.data.tables import further_columns, parse_label, read_sources, read_table
+from fauxlab.data.entries import Entry, collection_name, split_top, stem_of
+from fauxlab.data.grouping import GroupBy
+from fauxlab.data.metadata import PARQUET, find_table, find_tables_of_splits, read_entries
+from fauxlab.data.names import only_sorts
+from fauxlab.data.neighbours import find_shelves, find_video_folders
+from fauxlab.data.parts import Listed, find_part, is_zip, list_part, plain_name
+from fauxlab.data.sides import Pair, Side, find_pairs
+from fauxlab.data.tables import read_table
 from fauxlab.errors import LabError
-from fauxlab.io.images import SUFFIXES
-from fauxlab.io.kinds import HIDDEN_FOLDER
-from fauxlab.io.passed_over import PassedOver, is_hidden
-from fauxlab.io.sources import SEPARATOR, is_picture, zip_images
 from fauxlab.io.text import printable
 
+__all__ = ["Entry", "find_images", "find_sides", "list_collections"]
+
 DEEPFAKEFACE_FAKES = ("inpainting", "insight", "text2img")
-METADATA = "metadata.csv"
 Names = list[str]
-MembersOf = dict[Path, dict[str, str]]
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One image as its layout describes it; the fields have the meaning that they have in a Row.
-
-    Images that share any of `groups` must stay on one side of a split.
-    """
-
-    path: str
-    label: int
-    generator: str = ""
-    source: str = ""
-    compare_to: str = ""
-    groups: tuple[str, ...] = ()
-    extra: Mapping[str, str] = field(default_factory=dict)
-
-
-def find_images(folder: str | Path) -> Iterator[Entry]:
+def find_images(folder: str | Path, group_by: GroupBy = "auto") -> Iterator[Entry]:
     """The images of `folder` in whichever layout it has; paths are absolute.
 
-    Raises LabError when the layout is none of the known ones.
+    By "auto" and "folder", folders of single videos directly below real/ are no sources. Raises
+    LabError when the layout is none of the known ones.
     """
     folder = Path(folder).absolute()
     if not folder.is_dir():
         raise LabError(
             f"{printable(folder)} is not a folder; give the folder that holds the images"
         )
-    if (folder / METADATA).is_file():
-        return _metadata(folder)
+    table = find_table(folder)
+    if table:
+        return read_entries(table)
     fakes_of_wiki = any(find_part(folder, name) for name in DEEPFAKEFACE_FAKES)
     if find_part(folder, "wiki") and fakes_of_wiki:
         return _deepfakeface(folder)
-    if find_part(folder, "real"):
-        return _real_fake(folder)
-    names = [printable(path.name) for path in folder.iterdir()]
-    inside = ", ".join(sorted(names)[:8]) or "nothing"
-    raise LabError(
-        f"{printable(folder)} has no known layout (it holds {inside}); "
-        "expected real/ and fake/<generator>/ (a GAN needs real/ alone), "
-        "DeepFakeFace's wiki/ inpainting/ insight/ text2img/, "
-        "or a metadata.csv with file_name and label"
-    )
+    pairs = find_pairs(folder)
+    if pairs:
+        return _real_fake(pairs, group_by)
+    tables = find_tables_of_splits(folder)
+    if tables:
+        return _tables(tables)
+    raise LabError(_describe_unknown(folder))
 
 
-def list_collections(folder: str | Path) -> tuple[Names, Names]:
-    """Generators of the fakes and sources of the reals in `folder`; no image is read.
+def find_sides(
+    reals: Sequence[str | Path], fakes: Sequence[str | Path], group_by: GroupBy = "auto"
+) -> Iterator[Entry]:
+    """The images of folders or zips that are named as real and as fake; paths are absolute.
 
-    Raises LabError as `find_images` does.
+    What lies directly in one has its name as source or generator. Raises LabError where one is
+    missing, or stands on both sides.
     """
+    if not reals:
+        raise LabError("no folder of real photos is named; name it with --real DIR")
+    pair = Pair(_named_sides(reals), _named_sides(fakes))
+    for real in pair.reals:
+        for fake in pair.fakes:
+            _refuse_overlap(real.path, fake.path)
+    return _real_fake([pair], group_by)
+
+
+def _named_sides(folders: Sequence[str | Path]) -> list[Side]:
+    sides: dict[Path, Side] = {}
+    for folder in folders:
+        path = Path(os.path.abspath(folder))
+        is_archive = is_zip(path) and path.is_file()
+        if not path.is_dir() and not is_archive:
+            raise LabError(f"{printable(folder)} is no folder and no zip; name one with images")
+        sides[path] = Side(path, path.stem if is_archive else path.name)
+    return list(sides.values())
+
+
+def _refuse_overlap(real: Path, fake: Path) -> None:
+    real_place = real.resolve()
+    fake_place = fake.resolve()
+    if real_place.is_relative_to(fake_place) or fake_place.is_relative_to(real_place):
+        raise LabError(
+            f"{printable(real)} is named as real and {printable(fake)} as fake, and they share "
+            "images; name separate folders"
+        )
+
+
+def list_collections(entries: Iterator[Entry]) -> tuple[Names, Names]:
+    """Generators of the fakes and sources of the reals; no image is read."""
     generators: dict[str, None] = {}
     sources: dict[str, None] = {}
-    for entry in find_images(folder):
+    for entry in entries:
         if entry.label:
             generators[entry.generator] = None
         else:
@@ -90,61 +111,72 @@ def list_collections(folder: str | Path) -> tuple[Names, Names]:
     return list(generators), list(sources)
 
 
-def _real_fake(folder: Path) -> Iterator[Entry]:
+def _describe_unknown(folder: Path) -> str:
+    names = [printable(path.name) for path in folder.iterdir()]
+    inside = ", ".join(sorted(names)[:8]) or "nothing"
+    if (folder / PARQUET).is_file():
+        return (
+            f"{printable(folder / PARQUET)} is a table that fauxlab does not read; save it as "
+            "metadata.csv, as pandas.read_parquet(…).to_csv(…, index=False) does"
+        )
+    return (
+        f"{printable(folder)} has no known layout (it holds {inside}); "
+        "expected real/ and fake/<generator>/ (a GAN needs real/ alone), "
+        "DeepFakeFace's wiki/ inpainting/ insight/ text2img/, "
+        "or a metadata.csv with file_name and label; "
+        "or name the folders with --real DIR --fake DIR"
+    )
+
+
+def _tables(tables: Sequence[Path]) -> Iterator[Entry]:
+    for table in tables:
+        yield from read_entries(table, place=f"{table.parent.name}/")
+
+
+def _real_fake(pairs: Sequence[Pair], group_by: GroupBy) -> Iterator[Entry]:
     """The layout real/fake.
 
     Images of the same name below real/ and fake/<generator>/ are taken for versions of one picture.
     """
-    real = find_part(folder, "real")
-    if real:
-        yield from _reals(real)
-    fake = find_part(folder, "fake")
-    if fake and fake.is_dir():
-        yield from _fakes(fake)
-    elif fake:
-        yield from _packed_fakes(fake)
+    for pair in pairs:
+        for label, sides in enumerate((pair.reals, pair.fakes)):
+            for side in sides:
+                yield from _list_side(side, label, pair, group_by)
 
 
-def _reals(part: Path) -> Iterator[Entry]:
-    for path, name in list_part(part, zips_are_collections=True):
-        collection, rest = _split_top(name, otherwise="real")
+def _list_side(side: Side, label: int, pair: Pair, group_by: GroupBy) -> Iterator[Entry]:
+    listed = list(list_part(side.path, zips_are_collections=True))
+    otherwise = side.name or pair.name or ("fake" if label else "real")
+    tops = _top_folders(listed)
+    inner: set[str] = set()  # folders that are no collections
+    if side.name:
+        inner = {top for top in tops if only_sorts(top)} | find_shelves(tops)
+    if group_by in ("auto", "folder"):
+        inner |= find_video_folders(tops, label)
+    for path, name, problem in listed:
+        top, rest = split_top(name, otherwise)
+        if top in inner:
+            top, rest = otherwise, name
         yield Entry(
             path,
-            label=0,
-            source=_collection(collection),
-            groups=(_stem(rest),),
+            label=label,
+            generator=printable(top) if label else "",
+            source="" if label else collection_name(top),
+            name=rest,
+            own=os.path.join(pair.place, stem_of(rest)),
+            problem=problem,
         )
 
 
-def _fakes(part: Path) -> Iterator[Entry]:
-    passed_over = PassedOver()
-    for child in sorted(part.iterdir()):
-        if is_hidden(child.name):
-            if child.is_dir():
-                passed_over.add(str(child), HIDDEN_FOLDER)
-        elif child.is_dir() or is_zip(child):
-            is_packed = child.suffix.lower() == ".zip"
-            generator = child.stem if is_packed else child.name
-            for path, name in list_part(child):
-                yield _fake(path, generator, name)
-        elif child.suffix.lower() in SUFFIXES or is_picture(str(child), passed_over):
-            yield _fake(str(child), "fake", child.name)
-    passed_over.warn()
-
-
-def _packed_fakes(archive: Path) -> Iterator[Entry]:
-    for path, name in list_part(archive):
-        generator, rest = _split_top(name, otherwise="fake")
-        yield _fake(path, generator, rest)
-
-
-def _fake(path: str, generator: str, name: str) -> Entry:
-    return Entry(
-        path,
-        label=1,
-        generator=printable(generator),
-        groups=(_stem(name),),
-    )
+def _top_folders(listed: Sequence[Listed]) -> dict[str, list[str]]:
+    """The names of the files below each first folder."""
+    tops: dict[str, list[str]] = {}
+    for _, name, problem in listed:
+        top, slash, rest = name.partition("/")
+        if slash and not problem:
+            _, _, file = rest.rpartition("/")
+            tops.setdefault(top, []).append(file)
+    return tops
 
 
 def _deepfakeface(folder: Path) -> Iterator[Entry]:
@@ -165,7 +197,7 @@ def _deepfakeface(folder: Path) -> Iterator[Entry]:
         part = find_part(folder, kind)
         if part is None:
             continue
-        for path, name in list_part(part):
+        for path, name, problem in list_part(part):
             groups = _deepfakeface_groups(name)
             if kind == "insight" and name in scenes:
                 groups += _deepfakeface_groups(scenes[name])
@@ -177,85 +209,15 @@ def _deepfakeface(folder: Path) -> Iterator[Entry]:
                 source="" if is_fake else "wiki",
                 compare_to="wiki" if is_fake else "",
                 groups=groups,
+                name=name,
+                problem=problem,
             )
 
 
 def _deepfakeface_groups(name: str) -> tuple[str, ...]:
-    picture = _stem(name)
+    picture = stem_of(name)
     _, _, file = name.rpartition("/")
     person, underscore, _ = file.partition("_")
     if not underscore:
         return (picture,)
     return picture, f"person {person}"
-
-
-def _metadata(folder: Path) -> Iterator[Entry]:
-    """The layout of a table: columns file_name, label (real or fake, 0 or 1; 1 = fake).
-
-    It may also have generator, source, compare_to (`a;b`) and group (`a;b`). Further columns are
-    kept, apart from those that indexing itself fills: path, split, sha256.
-    """
-    table = folder / METADATA
-    members: MembersOf = {}
-    rows = read_table(table, ("file_name", "label"))
-    for line, row in enumerate(rows, start=2):
-        label = parse_label(row["label"])
-        if label is None:
-            raise LabError(
-                f"{printable(table)}, line {line}: "
-                f"label {row['label']!r:.80}; write real or fake (0 or 1)"
-            )
-        name = plain_name(row["file_name"])
-        top, _ = _split_top(name, otherwise="fake" if label else "real")
-        source, compare_to = read_sources(row, label)
-        generator = printable(row.get("generator") or top)
-        declared = row.get("group", "").split(";")
-        groups = tuple(group for group in declared if group)
-        yield Entry(
-            _locate(folder, name, members),
-            label,
-            generator=generator if label else "",
-            source=source if label else _collection(source or top),
-            compare_to=compare_to,
-            groups=groups or (name,),
-            extra=further_columns(row, ("file_name", *COLUMNS)),
-        )
-
-
-def _locate(folder: Path, name: str, members: MembersOf) -> str:
-    """The image beside metadata.csv, or in the zip named like its first folder.
-
-    A missing one is noticed on reading. `members` holds, for each zip, its members by the names
-    that a table may give them.
-    """
-    top, _, rest = name.partition("/")
-    archive = folder / f"{top}.zip"
-    is_packed = archive.is_file() and not (folder / top).is_dir()
-    if not rest or not is_packed:
-        return str(folder / name)
-    if archive not in members:
-        names = zip_images(archive)
-        by_plain_name = {plain_name(member): member for member in names}
-        by_own_name = {member: member for member in names}
-        members[archive] = by_plain_name | by_own_name
-    inside = members[archive]
-    member = inside.get(rest) or inside.get(name, name)
-    return f"{archive}{SEPARATOR}{member}"
-
-
-def _split_top(name: str, otherwise: str) -> tuple[str, str]:
-    """The first folder of a name, and the rest; `otherwise` where the name has no folder."""
-    top, slash, rest = name.partition("/")
-    if slash:
-        return top, rest
-    return otherwise, name
-
-
-def _collection(name: str) -> str:
-    """The name of a collection of reals, without the `;` that separates names in `compare_to`."""
-    return printable(name).replace(";", "_")
-
-
-def _stem(name: str) -> str:
-    stem, _, _ = name.rpartition(".")
-    return stem or name

@@ -5,16 +5,24 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fauxlab.data.rows import COLUMNS, REQUIRED, Row, read_rows
-from fauxlab.data.split import FRACTIONS, SPLITS, assign_splits, check_fractions
+from fauxlab.data.split import (
+    FRACTIONS,
+    assign_splits,
+    check_fractions,
+    describe_uneven,
+    place_groups,
+)
 from fauxlab.errors import LabError, suggest
+from fauxlab.io.sources import SEPARATOR
 from fauxlab.io.text import csv_line, printable, replace_file
 
 if TYPE_CHECKING:
@@ -62,18 +70,23 @@ class Manifest:
     @property
     def generators(self) -> list[str]:
         """Names of the fakes' generators, in order of first appearance."""
-        return _distinct(row.generator for row in self.rows if row.label)
+        return list(self._reals_of)
 
     @property
     def sources(self) -> list[str]:
         """Names of the reals' collections, in order of first appearance."""
-        return _distinct(row.source for row in self.rows if not row.label)
+        return list(self._sources)
 
     @property
     def labels(self) -> NDArray[np.int64]:
         """int64 [N], 1 = fake."""
         labels = [row.label for row in self.rows]
         return np.array(labels, dtype=np.int64)
+
+    @property
+    def groups(self) -> NDArray[np.str_]:
+        """Text [N], the name of each row's group."""
+        return np.array([row.group for row in self.rows], dtype=np.str_)
 
     @property
     def data_hash(self) -> str:
@@ -99,8 +112,15 @@ class Manifest:
         return digest.hexdigest()[:16]
 
     def resolve(self, row: Row) -> str:
-        """Where the row's image lies: an absolute path, or `archive.zip!/member`."""
-        return os.path.join(self.root, row.path)
+        r"""Where the row's image lies: an absolute path, or `archive.zip!/member`.
+
+        A path that Windows wrote, as `img\1.jpg`, is found as well.
+        """
+        path = os.path.join(self.root, row.path)
+        is_windows = "\\" in row.path and SEPARATOR not in row.path and not os.path.lexists(path)
+        if is_windows:
+            return os.path.join(self.root, row.path.replace("\\", "/"))
+        return path
 
     def matched_reals(self, generator: str) -> list[str]:
         """Sources of the reals that a generator's fakes are compared with.
@@ -108,27 +128,45 @@ class Manifest:
         All sources where its rows name none. No source where they name only ones that are not in
         this manifest: others would differ in more than being real.
         """
-        named = self._named_reals(generator)
+        named = self._reals_of.get(generator)
         if not named:
             return self.sources
-        return [source for source in self.sources if source in named]
+        # In the order of the sources, without a look at each of them for a few names.
+        present = [name for name in named if name in self._sources]
+        return sorted(present, key=self._sources.__getitem__)
+
+    def names_reals(self, generator: str) -> bool:
+        """Whether fakes of a generator name the reals that they may be compared with."""
+        return bool(self._reals_of.get(generator))
 
     def missing_reals(self) -> dict[str, list[str]]:
         """By generator, the sources that its fakes name and of which no real image is here."""
-        known = set(self.sources)
         missing: dict[str, list[str]] = {}
-        for generator in self.generators:
-            unknown = [name for name in self._named_reals(generator) if name not in known]
+        for generator, named in self._reals_of.items():
+            unknown = [name for name in named if name not in self._sources]
             if unknown:
                 missing[generator] = unknown
         return missing
 
-    def _named_reals(self, generator: str) -> list[str]:
-        fakes = [row for row in self.rows if row.label and row.generator == generator]
-        named: list[str] = []
-        for comparison in _distinct(row.compare_to for row in fakes):
-            named.extend(name.strip() for name in comparison.split(";"))
-        return [name for name in _distinct(named) if name]
+    @cached_property
+    def _sources(self) -> dict[str, int]:
+        """The sources of reals, numbered in order of first appearance."""
+        names = _distinct(row.source for row in self.rows if not row.label)
+        return {name: number for number, name in enumerate(names)}
+
+    @cached_property
+    def _reals_of(self) -> dict[str, list[str]]:
+        """The sources that the fakes of each generator name, from one pass over the rows."""
+        comparisons: dict[str, dict[str, None]] = {}
+        for row in self.rows:
+            if row.label:
+                of_generator = comparisons.setdefault(row.generator, {})
+                of_generator[row.compare_to] = None
+        reals = {}
+        for generator, texts in comparisons.items():
+            parts = (name.strip() for text in texts for name in text.split(";"))
+            reals[generator] = [name for name in _distinct(parts) if name]
+        return reals
 
     def where(self, keep: Callable[[Row], bool]) -> Manifest:
         """The rows for which `keep` holds."""
@@ -141,10 +179,10 @@ class Manifest:
         Raises LabError on a name that is not there.
         """
         for name in sources:
-            if name not in self.sources:
+            if name not in self._sources:
                 there = ", ".join(self.sources) or "none"
                 raise LabError(f"no real source {name!r} in the manifest; it has {there}")
-        wanted = sources or self.sources
+        wanted = frozenset(sources or self._sources)
         return self.where(lambda row: not row.label and row.source in wanted)
 
     def in_split(self, *names: str) -> Manifest:
@@ -197,7 +235,7 @@ class Manifest:
         groups = [row.group for row in self.rows]
         strata = [_kind(row) for row in self.rows]
         earlier_rows = earlier.rows if earlier else ()
-        placed = _place_groups(self.rows, earlier_rows)
+        placed = place_groups(self.rows, earlier_rows)
         splits = assign_splits(groups, strata, fractions, seed, placed)
         rows = []
         for row, split in zip(self.rows, splits, strict=True):
@@ -209,6 +247,8 @@ class Manifest:
 
         Raises LabError on unknown names.
         """
+        if not reals:
+            return self
         check_pairs(reals, self.generators, self.sources)
         rows = []
         for row in self.rows:
@@ -218,6 +258,11 @@ class Manifest:
             else:
                 rows.append(row)
         return replace(self, rows=tuple(rows))
+
+    def describe_uneven(self, fractions: Sequence[float] = FRACTIONS) -> list[str]:
+        """Warnings where large groups keep the splits from having nearly these shares."""
+        splits = [row.split for row in self.rows]
+        return describe_uneven(self.groups.tolist(), splits, fractions)
 
     def counts(self) -> Counter[tuple[str, str]]:
         """Number of images by (generator, or `real <source>`; split)."""
@@ -297,23 +342,3 @@ def _kind(row: Row) -> str:
     if row.label:
         return row.generator
     return f"real {row.source}"
-
-
-def _place_groups(rows: Sequence[Row], earlier: Sequence[Row]) -> dict[Hashable, str]:
-    """The split of each group that holds an image, or is a group, of earlier rows."""
-    by_content: dict[str, str] = {}
-    by_group: dict[str, str] = {}
-    for row in earlier:
-        if row.split:
-            by_content[row.sha256] = row.split
-            by_group[row.group] = row.split
-    placed: dict[Hashable, str] = {}
-    for row in rows:
-        split_of_content = by_content.get(row.sha256)
-        split_of_group = by_group.get(row.group)
-        for split in (split_of_content, split_of_group):
-            if split:
-                # The split nearest to training wins.
-                so_far = placed.get(row.group, SPLITS[-1])
-                placed[row.group] = min(so_far, split, key=SPLITS.index)
-    return placed

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
+from fauxlab.errors import LabError
 from fauxlab.io.sources import SEPARATOR, walk_images, zip_images
 
-Listing = Iterator[tuple[str, str]]  # path, and name below the part
+
+class Listed(NamedTuple):
+    """An image's path, and its name below the part; or a zip, and why it cannot be read."""
+
+    path: str
+    name: str
+    problem: str = ""
 
 
 def find_part(folder: Path, name: str) -> Path | None:
@@ -20,40 +28,43 @@ def find_part(folder: Path, name: str) -> Path | None:
     return None
 
 
-def list_part(part: Path, zips_are_collections: bool = False) -> Listing:
-    """Path, and name below the part, of each image in a folder or zip.
+def list_part(part: Path, zips_are_collections: bool = False) -> Iterator[Listed]:
+    """Each image in a folder or zip.
 
     The images of a zip in a folder are named as if they lay beside it. With `zips_are_collections`,
-    a zip directly in the folder stands for a folder of its name instead.
+    a zip directly in the folder stands for a folder of its name instead. A damaged zip is given
+    itself.
     """
     if not part.is_dir():
-        yield from _list_zip(part, [part.stem])
+        yield from _list_zip(part, [part.stem], "")
         return
     collections = []
     for path in walk_images(part, (".zip",)):
         if not is_zip(path):
-            yield str(path), path.relative_to(part).as_posix()
+            yield Listed(str(path), path.relative_to(part).as_posix())
         elif zips_are_collections and path.parent == part:
             collections.append(path)
         else:
             folder = path.parent
             place = folder.relative_to(part)
-            own_folders = (path.stem, folder.name)
-            for member, name in _list_zip(path, own_folders):
-                place_of_image = place / name
-                yield member, place_of_image.as_posix()
+            yield from _list_zip(path, (path.stem, folder.name), place.as_posix())
     for path in collections:
-        for member, name in _list_zip(path, [path.stem]):
-            yield member, f"{path.stem}/{name}"
+        yield from _list_zip(path, [path.stem], path.stem)
 
 
-def _list_zip(archive: Path, own_folders: Sequence[str]) -> Listing:
-    """Path and name of each image in a zip, without top folders that only repeat `own_folders`."""
-    for member in zip_images(archive):
+def _list_zip(archive: Path, own_folders: Sequence[str], place: str) -> Iterator[Listed]:
+    """Each image in a zip, without top folders that only repeat `own_folders`."""
+    try:
+        members = zip_images(archive)
+    except LabError as error:
+        yield Listed(str(archive), archive.name, str(error))
+        return
+    for member in members:
         name = plain_name(member)
         for folder in own_folders:
             name = name.removeprefix(f"{folder}/")
-        yield f"{archive}{SEPARATOR}{member}", name
+        full_name = PurePosixPath(place) / name
+        yield Listed(f"{archive}{SEPARATOR}{member}", full_name.as_posix())
 
 
 def is_zip(path: Path) -> bool:
@@ -62,5 +73,5 @@ def is_zip(path: Path) -> bool:
 
 
 def plain_name(name: str) -> str:
-    """A name in a zip or table without the "./" and "//" that some packers write."""
-    return PurePosixPath(name).as_posix()
+    r"""A name in a zip or table without "./" and "//", and with / where Windows writes \."""
+    return PurePosixPath(name.replace("\\", "/")).as_posix()

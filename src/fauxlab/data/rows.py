@@ -11,6 +11,7 @@ from pathlib import Path
 from fauxlab.data.split import SPLITS
 from fauxlab.data.tables import (
     Cells,
+    find_delimiter,
     further_columns,
     name_columns,
     open_table,
@@ -74,7 +75,8 @@ def read_rows(path: Path) -> tuple[Row, ...]:
         if may_block:
             raise LabError(f"manifest {printable(path)} is not a regular file; {_ADVICE}")
         with open_table(path) as stream:
-            reader = csv.DictReader(stream, restval="")
+            delimiter = find_delimiter(stream, REQUIRED)
+            reader = csv.DictReader(stream, restval="", delimiter=delimiter)
             _check_columns(path, reader.fieldnames)
             rows = tuple(_parse(path, reader))
     except OSError as error:

@@ -14,9 +14,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fauxlab.errors import LabError
+from fauxlab.io.text import printable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from fauxlab.data.rows import Row
 
     Codes = NDArray[np.float32]
     Numbers = NDArray[np.int64]
@@ -26,6 +29,7 @@ Counts = Counter[Hashable]
 
 SPLITS = ("train", "val", "calibration", "test")
 FRACTIONS = (0.7, 0.1, 0.1, 0.1)
+UNEVEN = 0.1  # between the share of a split and the one asked for
 # Of 256 bits. Recompressed and resized copies differ in about 10, two renderings of one latent in
 # up to 24, unrelated photos in about 100. Only studio portraits before a plain wall come as near as
 # 27.
@@ -189,6 +193,50 @@ def assign_splits(
         filled[neediest].update(content)
         split_of[group] = SPLITS[neediest]
     return [split_of[group] for group in groups]
+
+
+def place_groups(rows: Sequence[Row], earlier: Sequence[Row]) -> dict[Hashable, str]:
+    """The split of each group that holds an image, or is a group, of earlier rows."""
+    by_content: dict[str, str] = {}
+    by_group: dict[str, str] = {}
+    for row in earlier:
+        if row.split:
+            by_content[row.sha256] = row.split
+            by_group[row.group] = row.split
+    placed: dict[Hashable, str] = {}
+    for row in rows:
+        split_of_content = by_content.get(row.sha256)
+        split_of_group = by_group.get(row.group)
+        for split in (split_of_content, split_of_group):
+            if split:
+                # The split nearest to training wins.
+                so_far = placed.get(row.group, SPLITS[-1])
+                placed[row.group] = min(so_far, split, key=SPLITS.index)
+    return placed
+
+
+def describe_uneven(
+    groups: Sequence[str], splits: Sequence[str], fractions: Sequence[float]
+) -> list[str]:
+    """A warning where the largest group keeps the splits from having nearly these shares."""
+    total = len(groups)
+    if not total:
+        return []
+    name, largest = Counter(groups).most_common(1)[0]
+    asked = dict(zip(SPLITS, fractions, strict=True))
+    smallest = min(share for share in asked.values() if share > 0)
+    sizes = Counter(splits)
+    shares = {split: sizes[split] / total for split in SPLITS}
+    is_empty = any(asked[split] > 0 and not sizes[split] for split in SPLITS)
+    is_far = any(abs(shares[split] - asked[split]) > UNEVEN for split in SPLITS)
+    if largest < 2 or largest <= smallest * total or not (is_empty or is_far):
+        return []
+    listed = ", ".join(f"{split} {shares[split]:.0%}" for split in SPLITS)
+    return [
+        f"whole groups do not divide into these splits: they hold {listed}, and the largest group, "
+        f"{printable(name)!r:.80}, holds {largest:,} of {total:,} images; if it ties too much, "
+        "choose another --group-by, or name the groups in a metadata.csv"
+    ]
 
 
 def _queue(

@@ -1,8 +1,9 @@
-"""Tables of images in CSV, as people and spreadsheets write them."""
+"""Tables of images in CSV and JSON Lines, as people, spreadsheets and programs write them."""
 
 from __future__ import annotations
 
 import csv
+import json
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,11 +12,16 @@ from typing import TextIO
 from fauxlab.errors import LabError
 from fauxlab.io.text import printable
 
+JSON_LINES = "metadata.jsonl"
+LONGEST_LINE = 2**20  # characters of JSON for one image
+
 _LABELS = {
     "real": 0,
     "fake": 1,
     "0": 0,
     "1": 1,
+    "0.0": 0,
+    "1.0": 1,
 }
 Cells = Mapping[str, str]  # by the name of their column
 
@@ -23,12 +29,13 @@ Cells = Mapping[str, str]  # by the name of their column
 def read_table(path: Path, required: tuple[str, ...]) -> Iterator[dict[str, str]]:
     """The rows of a CSV table by column name.
 
-    Raises LabError where it cannot be read or lacks one of the `required` columns.
+    Cells may be separated by commas, by semicolons as in the spreadsheets of many countries, or by
+    tabs. Raises LabError where it cannot be read or lacks one of the `required` columns.
     """
     try:
         with open_table(path) as stream:
-            reader = csv.DictReader(stream, restval="")
-            columns = reader.fieldnames or []
+            reader = csv.DictReader(stream, restval="", delimiter=find_delimiter(stream, required))
+            columns = reader.fieldnames = _tidy_columns(reader.fieldnames or [], required)
             missing = [column for column in required if column not in columns]
             if missing:
                 raise LabError(
@@ -41,6 +48,79 @@ def read_table(path: Path, required: tuple[str, ...]) -> Iterator[dict[str, str]
         raise LabError(f"cannot read {printable(path)}: {error.strerror or error}") from error
     except csv.Error as error:
         raise LabError(f"{printable(path)} is not CSV: {error}") from error
+
+
+def read_json_lines(path: Path, required: tuple[str, ...]) -> Iterator[dict[str, str]]:
+    """The rows of a table in JSON Lines: an object a line; values become text.
+
+    Raises LabError where it cannot be read, or a line lacks one of the `required` keys.
+    """
+    try:
+        with open_table(path) as stream:
+            number = 0
+            while line := stream.readline(LONGEST_LINE):
+                number += 1
+                if line.strip():
+                    yield _parse_object(f"{printable(path)}, line {number}", line, required)
+    except OSError as error:
+        raise LabError(f"cannot read {printable(path)}: {error.strerror or error}") from error
+
+
+def _parse_object(where: str, line: str, required: tuple[str, ...]) -> dict[str, str]:
+    advice = "write one object a line, as JSON Lines"
+    try:
+        fields = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        reason = str(error)[:80]
+        raise LabError(f"{where} is not JSON ({reason}); {advice}") from None
+    if not isinstance(fields, dict):
+        raise LabError(f"{where} holds no object; {advice}")
+    missing = [name for name in required if fields.get(name) in (None, "")]
+    if missing:
+        raise LabError(f"{where} lacks {' and '.join(missing)}; {advice}")
+    return {name: _as_text(value) for name, value in fields.items()}
+
+
+def _as_text(value: object) -> str:
+    """A JSON value as a cell: null as nothing, lists of texts as `a;b`."""
+    if value is None:
+        return ""
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        value = ";".join(value)
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    try:
+        text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        # Half of a pair of escapes, which no file name holds and no table can keep.
+        return text.encode("utf-8", "backslashreplace").decode()
+    return text
+
+
+def find_delimiter(stream: TextIO, required: tuple[str, ...]) -> str:
+    """What separates the cells of a table, by its first line, where the stream stands afterwards.
+
+    A line `sep=;`, which spreadsheets understand, is skipped.
+    """
+    start = 0
+    line = stream.readline(LONGEST_LINE)
+    if line.strip().strip('"').lower().startswith("sep="):
+        start = stream.tell()
+        line = stream.readline(LONGEST_LINE)
+    stream.seek(start)
+    for delimiter in (",", ";", "\t"):
+        cells = next(csv.reader([line], delimiter=delimiter), [])
+        if set(required) <= set(_tidy_columns(cells, required)):
+            return delimiter
+    return ","
+
+
+def _tidy_columns(columns: Sequence[str], required: tuple[str, ...]) -> list[str]:
+    """The columns, with the `required` ones in lower case and without spaces around them."""
+    tidied = []
+    for column in columns:
+        plain = column.strip().lower()
+        tidied.append(plain if plain in required else column)
+    return tidied
 
 
 def open_table(path: Path) -> TextIO:

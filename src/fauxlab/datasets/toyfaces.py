@@ -11,18 +11,21 @@ import csv
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from PIL import Image
 
 from fauxlab.datasets.fakes import draw_inpainting, draw_insight, draw_real, draw_text2img
 from fauxlab.datasets.plan import Photo, plan
 from fauxlab.errors import LabError
+from fauxlab.io.text import printable
 
-__all__ = ["FOLDERS", "Photo", "draw", "plan", "write_toyfaces"]
+__all__ = ["FOLDERS", "Photo", "draw", "is_drawn", "plan", "write_toyfaces"]
 
 VERSION = 1
 REALS = "wiki"
@@ -30,6 +33,7 @@ FOLDERS = (REALS, "inpainting", "insight", "text2img")
 PAIRS = "insight_pairs.csv"
 MARKER = "toyfaces.json"
 STARTED = MARKER + ".part"
+LOCK = MARKER + ".lock"
 # One encoder for all four folders: the file format must not give the label away.
 JPEG = {"quality": 95, "subsampling": 0}
 
@@ -56,7 +60,8 @@ def write_toyfaces(out: Path, n: int = 400, size: int = 128, seed: int = 0) -> P
     The folders are wiki (real), inpainting, insight and text2img (fake). They share their relative
     names; insight_pairs.csv says whose scene each insight fake took. A complete set with the same
     parameters is left alone, a half-written one is drawn again. Raises LabError when `out` holds
-    anything else, and for impossible parameters (size: a multiple of 4 from 32 on; n: 4 or more).
+    anything else, where another process draws into it, and for impossible parameters (size: a
+    multiple of 4 from 32 on; n: 4 or more).
     """
     size_fits = size >= 32 and size % 4 == 0
     if not size_fits or n < 4:
@@ -70,6 +75,38 @@ def write_toyfaces(out: Path, n: int = 400, size: int = 128, seed: int = 0) -> P
     if _is_complete(out, marker):
         return out
     out.mkdir(parents=True, exist_ok=True)
+    with _alone(out):
+        # Another process may have drawn the set since.
+        if not _is_complete(out, marker):
+            _draw_set(out, n, size, seed, marker)
+    return out
+
+
+def is_drawn(out: Path) -> bool:
+    """Whether a complete set stands in a folder."""
+    return (out / MARKER).is_file()
+
+
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """For one process at a time. Raises LabError where another draws into the folder."""
+    path = out / LOCK
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise LabError(
+            f"toyfaces: another process is drawing into {printable(out)}; wait for it, or give "
+            "another folder"
+        ) from None
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        lock.release()
+
+
+def _draw_set(out: Path, n: int, size: int, seed: int, marker: str) -> None:
     (out / STARTED).write_text(marker)
     for folder in FOLDERS:
         shutil.rmtree(out / folder, ignore_errors=True)
@@ -85,7 +122,6 @@ def write_toyfaces(out: Path, n: int = 400, size: int = 128, seed: int = 0) -> P
     _write_pairs(out / PAIRS, photos)
     # The marker comes last: its presence says that the set is complete.
     os.replace(out / STARTED, out / MARKER)
-    return out
 
 
 def _write_pairs(path: Path, photos: Sequence[Photo]) -> None:
@@ -109,17 +145,19 @@ def _is_complete(out: Path, marker: str) -> bool:
     if out.is_dir():
         names = {entry.name for entry in out.iterdir()}
     if MARKER in names:
-        present = (out / MARKER).read_text()
+        present = (out / MARKER).read_text(errors="replace")
         if present == marker:
             return True
         raise LabError(
-            f"toyfaces: {out} holds another set ({present.strip()}); "
+            f"toyfaces: {printable(out)} holds another set ({printable(present.strip()):.200}); "
             "give another folder or delete this one"
         )
+    names.discard(LOCK)
     foreign = names - {*FOLDERS, STARTED, PAIRS}
     is_half_written = STARTED in names and not foreign
     if names and not is_half_written:
         raise LabError(
-            f"toyfaces: {out} holds what fauxlab did not draw; give a new or empty folder"
+            f"toyfaces: {printable(out)} holds what fauxlab did not draw; "
+            "give a new or empty folder"
         )
     return False

@@ -104,7 +104,7 @@ def detection_report(
     Each generator's fakes are compared with their matched reals, and all images are pooled.
     `skipped` are the images (path, reason) that have no score.
     """
-    groups = np.array([row.group for row in manifest.rows])
+    groups = manifest.groups
     scored = []
     for name, rows, reals in list_parts(manifest):
         part = score_set(
@@ -268,7 +268,7 @@ def _real_accuracy(
     manifest: Manifest, called_real: Bools, bootstrap: int, seed: int
 ) -> dict[str, Interval]:
     """Share of each source of reals that is called real."""
-    groups = np.array([row.group for row in manifest.rows])
+    groups = manifest.groups
     sources = _real_sources(manifest)
     shares = {}
     for source in manifest.sources:

@@ -111,7 +111,7 @@ def load_reference(
     features = real_features(network, images, progress)
     rng = np.random.default_rng(seed)
     drawn = np.sort(rng.choice(train, n, replace=False))
-    groups = np.array([row.group for row in manifest.rows])
+    groups = manifest.groups
     first_half, second_half = _divide_by_groups(groups, rng)
     floor_n = min(n, len(first_half), len(second_half))
     first = features[_draw(first_half, floor_n, rng)]

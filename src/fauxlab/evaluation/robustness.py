@@ -60,7 +60,7 @@ def robustness_report(
     _check_images(detector, images)
 
     labels = images.manifest.labels
-    groups = [row.group for row in images.manifest.rows]
+    groups = images.manifest.groups.tolist()
     clean_scores = predict_scores(detector, images, progress=progress)
     degraded = []
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from fauxlab.config import Recipe
 from fauxlab.data.cache import ImageArray, load_images
 from fauxlab.data.manifest import Manifest
+from fauxlab.data.seen import keep_training_images
 from fauxlab.errors import LabError
 from fauxlab.training.detector.inputs import TrainingInputs
 from fauxlab.training.detector.plan import TrainingPlan, plan_training
@@ -76,6 +77,8 @@ def train_plan(
         plan = plan.without_skipped(images)
         _check_stages(plan, processes)
         run = current.open_run(images)
+        if current.is_main:
+            keep_training_images(run.folder, plan.training_hashes())
         if not run.finished:
             _train(current, run, plan, images, on_step)
     return run

@@ -32,6 +32,16 @@ class TrainingPlan:
         """The run folder's default name."""
         return run_name(self.recipe)
 
+    def training_hashes(self) -> set[str]:
+        """The content hashes of the images that the stages train on."""
+        rows = self.manifest.rows
+        hashes: set[str] = set()
+        for stage in self.schedule.stages:
+            hashes.update(rows[i].sha256 for i in stage.fakes)
+        for reals in {id(stage.reals): stage.reals for stage in self.schedule.stages}.values():
+            hashes.update(rows[i].sha256 for i in reals)
+        return hashes
+
     def without_skipped(self, images: ImageArray) -> TrainingPlan:
         """The plan for the images that could be decoded.
 
@@ -65,8 +75,8 @@ def describe_plan(plan: TrainingPlan) -> str:
     lines = [recipe.to_toml()]
     lines.append(f"# {parameters:,} parameters; data hash {manifest.data_hash}")
     for stage in schedule.stages:
-        fakes = sum(manifest.rows[i].label for i in stage.rows)
-        reals = len(stage.rows) - fakes
+        reals = len(stage.reals)
+        fakes = len(stage.fakes)
         lines.append(f"# stage {stage.name}: {reals:,} real, {fakes:,} fake, {stage.steps:,} steps")
     images = schedule.steps * recipe.train.batch
     lines.append(f"# {images:,} images in all; {len(schedule.val_rows):,} to validate on")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -9,22 +10,42 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fauxlab.config import Recipe, as_name
-from fauxlab.data.manifest import Manifest, Row
+from fauxlab.data.manifest import Manifest
 from fauxlab.errors import LabError
 
 Rows = NDArray[np.int64]  # indices into a manifest's rows
+LISTED = 20  # names in a message
 NO_ROWS: Rows = np.zeros(0, dtype=np.int64)
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A set of training rows that is seen for some epochs; a joint training is a single stage."""
+    """A set of training rows that is seen for some epochs; a joint training is a single stage.
+
+    Stages of the same reals share one array of them, since there may be thousands of stages.
+    """
 
     name: str
-    rows: Rows
+    reals: Rows
+    fakes: Rows
     epochs: int
     steps_per_epoch: int
-    earlier: Rows = field(default_factory=lambda: NO_ROWS)  # rows of the stages before
+    previous: Stage | None = field(default=None, repr=False)
+
+    @property
+    def rows(self) -> Rows:
+        """All its rows, in the manifest's order."""
+        return np.sort(np.concatenate([self.reals, self.fakes]))
+
+    @property
+    def earlier(self) -> Rows:
+        """The rows of the stages before."""
+        parts = [NO_ROWS]
+        stage = self.previous
+        while stage is not None:
+            parts += [stage.reals, stage.fakes]
+            stage = stage.previous
+        return np.unique(np.concatenate(parts))
 
     @property
     def steps(self) -> int:
@@ -78,26 +99,30 @@ def schedule_stages(manifest: Manifest, recipe: Recipe) -> Schedule:
     """
     manifest.in_split("train")  # raises where the manifest was never split
     generators = _choose_generators(manifest, recipe)
-    one_by_one = [[name] for name in generators]
-    parts = [generators] if recipe.train.schedule == "joint" else one_by_one
+    pools = _Pools(manifest, recipe, "train")
     stages: list[Stage] = []
-    for part in parts:
-        earlier = [stage.rows for stage in stages]
-        stages.append(_make_stage(manifest, recipe, part, earlier))
-    val_rows = _choose_rows(manifest, generators, "val", recipe.data.reals)
-    return Schedule(tuple(stages), val_rows, tuple(generators))
+    if recipe.train.schedule == "joint":
+        stages.append(_make_stage(pools, generators, None))
+    else:
+        for name in generators:
+            previous = stages[-1] if stages else None
+            stages.append(_make_stage(pools, [name], previous))
+    to_validate = _Pools(manifest, recipe, "val")
+    val_rows = [to_validate.reals(generators), to_validate.fakes(generators)]
+    return Schedule(tuple(stages), np.sort(np.concatenate(val_rows)), tuple(generators))
 
 
 def _choose_generators(manifest: Manifest, recipe: Recipe) -> list[str]:
     generators = recipe.data.generators or manifest.generators
-    present = ", ".join(manifest.generators)
+    known = dict.fromkeys(manifest.generators)
+    present = _list(known)
     if not generators:
         raise LabError(
             "no fake images to train on: the manifest has none; "
             "a detector needs both real and fake ones"
         )
     for name in generators:
-        if name not in manifest.generators:
+        if name not in known:
             raise LabError(f"no generator {name!r} in the manifest; it has {present or 'none'}")
     if recipe.train.schedule == "single" and len(generators) != 1:
         raise LabError(
@@ -107,46 +132,72 @@ def _choose_generators(manifest: Manifest, recipe: Recipe) -> list[str]:
     return generators
 
 
-def _make_stage(
-    manifest: Manifest,
-    recipe: Recipe,
-    generators: list[str],
-    earlier: list[Rows],
-) -> Stage:
-    rows = _choose_rows(manifest, generators, "train", recipe.data.reals)
-    classes = {manifest.rows[i].label for i in rows}
-    if classes != {0, 1}:
-        lacking = "fake" if classes == {0} else "real"
+def _make_stage(pools: _Pools, generators: list[str], previous: Stage | None) -> Stage:
+    reals = pools.reals(generators)
+    fakes = pools.fakes(generators)
+    if not len(reals) or not len(fakes):
+        lacking = "real" if len(fakes) else "fake"
         raise LabError(
-            f"no {lacking} images to train on (generator {', '.join(generators) or 'none'}, "
+            f"no {lacking} images to train on (generator {_list(generators) or 'none'}, "
             "split train); a detector needs both real and fake ones"
         )
+    train = pools.recipe.train
+    count = len(reals) + len(fakes)
     return Stage(
         name=generators[0] if len(generators) == 1 else "joint",
-        rows=rows,
-        epochs=recipe.train.epochs,
-        steps_per_epoch=max(1, len(rows) // recipe.train.batch),
-        earlier=np.unique(np.concatenate([NO_ROWS, *earlier])),
+        reals=reals,
+        fakes=fakes,
+        epochs=train.epochs,
+        steps_per_epoch=max(1, count // train.batch),
+        previous=previous,
     )
 
 
-def _choose_rows(
-    manifest: Manifest,
-    generators: list[str],
-    split: str,
-    reals_of: str,
-) -> Rows:
-    """Rows of the generators' fakes, and of the reals matched with any of them, or of all."""
-    sources = set(manifest.sources)
-    if generators and reals_of == "matched":
-        sources = set()
+class _Pools:
+    """The rows of a split by generator and by source, from one pass over the manifest."""
+
+    def __init__(self, manifest: Manifest, recipe: Recipe, split: str) -> None:
+        self.manifest = manifest
+        self.recipe = recipe
+        self._sources = frozenset(manifest.sources)
+        self._numbers: dict[tuple[int, str], list[int]] = {}
+        self._reals: dict[frozenset[str], Rows] = {}
+        for number, row in enumerate(manifest.rows):
+            if row.split == split:
+                name = row.generator if row.label else row.source
+                self._numbers.setdefault((row.label, name), []).append(number)
+
+    def fakes(self, generators: Iterable[str]) -> Rows:
+        """The rows of the generators' fakes."""
+        return self._rows(1, generators)
+
+    def reals(self, generators: Sequence[str]) -> Rows:
+        """The rows of the reals matched with any of the generators, or of all."""
+        sources = self._sources
+        if generators and self.recipe.data.reals == "matched":
+            sources = self._matched(generators)
+        if sources not in self._reals:
+            self._reals[sources] = self._rows(0, sources)
+        return self._reals[sources]
+
+    def _matched(self, generators: Iterable[str]) -> frozenset[str]:
+        matched: set[str] = set()
         for name in generators:
-            sources.update(manifest.matched_reals(name))
+            if not self.manifest.names_reals(name):
+                return self._sources
+            matched.update(self.manifest.matched_reals(name))
+        return frozenset(matched)
 
-    def is_chosen(row: Row) -> bool:
-        if row.split != split:
-            return False
-        return row.generator in generators if row.label else row.source in sources
+    def _rows(self, label: int, names: Iterable[str]) -> Rows:
+        numbers: list[int] = []
+        for name in set(names):
+            numbers += self._numbers.get((label, name), [])
+        return np.array(sorted(numbers), dtype=np.int64)
 
-    chosen = [i for i, row in enumerate(manifest.rows) if is_chosen(row)]
-    return np.array(chosen, dtype=np.int64)
+
+def _list(names: Iterable[str]) -> str:
+    """The first names, and how many more there are."""
+    listed = list(names)
+    more = len(listed) - LISTED
+    shown = ", ".join(listed[:LISTED])
+    return f"{shown} and {more:,} more" if more > 0 else shown

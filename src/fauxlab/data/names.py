@@ -1,0 +1,192 @@
+"""What the name of a file or folder says: a frame of a video, a person, a folder that only sorts.
+
+Video data sets name their parts in a few ways. Frames of one video share the start of their name,
+as in `003_frame0007.jpg`. Swapped videos name both videos that they were made from, as in
+`000_003` (FaceForensics++) and `id0_id1_0000` (Celeb-DF).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+
+def word_set(text: str) -> frozenset[str]:
+    """The words of a text."""
+    return frozenset(text.split())
+
+
+# A video has less than ten million frames. Longer numbers are dates, seeds and hashes.
+_FRAME_DIGITS = 7
+_VIDEO_SUFFIX = re.compile(r"\.(?:mp4|avi|mov|mkv|webm|m4v|mpe?g)$", re.IGNORECASE)
+_FRAME = re.compile(
+    rf"(?P<stem>.+?)(?P<mark>[ ._#-]*(?:frame|frm)[ ._#-]*|[ ._#-]+f?)\d{{1,{_FRAME_DIGITS}}}",
+    re.IGNORECASE,
+)
+# What tools add behind the number of a frame: the number of the face in it, or what was done.
+_FACE = re.compile(r"[ ._-]+(?:face|crop|actor|person)[ ._-]?\d{1,2}$", re.IGNORECASE)
+_TREATMENT = re.compile(
+    r"[ ._-]+(?:crop|cropped|aligned|face|fake|real|swap|swapped|mask|masked|resized|original)$",
+    re.IGNORECASE,
+)
+_ENDS_ON_NUMBER = re.compile(r"\d[^a-z0-9]*$", re.IGNORECASE)
+
+_PERSON = re.compile(r"(?<![a-z0-9])id\d+(?![a-z0-9])", re.IGNORECASE)
+_PAIR = re.compile(r"(\d{2,})_(\d{2,})(?:__.*)?")
+_ACTOR = re.compile(r"(\d{2,})__.+")
+_COUNTED = re.compile(
+    r"(?:video|vid|clip|movie|film|scene|shot|sequence|seq|person|subject|subj|actor|identity"
+    r"|speaker)s?[ ._-]?\d+",
+    re.IGNORECASE,
+)
+_YEAR = re.compile(r"(?:19|20)\d\d")
+_HEX = re.compile(r"[0-9a-f]+", re.IGNORECASE)
+_HASH_DIGITS = 16  # from so many hexadecimal digits on, a name is a hash
+
+# Cameras and phones number all their pictures behind one of these, and may add a date.
+_CAMERAS = word_set(
+    "img dsc dscn dscf dcim pict pxl mvi gopr gp sam cimg imag hpim vlcsnap screenshot "
+    "screen whatsapp wa signal telegram photo image picture pic scan comfyui download"
+)
+# Words that number the pictures of a collection.
+_COLLECTION_WORDS = word_set(
+    "seed sample samples output out result gen generated fake real face faces portrait "
+    "person man woman men women male female boy girl people human frame frames img2img "
+    "txt2img train test val valid validation data file no nr number item index crop images"
+)
+_SPLIT = re.compile(r"train|training|trainset|val|valid|validation|dev|test|testing", re.IGNORECASE)
+# Folders that sort pictures by treatment, compression, part or split, and hold many subjects.
+_SORTING = re.compile(
+    r"c0|c23|c40|raw|hq|lq|lossless|images?|imgs?|frames?|faces?|crops?|cropped|aligned|videos?"
+    r"|png|jpe?g|data|datasets?|real|fake|masks?|pictures|photos"
+    r"|(?:.*[ ._-])?(?:part|shard|batch|chunk|fold|split|disk|volume)[ ._-]?\d*"
+    r"|(?:images|thumbnails|faces)?\d+(?:x\d+|px)",
+    re.IGNORECASE,
+)
+
+
+class Frame(NamedTuple):
+    """A name that ends on a number: what stands before it, and whether it says to be a frame."""
+
+    stem: str
+    is_marked: bool
+
+
+def parse_frame(file: str) -> Frame | None:
+    """A file's name as a numbered frame, or None where its name is not of that kind.
+
+    >>> parse_frame("003_frame0007.jpg")
+    Frame(stem='003', is_marked=True)
+    >>> parse_frame("00001.png") is None
+    True
+    """
+    name, _, _ = file.rpartition(".")
+    name = _without_treatment(name or file)
+    parts = _FRAME.fullmatch(name)
+    if parts is None:
+        return None
+    mark = parts["mark"].lower()
+    stem = parts["stem"].strip(" ._#-")
+    plain = _VIDEO_SUFFIX.sub("", stem)
+    if not plain:
+        return None
+    is_marked = "frm" in mark or "frame" in mark or plain != stem
+    return Frame(plain, is_marked)
+
+
+def _without_treatment(name: str) -> str:
+    """A name without the words and face numbers that tools add behind the number of a frame."""
+    shorter = _TREATMENT.sub("", _FACE.sub("", name))
+    while shorter != name and _ENDS_ON_NUMBER.search(shorter):
+        name = shorter
+        shorter = _TREATMENT.sub("", _FACE.sub("", name))
+    return name
+
+
+def numbers_a_collection(stem: str) -> bool:
+    """Whether a stem only numbers pictures, as `img`, `seed` and `IMG_20230101` do."""
+    words = re.findall(r"[a-z]+(?:2[a-z]+)?", stem.lower())
+    if not words:
+        return False
+    if all(word in _CAMERAS for word in words):
+        return True
+    has_number = any(character.isdigit() for character in stem)
+    is_plain = all(word in _COLLECTION_WORDS or word in _CAMERAS for word in words)
+    return is_plain and not has_number
+
+
+def ends_on_number(file: str) -> bool:
+    """Whether a file's name, without its suffix, ends on a digit."""
+    name, _, _ = file.rpartition(".")
+    name = _without_treatment(name or file)
+    return bool(_ENDS_ON_NUMBER.search(name))
+
+
+def subjects(name: str) -> tuple[str, ...]:
+    """The videos or persons that the name of a video stands for.
+
+    >>> subjects("000_003"), subjects("id0_id1_0000"), subjects("clip-12")
+    (('000', '003'), ('id0', 'id1'), ('clip-12',))
+    """
+    name = _VIDEO_SUFFIX.sub("", name)
+    persons = _PERSON.findall(name)
+    if persons:
+        return tuple(dict.fromkeys(person.lower() for person in persons))
+    pair = _PAIR.fullmatch(name)
+    if pair and len(pair[1]) == len(pair[2]):
+        return tuple(dict.fromkeys(pair.groups()))
+    actor = _ACTOR.fullmatch(name)
+    if actor:
+        return (actor[1],)
+    return (name,)
+
+
+def is_number_of_video(folder: str) -> bool:
+    """Whether a folder's name is a number, two numbers or a person's number, and no year."""
+    plain = _VIDEO_SUFFIX.sub("", folder)
+    if _YEAR.fullmatch(plain):
+        return False
+    is_named_by_ids = subjects(plain) != (plain,) or _PERSON.fullmatch(plain) is not None
+    return plain.isdecimal() or plain != folder or is_named_by_ids
+
+
+def names_a_video(folder: str) -> bool:
+    """Whether a folder's name is that of a video or person, as `003`, `video_12` or `a.mp4`."""
+    return is_number_of_video(folder) or _COUNTED.fullmatch(folder) is not None
+
+
+def only_sorts(folder: str) -> bool:
+    """Whether a folder sorts pictures by treatment, part or split, as `c23` and `train` do."""
+    return names_a_split(folder) or _SORTING.fullmatch(folder) is not None
+
+
+def names_a_split(folder: str) -> bool:
+    """Whether a folder's name is that of a split, as `train`."""
+    return _SPLIT.fullmatch(folder) is not None
+
+
+def is_shelf(folder: str, files: Sequence[str]) -> bool:
+    """Whether a folder's name only repeats a part of the names in it.
+
+    So do the folders of large sets that are numbered through (FFHQ's `01000/01234.png`), that are
+    sorted by the last digits (IMDB-WIKI's `10/110_….jpg`) or by the first of a hash.
+    """
+    if _HEX.fullmatch(folder) is None or len(folder) > _FRAME_DIGITS:
+        return False
+    return all(_is_on_shelf(folder, file) for file in files)
+
+
+def _is_on_shelf(folder: str, file: str) -> bool:
+    name, _, _ = file.rpartition(".")
+    is_hash = len(name) >= _HASH_DIGITS and _HEX.fullmatch(name) is not None
+    if is_hash:
+        return name.startswith(folder)
+    digits = re.search(r"\d+", name)
+    if digits is None or not folder.isdecimal():
+        return False
+    number = int(digits[0])
+    if len(folder) == 2 and len(digits[0]) > 2 and digits[0].endswith(folder):
+        return name.startswith(digits[0])
+    sizes = (1000, 10_000, 100_000)
+    return any(int(folder) in (number // size, number // size * size) for size in sizes)
