@@ -150,6 +150,16 @@ def decode(
         return _upright(image)
 
 
+def convert(image: Image.Image, limits: Limits = DEFAULT_LIMITS) -> Image.Image:
+    """A picture that Pillow has opened or made, as `decode` gives it; the picture itself stays.
+
+    Raises ImageError as `decode` does.
+    """
+    with decoder_errors(b""):
+        _refuse_size(*image.size, limits.max_pixels)
+        return _upright(image)
+
+
 def to_square(image: Image.Image, size: int) -> Pixels:
     """Centre square crop, then antialiased bicubic resize, to uint8 [3, size, size] RGB."""
     width, height = image.size

@@ -1,0 +1,42 @@
+"""From which scores on a model says what, and the error rates that it states, in plain words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fauxlab.bundle.config import Calibration, DetectorConfig
+
+
+def describe_rule(config: DetectorConfig) -> list[str]:
+    """Two lines: where scores become verdicts, and how often they err by the calibration."""
+    return [_describe_scores(config), _describe_rates(config.calibration)]
+
+
+def _describe_scores(config: DetectorConfig) -> str:
+    threshold = config.threshold
+    low, high = config.band or (threshold, threshold)
+    if low == high:
+        return f"threshold {threshold:.3f}: real below it, fake from it on"
+    return (
+        f"threshold {threshold:.3f}: real below {low:.3f}, "
+        f"uncertain from {low:.3f} to below {high:.3f}, fake from {high:.3f} on"
+    )
+
+
+def _describe_rates(calibration: Calibration | None) -> str:
+    if calibration is None:
+        return "not calibrated: scores are raw, and no error rate is stated"
+    parts = []
+    if calibration.false_alarm_rate is not None:
+        parts.append(f"at most {_percent(calibration.false_alarm_rate)} of real photos called fake")
+    if calibration.alpha is not None:
+        parts.append(f"at most {_percent(calibration.alpha)} of fakes called real")
+    if not parts:
+        return "the calibration states no error rate"
+    rates = " and ".join(parts)
+    return f"stated error, for pictures like those of the calibration: {rates}"
+
+
+def _percent(rate: float) -> str:
+    return f"{100 * rate:g} %"
