@@ -29,13 +29,13 @@ def _describe_rates(calibration: Calibration | None) -> str:
         return "not calibrated: scores are raw, and no error rate is stated"
     parts = []
     if calibration.false_alarm_rate is not None:
-        parts.append(f"at most {_percent(calibration.false_alarm_rate)} of real photos called fake")
+        parts.append(f"{_percent(calibration.false_alarm_rate)} of the real ones are called fake")
     if calibration.alpha is not None:
-        parts.append(f"at most {_percent(calibration.alpha)} of fakes called real")
+        parts.append(f"{_percent(calibration.alpha)} of the fakes real")
     if not parts:
-        return "the calibration states no error rate"
-    rates = " and ".join(parts)
-    return f"stated error, for pictures like those of the calibration: {rates}"
+        return "its calibration states no error rate"
+    rates = ", and ".join(parts)
+    return f"of pictures like those of its calibration at most {rates}"
 
 
 def _percent(rate: float) -> str:
