@@ -229,3 +229,15 @@ def test_a_broken_image_is_a_row(scanner: Scanner, jpeg: Callable[..., bytes]) -
     bad, good = scanner.scan([broken, PLAIN])
     assert (bad.path, bad.status, good.status) == ("<image>", "error", "ok")
     assert "cannot be decoded" in (bad.message or "")
+
+
+def test_long_metadata_of_an_image_are_not_read(scanner: Scanner) -> None:
+    image = Image.new("RGB", (60, 40))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image.info["exif"] = exif.tobytes() + bytes(2**16)
+    verdict = scanner(image)
+    assert (verdict.width, verdict.height) == (60, 40)
+    assert "exif" in image.info, "the caller's picture stays as it is"
+    image.info["exif"] = exif.tobytes()
+    assert scanner(image).width == 40

@@ -179,8 +179,10 @@ def test_the_threads_are_those_that_the_process_may_use(monkeypatch: pytest.Monk
     monkeypatch.setattr("os.sched_getaffinity", lambda process: {3, 5}, raising=False)
     monkeypatch.setattr("os.cpu_count", lambda: 64)
     assert workers.usable_cores() == 2
-    with workers.start_workers() as pool:
-        assert pool._max_workers == 2
+    with workers.start_workers() as started:
+        assert started.pool._max_workers == 2
+        assert not started.stopping.is_set()
+    assert started.stopping.is_set()
     monkeypatch.delattr("os.sched_getaffinity")
     assert workers.usable_cores() == 64
     monkeypatch.setattr("os.process_cpu_count", lambda: 7, raising=False)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -63,12 +62,13 @@ def take_whole(frames: Iterator[Frame], size: int) -> Looked:
     return _describe(frame, [Cut(square, None)])
 
 
-def look_for_faces(frames: Iterator[Frame], size: int, most: int, deadline: float) -> Looked:
+def look_for_faces(
+    frames: Iterator[Frame], size: int, most: int, is_over: Callable[[], bool]
+) -> Looked:
     """The faces of the first frame that shows one, at most `most`.
 
     A frame whose faces are all too small for the detector is used only where no other shows a face.
-    No further frame is begun after the `deadline`, of time.monotonic(). Raises ImageError where no
-    frame can be read.
+    No further frame is begun once `is_over` says so. Raises ImageError where no frame can be read.
     """
     best = None
     count = 0
@@ -81,7 +81,7 @@ def look_for_faces(frames: Iterator[Frame], size: int, most: int, deadline: floa
                 return looked
             if best is None or (looked.cuts and not best.cuts):
                 best = looked
-            if time.monotonic() > deadline:
+            if is_over():
                 break
     except ImageError as error:
         if best is None:

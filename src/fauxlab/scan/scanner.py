@@ -13,6 +13,7 @@ from concurrent.futures import Future
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
@@ -163,13 +164,14 @@ class Scanner:
         return self._explain(take_all(pictures, self._limits))
 
     def _explain(self, waiting: Iterator[Given]) -> Generator[Explained, None, None]:
-        with FileReader() as reader, start_workers() as pool:
+        with FileReader() as reader, start_workers() as workers:
 
             def start_batch() -> list[Future[_Read]]:
                 """Begin to read the next pictures."""
                 started = []
                 for given in islice(waiting, BATCH):
-                    started.append(pool.submit(self._read, reader, given))
+                    future = workers.pool.submit(self._read, reader, given, workers.stopping)
+                    started.append(future)
                 return started
 
             batch = start_batch()
@@ -180,10 +182,12 @@ class Scanner:
                 yield from self._score_batch(pictures)
                 batch = following
 
-    def _read(self, reader: FileReader, given: Given) -> _Read:
+    def _read(self, reader: FileReader, given: Given, stopping: Event) -> _Read:
         """Read and decode a picture, and cut out what the detector gets."""
+        frames = self._decode(reader, given.content)
         try:
-            return _Read(given.name, self._look(reader, given.content))
+            with closing(frames):
+                return _Read(given.name, self._look(frames, stopping))
         except ImageError as error:
             return _Read(given.name, error)
         except LabError:  # a part of the installation is missing
@@ -194,14 +198,17 @@ class Scanner:
             reason = first_line(error)
             return _Read(given.name, ImageError(f"cannot be examined: {reason}"))
 
-    def _look(self, reader: FileReader, content: Content) -> Looked:
+    def _look(self, frames: Iterator[Frame], stopping: Event) -> Looked:
         """What a picture shows. Raises ImageError where it cannot be read."""
-        size = self.detector.size
         deadline = time.monotonic() + self.timeout
-        with closing(self._decode(reader, content)) as frames:
-            if self.crop == "none":
-                return take_whole(frames, size)
-            return look_for_faces(frames, size, self.max_faces, deadline)
+
+        def is_over() -> bool:
+            return stopping.is_set() or time.monotonic() > deadline
+
+        size = self.detector.size
+        if self.crop == "none":
+            return take_whole(frames, size)
+        return look_for_faces(frames, size, self.max_faces, is_over)
 
     def _decode(self, reader: FileReader, content: Content) -> Generator[Frame, None, None]:
         if isinstance(content, ImageError):

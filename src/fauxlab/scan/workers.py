@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import NamedTuple
 
 
 def usable_cores() -> int:
@@ -17,11 +19,20 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
+class Workers(NamedTuple):
+    """A pool of threads, and whether they are to stop with what they are at."""
+
+    pool: ThreadPoolExecutor
+    stopping: threading.Event
+
+
 @contextmanager
-def start_workers() -> Iterator[ThreadPoolExecutor]:
-    """A thread a core. Whoever leaves early waits for what is being read, and for nothing more."""
+def start_workers() -> Iterator[Workers]:
+    """A thread a core. Whoever leaves early waits for the frames being read, for nothing more."""
     pool = ThreadPoolExecutor(usable_cores())
+    stopping = threading.Event()
     try:
-        yield pool
+        yield Workers(pool, stopping)
     finally:
+        stopping.set()
         pool.shutdown(cancel_futures=True)
