@@ -241,3 +241,17 @@ def test_long_metadata_of_an_image_are_not_read(scanner: Scanner) -> None:
     assert "exif" in image.info, "the caller's picture stays as it is"
     image.info["exif"] = exif.tobytes()
     assert scanner(image).width == 40
+
+
+def test_the_first_verdict_comes_before_many_pictures_are_asked_for(scanner: Scanner) -> None:
+    asked = []
+
+    def endless() -> Iterator[Image.Image]:
+        while True:
+            asked.append(PLAIN)
+            yield PLAIN
+
+    verdicts = scanner.scan(endless())
+    next(verdicts)
+    assert len(asked) == 4 + 8
+    verdicts.close()  # type: ignore[attr-defined]

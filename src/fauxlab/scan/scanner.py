@@ -11,7 +11,7 @@ import time
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import closing
-from itertools import islice
+from itertools import chain, islice, repeat
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -47,6 +47,8 @@ BLURRED = "too blurred or too small"
 NOT_FINITE = "the model gives no finite score for it"
 # Pictures in a batch. Two batches are in memory at once.
 BATCH = 32
+# The first batches are smaller, so that the first verdicts come soon.
+FIRST_BATCHES = (4, 8, 16)
 MAX_FACES = 256  # of a picture
 Crop = Literal["face", "none"]
 
@@ -165,11 +167,12 @@ class Scanner:
 
     def _explain(self, waiting: Iterator[Given]) -> Generator[Explained, None, None]:
         with FileReader() as reader, start_workers() as workers:
+            sizes = chain(FIRST_BATCHES, repeat(BATCH))
 
             def start_batch() -> list[Future[_Read]]:
                 """Begin to read the next pictures."""
                 started = []
-                for given in islice(waiting, BATCH):
+                for given in islice(waiting, next(sizes)):
                     future = workers.pool.submit(self._read, reader, given, workers.stopping)
                     started.append(future)
                 return started
