@@ -63,7 +63,9 @@ def test_from_a_folder_to_verdicts(
     (pictures / "broken.png").write_bytes(b"no picture")
     code, out, err = fauxlab("scan", pictures, "--crop", "none", "--model", model)
     assert code == 0
-    assert len(out.splitlines()) == 42
+    table, _, rule = out.partition("\n\n")
+    assert len(table.splitlines()) == 42
+    assert rule.startswith("threshold 0.500: real below it, fake from it on\nnot calibrated")
     assert "1 of 41 pictures could not be judged" in err
     code, out, _ = fauxlab("scan", pictures, "--crop", "none", "--model", model, "--json")
     verdicts = json.loads(out)

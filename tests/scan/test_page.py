@@ -124,7 +124,7 @@ def test_a_row_says_what_of_the_file_was_looked_at(tmp_path: Path) -> None:
     page = write(rows, tmp_path / "v.html")
     for text in (
         "frame 3 of 5",
-        "turned by 270°",
+        "upright if turned by 270°",
         "up to 3 more places",
         "fake from 0.600 · too large to look at closely",
         "cannot tell: the face is 20 pixels wide",

@@ -244,7 +244,7 @@ def _list_places(verdict: Verdict) -> list[str]:
         height = bottom - top
         facts.append(f"face of {width}×{height} at {left}, {top}")
     if verdict.turned:
-        facts.append(f"turned by {verdict.turned}° to stand upright")
+        facts.append(f"upright if turned by {verdict.turned}°")
     if verdict.left_out:
         facts.append(f"up to {verdict.left_out:,} more places may show faces")
     return facts

@@ -162,7 +162,7 @@ def _list_places(verdict: Verdict) -> list[str]:
         left, top, right, bottom = verdict.face
         places.append(f"face at {left}, {top} to {right}, {bottom}")
     if verdict.turned:
-        places.append(f"turned by {verdict.turned}°")
+        places.append(f"upright if turned by {verdict.turned}°")
     if verdict.frame is not None:
         places.append(f"frame {verdict.frame + 1} of {verdict.frames}")
     return places
