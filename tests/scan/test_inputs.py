@@ -215,6 +215,14 @@ def test_limits_are_kept_for_every_kind_of_input(brightness: AnyDetector, tmp_pa
     assert "too small" in (scanner(small).message or "")
 
 
+def test_a_time_without_end_is_refused(brightness: AnyDetector) -> None:
+    for endless in (math.inf, 86_401):
+        with pytest.raises(LabError, match="at most 86,400 seconds"):
+            Scanner(brightness, timeout=endless)
+    with pytest.raises(TypeError):
+        Scanner(brightness, max_faces=1.5)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("limit", "value"),
     [("max_pixels", 0), ("timeout", 0), ("timeout", math.nan), ("max_faces", 0), ("max_faces", -1)],

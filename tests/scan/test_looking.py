@@ -132,7 +132,7 @@ def test_a_coarse_look_is_told(brightness: AnyDetector, film: Film, faces: list[
     film([200], {200: faces}, coarse=True)
     verdict = Scanner(brightness)(b"photo")
     assert verdict.coarse
-    assert verdict.message == "too large to look at closely, small faces may be missed"
+    assert verdict.message == "picture too large to look at closely, small faces may be missed"
 
 
 def test_a_picture_that_breaks_the_search_is_a_row(

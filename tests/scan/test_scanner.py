@@ -299,6 +299,29 @@ def test_json_is_closed_whatever_happens(
     assert [verdict["status"] for verdict in json.loads(stream.getvalue())] == ["ok"]
 
 
+def test_each_json_line_is_let_out_at_once() -> None:
+    class Pipe(io.StringIO):
+        let_out = ""
+
+        def flush(self) -> None:
+            self.let_out = self.getvalue()
+
+    pipe = Pipe()
+    verdict = Verdict(path="a.jpg", status="error", model_hash="0", message="line\nbreak")
+    with open_writer("jsonl", pipe) as writer:
+        for count in (1, 2, 3):
+            writer.add(Explained(verdict))
+            lines = pipe.let_out.splitlines()
+            assert [json.loads(line)["path"] for line in lines] == ["a.jpg"] * count
+
+
+def test_an_empty_scan_is_an_empty_array() -> None:
+    stream = io.StringIO()
+    with open_writer("json", stream):
+        assert stream.getvalue() == ""
+    assert json.loads(stream.getvalue()) == []
+
+
 def test_zip_members_are_judged_like_files(scanner: Scanner, tmp_path: Path, jpeg: Jpeg) -> None:
     (tmp_path / "a.jpg").write_bytes(jpeg(5))
     with zipfile.ZipFile(tmp_path / "z.zip", "w") as archive:

@@ -27,14 +27,14 @@ def _describe_scores(config: DetectorConfig) -> str:
 def _describe_rates(calibration: Calibration | None) -> str:
     if calibration is None:
         return "not calibrated: scores are raw, and no error rate is stated"
-    parts = []
-    if calibration.false_alarm_rate is not None:
-        parts.append(f"{_percent(calibration.false_alarm_rate)} of the real ones are called fake")
-    if calibration.alpha is not None:
-        parts.append(f"{_percent(calibration.alpha)} of the fakes real")
-    if not parts:
+    of_fakes = calibration.alpha
+    # The band promises something of reals, too. Certain fakes lie above it, and keep both promises.
+    promises = [rate for rate in (calibration.false_alarm_rate, of_fakes) if rate is not None]
+    if not promises:
         return "its calibration states no error rate"
-    rates = ", and ".join(parts)
+    rates = f"{_percent(min(promises))} of the real ones are called fake"
+    if of_fakes is not None:
+        rates += f", and {_percent(of_fakes)} of the fakes real"
     return f"of pictures like those of its calibration at most {rates}"
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import math
+import operator
 import time
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future
@@ -50,6 +51,7 @@ BATCH = 32
 # The first batches are smaller, so that the first verdicts come soon.
 FIRST_BATCHES = (4, 8, 16)
 MAX_FACES = 256  # of a picture
+LONGEST_TIMEOUT = 86_400  # a day; clocks of threads take no infinite time
 Crop = Literal["face", "none"]
 
 _logger = logging.getLogger(__name__)
@@ -106,11 +108,13 @@ class Scanner:
             raise LabError(f"crop {crop!r}: one of face, none")
         if max_faces < 1:
             raise LabError(f"max_faces {max_faces}: a positive number")
+        if timeout > LONGEST_TIMEOUT:
+            raise LabError(f"timeout {timeout:g}: at most {LONGEST_TIMEOUT:,} seconds")
         check_pipeline(detector)
         self.detector = detector
         self.crop = crop
-        self.max_faces = max_faces
-        self._limits = Limits(max_pixels, timeout)
+        self.max_faces = operator.index(max_faces)
+        self._limits = Limits(int(max_pixels), timeout)
 
     @classmethod
     def from_pretrained(

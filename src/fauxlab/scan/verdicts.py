@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Fields = dict[str, object]  # of a verdict
 
 TOO_SMALL = "the face is {side} pixels wide, at least {least} are needed"
-COARSE = "too large to look at closely, small faces may be missed"
+COARSE = "picture too large to look at closely, small faces may be missed"
 
 
 class Answer(NamedTuple):
