@@ -174,7 +174,6 @@ def test_files_are_read_within_bounds(scanner: Scanner, monkeypatch: pytest.Monk
             return bytes(size)
 
     monkeypatch.setattr(inputs, "MAX_BYTES", 3000)
-    monkeypatch.setattr("fauxlab.io.images.MAX_BYTES", 3000)
     endless = Endless()
     verdict = scanner(endless)  # type: ignore[arg-type]
     assert endless.given == 3001

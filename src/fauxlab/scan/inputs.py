@@ -131,7 +131,7 @@ def _convert_array(array: NDArray[Any], limits: Limits) -> Image.Image | ImageEr
 
 
 def _read(file: Any) -> bytes | ImageError:
-    """The rest of an open file, and no more than one byte above MAX_BYTES."""
+    """The rest of an open file; no more than one byte above MAX_BYTES is read."""
     if isinstance(file, io.TextIOBase):
         raise TypeError("a file opened as text; open it with 'rb'")
     pieces = []
@@ -148,6 +148,8 @@ def _read(file: Any) -> bytes | ImageError:
             left -= len(piece)
     except (OSError, ValueError) as error:  # ValueError: the file is closed
         return ImageError(f"cannot be read: {printable(str(error))}")
+    if left <= 0:
+        return ImageError(f"above the limit of {MAX_BYTES:,} bytes")
     if not pieces:
         return ImageError("nothing to read; a file that was read or written before needs seek(0)")
     return b"".join(pieces)
