@@ -58,3 +58,41 @@ def test_the_rate_is_of_what_was_done_since(
     assert second.startswith("resumed: 5,012/9,000 images, ")
     assert 1 <= int(second.split(", ")[1].removesuffix("/s")) <= 12
     assert second.endswith(", loss 0.5")
+
+
+def test_the_time_left_is_told_in_words(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "PLAIN_SECONDS", -1.0)
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    with progress.show_progress("training", 100) as show:
+        show(100, 400, "")
+        now[0] = 10.0
+        show(150, 400, "")
+        show(150, None, "")
+        show(400, 400, "")
+        now[0] = 1000.0
+        show(101, 400, "")
+    assert capsys.readouterr().err.splitlines() == [
+        "training: 100/400 images",
+        "training: 150/400 images, 5/s, 50 s left",
+        "training: 150 images, 5/s",
+        "training: 400/400 images, 30/s",
+        "training: 101/400 images, 0.00/s, 3.5 days left",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.2, "0 s"),
+        (99, "99 s"),
+        (100, "2 min"),
+        (5900, "98 min"),
+        (7200, "2.0 h"),
+        (2e5, "2.3 days"),
+    ],
+)
+def test_durations(seconds: float, words: str) -> None:
+    assert progress.describe_seconds(seconds) == words

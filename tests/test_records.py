@@ -31,3 +31,27 @@ def test_both_names_are_written_and_either_is_read() -> None:
     written = former.model_dump()
     assert written["ood"] is written["atypical"] is True
     assert Verdict.model_validate_json(former.model_dump_json()) == former
+
+
+def test_a_verdict_without_a_certain_answer_has_no_label() -> None:
+    fields = {"path": "a.jpg", "status": "ok", "label": "real", "score": 0.1, "model_hash": "0"}
+    expected = {
+        "real": {},
+        "uncertain": {"uncertain": True},
+        "cannot tell": {"ood": True},
+        "no face": {"status": "no face"},
+        "error": {"status": "error"},
+    }
+    for decision, changes in expected.items():
+        # As version 5 wrote it, with the label that the score gave.
+        old = Verdict.model_validate({**fields, "schema_version": 5, **changes})
+        assert old.decision == decision
+        assert old.label == ("real" if decision == "real" else None)
+        assert old.schema_version == 6
+        assert old == Verdict.model_validate({**fields, **changes, "decision": "fake"})
+        assert list(old.model_dump())[1:3] == ["path", "decision"]
+        assert Verdict.model_validate_json(old.model_dump_json()) == old
+    assert list(Verdict.model_json_schema(mode="serialization")["properties"]) == list(
+        old.model_dump()
+    )
+    assert old.model_dump(include={"label", "decision"}) == {"label": None, "decision": "error"}

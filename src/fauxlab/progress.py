@@ -1,4 +1,7 @@
-"""Progress on stderr: on a terminal a bar with images per second, in a log a line now and then."""
+"""Progress on stderr: on a terminal a bar, in a log a line now and then.
+
+Both say how many images of all are done, how many a second, and how much time is left.
+"""
 
 from __future__ import annotations
 
@@ -40,13 +43,12 @@ def count_images(title: str, total: int | None = None) -> Iterator[Callable[[int
 @contextmanager
 def _bar(title: str, start: int) -> Iterator[Show]:
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, TextColumn
 
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
-        TextColumn("{task.completed:,.0f} images{task.fields[rate]}{task.fields[remark]}"),
-        TimeRemainingColumn(),
+        TextColumn("{task.fields[words]}"),
     )
     # Lines on stdout go above the bar where both are the terminal; a file or a pipe must get them
     # as they are.
@@ -54,27 +56,25 @@ def _bar(title: str, start: int) -> Iterator[Show]:
     with Progress(
         *columns, console=Console(stderr=True), transient=True, redirect_stdout=redirect
     ) as progress:
-        task = progress.add_task(title, total=None, completed=start, rate="", remark="")
-        rate = _rate(start)
+        task = progress.add_task(title, total=None, completed=start, words="")
+        pace = _Pace(start)
 
         def show(done: int, total: int | None, remark: str) -> None:
-            fields = {"rate": rate(done), "remark": f", {remark}" if remark else ""}
-            progress.update(task, completed=done, total=total, **fields)  # type: ignore[arg-type]
+            words = pace.describe(done, total, remark)
+            progress.update(task, completed=done, total=total, words=words)
 
         yield show
 
 
 @contextmanager
 def _lines(title: str, start: int) -> Iterator[Show]:
-    rate = _rate(start)
+    pace = _Pace(start)
     last = time.monotonic()
     pending = ""  # what the last call said, where it was not printed
 
     def show(done: int, total: int | None, remark: str) -> None:
         nonlocal last, pending
-        of_all = f"/{total:,}" if total else ""
-        end = f", {remark}" if remark else ""
-        pending = f"{title}: {done:,}{of_all} images{rate(done)}{end}"
+        pending = f"{title}: {pace.describe(done, total, remark)}"
         if time.monotonic() - last > PLAIN_SECONDS:
             print(pending, file=sys.stderr)
             pending = ""
@@ -85,14 +85,38 @@ def _lines(title: str, start: int) -> Iterator[Show]:
         print(pending, file=sys.stderr)
 
 
-def _rate(start: int) -> Callable[[int], str]:
-    """Images per second from now on, as ", 12/s" behind a count; empty before the first image."""
-    began = time.monotonic()
+class _Pace:
+    """How fast images are done from now on; `start` of them were done before."""
 
-    def rate(done: int) -> str:
-        if done <= start:
-            return ""
-        seconds = max(time.monotonic() - began, 1e-3)
-        return f", {(done - start) / seconds:,.0f}/s"
+    def __init__(self, start: int) -> None:
+        self._start = start
+        self._began = time.monotonic()
 
-    return rate
+    def describe(self, done: int, total: int | None, remark: str) -> str:
+        """The progress in words, as "50/200 images, 5/s, 30 s left, loss 0.5"."""
+        of_all = f"/{total:,}" if total else ""
+        parts = [f"{done:,}{of_all} images"]
+        new = done - self._start
+        if new > 0:
+            seconds = max(time.monotonic() - self._began, 1e-3)
+            rate = new / seconds
+            parts.append(f"{rate:,.0f}/s" if rate >= 1 else f"{rate:.2f}/s")
+            if total and total > done:
+                left = (total - done) * seconds / new
+                parts.append(f"{describe_seconds(left)} left")
+        if remark:
+            parts.append(remark)
+        return ", ".join(parts)
+
+
+def describe_seconds(seconds: float) -> str:
+    """A duration as people say it: "40 s", "12 min", "3.5 h", "4.0 days"."""
+    if seconds < 99.5:
+        return f"{seconds:.0f} s"
+    minutes = seconds / 60
+    if minutes < 99.5:
+        return f"{minutes:.0f} min"
+    hours = minutes / 60
+    if hours < 48:
+        return f"{hours:.1f} h"
+    return f"{hours / 24:.1f} days"

@@ -39,6 +39,7 @@ def model(fauxlab: Command, small: Manifest, tmp_path: Path) -> Path:
         tmp_path / "runs",
     )
     assert code == 0, err
+    assert "training on 84 images: 10 steps of 8, 80 images in all" in err
     assert (tmp_path / "runs" / "latest" / "figures" / "training.png").stat().st_size > 5000
     return tmp_path / "runs" / "latest" / "best"
 
@@ -63,7 +64,9 @@ def test_from_a_folder_to_verdicts(
     (pictures / "broken.png").write_bytes(b"no picture")
     code, out, err = fauxlab("scan", pictures, "--crop", "none", "--model", model)
     assert code == 0
-    assert len(out.splitlines()) == 42
+    table, _, rule = out.partition("\n\n")
+    assert len(table.splitlines()) == 42
+    assert rule.startswith("threshold 0.500: real below it, fake from it on\nnot calibrated")
     assert "1 of 41 pictures could not be judged" in err
     code, out, _ = fauxlab("scan", pictures, "--crop", "none", "--model", model, "--json")
     verdicts = json.loads(out)
@@ -459,6 +462,7 @@ def test_a_generator_trained_judged_and_sampled(
     assert not runs.exists()
     code, out, err = fauxlab(*train)
     assert (code, out) == (0, "")
+    assert "training on 28 real images: " in err
     assert "32 images: FD(randconv) " in err
     assert "floor" in err
     figures = runs / "r3-32" / "figures"

@@ -76,7 +76,11 @@ def test_a_row_says_all_that_is_known(tmp_path: Path) -> None:
     given = verdict("holiday/a.jpg").model_copy(update={"face": (100, 50, 300, 250)})
     shown = Explained(given, picture, np.array([[0.75, -0.25]]))
     page = write(
-        [shown, Explained(error())], tmp_path / "verdicts.html", band=(0.4, 0.7), model="abc"
+        [shown, Explained(error())],
+        tmp_path / "verdicts.html",
+        band=(0.4, 0.7),
+        model="abc",
+        rule=["threshold 0.600: fake from 0.700", "at most 5 %"],
     )
     assert [row["data-kind"] for row in page.all("article")] == ["fake", "error"]
     for text in (
@@ -92,7 +96,8 @@ def test_a_row_says_all_that_is_known(tmp_path: Path) -> None:
         "face of 200×200 at 100, 50",
         "truncated",
         "no picture",
-        "0.400 to below 0.700",
+        "Threshold 0.600: fake from 0.700.",
+        "At most 5 %.",
     ):
         assert text in page.text
     marks = {item["class"]: item["style"] for item in page.all("i")}
@@ -108,6 +113,25 @@ def test_a_row_says_all_that_is_known(tmp_path: Path) -> None:
     assert [Image.open(io.BytesIO(base64.b64decode(data))).size for data in images] == [
         (64, 128)
     ] * 2
+
+
+def test_a_row_says_what_of_the_file_was_looked_at(tmp_path: Path) -> None:
+    animated = verdict(face=(1, 2, 65, 66), turned=270, frame=2, frames=5, left_out=3)
+    coarse = verdict("b.jpg", coarse=True, message="too large to look at closely")
+    small = verdict("c.jpg", label=None, score=None, ood=True, message="the face is 20 pixels wide")
+    without = verdict("d.gif", status="no face", label=None, score=None, message="2 of 9 frames")
+    rows = [Explained(one) for one in (animated, coarse, small, without)]
+    page = write(rows, tmp_path / "v.html")
+    for text in (
+        "frame 3 of 5",
+        "upright if turned by 270°",
+        "up to 3 more places",
+        "fake from 0.600 · too large to look at closely",
+        "cannot tell: the face is 20 pixels wide",
+        "2 of 9 frames · 1024×768 pixels",
+    ):
+        assert text in page.text
+    assert page.text.count("20 pixels wide") == 1
 
 
 def test_counts_stand_at_the_head_and_filter(tmp_path: Path) -> None:

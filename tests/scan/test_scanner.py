@@ -299,6 +299,29 @@ def test_json_is_closed_whatever_happens(
     assert [verdict["status"] for verdict in json.loads(stream.getvalue())] == ["ok"]
 
 
+def test_each_json_line_is_let_out_at_once() -> None:
+    class Pipe(io.StringIO):
+        let_out = ""
+
+        def flush(self) -> None:
+            self.let_out = self.getvalue()
+
+    pipe = Pipe()
+    verdict = Verdict(path="a.jpg", status="error", model_hash="0", message="line\nbreak")
+    with open_writer("jsonl", pipe) as writer:
+        for count in (1, 2, 3):
+            writer.add(Explained(verdict))
+            lines = pipe.let_out.splitlines()
+            assert [json.loads(line)["path"] for line in lines] == ["a.jpg"] * count
+
+
+def test_an_empty_scan_is_an_empty_array() -> None:
+    stream = io.StringIO()
+    with open_writer("json", stream):
+        assert stream.getvalue() == ""
+    assert json.loads(stream.getvalue()) == []
+
+
 def test_zip_members_are_judged_like_files(scanner: Scanner, tmp_path: Path, jpeg: Jpeg) -> None:
     (tmp_path / "a.jpg").write_bytes(jpeg(5))
     with zipfile.ZipFile(tmp_path / "z.zip", "w") as archive:
@@ -324,7 +347,7 @@ def test_calibrated_scores_and_uncertain_verdicts(
     assert [v.score for v in verdicts] == pytest.approx(by_hand, abs=1e-5)
     assert all(v.calibrated and v.threshold == threshold for v in verdicts)
     ranked = sorted(verdicts, key=lambda v: v.score or 0)
-    assert [v.label for v in ranked] == ["real"] * 5 + ["fake"] * 4
+    assert [v.label for v in ranked] == ["real"] * 2 + [None] * 5 + ["fake"] * 2
     assert [v.decision for v in ranked] == ["real"] * 2 + ["uncertain"] * 5 + ["fake"] * 2
 
     streams: dict[Form, io.StringIO] = {form: io.StringIO() for form in get_args(Form)}
@@ -334,6 +357,8 @@ def test_calibrated_scores_and_uncertain_verdicts(
                 writer.add(Explained(verdict))
     words = [line.split()[0] for line in streams["table"].getvalue().splitlines()]
     assert words == ["verdict", *(v.decision for v in ranked)]
+    lines = streams["jsonl"].getvalue().splitlines()
+    assert [Verdict.model_validate_json(line) for line in lines] == ranked
     read = [Verdict.model_validate(v) for v in json.loads(streams["json"].getvalue())]
     assert read == ranked
     rows = list(csv.DictReader(io.StringIO(streams["csv"].getvalue())))
@@ -349,13 +374,15 @@ def test_verdicts_are_written_and_read_with_the_former_names(tmp_path: Path) -> 
         with open_writer(form, stream) as writer:
             writer.add(Explained(verdict))
     (fields,) = json.loads(streams["json"].getvalue())
-    assert fields["schema_version"] == 5
+    assert fields["schema_version"] == 6
+    assert list(fields)[:4] == ["schema_version", "path", "decision", "status"]
     assert fields["ood"] is fields["atypical"] is True
     assert fields["decision"] == "cannot tell"
     assert Verdict.model_validate(fields) == verdict
     (row,) = csv.DictReader(io.StringIO(streams["csv"].getvalue()))
     assert (row["ood"], row["atypical"], row["decision"]) == ("True", "True", "cannot tell")
     assert set(row) == set(fields)
+    assert list(row) == list(fields)
     old = {name: value for name, value in fields.items() if name != "ood"}
     assert Verdict.model_validate(old | {"schema_version": 4}).ood
 
@@ -376,7 +403,7 @@ def test_verdicts_of_the_first_schema_are_read() -> None:
 # where they are.
 def faces_at(monkeypatch: pytest.MonkeyPatch, *faces: Face, left_out: int = 0) -> None:
     monkeypatch.setattr(
-        "fauxlab.scan.scanner.survey_faces", lambda image: Found(list(faces), left_out)
+        "fauxlab.scan.looking.survey_faces", lambda image, most: Found(list(faces), left_out)
     )
 
 
@@ -386,18 +413,18 @@ def test_every_face_gets_a_verdict_and_a_picture_without_one_says_so(
     photo = tmp_path / "a.jpg"
     photo.write_bytes(jpeg(1))
     finder = Scanner(scanner.detector)
-    faces_at(monkeypatch, Face(0, 0, 24, 50), Face(30, 10, 16, 20))
+    faces_at(monkeypatch, Face(0, 0, 40, 50), Face(30, 10, 32, 20))
     first, second = finder.explain([str(photo)])
     assert (first.first, second.first) == (True, False)
     big, small = first.verdict, second.verdict
-    assert (big.face, small.face) == ((0, 0, 24, 24), (30, 10, 46, 26))
+    assert (big.face, small.face) == ((0, 0, 40, 40), (30, 10, 62, 42))
     assert big.status == small.status == "ok"
     assert finder(photo) == big
     assert big.left_out == 0
-    faces_at(monkeypatch, Face(0, 0, 24, 50), left_out=7)
+    faces_at(monkeypatch, Face(0, 0, 40, 50), left_out=7)
     assert finder(photo).left_out == 7
     image = decode(photo.read_bytes())
-    square = to_square(crop_face(image, Face(30, 10, 16, 20)), 32)
+    square = to_square(crop_face(image, Face(30, 10, 32, 20)), 32)
     logits = scanner.detector.predict(square[None]).logits
     assert small.score == pytest.approx(float(scanner.detector.scores(logits)[0]), abs=1e-6)
     faces_at(monkeypatch)

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from fauxlab.config import Recipe
     from fauxlab.data.manifest import Manifest
     from fauxlab.records import DetectionReport, RobustnessReport
+    from fauxlab.training.detector.plan import TrainingPlan
 
 app = typer.Typer(no_args_is_help=True, help="Train and evaluate detectors.")
 app.command("calibrate")(calibrate)
@@ -91,6 +92,7 @@ def train(
         if is_main():
             for warning in list_warnings(plan):
                 say(f"warning: {warning}")
+            _announce(plan)
             images = decode(plan.manifest, experiment.data.size)
             on_step = step_bar(stack, folder.name)
         run = train_plan(
@@ -107,6 +109,19 @@ def train(
 
         save_training_figure(run.read_log(), run.folder / "figures")
         say_end(run)
+
+
+def _announce(plan: TrainingPlan) -> None:
+    """Say before a training what is to come."""
+    rows: set[int] = set()
+    for stage in plan.schedule.stages:
+        rows.update(stage.rows.tolist())
+    steps = plan.schedule.steps
+    batch = plan.recipe.train.batch
+    say(
+        f"training on {len(rows):,} images: "
+        f"{steps:,} steps of {batch:,}, {steps * batch:,} images in all"
+    )
 
 
 def _print_plans(data: Manifest, experiment: Recipe, leave_one_out: bool) -> None:

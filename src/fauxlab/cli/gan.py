@@ -37,6 +37,7 @@ from fauxlab.progress import count_images
 
 if TYPE_CHECKING:
     from fauxlab.models.pretrained import Generator
+    from fauxlab.training.gan.plan import GanPlan
 
 app = typer.Typer(no_args_is_help=True, help="Train, evaluate and sample generators of faces.")
 
@@ -100,6 +101,7 @@ def train(
     on_step = None
     with ExitStack() as stack:
         if is_main():
+            _announce(plan)
             images = decode(plan.manifest, experiment.data.size)
             on_step = step_bar(stack, folder.name)
         run = train_gan_plan(
@@ -120,6 +122,16 @@ def train(
         say_end(run)
     if run.stopped_by_guard:
         raise typer.Exit(COLLAPSED)
+
+
+def _announce(plan: GanPlan) -> None:
+    """Say before a training what is to come."""
+    batch = plan.recipe.train.batch
+    steps = -(-plan.images // batch)
+    say(
+        f"training on {len(plan.train_rows):,} real images: "
+        f"{steps:,} discriminator steps of {batch:,}, {plan.images:,} images in all"
+    )
 
 
 @app.command("eval")

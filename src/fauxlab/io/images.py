@@ -73,6 +73,9 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "HEIF")
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 _AVIF_BRANDS = (b"avif", b"avis")
 
+MAX_EXIF = 2**16
+# Where Pillow keeps the EXIF of a picture. The second is text, two digits a byte.
+_EXIF_KEYS = ("exif", "Raw profile type exif")
 ORIENTATION = 0x0112  # the EXIF tag
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -147,6 +150,22 @@ def decode(
             image.draft("RGB", (at_least, at_least))
         if image.width * image.height > LARGE_PIXELS:
             return _large_pictures.submit(_upright, image).result()
+        return _upright(image)
+
+
+def convert(image: Image.Image, limits: Limits = DEFAULT_LIMITS) -> Image.Image:
+    """A picture that Pillow has opened or made, as `decode` gives it; the picture itself stays.
+
+    Metadata above MAX_EXIF is not read. Raises ImageError as `decode` does.
+    """
+    with decoder_errors(b""):
+        _refuse_size(*image.size, limits.max_pixels)
+        image.load()
+        long = [key for key in _EXIF_KEYS if len(image.info.get(key, "")) > MAX_EXIF]
+        if long:
+            image = image.copy()
+            for key in long:
+                del image.info[key]
         return _upright(image)
 
 

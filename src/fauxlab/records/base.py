@@ -27,10 +27,13 @@ class Record(BaseModel):
 
     `FORMER_NAMES` maps the name that a field had before version 0.2 to its present name. All of 0.2
     reads both names and writes both.
+
+    `PLACES` maps a computed field to the field behind which it is written. Others come last.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     FORMER_NAMES: ClassVar[dict[str, str]] = {}
+    PLACES: ClassVar[dict[str, str]] = {}
 
     @model_validator(mode="before")
     @classmethod
@@ -54,7 +57,7 @@ class Record(BaseModel):
         for old, new in self.FORMER_NAMES.items():
             if new in fields:
                 former[old] = fields[new]
-        return fields | former
+        return _put_in_place(fields | former, self.PLACES)
 
     @classmethod
     def __get_pydantic_json_schema__(
@@ -62,11 +65,23 @@ class Record(BaseModel):
     ) -> JsonSchemaValue:
         """The schema, with the former names of fields as deprecated properties."""
         schema = handler(core_schema)
-        properties = handler.resolve_ref_schema(schema).get("properties", {})
+        resolved = handler.resolve_ref_schema(schema)
+        properties = resolved.get("properties", {})
         for old, new in cls.FORMER_NAMES.items():
             if new in properties:
                 properties[old] = {**properties[new], "deprecated": True}
+        resolved["properties"] = _put_in_place(properties, cls.PLACES)
         return schema
+
+
+def _put_in_place(fields: dict[str, Any], places: dict[str, str]) -> dict[str, Any]:
+    """The same fields, with each name of `places` right behind the name that stands there."""
+    names = list(fields)
+    for name, before in places.items():
+        if name in fields and before in fields:
+            names.remove(name)
+            names.insert(names.index(before) + 1, name)
+    return {name: fields[name] for name in names}
 
 
 class Interval(Record):

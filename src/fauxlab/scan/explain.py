@@ -91,8 +91,9 @@ def describe(verdict: Verdict) -> str:
     cannot_tell = verdict.decision == "cannot tell"
     if cannot_tell and verdict.message:
         return f"cannot tell: {verdict.message}"
-    if verdict.decision == "uncertain":
-        side = "generated" if verdict.label == "fake" else "real"
+    if verdict.decision == "uncertain" and verdict.score is not None:
+        leans_to_fake = verdict.threshold is not None and verdict.score >= verdict.threshold
+        side = "generated" if leans_to_fake else "real"
         return f"{words}, leans to {side}"
     return words
 

@@ -12,7 +12,7 @@ import hashlib
 import io
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TextIO
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     import jinja2
     from numpy.typing import NDArray
 
+    from fauxlab.records import Verdict
     from fauxlab.scan.writers import Sink
 
     Pixels = NDArray[np.uint8]
@@ -73,12 +74,14 @@ class Plate(NamedTuple):
 
 
 @contextmanager
-def open_page(path: Path, band: Band = None, model: str = "") -> Iterator[Sink]:
+def open_page(
+    path: Path, band: Band = None, model: str = "", rule: Sequence[str] = ()
+) -> Iterator[Sink]:
     """A sink that writes verdicts to a page, which stands at `path` once the scan is complete.
 
-    `band` are the uncertain scores [low, high), `model` is named at the head. A scan that breaks
-    off leaves no page, nor harms one that was there. Raises LabError where the page cannot be
-    written.
+    `band` are the uncertain scores [low, high). `model` is named at the head, and the lines of
+    `rule` say there how scores are to be read. A scan that breaks off leaves no page, nor harms one
+    that was there. Raises LabError where the page cannot be written.
     """
     _refuse_no_file(path)
     rows_path = _beside(path, "rows.tmp")
@@ -95,7 +98,7 @@ def open_page(path: Path, band: Band = None, model: str = "") -> Iterator[Sink]:
             with _explain_failure(path):
                 rows.close()
         with _explain_failure(path):
-            _write_whole(whole_path, rows_path, page.counts, band, model)
+            _write_whole(whole_path, rows_path, page.counts, model, rule)
             os.replace(whole_path, path)
     finally:
         for left_over in (rows_path, whole_path):
@@ -157,7 +160,9 @@ def _explain_failure(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _write_whole(path: Path, rows: Path, counts: Counter[str], band: Band, model: str) -> None:
+def _write_whole(
+    path: Path, rows: Path, counts: Counter[str], model: str, rule: Sequence[str]
+) -> None:
     """Put the page together. The head comes last, because it says how many verdicts there are."""
     from markupsafe import Markup
 
@@ -169,7 +174,7 @@ def _write_whole(path: Path, rows: Path, counts: Counter[str], band: Band, model
         pieces = template.generate(
             rows=map(Markup, written),
             buttons=_list_buttons(counts),
-            band=band,
+            rule=rule,
             model=model,
             script=Markup(script),
             script_hash=base64.b64encode(digest).decode(),
@@ -219,17 +224,29 @@ def _list_facts(explained: Explained) -> list[str]:
     facts = []
     if verdict.score is not None:
         facts.append(describe_score(verdict))
-    elif verdict.message:  # beside a score the message stands in the heading
+    if verdict.message and verdict.decision != "cannot tell":  # there it stands in the heading
         facts.append(printable(verdict.message))
     if explained.activation_map is not None:
         facts.append(describe_sum(explained.activation_map))
+    return facts + _list_places(verdict)
+
+
+def _list_places(verdict: Verdict) -> list[str]:
+    """Where in its file the face is, and what of the file was not looked at."""
+    facts = []
     if verdict.width and verdict.height:
         facts.append(f"{verdict.width}×{verdict.height} pixels")
+    if verdict.frame is not None:
+        facts.append(f"frame {verdict.frame + 1} of {verdict.frames}")
     if verdict.face:
         left, top, right, bottom = verdict.face
         width = right - left
         height = bottom - top
         facts.append(f"face of {width}×{height} at {left}, {top}")
+    if verdict.turned:
+        facts.append(f"upright if turned by {verdict.turned}°")
+    if verdict.left_out:
+        facts.append(f"up to {verdict.left_out:,} more places may show faces")
     return facts
 
 

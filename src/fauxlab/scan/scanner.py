@@ -5,83 +5,70 @@ The command line, Python and servers all go through `Scanner`.
 
 from __future__ import annotations
 
+import logging
 import math
-import os
+import operator
+import time
 from collections.abc import Generator, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import islice
+from concurrent.futures import Future
+from contextlib import closing
+from itertools import chain, islice, repeat
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
 from fauxlab.bundle.decision import can_tell, decide, sharp_enough
 from fauxlab.bundle.detector import check_pipeline
+from fauxlab.bundle.folder import first_line
 from fauxlab.bundle.opening import DEFAULT_MODEL, open_detector
 from fauxlab.errors import LabError
-from fauxlab.io.images import decode, to_square
-from fauxlab.io.limits import ImageError
+from fauxlab.io.images import Frame, decode_frames
+from fauxlab.io.limits import DEFAULT_LIMITS, ImageError, Limits
 from fauxlab.io.sharpness import measure_sharpness
 from fauxlab.io.sources import FileReader
 from fauxlab.io.text import printable
-from fauxlab.records import Box, Verdict
+from fauxlab.records import Verdict
 from fauxlab.scan.explain import Explained
-from fauxlab.scan.faces import Face, crop_face, survey_faces
+from fauxlab.scan.inputs import Given, take, take_all
+from fauxlab.scan.looking import Looked, look_for_faces, take_whole
+from fauxlab.scan.verdicts import Answer, Fields, make_verdicts
+from fauxlab.scan.workers import start_workers
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from PIL import Image
 
     from fauxlab.bundle.detector import AnyDetector
+    from fauxlab.scan.inputs import Content, Input
 
-    Fields = dict[str, object]  # of a verdict
     Pixels = NDArray[np.uint8]
 
 BLURRED = "too blurred or too small"
 NOT_FINITE = "the model gives no finite score for it"
 # Pictures in a batch. Two batches are in memory at once.
 BATCH = 32
+# The first batches are smaller, so that the first verdicts come soon.
+FIRST_BATCHES = (4, 8, 16)
+MAX_FACES = 256  # of a picture
+LONGEST_TIMEOUT = 86_400  # a day; clocks of threads take no infinite time
 Crop = Literal["face", "none"]
 
-
-class _Cut(NamedTuple):
-    """A crop uint8 [3, size, size], and the face's box in the picture if it was looked for."""
-
-    pixels: Pixels
-    box: Box | None
-
-
-@dataclass(frozen=True)
-class _Loaded:
-    """A picture's upright size, and the crops of it that get a verdict."""
-
-    width: int
-    height: int
-    cuts: list[_Cut]
-    left_out: int = 0  # places that were not looked at
+_logger = logging.getLogger(__name__)
 
 
 class _Read(NamedTuple):
-    """A path, and the picture there or the reason why there is none."""
+    """The name of a picture, and what it shows or the reason why it cannot be told."""
 
-    path: str
-    result: _Loaded | ImageError
+    name: str
+    result: Looked | ImageError
 
     @property
-    def cuts(self) -> list[_Cut]:
-        """The crops that get a verdict; none of a file that could not be read."""
+    def scored(self) -> list[Pixels]:
+        """The crops that the detector gets; none of a file that could not be read."""
         if isinstance(self.result, ImageError):
             return []
-        return self.result.cuts
-
-
-class _Scored(NamedTuple):
-    """The detector's answer on one crop: fields of a verdict, and the activation map if any."""
-
-    fields: Fields
-    activation_map: NDArray[np.float32] | None
+        return [cut.pixels for cut in self.result.cuts if cut.is_scored]
 
 
 class Scanner:
@@ -91,53 +78,107 @@ class Scanner:
     detector's training pictures are. With "none" pictures are taken as faces that are cropped
     already.
 
+    A picture is a path, the bytes of a file, a file opened with "rb", a Pillow image (of any mode)
+    or a NumPy array: uint8 [H, W, 3] RGB, [H, W, 4] RGBA or [H, W] grey. Anything else raises
+    TypeError, an array of another shape ValueError. A picture that cannot be used gets a verdict of
+    status "error". Of a Pillow image with several frames the present one is taken.
+
+    A picture may have at most `max_pixels`. Decoding it may take `timeout` seconds; after that no
+    further frame of it is begun. At most `max_faces` of its faces get a verdict.
+
+    Raises LabError on another `crop`, and on limits that are not positive.
+
     >>> scanner = Scanner.from_pretrained()  # the detector that comes with the package
     >>> scanner("no-such-photo.jpg").decision
     'error'
+    >>> scanner(b"not a picture", name="upload").path
+    'upload'
     """
 
-    def __init__(self, detector: AnyDetector, crop: Crop = "face") -> None:
+    def __init__(
+        self,
+        detector: AnyDetector,
+        crop: Crop = "face",
+        *,
+        max_pixels: int = DEFAULT_LIMITS.max_pixels,
+        timeout: float = DEFAULT_LIMITS.timeout,
+        max_faces: int = MAX_FACES,
+    ) -> None:
         if crop not in ("face", "none"):
             raise LabError(f"crop {crop!r}: one of face, none")
+        if max_faces < 1:
+            raise LabError(f"max_faces {max_faces}: a positive number")
+        if timeout > LONGEST_TIMEOUT:
+            raise LabError(f"timeout {timeout:g}: at most {LONGEST_TIMEOUT:,} seconds")
         check_pipeline(detector)
         self.detector = detector
         self.crop = crop
+        self.max_faces = operator.index(max_faces)
+        self._limits = Limits(int(max_pixels), timeout)
 
     @classmethod
-    def from_pretrained(cls, model: str | Path = DEFAULT_MODEL, crop: Crop = "face") -> Scanner:
+    def from_pretrained(
+        cls,
+        model: str | Path = DEFAULT_MODEL,
+        crop: Crop = "face",
+        *,
+        max_pixels: int = DEFAULT_LIMITS.max_pixels,
+        timeout: float = DEFAULT_LIMITS.timeout,
+        max_faces: int = MAX_FACES,
+    ) -> Scanner:
         """A scanner for a model, which is named or found as by `open_detector`.
 
         Raises LabError as `open_detector` does, and where the model learned from pictures that
         were prepared in another way.
         """
-        return cls(open_detector(model), crop)
+        detector = open_detector(model)
+        return cls(detector, crop, max_pixels=max_pixels, timeout=timeout, max_faces=max_faces)
 
-    def __call__(self, path: str | Path) -> Verdict:
+    @property
+    def max_pixels(self) -> int:
+        """The most pixels that a picture may have."""
+        return self._limits.max_pixels
+
+    @property
+    def timeout(self) -> float:
+        """The most seconds that decoding a picture may take."""
+        return self._limits.timeout
+
+    def __call__(self, picture: Input, name: str | None = None) -> Verdict:
         """The verdict on one picture's largest face.
 
-        `scan` gives the verdicts on all its faces.
+        `name` stands in the verdict as `path`, in place of the picture's own. `scan` gives the
+        verdicts on all faces.
         """
-        verdicts = self.scan([str(path)])
-        return next(verdicts)
+        given = take(picture, self._limits, name)
+        explained = next(self._explain(iter([given])))
+        return explained.verdict
 
-    def scan(self, paths: Iterable[str]) -> Iterator[Verdict]:
+    def scan(self, pictures: Iterable[Input]) -> Iterator[Verdict]:
         """The verdicts on pictures, in their order, in constant memory.
 
         There is one verdict a face, the largest face first. A picture in which no face is found
-        gets one of status "no face", a file that cannot be read one of status "error".
+        gets one of status "no face", one that cannot be read one of status "error". The pictures
+        are asked for ahead of their verdicts, up to two batches of 32. Raises TypeError where one
+        picture is given in place of a list.
         """
-        return (explained.verdict for explained in self.explain(paths))
+        explanations = self.explain(pictures)
+        return (explained.verdict for explained in explanations)
 
-    def explain(self, paths: Iterable[str]) -> Generator[Explained, None, None]:
+    def explain(self, pictures: Iterable[Input]) -> Generator[Explained, None, None]:
         """As `scan`, each verdict with the crop that it is on and its class activation map."""
-        waiting = iter(paths)
-        with FileReader() as reader, _workers() as pool:
+        return self._explain(take_all(pictures, self._limits))
+
+    def _explain(self, waiting: Iterator[Given]) -> Generator[Explained, None, None]:
+        with FileReader() as reader, start_workers() as workers:
+            sizes = chain(FIRST_BATCHES, repeat(BATCH))
 
             def start_batch() -> list[Future[_Read]]:
                 """Begin to read the next pictures."""
                 started = []
-                for path in islice(waiting, BATCH):
-                    started.append(pool.submit(self._read, reader, path))
+                for given in islice(waiting, next(sizes)):
+                    future = workers.pool.submit(self._read, reader, given, workers.stopping)
+                    started.append(future)
                 return started
 
             batch = start_batch()
@@ -148,61 +189,88 @@ class Scanner:
                 yield from self._score_batch(pictures)
                 batch = following
 
-    def _read(self, reader: FileReader, path: str) -> _Read:
+    def _read(self, reader: FileReader, given: Given, stopping: Event) -> _Read:
+        """Read and decode a picture, and cut out what the detector gets."""
+        frames = self._decode(reader, given.content)
         try:
-            data = reader.read(path)
-            image = decode(data)
+            with closing(frames):
+                return _Read(given.name, self._look(frames, stopping))
         except ImageError as error:
-            return _Read(path, error)
-        return _Read(path, self._cut(image))
+            return _Read(given.name, error)
+        except LabError:  # a part of the installation is missing
+            raise
+        except Exception as error:
+            # One picture that breaks the face search must not end a scan of thousands.
+            _logger.debug("cannot examine %s", given.name, exc_info=True)
+            reason = first_line(error)
+            return _Read(given.name, ImageError(f"cannot be examined: {reason}"))
 
-    def _cut(self, image: Image.Image) -> _Loaded:
-        """The crops of a picture that get a verdict."""
+    def _look(self, frames: Iterator[Frame], stopping: Event) -> Looked:
+        """What a picture shows. Raises ImageError where it cannot be read."""
+        deadline = time.monotonic() + self.timeout
+
+        def is_over() -> bool:
+            return stopping.is_set() or time.monotonic() > deadline
+
         size = self.detector.size
         if self.crop == "none":
-            square = to_square(image, size)
-            whole = _Cut(square, None)
-            return _Loaded(image.width, image.height, [whole])
-        faces, left_out, _ = survey_faces(image)
-        cuts = []
-        for face in faces:
-            crop = crop_face(image, face)
-            square = to_square(crop, size)
-            cut = _Cut(square, _box(face))
-            cuts.append(cut)
-        return _Loaded(image.width, image.height, cuts, left_out)
+            return take_whole(frames, size)
+        return look_for_faces(frames, size, self.max_faces, is_over)
+
+    def _decode(self, reader: FileReader, content: Content) -> Generator[Frame, None, None]:
+        if isinstance(content, ImageError):
+            raise content
+        if isinstance(content, str):
+            content = reader.read(content)
+        if isinstance(content, bytes):
+            yield from decode_frames(content, self._limits)
+        else:
+            yield Frame(content, 0, 1)
 
     def _score_batch(self, batch: list[_Read]) -> Iterator[Explained]:
         """The verdicts on a batch, whose crops go through the detector together."""
-        crops = [cut.pixels for read in batch for cut in read.cuts]
+        crops = [pixels for read in batch for pixels in read.scored]
         answers = self._score_crops(crops)
-        for path, result in batch:
+        for name, result in batch:
             fields: Fields = {
-                "path": printable(path),
+                "path": printable(name),
                 "model_hash": self.detector.hash,
             }
             if isinstance(result, ImageError):
-                fields |= {"status": "error", "message": str(result)}
+                fields |= {"status": "error", "message": printable(str(result))}
                 yield Explained(Verdict.model_validate(fields))
             else:
-                yield from _verdicts_of_picture(fields, result, answers)
+                yield from make_verdicts(fields, result, answers)
 
-    def _score_crops(self, crops: list[Pixels]) -> Iterator[_Scored]:
+    def _score_crops(self, crops: list[Pixels]) -> Iterator[Answer]:
         for start in range(0, len(crops), BATCH):
             part = crops[start : start + BATCH]
-            prediction = self.detector.predict(np.stack(part))
-            scores = self.detector.scores(prediction.logits).tolist()
-            maps = prediction.activation_maps
-            distances = prediction.ood_distances.tolist()
-            for crop, score, activation_map, distance in zip(
-                part, scores, maps, distances, strict=True
-            ):
-                if _is_finite(score, activation_map):
-                    fields = self._decide(crop, score, distance)
-                    yield _Scored(fields, activation_map)
-                else:
-                    fields = {"status": "error", "message": NOT_FINITE}
-                    yield _Scored(fields, None)
+            try:
+                yield from self._score_part(part)
+            except Exception as error:
+                # The runtime may fail, as for want of memory. Other batches can still be scored.
+                _logger.debug("the detector failed", exc_info=True)
+                message = printable(f"the detector failed: {first_line(error)}")
+                failed = Answer({"status": "error", "message": message}, None)
+                yield from [failed] * len(part)
+
+    def _score_part(self, part: list[Pixels]) -> list[Answer]:
+        """The detector's answers on at most BATCH crops."""
+        prediction = self.detector.predict(np.stack(part))
+        scores = self.detector.scores(prediction.logits).tolist()
+        maps = prediction.activation_maps
+        distances = prediction.ood_distances.tolist()
+        answers = []
+        for crop, score, activation_map, distance in zip(
+            part, scores, maps, distances, strict=True
+        ):
+            if _is_finite(score, activation_map):
+                fields = self._decide(crop, score, distance)
+                answers.append(Answer(fields, activation_map))
+            else:
+                fields = {"status": "error", "message": NOT_FINITE}
+                answers.append(Answer(fields, None))
+        return answers
 
     def _decide(self, crop: Pixels, score: float, distance: float) -> Fields:
         """The fields of a verdict on a crop with this score and out-of-distribution distance."""
@@ -222,44 +290,8 @@ class Scanner:
         }
 
 
-def _verdicts_of_picture(
-    fields: Fields, loaded: _Loaded, answers: Iterator[_Scored]
-) -> Iterator[Explained]:
-    """The verdicts on a picture: each of its crops takes the next of the answers."""
-    fields["width"] = loaded.width
-    fields["height"] = loaded.height
-    fields["left_out"] = loaded.left_out
-    if not loaded.cuts:
-        fields["status"] = "no face"
-        yield Explained(Verdict.model_validate(fields))
-    first = True
-    for crop, box in loaded.cuts:
-        answer = next(answers)
-        all_fields = fields | answer.fields
-        all_fields["face"] = box
-        verdict = Verdict.model_validate(all_fields)
-        yield Explained(verdict, crop, answer.activation_map, first)
-        first = False
-
-
 def _is_finite(score: float, activation_map: NDArray[np.float32]) -> bool:
     if not math.isfinite(score):
         return False
     is_finite = np.isfinite(activation_map)
     return bool(is_finite.all())
-
-
-def _box(face: Face) -> Box:
-    right = face.left + face.side
-    bottom = face.top + face.side
-    return face.left, face.top, right, bottom
-
-
-@contextmanager
-def _workers() -> Iterator[ThreadPoolExecutor]:
-    """A thread a core. Whoever leaves early waits for what is being read, and for nothing more."""
-    pool = ThreadPoolExecutor(os.cpu_count())
-    try:
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
