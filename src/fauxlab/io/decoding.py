@@ -63,10 +63,6 @@ _TRANSPARENT_MODES = frozenset({"RGBA", "LA", "PA", "La", "RGBa"})
 _PROFILED_MODES = frozenset({"RGB", "L", "CMYK"})
 # Rows of a picture are laid on white in groups of about so many pixels, to save memory.
 _BAND_PIXELS = 2**20
-# A run of zeros at the end of a file: not pixels, but a download that stopped.
-_PADDING = bytes(512)
-# Bytes in the place of pixels that may be missing. A JPEG writes a zero behind each 255.
-_FILLERS = (b"", bytes(2048), b"\xff\0" * 1024, bytes(range(1, 252, 7)) * 60)
 
 
 class Opened:
@@ -226,14 +222,14 @@ def _complete(data: bytes) -> bytes:
     Raises ImageError where pixels are missing, too. They are if what follows the end of the file
     changes the picture: a decoder that has all pixels reads no further.
     """
-    if data.endswith(_PADDING):
-        data = data.rstrip(b"\0")
-    data = data.removesuffix(b"\xff")
+    data = jpeg.without_padding(data)
     pictures = set()
-    for filler in _FILLERS:
+    for filler in jpeg.FILLERS:
         image = open_image(data + filler + jpeg.END_MARKER)
         digest = hashlib.sha256(image.tobytes())
         pictures.add(digest.digest())
+        if len(pictures) > 1:
+            break
     if len(pictures) > 1 or not jpeg.has_all_scans(data):
         raise ImageError("cannot be decoded: the file ends before its picture does")
     return data + jpeg.END_MARKER

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 # Increase when the pixels that `to_square` returns change: caches and bundles carry it.
 # 2: colours of a profile are converted to sRGB. Pictures without a profile are as in version 1.
 PIPELINE_VERSION = 2
+# What models may have learned from: pictures of these versions differ only where a file carries a
+# profile, which version 1 did not read.
+READABLE_PIPELINES = frozenset({1, 2})
 
 FORMATS = decoding.FORMATS
 MAX_BYTES = bounds.MAX_BYTES

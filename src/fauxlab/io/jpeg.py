@@ -45,6 +45,27 @@ _COEFFICIENTS = 64  # of a block
 _SCAN_BYTES = 6  # of a scan's header with one component
 
 
+# A run of zeros at the end of a file: not pixels, but a download that stopped.
+_PADDING = bytes(512)
+
+
+def _make_fillers() -> tuple[bytes, ...]:
+    """Bytes in the place of pixels that may be missing, unlike each other from the first bits on.
+
+    Restart markers stand among them, since a decoder may skip everything up to the next one.
+    """
+    fillers = [b""]
+    for number in range(8):
+        first = number << 5 | 0x15
+        piece = bytes((first + 89 * step) % 251 for step in range(64))
+        markers = [bytes([0xFF, 0xD0 + restart]) + piece for restart in range(8)]
+        fillers.append(piece + 2 * b"".join(markers))
+    return tuple(fillers)
+
+
+FILLERS = _make_fillers()
+
+
 class Segment(NamedTuple):
     """A part of a JPEG's header: its marker's second byte, first byte, body and end."""
 
@@ -93,6 +114,9 @@ def strip_jpeg(data: bytes) -> Stripped:
         data = b"".join([*kept, data[position:]])
     pixels = size[0] * size[1] if size else 1
     scans = count_scans(data, most_scans(pixels))
+    if lacks_end(data):
+        # It is decoded with each filler.
+        scans *= len(FILLERS) + 1
     return Stripped(data, size, exif, xmp, _join_profile(profile_parts), scans)
 
 
@@ -150,6 +174,15 @@ def lacks_end(data: bytes) -> bool:
     """Whether no marker of the end follows the first scan of a stripped JPEG."""
     scan = data.find(bytes([0xFF, _SCAN]))
     return data.find(END_MARKER, max(scan, 0)) < 0
+
+
+def without_padding(data: bytes) -> bytes:
+    """A JPEG without an end, and without half an end or zeros there."""
+    if data.endswith(_PADDING):
+        data = data.rstrip(b"\0")
+        # The zero behind 255 belongs to the pixels.
+        return data + b"\0" if data.endswith(b"\xff") else data
+    return data.removesuffix(b"\xff")
 
 
 def has_all_scans(data: bytes) -> bool:
