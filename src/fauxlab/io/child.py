@@ -49,6 +49,8 @@ class _Pictures:
         stripped = strip(self._data, frames)
         max_pixels = request["max_pixels"]
         self._opened = open_frames(stripped, max_pixels, request["at_least"], frames)
+        # The open picture holds the file.
+        self._data = self._data[:64]
         width, height = self._opened.image.size
         self._connection.send({"width": width, "height": height, "count": self._opened.count})
 
@@ -56,16 +58,16 @@ class _Pictures:
         """Send a frame: its size, then its rows."""
         if self._opened is None:
             raise ImageError("no picture is open")
-        picture = self._opened.frame(request["number"], request["max_pixels"])
+        upright = self._opened.frame(request["number"], request["max_pixels"])
         if self._opened.count == 1:
-            # What is sent needs no room beside what it was made from.
+            # Decoders keep copies.
             self._forget()
-        width, height = picture.size
+        width, height = upright.image.size
         self._connection.send({"width": width, "height": height})
         try:
             for top, bottom in bands(width, height):
-                band = picture.crop((0, top, width, bottom))
-                self._connection.send_bytes(band.tobytes())
+                rows = upright.rows(top, bottom)
+                self._connection.send_bytes(rows.tobytes())
         except Exception:
             # The pixels are promised. An error would be taken for some of them.
             sys.exit(1)

@@ -9,7 +9,7 @@ import hashlib
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ from PIL import (
     BmpImagePlugin,  # noqa: F401
     GifImagePlugin,  # noqa: F401
     Image,
+    ImageFile,
     JpegImagePlugin,
     PngImagePlugin,  # noqa: F401
     TiffImagePlugin,  # noqa: F401
@@ -30,6 +31,7 @@ from PIL import (
 
 from fauxlab.io import heif, jpeg, png, tiff, webp
 from fauxlab.io.limits import ImageError, refuse_size
+from fauxlab.io.messages import bands
 from fauxlab.io.metadata import Stripped, read_orientation
 from fauxlab.io.profiles import to_srgb
 
@@ -61,8 +63,6 @@ _DEEP_MODES = frozenset({"I;16", "I;16B", "I;16L", "I", "F"})
 _TRANSPARENT_MODES = frozenset({"RGBA", "LA", "PA", "La", "RGBa"})
 # Modes that a colour profile may be for.
 _PROFILED_MODES = frozenset({"RGB", "L", "CMYK"})
-# Rows of a picture are laid on white in groups of about so many pixels, to save memory.
-_BAND_PIXELS = 2**20
 
 
 class Opened:
@@ -73,7 +73,8 @@ class Opened:
 
     def __init__(self, image: Image.Image, metadata: Stripped, frames: bool) -> None:
         self.image = image
-        self.metadata = metadata
+        # The image holds the file.
+        self._metadata = replace(metadata, data=b"")
         self.count = 1
         # Of the pictures of a HEIF, the one that it says to show is the first.
         self._order = [image.tell()]
@@ -82,15 +83,54 @@ class Opened:
             others = set(range(self.count)) - {image.tell()}
             self._order += sorted(others)
 
-    def frame(self, number: int, max_pixels: int) -> Image.Image:
-        """A frame, upright, of mode RGB, in the colours of sRGB; it holds until the next one.
+    def frame(self, number: int, max_pixels: int) -> Upright:
+        """A frame, decoded; it holds until the next one is.
 
         Raises ImageError for a frame of more pixels, and whatever decoders raise.
         """
+        image = self.image
         if self.count > 1:
-            self.image.seek(self._order[number])
-        refuse_size(*self.image.size, max_pixels)
-        return _upright(self.image, self.metadata)
+            image.seek(self._order[number])
+        refuse_size(*image.size, max_pixels)
+        image.load()
+        if self.count == 1 and isinstance(image, ImageFile.ImageFile):
+            # The file is not needed any more.
+            image.fp = None
+        scale = _scale_of_deep_grey(image) if image.mode in _DEEP_MODES else 1
+        # Not ImageOps.exif_transpose: it writes the metadata anew, and fails on odd entries.
+        turn = _TURNS.get(read_orientation(self._metadata.exif, self._metadata.xmp))
+        turned = image if turn is None else image.transpose(turn)
+        return Upright(turned, self._metadata.profile, scale)
+
+
+@dataclass(frozen=True)
+class Upright:
+    """A decoded picture, still in the mode and the colours of its file.
+
+    `scale` brings grey of more than 8 bits to 0 to 255.
+    """
+
+    image: Image.Image
+    profile: bytes
+    scale: float
+
+    def to_rgb(self) -> Image.Image:
+        """The picture, of mode RGB, in the colours of sRGB, laid on white."""
+        return self._convert(self.image)
+
+    def rows(self, top: int, bottom: int) -> Image.Image:
+        """As `to_rgb`, some rows: converted in parts, a large picture takes less memory."""
+        part = self.image.crop((0, top, self.image.width, bottom))
+        return self._convert(part)
+
+    def _convert(self, image: Image.Image) -> Image.Image:
+        if image.mode in _DEEP_MODES:
+            image = _shallow_grey(image, self.scale)
+        elif image.mode in _TRANSPARENT_MODES or "transparency" in image.info:
+            return _lay_on_white(image.convert("RGBA"), self.profile)
+        elif self.profile and image.mode not in _PROFILED_MODES:
+            image = image.convert("RGB")
+        return to_srgb(image, self.profile).convert("RGB")
 
 
 def strip(data: bytes, frames: bool) -> Stripped:
@@ -235,54 +275,36 @@ def _complete(data: bytes) -> bytes:
     return data + jpeg.END_MARKER
 
 
-def _upright(image: Image.Image, metadata: Stripped) -> Image.Image:
-    # Not ImageOps.exif_transpose: it writes the metadata anew, and fails on entries of odd types.
-    image.load()
-    orientation = read_orientation(metadata.exif, metadata.xmp)
-    picture = _to_rgb(image, metadata.profile)
-    turn = _TURNS.get(orientation)
-    return picture.transpose(turn) if turn is not None else picture
-
-
-def _to_rgb(image: Image.Image, profile: bytes) -> Image.Image:
-    if image.mode in _DEEP_MODES:
-        return to_srgb(_deep_grey(image), profile).convert("RGB")
-    if image.mode in _TRANSPARENT_MODES or "transparency" in image.info:
-        return _lay_on_white(image.convert("RGBA"), profile)
-    if profile:
-        plain = image if image.mode in _PROFILED_MODES else image.convert("RGB")
-        image = to_srgb(plain, profile)
-    return image if image.mode == "RGB" else image.convert("RGB")
-
-
 def _lay_on_white(rgba: Image.Image, profile: bytes) -> Image.Image:
-    width, height = rgba.size
-    laid = Image.new("RGB", rgba.size)
-    rows = max(1, _BAND_PIXELS // width)
-    for top in range(0, height, rows):
-        band = rgba.crop((0, top, width, min(top + rows, height)))
-        if profile:
-            colours = to_srgb(band.convert("RGB"), profile)
-            colours.putalpha(band.getchannel("A"))
-            band = colours
-        white = Image.new("RGBA", band.size, (255, 255, 255, 255))
-        laid.paste(Image.alpha_composite(white, band).convert("RGB"), (0, top))
-    return laid
+    if profile:
+        alpha = rgba.getchannel("A")
+        rgba = to_srgb(rgba.convert("RGB"), profile)
+        rgba.putalpha(alpha)
+    white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
+    laid_on_white = Image.alpha_composite(white, rgba)
+    return laid_on_white.convert("RGB")
 
 
-def _deep_grey(image: Image.Image) -> Image.Image:
+def _shallow_grey(image: Image.Image, scale: float) -> Image.Image:
     """Grey of more than 8 bits, scaled to 8 bits."""
     grey = np.asarray(image, dtype=np.float32)
     # A float picture may hold NaN.
-    is_number = np.isfinite(grey)
-    brightest = float(grey.max(where=is_number, initial=0))
-    scale = _scale_to_bytes(image.mode, brightest)
     with np.errstate(invalid="ignore"):
-        scaled = grey * scale
-        np.rint(scaled, out=scaled)
-        np.clip(scaled, 0, 255, out=scaled)
-        pixels = scaled.astype(np.uint8)
+        rounded = np.rint(grey * scale)
+        bounded = np.clip(rounded, 0, 255)
+        pixels = bounded.astype(np.uint8)
     return Image.fromarray(pixels)
+
+
+def _scale_of_deep_grey(image: Image.Image) -> float:
+    width, height = image.size
+    brightest = 0.0
+    for top, bottom in bands(width, height):
+        rows = image.crop((0, top, width, bottom))
+        grey = np.asarray(rows, dtype=np.float32)
+        is_number = np.isfinite(grey)
+        brightest = max(brightest, float(grey.max(where=is_number, initial=0)))
+    return _scale_to_bytes(image.mode, brightest)
 
 
 def _scale_to_bytes(mode: str, brightest: float) -> float:

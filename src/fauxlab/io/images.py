@@ -118,8 +118,7 @@ def decode(
             with Remote(data, limits, at_least) as remote:
                 return remote.frame(0)
         opened = open_frames(stripped, limits.max_pixels, at_least)
-        picture = opened.frame(0, limits.max_pixels)
-        return picture.copy() if picture is opened.image else picture
+        return opened.frame(0, limits.max_pixels).to_rgb()
 
 
 def strip_still(data: bytes) -> Stripped | None:
