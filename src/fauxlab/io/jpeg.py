@@ -173,7 +173,8 @@ def count_scans(data: bytes, most: int) -> int:
 def lacks_end(data: bytes) -> bool:
     """Whether no marker of the end follows the first scan of a stripped JPEG."""
     scan = data.find(bytes([0xFF, _SCAN]))
-    return data.find(END_MARKER, max(scan, 0)) < 0
+    # From behind, since nearly always the marker is the last.
+    return data.rfind(END_MARKER, max(scan, 0)) < 0
 
 
 def without_padding(data: bytes) -> bytes:
