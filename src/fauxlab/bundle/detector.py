@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from fauxlab.errors import LabError
-from fauxlab.io.images import PIPELINE_VERSION
+from fauxlab.io.images import PIPELINE_VERSION, READABLE_PIPELINES
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,7 +53,7 @@ class AnyDetector(Protocol):
 def check_pipeline(detector: AnyDetector) -> None:
     """Raise LabError where the detector learned from pictures that were prepared in another way."""
     version = detector.config.preprocessing.pipeline_version
-    if version != PIPELINE_VERSION:
+    if version not in READABLE_PIPELINES:
         raise LabError(
             f"the model learned from pictures prepared in version {version}, "
             f"this fauxlab prepares them in version {PIPELINE_VERSION}; "

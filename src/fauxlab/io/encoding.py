@@ -6,20 +6,24 @@ a network can tell them apart by the traces of the encoder.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
-from fauxlab.io.images import ORIENTATION, decoder_errors, open_picture
-from fauxlab.io.limits import MAX_CHUNKS, png_chunks
+from fauxlab.io import heif, jpeg, png, tiff, webp
+from fauxlab.io.children import describe
+from fauxlab.io.decoding import decoder_errors, open_image, strip, with_decoder_metadata
+from fauxlab.io.images import is_light, strip_still
+from fauxlab.io.limits import DEFAULT_LIMITS
+from fauxlab.io.metadata import Stripped, read_orientation
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from PIL import Image
 
     Tables = NDArray[np.int64]
 
@@ -92,35 +96,70 @@ class Encoding:
 def describe_encoding(data: bytes) -> Encoding:
     """Read from a file's header how it is encoded, without decoding a pixel.
 
-    Raises ImageError on bytes that are no picture.
+    Formats that can be made to explode are opened in a child process. Raises ImageError on bytes
+    that are no picture.
     """
     with decoder_errors(data):
-        image = open_picture(data)
-        width, height = _upright_size(image)
-        if isinstance(image, JpegImageFile):
-            tables = _jpeg_tables(image)
-            return Encoding(
-                "JPEG",
-                width,
-                height,
-                tables,
-                quality=None if tables is None else _nearest_quality(tables),
-                subsampling=_jpeg_subsampling(image),
-                progressive="progressive" in image.info,
-                metadata=tuple(_jpeg_metadata(image.applist)),
-            )
-        is_png = image.format == "PNG"
-        metadata = _png_metadata(data) if is_png else _other_metadata(image.info)
+        stripped = strip_still(data)
+        if stripped and is_light(stripped):
+            return describe_here(data)
+    answer = describe(data, DEFAULT_LIMITS)
+    with decoder_errors(data):
+        return _from_json(answer)
+
+
+def describe_here(data: bytes) -> Encoding:
+    """As `describe_encoding`, in this process. Raises whatever decoders raise."""
+    stripped = strip(data, frames=False)
+    image = _open_whole(data, stripped)
+    metadata = tuple(_metadata(data, image))
+    width, height = _upright_size(image, stripped)
+    if isinstance(image, JpegImageFile):
+        tables = _jpeg_tables(image)
         return Encoding(
-            image.format or "",
+            "JPEG",
             width,
             height,
-            tables=None,
-            quality=None,
-            subsampling=(1, 1),
-            progressive=False,
-            metadata=tuple(metadata),
+            tables,
+            quality=None if tables is None else _nearest_quality(tables),
+            subsampling=_jpeg_subsampling(image),
+            progressive="progressive" in image.info,
+            metadata=metadata,
         )
+    return Encoding(
+        image.format or "",
+        width,
+        height,
+        tables=None,
+        quality=None,
+        subsampling=(1, 1),
+        progressive=False,
+        metadata=metadata,
+    )
+
+
+def to_json(encoding: Encoding) -> dict[str, Any]:
+    """An encoding as JSON values, for the way from a child process."""
+    values = asdict(encoding)
+    if encoding.tables is not None:
+        values["tables"] = encoding.tables.tolist()
+    return values
+
+
+def _from_json(values: dict[str, Any]) -> Encoding:
+    """An encoding from JSON values. Raises ValueError and others on anything else."""
+    tables = values["tables"]
+    across, down = values["subsampling"]
+    return Encoding(
+        str(values["format"]),
+        int(values["width"]),
+        int(values["height"]),
+        None if tables is None else np.array(tables, dtype=np.int64).reshape(-1, 64),
+        quality=None if values["quality"] is None else int(values["quality"]),
+        subsampling=(float(across), float(down)),
+        progressive=bool(values["progressive"]),
+        metadata=tuple((str(kind), int(length)) for kind, length in values["metadata"]),
+    )
 
 
 def ijg_tables(quality: int) -> Tables:
@@ -146,14 +185,23 @@ def _nearest_quality(tables: Tables) -> int:
     return 1 + int(distances.argmin())
 
 
-def _upright_size(image: Image.Image) -> tuple[int, int]:
+def _open_whole(data: bytes, stripped: Stripped) -> Image.Image:
+    """Pillow's picture with its metadata, where Pillow finds them; without where it cannot."""
+    if not heif.is_heif(data):
+        return open_image(stripped.data)
+    try:
+        return open_image(data)
+    except Exception:
+        return open_image(stripped.data)
+
+
+def _upright_size(image: Image.Image, stripped: Stripped) -> tuple[int, int]:
     width, height = image.size
     # Pillow turns a TIFF while it opens it.
     if image.format == "TIFF":
         return width, height
-    # The base class's method: the one of PNG decodes the picture to look for entries behind it.
-    orientation = Image.Image.getexif(image).get(ORIENTATION, 1)
-    if orientation in _ON_ITS_SIDE:
+    found = with_decoder_metadata(stripped, image)
+    if read_orientation(found.exif, found.xmp) in _ON_ITS_SIDE:
         return height, width
     return width, height
 
@@ -193,11 +241,27 @@ def _jpeg_subsampling(image: JpegImageFile) -> tuple[float, float]:
     return ratio_across, ratio_down
 
 
-def _jpeg_metadata(segments: list[tuple[str, bytes]]) -> Entries:
-    for name, body in segments:
-        if name in ("APP0", "APP14") and body[:5] in _JPEG_NEEDED:
+def _metadata(data: bytes, image: Image.Image) -> Entries:
+    """The entries of a file, read from its bytes where a decoder might stumble over them."""
+    if image.format == "JPEG":
+        return _jpeg_metadata(jpeg.header_segments(data))
+    if image.format == "PNG":
+        return _png_metadata(data)
+    if image.format == "WEBP":
+        return webp.webp_metadata(data)
+    if image.format == "TIFF":
+        return tiff.tiff_metadata(data)
+    return _other_metadata(image.info)
+
+
+def _jpeg_metadata(segments: Iterable[jpeg.Segment]) -> Entries:
+    for segment in segments:
+        code = segment.code
+        body = segment.body
+        is_needed = code in (jpeg.APP0, jpeg.APP14) and body[:5] in _JPEG_NEEDED
+        if code not in jpeg.METADATA or is_needed:
             continue
-        kind = "text" if name == "COM" else _kind_of_segment(body)
+        kind = "text" if code == jpeg.COMMENT else _kind_of_segment(body)
         yield kind, len(body)
 
 
@@ -211,7 +275,7 @@ def _kind_of_segment(body: bytes) -> str:
 def _png_metadata(data: bytes) -> Entries:
     # Some entries follow the pixels, or even the end of the picture, which Pillow does not read
     # with the header.
-    for kind, start, length in islice(png_chunks(data), MAX_CHUNKS):
+    for kind, start, length in islice(png.png_chunks(data), png.MAX_CHUNKS):
         if kind not in _PNG_METADATA:
             continue
         is_xmp = data.startswith(_PNG_XMP, start)

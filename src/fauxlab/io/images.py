@@ -6,40 +6,26 @@ and `to_square`. So a detector sees in use exactly what it saw in training.
 
 from __future__ import annotations
 
-import io
-import logging
-import warnings
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image
 
-# Importing a plugin registers its decoder. Without these, Image.open may load all that there are.
-from PIL import (
-    AvifImagePlugin,
-    BmpImagePlugin,  # noqa: F401
-    GifImagePlugin,  # noqa: F401
-    Image,
-    JpegImagePlugin,
-    PngImagePlugin,  # noqa: F401
-    TiffImagePlugin,
-    UnidentifiedImageError,
-    WebPImagePlugin,  # noqa: F401
-)
-
+from fauxlab.io import decoding, heif, jpeg, png, tiff, webp
+from fauxlab.io import limits as bounds
+from fauxlab.io.children import Remote
+from fauxlab.io.decoding import BMP_START, decoder_errors, open_frames, strip
 from fauxlab.io.limits import (
     DEFAULT_LIMITS,
+    MAX_FRAMES,
     ImageError,
     Limits,
-    refuse_chunks,
-    refuse_scans,
-    refuse_segments,
-    refuse_strips,
+    refuse_bytes,
+    refuse_size,
 )
+from fauxlab.io.metadata import Stripped
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -47,17 +33,16 @@ if TYPE_CHECKING:
     Pixels = NDArray[np.uint8]
 
 # Increase when the pixels that `to_square` returns change: caches and bundles carry it.
-PIPELINE_VERSION = 1
+# 2: colours of a profile are converted to sRGB. Pictures without a profile are as in version 1.
+PIPELINE_VERSION = 2
+# What models may have learned from: pictures of these versions differ only where a file carries a
+# profile, which version 1 did not read.
+READABLE_PIPELINES = frozenset({1, 2})
 
-MAX_BYTES = 256 * 2**20
+FORMATS = decoding.FORMATS
+MAX_BYTES = bounds.MAX_BYTES
+MIN_SIDE = bounds.MIN_SIDE
 MAX_PIXELS = DEFAULT_LIMITS.max_pixels
-MIN_SIDE = 16
-# Scans of a JPEG cost time but hardly any bytes, since each passes over all pixels. Encoders write
-# about 10, rarely above 60. MAX_SCANNED pixels in all take seconds; they leave 16 scans for a
-# picture of MAX_PIXELS.
-MAX_SCANS = 100
-MAX_SCANNED = 2**31
-MAX_REASON = 200  # characters of a decoder's message
 
 # HEIF and AVIF are listed even where their decoders are missing, so that no picture is passed over
 # without a word.
@@ -65,45 +50,12 @@ SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
     | {".avif", ".heic", ".heif"}
 )
-# Only formats in which people keep photos. Hostile bytes never reach the other decoders; the one of
-# EPS, for example, starts a program.
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "HEIF")
-# Brands of HEIC pictures and their containers, from ISO 23008-12 and related standards. A brand
-# follows "ftyp" at the start of a file.
-_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
-_AVIF_BRANDS = (b"avif", b"avis")
 
-MAX_EXIF = 2**16
-# Where Pillow keeps the EXIF of a picture. The second is text, two digits a byte.
-_EXIF_KEYS = ("exif", "Raw profile type exif")
-ORIENTATION = 0x0112  # the EXIF tag
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-_DEEP_MODES = frozenset({"I;16", "I;16B", "I;16L", "I", "F"})
-_TRANSPARENT_MODES = frozenset({"RGBA", "LA", "PA", "La", "RGBa"})
-
-# Pillow warns of odd metadata and of large pictures. These warnings would stand between the lines
-# of a command's output, and `decode` has limits and reasons of its own. The filters name Pillow's
-# decoders and their two kinds of warning, so that every other warning stays audible. They are set
-# once: before Python 3.14, `warnings.catch_warnings` around each call is not safe in threads.
-_DECODERS = r"PIL\.(Image|\w+ImagePlugin)$"
-warnings.filterwarnings("ignore", category=UserWarning, module=_DECODERS)
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning, module=_DECODERS)
-# Pillow also logs errors of decoders. They still reach whoever set up logging.
-logging.getLogger("PIL").addHandler(logging.NullHandler())
-
-LARGE_PIXELS = 2**25
-# A picture of MAX_PIXELS with transparency takes 3 GB on its way to RGB. This one thread decodes
-# the large pictures of all threads. A lock would not do, because the allocator keeps freed memory
-# for the thread that took it.
-_large_pictures = ThreadPoolExecutor(1, thread_name_prefix="large-pictures")
+# What this process decodes itself, since it takes no second: pictures of up to so many pixels,
+# every scan of them counted. A JPEG takes the least memory.
+LIGHT_JPEG_PIXELS = 2**24
+LIGHT_PIXELS = 2**22
+LIGHT_SCANNED = 2**28
 
 
 @dataclass(frozen=True)
@@ -118,55 +70,88 @@ class Frame:
 def decode_frames(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Iterator[Frame]:
     """The frames of an animation or the pages of a TIFF, in order; of other pictures one frame.
 
-    Raises ImageError as `decode` does.
+    Of more than MAX_FRAMES frames so many are chosen evenly, the first and the last among them;
+    `count` says how many there are. A smaller copy of a page, and the further pictures of a
+    camera's JPEG, are no frames. All frames together must be decoded within the timeout.
+
+    Raises ImageError as `decode` does on the first frame. A later frame that cannot be decoded is
+    left out.
     """
-    yield Frame(decode(data, limits=limits), 0, 1)
+    refuse_bytes(data)
+    if not _may_have_frames(data):
+        yield Frame(decode(data, limits=limits), 0, 1)
+        return
+    with Remote(data, limits, frames=True) as remote:
+        for number in _choose_frames(remote.count):
+            try:
+                picture = remote.frame(number)
+            except ImageError:
+                if number == 0:
+                    raise
+            else:
+                yield Frame(picture, number, remote.count)
 
 
 def decode(
     data: bytes, at_least: int | None = None, limits: Limits = DEFAULT_LIMITS
 ) -> Image.Image:
-    """Decode image bytes to an upright 8-bit RGB picture without metadata.
+    """Decode image bytes to an upright 8-bit RGB picture without metadata, in sRGB colours.
 
     An animation gives its first frame. Transparency is laid on white, the EXIF rotation is applied,
-    16-bit and float grey is scaled to 8 bits. With `at_least`, a JPEG may come at a reduced scale
-    with no side below that many pixels; this is fast, and meant for thumbnails only.
+    16-bit and float grey is scaled to 8 bits, and the colours of a profile are converted. With
+    `at_least`, a JPEG may come at a reduced scale with no side below that many pixels; this is
+    fast, and meant for thumbnails only.
+
+    A file of which only metadata or the last marker is broken or missing is decoded all the same.
+    Large pictures, and formats that can be made to explode, are decoded in a child process.
 
     Raises ImageError with the reason on everything else: empty, truncated, not a picture, a format
-    outside FORMATS, above MAX_BYTES or MAX_PIXELS, a side below MIN_SIDE pixels, more scans,
+    outside FORMATS, above MAX_BYTES or the limits, a side below MIN_SIDE pixels, more scans,
     segments or chunks than encoders write.
     """
-    if not data:
-        raise ImageError("empty file")
-    if len(data) > MAX_BYTES:
-        raise ImageError(f"file of {len(data):,} bytes, above the limit of {MAX_BYTES:,}")
+    refuse_bytes(data)
     with decoder_errors(data):
-        image = open_picture(data)
-        _refuse_size(*image.size, limits.max_pixels)
-        if isinstance(image, JpegImagePlugin.JpegImageFile):
-            affordable = MAX_SCANNED // (image.width * image.height)
-            refuse_scans(data, min(MAX_SCANS, affordable))
-        if at_least:
-            image.draft("RGB", (at_least, at_least))
-        if image.width * image.height > LARGE_PIXELS:
-            return _large_pictures.submit(_upright, image).result()
-        return _upright(image)
+        stripped = strip_still(data)
+        if stripped and stripped.size:
+            refuse_size(*stripped.size, limits.max_pixels)
+        if stripped is None or not is_light(stripped):
+            with Remote(data, limits, at_least) as remote:
+                return remote.frame(0)
+        opened = open_frames(stripped, limits.max_pixels, at_least)
+        return opened.frame(0, limits.max_pixels).to_rgb()
+
+
+def strip_still(data: bytes) -> Stripped | None:
+    """The file without its metadata; None for formats and animations that only a child opens.
+
+    Raises ImageError for files of more parts than encoders write.
+    """
+    is_still_webp = webp.is_webp(data) and not webp.is_animated(data)
+    if is_still_webp or data.startswith((jpeg.START, png.START, BMP_START)):
+        return strip(data, frames=False)
+    return None
+
+
+def is_light(stripped: Stripped) -> bool:
+    """Whether this process may decode a picture itself."""
+    if stripped.size is None:
+        return False
+    width, height = stripped.size
+    pixels = width * height
+    is_jpeg = stripped.data.startswith(jpeg.START)
+    most = LIGHT_JPEG_PIXELS if is_jpeg else LIGHT_PIXELS
+    return pixels <= most and pixels * stripped.scans <= LIGHT_SCANNED
 
 
 def convert(image: Image.Image, limits: Limits = DEFAULT_LIMITS) -> Image.Image:
     """A picture that Pillow has opened or made, as `decode` gives it; the picture itself stays.
 
-    Metadata above MAX_EXIF is not read. Raises ImageError as `decode` does.
+    Raises ImageError as `decode` does.
     """
     with decoder_errors(b""):
-        _refuse_size(*image.size, limits.max_pixels)
+        refuse_size(*image.size, limits.max_pixels)
         image.load()
-        long = [key for key in _EXIF_KEYS if len(image.info.get(key, "")) > MAX_EXIF]
-        if long:
-            image = image.copy()
-            for key in long:
-                del image.info[key]
-        return _upright(image)
+        return decoding.upright(image).to_rgb()
 
 
 def to_square(image: Image.Image, size: int) -> Pixels:
@@ -209,115 +194,17 @@ def fingerprint(image: Image.Image) -> NDArray[np.bool_] | None:
     return brighter_than_left.ravel()
 
 
-def open_picture(data: bytes) -> Image.Image:
-    """A picture of which only the header is read.
-
-    Raises ImageError on a header of more parts than encoders write, which would take minutes to
-    read, and Pillow's own errors on everything else; `decoder_errors` translates those.
-    """
-    if data.startswith(b"\xff\xd8\xff"):
-        refuse_segments(data)
-    elif data.startswith(b"\x89PNG\r\n\x1a\n"):
-        refuse_chunks(data)
-    elif data[:4] in TiffImagePlugin.PREFIXES:
-        refuse_strips(data)
-    if data[4:8] == b"ftyp":
-        _add_heif()
-    installed = [form for form in FORMATS if form in Image.OPEN]
-    return Image.open(io.BytesIO(data), formats=installed)
+def _may_have_frames(data: bytes) -> bool:
+    if data.startswith(png.START):
+        return png.is_animated(data)
+    if webp.is_webp(data):
+        return webp.is_animated(data)
+    return data.startswith((b"GIF8", *tiff.PREFIXES)) or heif.is_heif(data)
 
 
-@contextmanager
-def decoder_errors(data: bytes) -> Iterator[None]:
-    """Turn whatever a decoder raises into an ImageError of one line.
-
-    Decoders are written in C for honest files, and raise almost anything on hostile ones.
-    """
-    try:
-        yield
-    except UnidentifiedImageError:
-        raise ImageError(_describe_unknown(data)) from None
-    except Image.DecompressionBombError:
-        raise ImageError(f"above the limit of {MAX_PIXELS:,} pixels") from None
-    except ImageError:
-        raise
-    except Exception as error:
-        # the message may hold line breaks, and parts of the file
-        reason = " ".join(str(error).split())[:MAX_REASON]
-        raise ImageError(f"cannot be decoded: {reason or type(error).__name__}") from error
-
-
-def _refuse_size(width: int, height: int, most: int) -> None:
-    if width * height > most:
-        raise ImageError(f"{width}×{height} pixels, above the limit of {most:,}")
-    if min(width, height) < MIN_SIDE:
-        raise ImageError(f"{width}×{height} pixels: too small, each side needs at least {MIN_SIDE}")
-
-
-@cache
-def _add_heif() -> bool:
-    """Give Pillow the HEIF decoder of the extra `heic`; False where that is not installed.
-
-    It is imported only once a file needs it.
-    """
-    try:
-        import pillow_heif
-    except ImportError:
-        return False
-    pillow_heif.register_heif_opener(thumbnails=False)
-    return True
-
-
-def _describe_unknown(data: bytes) -> str:
-    """Why no decoder knows these bytes, and what to do where it is a format that could be read."""
-    brand = data[8:12] if data[4:8] == b"ftyp" else b""
-    if brand in _HEIF_BRANDS and not _add_heif():
-        return 'a HEIC picture: pip install "fauxlab[heic]" to read it, or save it as JPEG'
-    if brand in _AVIF_BRANDS and not AvifImagePlugin.SUPPORTED:
-        return "an AVIF picture, which this build of Pillow does not read; save it as JPEG"
-    return f"not an image in a known format ({', '.join(FORMATS)})"
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    # Not ImageOps.exif_transpose: it writes the metadata anew, and fails on entries of odd types.
-    image.load()
-    orientation = image.getexif().get(ORIENTATION, 1)
-    turn = _TURNS.get(orientation)
-    if turn is not None:
-        image = image.transpose(turn)
-    return _to_rgb(image)
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode in _DEEP_MODES:
-        return _deep_grey_to_rgb(image)
-    if image.mode in _TRANSPARENT_MODES or "transparency" in image.info:
-        rgba = image.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
-        laid_on_white = Image.alpha_composite(white, rgba)
-        return laid_on_white.convert("RGB")
-    return image.convert("RGB")
-
-
-def _deep_grey_to_rgb(image: Image.Image) -> Image.Image:
-    """Grey of more than 8 bits, scaled to 8 bits."""
-    grey = np.asarray(image, dtype=np.float32)
-    # A float picture may hold NaN.
-    is_number = np.isfinite(grey)
-    brightest = float(grey.max(where=is_number, initial=0))
-    scale = _scale_to_bytes(image.mode, brightest)
-    with np.errstate(invalid="ignore"):
-        rounded = np.rint(grey * scale)
-        bounded = np.clip(rounded, 0, 255)
-        pixels = bounded.astype(np.uint8)
-    return Image.fromarray(pixels).convert("RGB")
-
-
-def _scale_to_bytes(mode: str, brightest: float) -> float:
-    """The factor that brings grey of a deep mode to 0 to 255. Files do not state their range."""
-    if mode == "F" and brightest <= 1:
-        return 255
-    # A float picture may hold 8-bit values, and so may mode I where a converter widened them.
-    if mode in ("F", "I") and brightest <= 255:
-        return 1
-    return 255 / 65535
+def _choose_frames(count: int) -> list[int]:
+    """The numbers of the frames that are decoded, in order."""
+    if count <= MAX_FRAMES:
+        return list(range(count))
+    last = count - 1
+    return [round(step * last / (MAX_FRAMES - 1)) for step in range(MAX_FRAMES)]
