@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from fauxlab.errors import LabError
-from fauxlab.io.sources import SEPARATOR, walk_images, zip_images
+from fauxlab.io.sources import SEPARATOR, PassedOver, walk_images, zip_images
 
 
 class Listed(NamedTuple):
@@ -33,13 +33,21 @@ def list_part(part: Path, zips_are_collections: bool = False) -> Iterator[Listed
 
     The images of a zip in a folder are named as if they lay beside it. With `zips_are_collections`,
     a zip directly in the folder stands for a folder of its name instead. A damaged zip is given
-    itself.
+    itself. What is passed over is logged at the end.
     """
-    if not part.is_dir():
-        yield from _list_zip(part, [part.stem], "")
-        return
+    passed_over = PassedOver()
+    if part.is_dir():
+        yield from _list_folder(part, zips_are_collections, passed_over)
+    else:
+        yield from _list_zip(part, [part.stem], "", passed_over)
+    passed_over.warn()
+
+
+def _list_folder(
+    part: Path, zips_are_collections: bool, passed_over: PassedOver
+) -> Iterator[Listed]:
     collections = []
-    for path in walk_images(part, (".zip",)):
+    for path in walk_images(part, (".zip",), passed_over):
         if not is_zip(path):
             yield Listed(str(path), path.relative_to(part).as_posix())
         elif zips_are_collections and path.parent == part:
@@ -47,15 +55,18 @@ def list_part(part: Path, zips_are_collections: bool = False) -> Iterator[Listed
         else:
             folder = path.parent
             place = folder.relative_to(part)
-            yield from _list_zip(path, (path.stem, folder.name), place.as_posix())
+            own_folders = (path.stem, folder.name)
+            yield from _list_zip(path, own_folders, place.as_posix(), passed_over)
     for path in collections:
-        yield from _list_zip(path, [path.stem], path.stem)
+        yield from _list_zip(path, [path.stem], path.stem, passed_over)
 
 
-def _list_zip(archive: Path, own_folders: Sequence[str], place: str) -> Iterator[Listed]:
+def _list_zip(
+    archive: Path, own_folders: Sequence[str], place: str, passed_over: PassedOver
+) -> Iterator[Listed]:
     """Each image in a zip, without top folders that only repeat `own_folders`."""
     try:
-        members = zip_images(archive)
+        members = zip_images(archive, passed_over)
     except LabError as error:
         yield Listed(str(archive), archive.name, str(error))
         return
