@@ -1,0 +1,65 @@
+"""Text files read with limits: regular files only, of a bounded size, in UTF-8.
+
+A path that a user names may lead to a pipe that nobody writes to, to a device that never ends, or
+to a file that fills the memory.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from fauxlab.errors import LabError
+from fauxlab.io.text import printable
+
+# Bytes of a text file that a person writes or a program keeps beside its data.
+MOST_TEXT = 2**24
+
+
+def read_text(path: str | Path, most: int = MOST_TEXT, encoding: str = "utf-8") -> str:
+    """The text of a file of at most `most` bytes.
+
+    Raises LabError as `read_bytes` does, and where the bytes are no text in this encoding.
+    """
+    data = read_bytes(path, most)
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise LabError(
+            f"cannot read {printable(path)}: byte {error.start:,} is no text in UTF-8; "
+            "name a text file, or save it as UTF-8"
+        ) from None
+    # As Python does for files that are opened as text.
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def read_bytes(path: str | Path, most: int = MOST_TEXT) -> bytes:
+    """The bytes of a regular file of at most `most` bytes.
+
+    Raises LabError where the file is missing, may not be read, is a folder, a pipe or a device, or
+    is larger.
+    """
+    try:
+        return _read(path, most)
+    except ValueError as error:  # a zero byte in the path is one, too
+        raise LabError(f"cannot read {printable(path)}: {error}; name another file") from None
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise LabError(
+            f"cannot read {printable(path)}: {reason}; check the name, and that it may be read"
+        ) from error
+
+
+def _read(path: str | Path, most: int) -> bytes:
+    # Without waiting: opening a pipe that nobody writes to would take for ever.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb") as stream:
+        status = os.fstat(descriptor)
+        if stat.S_ISDIR(status.st_mode):
+            raise ValueError("it is a folder")
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError("it is no regular file, but a pipe or a device")
+        if status.st_size > most:
+            raise ValueError(f"its {status.st_size:,} bytes are above the limit of {most:,}")
+        return stream.read(status.st_size)
