@@ -215,7 +215,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "config no json": (lambda f: (f / CONFIG).write_text("{"), "is not a detector's config"),
     "config binary": (
         lambda f: (f / CONFIG).write_bytes(b"\xff\xfe\0"),
-        "is not a detector's config",
+        "byte 0 is no text in UTF-8",
     ),
     "config nested": (
         lambda f: (f / CONFIG).write_text("[" * 100_000),

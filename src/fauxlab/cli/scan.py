@@ -43,6 +43,12 @@ Paths = Annotated[
 ModelName = Annotated[
     str, typer.Option("--model", help="a bundle; by default the one that comes along")
 ]
+TrustModel = Annotated[
+    bool,
+    typer.Option(
+        "--trust-model", help="open a model.onnx unchecked, as one would run its maker's program"
+    ),
+]
 CropChoice = Annotated[
     Crop,
     typer.Option(
@@ -111,6 +117,7 @@ def scan(
     html: Html = None,
     explain: Explain = None,
     fail_on: FailOn = None,
+    trust_model: TrustModel = False,
 ) -> None:
     """Say of each face in the pictures whether it looks real or generated."""
     from fauxlab.scan.scanner import Scanner
@@ -121,7 +128,7 @@ def scan(
     form: Form = "table"
     if json_ or csv_:
         form = "json" if json_ else "csv"
-    scanner = Scanner.from_pretrained(model, crop.value)
+    scanner = Scanner.from_pretrained(model, crop.value, trust=trust_model)
     with ExitStack() as stack:
         sinks = _open_sinks(stack, scanner, model, html, explain, form)
         # In a table an error stands beside its path already.

@@ -104,13 +104,15 @@ class Scanner:
         self.crop = crop
 
     @classmethod
-    def from_pretrained(cls, model: str | Path = DEFAULT_MODEL, crop: Crop = "face") -> Scanner:
-        """A scanner for a model, which is named or found as by `open_detector`.
+    def from_pretrained(
+        cls, model: str | Path = DEFAULT_MODEL, crop: Crop = "face", *, trust: bool = False
+    ) -> Scanner:
+        """A scanner for a model, which is named, found and checked as by `open_detector`.
 
         Raises LabError as `open_detector` does, and where the model learned from pictures that
         were prepared in another way.
         """
-        return cls(open_detector(model), crop)
+        return cls(open_detector(model, trust), crop)
 
     def __call__(self, path: str | Path) -> Verdict:
         """The verdict on one picture's largest face.
