@@ -110,7 +110,9 @@ def _refuse_other_kind(folder: Path, fields: Any, what: str) -> None:
         return
     kind = fields.get("kind", what)
     if kind != what and kind in ("detector", "generator"):
-        raise LabError(f"{printable(folder)} is a {kind}, no {what}; give one of `fauxlab {MAKERS[what]}`")
+        raise LabError(
+            f"{printable(folder)} is a {kind}, no {what}; give one of `fauxlab {MAKERS[what]}`"
+        )
 
 
 def _refuse_newer(folder: Path, fields: Any) -> None:

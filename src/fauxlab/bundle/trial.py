@@ -8,7 +8,6 @@ ever predicted at once. `fauxlab.bundle.graph` has seen to it that other picture
 from __future__ import annotations
 
 import json
-import math
 import os
 import resource
 import signal
@@ -29,7 +28,7 @@ MEMORY_A_PIXEL = 2**10
 MEMORY_A_BYTE = 4
 # Seconds of a processor: for the file, and at least for MOST_PIXELS. Inception-v3 takes one, and a
 # vision transformer about 10 for a file of 300 MB.
-SECONDS = 2.5
+SECONDS = 2.0
 SECONDS_A_GIBIBYTE = 60.0
 # The clock is a last resort: processors may be shared with others.
 CLOCK = 4
@@ -90,7 +89,7 @@ def try_graph(content: bytes, size: int) -> None:
         raise RefusedError(f"no process for a trial: {error.strerror}") from None
     answer = _read_answer(ended.stdout)
     if answer is None:
-        raise RefusedError(_describe_end(ended.returncode, limits))
+        raise RefusedError(_describe_end(ended, limits))
     if answer == TOO_LARGE:
         raise RefusedError(_too_large(limits))
     if answer:
@@ -133,10 +132,9 @@ def _run(content: bytes, limits: Limits) -> str:
 def _limit_process(limits: Limits) -> None:
     """Let this process take so much more memory and time than it has taken so far."""
     _lower(resource.RLIMIT_DATA, _data_bytes() + limits.memory)
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    used = usage.ru_utime + usage.ru_stime
-    _lower(resource.RLIMIT_CPU, math.ceil(used + limits.seconds))
     _lower(resource.RLIMIT_CORE, 0)
+    # At its end this timer of processor time ends the process, whatever its threads do.
+    signal.setitimer(signal.ITIMER_PROF, limits.seconds)
 
 
 def _lower(kind: int, limit: int) -> None:
@@ -161,10 +159,13 @@ def _read_answer(output: bytes) -> str | None:
         return None
 
 
-def _describe_end(code: int, limits: Limits) -> str:
-    if -code in (signal.SIGXCPU, signal.SIGKILL):
+def _describe_end(ended: subprocess.CompletedProcess[bytes], limits: Limits) -> str:
+    """Why a process ended without an answer."""
+    code = ended.returncode
+    if -code in (signal.SIGPROF, signal.SIGKILL):
         return _too_slow(limits)
-    return f"it makes onnxruntime crash (exit code {code})"
+    lines = ended.stderr.decode("utf-8", "replace").splitlines() or [f"exit code {code}"]
+    return f"its trial ended without an answer: {lines[-1]}"
 
 
 def _too_large(limits: Limits) -> str:

@@ -1,0 +1,52 @@
+"""Text files are read within limits, and what is no such file is refused in one line."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fauxlab.errors import LabError
+from fauxlab.io.reading import read_bytes, read_text
+
+MAKE: dict[str, tuple[Callable[[Path], object], str]] = {
+    "nothing": (lambda path: None, "no such file or directory"),
+    "a folder": (os.mkdir, "is a directory"),
+    "a pipe": (os.mkfifo, "no regular file"),
+    "a device": (lambda path: path.symlink_to("/dev/zero"), "no regular file"),
+    "a large file": (lambda path: path.write_bytes(b"x" * 101), "101 bytes are above the limit of"),
+    "a large file of zeros": (lambda path: _lengthen(path, 2**40), "above the limit of 100"),
+    "no text": (lambda path: path.write_bytes(b"\0\xff"), "byte 1 is no text in UTF-8"),
+    "a loop of links": (lambda path: path.symlink_to(path), "cannot read"),
+}
+
+
+def _lengthen(path: Path, length: int) -> None:
+    path.touch()
+    os.truncate(path, length)
+
+
+@pytest.mark.parametrize("name", MAKE)
+def test_what_cannot_be_read(tmp_path: Path, name: str) -> None:
+    make, message = MAKE[name]
+    path = tmp_path / "\x1b[31m.json"
+    make(path)
+    with pytest.raises(LabError, match=message) as caught:
+        read_text(path, 100)
+    assert str(caught.value).isprintable()
+
+
+def test_a_zero_byte_in_the_name() -> None:
+    with pytest.raises(LabError, match="cannot read a.x00b"):
+        read_bytes("a\0b")
+
+
+def test_text_and_bytes_of_just_the_limit(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes("ä\r\nb\rc".encode())
+    assert read_bytes(path, 7) == "ä\r\nb\rc".encode()
+    assert read_text(path, 7) == "ä\nb\nc"
+    path.write_bytes(b"\xef\xbb\xbfa")
+    assert read_text(path, encoding="utf-8-sig") == "a"
