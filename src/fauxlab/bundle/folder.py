@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
-import json
 import os
 import shutil
 import sys
@@ -17,7 +16,7 @@ from pydantic import ValidationError
 from fauxlab.bundle.card import write_card
 from fauxlab.bundle.config import SCHEMA_VERSION, DetectorConfig, GeneratorConfig, config_text
 from fauxlab.errors import LabError
-from fauxlab.io.reading import read_text
+from fauxlab.io.reading import parse_json, read_text
 from fauxlab.io.text import printable
 
 # A bundle is a folder of CONFIG, CARD, and WEIGHTS for torch or GRAPH for onnxruntime.
@@ -56,11 +55,11 @@ def read_config(folder: Path, kind: type[Config], what: str, weights: str = WEIG
             raise LabError(f"no {part} in {name}; {_where_to_look(folder)}")
     text = read_text(folder / CONFIG, MOST_CONFIG)
     try:
-        fields = json.loads(text)
+        fields = parse_json(text)
         _refuse_other_kind(folder, fields, what)
         _refuse_newer(folder, fields)
         return kind.model_validate(fields)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         reason = first_line(error)
         raise LabError(
             f"{name}/{CONFIG} is not a {what}'s config ({reason}); fetch or train the model again"
@@ -97,7 +96,7 @@ def first_line(error: Exception) -> str:
         fault = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, fault["loc"]))
         words = fault["msg"].lower()
-        text = f"{place[:MOST_WORDS]}: {words}" if place else words
+        text = f"{place[: MOST_WORDS // 3]}: {words}" if place else words
     else:
         text = str(error) or type(error).__name__
     lines = text.splitlines()
@@ -133,8 +132,8 @@ def _where_to_look(folder: Path) -> str:
         is_run = (run / "config.toml").is_file()
         if is_run and not (run / "best").exists():
             return (
-                f"the run {printable(run)} has no model yet: it was stopped before its first evaluation; "
-                "go on with --resume"
+                f"the run {printable(run)} has no model yet: "
+                "it was stopped before its first evaluation; go on with --resume"
             )
     return "a model is a folder such as runs/<name>/best"
 
@@ -188,8 +187,8 @@ def check_place(folder: Path) -> None:
 
 def _has_architecture(config: Path) -> bool:
     try:
-        return "architecture" in json.loads(read_text(config, MOST_CONFIG))
-    except (LabError, ValueError, TypeError, RecursionError):
+        return "architecture" in parse_json(read_text(config, MOST_CONFIG))
+    except (LabError, ValueError, TypeError):
         return False
 
 

@@ -26,41 +26,40 @@ MOST_PARTS = 2**18
 # Bytes of all that is no weight: names, attributes, metadata.
 MOST_REST = 2**24
 
-_REDUCTIONS = frozenset(
-    "ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd "
-    "ReduceSum ReduceSumSquare".split()
-)
 # Operators whose inputs behind the first say which shape their output gets.
-_SHAPED = _REDUCTIONS | frozenset(
-    "Expand Pad Reshape Resize Slice Split Squeeze Tile TopK Unsqueeze Upsample".split()
-)
+_SHAPED_NAMES = """
+    Expand Pad ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin
+    ReduceProd ReduceSum ReduceSumSquare Reshape Resize Slice Split Squeeze Tile TopK Unsqueeze
+    Upsample
+"""
 # Operators all of whose inputs say so.
 _MADE_OF_SHAPES = frozenset(("ConstantOfShape", "Range"))
-_STANDARD = (
-    _SHAPED
-    | _MADE_OF_SHAPES
-    | frozenset(
-        "Abs Add And ArgMax ArgMin Attention AveragePool BatchNormalization Cast CastLike Ceil "
-        "Celu Clip Concat Constant Conv ConvInteger Cos CumSum DepthToSpace DequantizeLinear Div "
-        "Dropout DynamicQuantizeLinear Einsum Elu Equal Erf Exp EyeLike Flatten Floor Gather "
-        "GatherElements GatherND Gelu Gemm GlobalAveragePool GlobalLpPool GlobalMaxPool Greater "
-        "GreaterOrEqual GroupNormalization HardSigmoid HardSwish Identity InstanceNormalization "
-        "IsInf IsNaN LRN LayerNormalization LeakyRelu Less LessOrEqual Log LogSoftmax "
-        "LpNormalization LpPool MatMul MatMulInteger Max MaxPool Mean MeanVarianceNormalization "
-        "Min Mish Mod Mul Neg Not Or PRelu Pow QLinearConv QLinearMatMul QuantizeLinear "
-        "RMSNormalization Reciprocal Relu RotaryEmbedding Round ScatterElements ScatterND Selu "
-        "Shape Sigmoid Sign Sin Size Softmax Softplus Softsign SpaceToDepth Sqrt Sub Sum Swish "
-        "Tanh ThresholdedRelu Transpose Trilu Where Xor".split()
-    )
-)
+# Operators whose outputs have the shape that the shapes of their inputs say.
+_PLAIN_NAMES = """
+    Abs Add And ArgMax ArgMin Attention AveragePool BatchNormalization Cast CastLike Ceil Celu
+    Clip Concat Constant Conv ConvInteger Cos CumSum DepthToSpace DequantizeLinear Div Dropout
+    DynamicQuantizeLinear Einsum Elu Equal Erf Exp EyeLike Flatten Floor Gather GatherElements
+    GatherND Gelu Gemm GlobalAveragePool GlobalLpPool GlobalMaxPool Greater GreaterOrEqual
+    GroupNormalization HardSigmoid HardSwish Identity InstanceNormalization IsInf IsNaN LRN
+    LayerNormalization LeakyRelu Less LessOrEqual Log LogSoftmax LpNormalization LpPool MatMul
+    MatMulInteger Max MaxPool Mean MeanVarianceNormalization Min Mish Mod Mul Neg Not Or PRelu
+    Pow QLinearConv QLinearMatMul QuantizeLinear RMSNormalization Reciprocal Relu
+    RotaryEmbedding Round ScatterElements ScatterND Selu Shape Sigmoid Sign Sin Size Softmax
+    Softplus Softsign SpaceToDepth Sqrt Sub Sum Swish Tanh ThresholdedRelu Transpose Trilu
+    Where Xor
+"""
 # What onnxruntime's own optimiser and its tools for 8-bit integers write.
-_MICROSOFT = frozenset(
-    "Attention BiasGelu DequantizeLinear DynamicQuantizeMatMul FastGelu FusedConv FusedGemm "
-    "FusedMatMul Gelu LayerNormalization MatMulIntegerToFloat MultiHeadAttention NhwcMaxPool "
-    "QAttention QGemm QLinearAdd QLinearAveragePool QLinearConcat QLinearConv "
-    "QLinearGlobalAveragePool QLinearLeakyRelu QLinearMul QLinearSigmoid QLinearSoftmax "
-    "QLinearWhere QuantizeLinear QuickGelu SkipLayerNormalization".split()
-)
+_MICROSOFT_NAMES = """
+    Attention BiasGelu DequantizeLinear DynamicQuantizeMatMul FastGelu FusedConv FusedGemm
+    FusedMatMul Gelu LayerNormalization MatMulIntegerToFloat MultiHeadAttention NhwcMaxPool
+    QAttention QGemm QLinearAdd QLinearAveragePool QLinearConcat QLinearConv
+    QLinearGlobalAveragePool QLinearLeakyRelu QLinearMul QLinearSigmoid QLinearSoftmax
+    QLinearWhere QuantizeLinear QuickGelu SkipLayerNormalization
+"""
+
+_SHAPED = frozenset(_SHAPED_NAMES.split())
+_STANDARD = _SHAPED | _MADE_OF_SHAPES | frozenset(_PLAIN_NAMES.split())
+_MICROSOFT = frozenset(_MICROSOFT_NAMES.split())
 ALLOWED = {"": _STANDARD, "ai.onnx": _STANDARD, "com.microsoft": _MICROSOFT}
 
 # Numbers of fields, from https://github.com/onnx/onnx/blob/main/onnx/onnx.proto

@@ -1,20 +1,25 @@
 """Text files read with limits: regular files only, of a bounded size, in UTF-8.
 
 A path that a user names may lead to a pipe that nobody writes to, to a device that never ends, or
-to a file that fills the memory.
+to a file that fills the memory. What is parsed from a text may be nested deeper than Python can
+follow, or hold numbers that Python cannot print.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 from fauxlab.errors import LabError
 from fauxlab.io.text import printable
 
 # Bytes of a text file that a person writes or a program keeps beside its data.
 MOST_TEXT = 2**24
+DEEPEST = 32  # tables and lists in each other
+MOST_BITS = 64  # of a whole number, as TOML allows them
 
 
 def read_text(path: str | Path, most: int = MOST_TEXT, encoding: str = "utf-8") -> str:
@@ -49,6 +54,45 @@ def read_bytes(path: str | Path, most: int = MOST_TEXT) -> bytes:
         raise LabError(
             f"cannot read {printable(path)}: {reason}; check the name, and that it may be read"
         ) from error
+
+
+def parse_json(text: str) -> Any:
+    """What a JSON text says.
+
+    Raises ValueError where it is no JSON, and as `check_values` does.
+    """
+    try:
+        values = json.loads(text)
+    except RecursionError:
+        raise ValueError(f"it is nested deeper than {DEEPEST} tables or lists") from None
+    check_values(values)
+    return values
+
+
+def check_values(values: Any) -> None:
+    """Raise ValueError for what is nested deeper than DEEPEST, or holds a number beyond MOST_BITS.
+
+    `values` are tables and lists, as JSON and TOML give them.
+    """
+    level = [values]
+    for _ in range(DEEPEST + 1):
+        level = _next_level(level)
+        if not level:
+            return
+    raise ValueError(f"it is nested deeper than {DEEPEST} tables or lists")
+
+
+def _next_level(level: list[Any]) -> list[Any]:
+    """What the tables and lists of a level hold."""
+    inside: list[Any] = []
+    for value in level:
+        if isinstance(value, dict):
+            inside += value.values()
+        elif isinstance(value, list):
+            inside += value
+        elif isinstance(value, int) and value.bit_length() > MOST_BITS:
+            raise ValueError(f"it holds a whole number of more than {MOST_BITS} bits")
+    return inside
 
 
 def _read(path: str | Path, most: int) -> bytes:
