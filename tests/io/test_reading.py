@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fauxlab.errors import LabError
-from fauxlab.io.reading import read_bytes, read_text
+from fauxlab.io.reading import check_values, parse_json, parse_toml, read_bytes, read_text
 
 MAKE: dict[str, tuple[Callable[[Path], object], str]] = {
     "nothing": (lambda path: None, "no such file or directory"),
@@ -50,3 +50,32 @@ def test_text_and_bytes_of_just_the_limit(tmp_path: Path) -> None:
     assert read_text(path, 7) == "ä\nb\nc"
     path.write_bytes(b"\xef\xbb\xbfa")
     assert read_text(path, encoding="utf-8-sig") == "a"
+
+
+def test_values_nested_as_deep_as_is_allowed() -> None:
+    assert parse_json("[" * 32 + "]" * 32) != []
+    with pytest.raises(ValueError, match="nested deeper than 32"):
+        parse_json("[" * 33 + "1" + "]" * 33)
+    key = ".".join(["a"] * 32)
+    assert parse_toml(f"{key} = 1") != {}
+    with pytest.raises(ValueError, match="nested deeper than 32"):
+        parse_toml(f"{key}.a = 1")
+
+
+def test_numbers_as_long_as_is_allowed() -> None:
+    check_values({"a": [2**64 - 1, -(2**63), 1e308, True, None, "9" * 9999]})
+    with pytest.raises(ValueError, match="more than 64 bits"):
+        check_values({"a": [2**64]})
+
+
+def test_dots_that_divide_no_key() -> None:
+    address = "https://a.example/b/c.d?e=1.5&f=2.5"
+    text = f'u = "{address}"\nv = [' + "1.5, " * 100 + "]  # " + "." * 100
+    assert parse_toml(text)["u"] == address
+
+
+def test_faults_of_the_formats_are_told() -> None:
+    with pytest.raises(ValueError, match="line 1 column 2"):
+        parse_json("{")
+    with pytest.raises(ValueError, match="line 1"):
+        parse_toml("=")

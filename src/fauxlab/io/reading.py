@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -20,26 +22,36 @@ from fauxlab.io.text import printable
 MOST_TEXT = 2**24
 DEEPEST = 32  # tables and lists in each other
 MOST_BITS = 64  # of a whole number, as TOML allows them
+_TOO_LONG = f"it holds a whole number of more than {MOST_BITS} bits"
+_TOO_DEEP = f"it is nested deeper than {DEEPEST} tables or lists"
+
+# A key of TOML of more than DEEPEST parts: words or quoted texts with dots between them. For a key
+# of n parts, Python's reader takes memory in proportion to n². A value that looks so is refused,
+# too: to tell them apart, one would have to read TOML.
+_PART = r"""(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')"""
+_LONG_KEY = re.compile(rf"(?<![\w-]){_PART}(?:[ \t]*+\.[ \t]*+{_PART}){{{DEEPEST},}}+")
 
 
-def read_text(path: str | Path, most: int = MOST_TEXT, encoding: str = "utf-8") -> str:
-    """The text of a file of at most `most` bytes.
+def read_text(
+    path: str | Path, most: int = MOST_TEXT, *, encoding: str = "utf-8", what: str = ""
+) -> str:
+    """The text of a file of at most `most` bytes; errors call it `what`, as "recipe".
 
     Raises LabError as `read_bytes` does, and where the bytes are no text in this encoding.
     """
-    data = read_bytes(path, most)
+    data = read_bytes(path, most, what=what)
     try:
         text = data.decode(encoding)
     except UnicodeDecodeError as error:
         raise LabError(
-            f"cannot read {printable(path)}: byte {error.start:,} is no text in UTF-8; "
+            f"cannot read {_name(path, what)}: byte {error.start:,} is no text in UTF-8; "
             "name a text file, or save it as UTF-8"
         ) from None
     # As Python does for files that are opened as text.
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def read_bytes(path: str | Path, most: int = MOST_TEXT) -> bytes:
+def read_bytes(path: str | Path, most: int = MOST_TEXT, *, what: str = "") -> bytes:
     """The bytes of a regular file of at most `most` bytes.
 
     Raises LabError where the file is missing, may not be read, is a folder, a pipe or a device, or
@@ -48,11 +60,11 @@ def read_bytes(path: str | Path, most: int = MOST_TEXT) -> bytes:
     try:
         return _read(path, most)
     except ValueError as error:  # a zero byte in the path is one, too
-        raise LabError(f"cannot read {printable(path)}: {error}; name another file") from None
+        raise LabError(f"cannot read {_name(path, what)}: {error}; name another file") from None
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise LabError(
-            f"cannot read {printable(path)}: {reason}; check the name, and that it may be read"
+            f"cannot read {_name(path, what)}: {reason}; check the name, and that it may be read"
         ) from error
 
 
@@ -63,8 +75,31 @@ def parse_json(text: str) -> Any:
     """
     try:
         values = json.loads(text)
+    except json.JSONDecodeError:
+        raise
     except RecursionError:
-        raise ValueError(f"it is nested deeper than {DEEPEST} tables or lists") from None
+        raise ValueError(_TOO_DEEP) from None
+    except ValueError:  # Python reads no number of more than 4,300 digits
+        raise ValueError(_TOO_LONG) from None
+    check_values(values)
+    return values
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """What a TOML text says.
+
+    Raises ValueError where it is no TOML, and as `check_values` does.
+    """
+    if _LONG_KEY.search(text):
+        raise ValueError(_TOO_DEEP)
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        raise
+    except RecursionError:
+        raise ValueError(_TOO_DEEP) from None
+    except ValueError:
+        raise ValueError(_TOO_LONG) from None
     check_values(values)
     return values
 
@@ -79,7 +114,12 @@ def check_values(values: Any) -> None:
         level = _next_level(level)
         if not level:
             return
-    raise ValueError(f"it is nested deeper than {DEEPEST} tables or lists")
+    raise ValueError(_TOO_DEEP)
+
+
+def _name(path: str | Path, what: str) -> str:
+    name = printable(path)
+    return f"{what} {name}" if what else name
 
 
 def _next_level(level: list[Any]) -> list[Any]:
@@ -91,7 +131,7 @@ def _next_level(level: list[Any]) -> list[Any]:
         elif isinstance(value, list):
             inside += value
         elif isinstance(value, int) and value.bit_length() > MOST_BITS:
-            raise ValueError(f"it holds a whole number of more than {MOST_BITS} bits")
+            raise ValueError(_TOO_LONG)
     return inside
 
 
