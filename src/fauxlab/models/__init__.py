@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 MOST = 4096
 # The most blocks of a network in all, and the most numbers in a list: building more takes minutes.
 MOST_BLOCKS = 256
+# The most weights of a network: 1 GiB, and four times that while it is trained.
+MOST_WEIGHTS = 2**28
+USUAL_LATENT = 1024
 
 # Name → what builds it, in the module of its network.
 DETECTORS = {
@@ -93,11 +96,26 @@ def _create(builder: str, name: str, fixed: dict[str, Any], options: dict[str, A
     module = import_module(f"fauxlab.models.{file}")
     build: Build = getattr(module, attribute)
     try:
+        # Without options networks are small; to count the weights takes up to a second.
+        if options or fixed.get("latent", 0) > USUAL_LATENT:
+            _check_weights(name, build, fixed | options)
         return build(**fixed, **options)
     except (TypeError, ValueError, RuntimeError, ZeroDivisionError) as error:
         message = str(error) or type(error).__name__
         reason = message.splitlines()[0]
         raise LabError(f"model {name}: {reason}") from None
+
+
+def _check_weights(name: str, build: Build, options: dict[str, Any]) -> None:
+    """Raise LabError for a network of more than MOST_WEIGHTS weights, before it takes memory."""
+    import torch
+
+    # Where nothing is stored, and no random number drawn.
+    with torch.device("meta"):
+        network = build(**options)
+    count = sum(weight.numel() for weight in network.parameters())
+    if count > MOST_WEIGHTS:
+        raise LabError(f"model {name}: {count:,} weights; none may have above {MOST_WEIGHTS:,}")
 
 
 def _check_options(name: str, fixed: dict[str, Any], options: dict[str, Any]) -> None:
