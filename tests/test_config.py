@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import tomllib
 from pathlib import Path
 
@@ -197,6 +198,93 @@ def test_unknown_recipe_and_bad_file(tmp_path: Path) -> None:
     broken.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(LabError, match="cannot read recipe"):
         load_recipe(broken)
+
+
+NINES = "9" * 30
+HOSTILE = {
+    "many digits": (f"[train]\nepochs = {NINES}\n", "more than 64 bits"),
+    "digits that Python cannot read": ("[train]\nepochs = " + "9" * 5000, "more than 64 bits"),
+    "digits that Python cannot print": ("[train]\nepochs = 0x" + "f" * 5000, "more than 64 bits"),
+    "many digits among options": (f"[model.options]\nwidths = [{NINES}]\n", "more than 64 bits"),
+    "an unknown key for the terminal": ('"\\u001b[31mEVIL\\u0007" = 1', r"key \x1b[31mEVIL\x07;"),
+    "a value for the terminal": ('[train]\nlr = "\\u001b[31m\\u0007"', r"'\x1b[31m\x07'"),
+    "a base for the terminal": ('base = "\\u001b[31m.toml"', r"base = '\x1b[31m.toml'"),
+    "lists in lists": ("a = " + "[" * 100_000, "nested deeper than 32"),
+    "tables in tables": ("a = " + "{a=" * 1000, "nested deeper than 32"),
+    "a key of many parts": ("a" + ".a" * 100_000 + " = 1", "nested deeper than 32"),
+    "a key of many quoted parts": ("a" + " . 'a.=b'" * 100_000 + " = 1", "nested deeper than 32"),
+    "a table of many parts": ("[a" + ".a" * 100_000 + "]", "nested deeper than 32"),
+    "a long key": ("k" * 300_000 + " = 1", "unknown key " + "k" * 200 + "…;"),
+    "a long value": ("[train]\nlr = '" + "v" * 300_000 + "'", "v…: input should be"),
+    "not finite": ("[train]\nlr = inf\nema = nan\n", "train.lr = inf"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_recipe_is_one_short_line(tmp_path: Path, name: str) -> None:
+    text, message = HOSTILE[name]
+    path = tmp_path / "\x1b[2J.toml"
+    path.write_text(text)
+    with pytest.raises(LabError) as caught:
+        load_recipe(path)
+    assert message in str(caught.value)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 1000
+
+
+def test_of_many_faults_ten_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "many.toml"
+    path.write_text("".join(f"[table{number}]\n" for number in range(5_000)))
+    with pytest.raises(LabError) as caught:
+        load_recipe(path)
+    message = str(caught.value)
+    assert message.count("unknown key") == 10
+    assert message.endswith("; … and 4,990 more")
+
+
+def test_a_recipe_is_a_regular_file_of_some_megabytes(tmp_path: Path) -> None:
+    for name in ("pipe.toml", "folder.toml", "large.toml", "device.toml"):
+        path = tmp_path / name
+        if name == "pipe.toml":
+            os.mkfifo(path)
+        elif name == "folder.toml":
+            path.mkdir()
+        elif name == "large.toml":
+            path.touch()
+            os.truncate(path, 2**30)
+        else:
+            path.symlink_to("/dev/zero")
+        for load in (load_recipe, load_gan_recipe, any_recipe):
+            with pytest.raises(LabError, match="cannot read recipe"):
+                load(path)
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        f"train.epochs={NINES}",
+        "train.epochs=" + "9" * 5000,
+        "train.epochs=0x" + "f" * 5000,
+        "train.lr=" + "[" * 100_000,
+        "train.lr=1\na" + ".a" * 100_000 + "=1",
+        "train.lr=inf",
+        "train.lr=\x1b[31m\x07",
+        "\x1b[31m\x07=1",
+        "a" + ".a" * 100_000 + "=1",
+        "k" * 100_000,
+        "train.lr.\x1b[31m=1",
+    ],
+    ids=lambda override: f"{override[:20]!r}",
+)
+def test_a_hostile_override_is_one_short_line(override: str) -> None:
+    with pytest.raises(LabError) as caught:
+        load_recipe("unified-joint", [override])
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 1000
+
+
+def test_whole_numbers_of_64_bits_are_read() -> None:
+    assert load_recipe("unified-joint", ["train.seed=9223372036854775807"]).train.seed == 2**63 - 1
 
 
 def test_a_copied_recipe_takes_the_files_name(tmp_path: Path) -> None:

@@ -311,9 +311,9 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "other outputs": (of_one_node("Identity"), "cannot be used"),
     "other shapes": (of_one_node("Identity", ALL), r"outputs have \[4, 4, 4\] dimensions"),
     "two at once": (of_one_node("Identity", ALL, count=2), "takes 2 pictures at once"),
-    "a loop": (of_one_node("Loop", ALL), "holds loops"),
-    "a loop written at length": (lengthen_a_loop, "holds loops"),
-    "unknown operation": (of_one_node("Summon\x1b[2J", ALL), r"cannot be used .*Summon\?\[2J"),
+    "a loop": (of_one_node("Loop", ALL), "operator 'Loop' .*--trust-model"),
+    "a loop written at length": (lengthen_a_loop, "cannot be used"),
+    "unknown operation": (of_one_node("Summon\x1b[2J", ALL), r"operator 'Summon\\x1b\[2J'"),
     "size in the config": (
         edit_config(preprocessing={"size": 64, "pipeline_version": PIPELINE_VERSION}),
         "size '32'",

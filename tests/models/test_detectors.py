@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -9,6 +11,7 @@ from torch.nn.utils import parametrize
 
 from fauxlab.errors import LabError
 from fauxlab.models import DETECTORS, create_detector
+from fauxlab.models.detectors import trace_net
 
 
 @pytest.fixture
@@ -129,3 +132,18 @@ def test_distance_is_mahalanobis(network: nn.Module) -> None:
 def test_options_that_cannot_be(name: str, options: dict[str, object], message: str) -> None:
     with pytest.raises(LabError, match=message):
         create_detector(name, 32, **options)
+
+
+def test_a_network_beyond_memory_is_refused_before_it_is_built() -> None:
+    with pytest.raises(LabError, match="805,793,793 weights; none may have above 268,435,456"):
+        create_detector("report-cnn", 128, widths=[4096] * 4)
+
+
+def test_counting_weights_draws_no_random_number() -> None:
+    options: dict[str, Any] = {"widths": [8, 16], "blocks": [1, 1], "stem": 8}
+    torch.manual_seed(0)
+    created = create_detector("trace", 32, **options)
+    torch.manual_seed(0)
+    built = trace_net(32, **options)
+    for one, other in zip(created.parameters(), built.parameters(), strict=True):
+        assert torch.equal(one, other)

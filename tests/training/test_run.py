@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from pathlib import Path
 
 import pytest
@@ -53,3 +54,27 @@ def test_a_run_of_another_version_goes_on_with_a_warning(
         open_run(run.folder, recipe, "hash", resume=True)
     (record,) = caplog.records
     assert f"begun with fauxlab 0.1.0 and goes on with {__version__}" in record.getMessage()
+
+
+DEEP = "[" * 100_000
+TEXTS = [DEEP, '{"event": ' + DEEP, '{"event": "eval", "images": ' + "9" * 400 + "}", "[]", "\0"]
+
+
+@pytest.mark.parametrize("text", TEXTS, ids=range(len(TEXTS)))
+def test_a_damaged_log_or_environment_is_one_line(tmp_path: Path, text: str) -> None:
+    for name in ("log.jsonl", "environment.json"):
+        (tmp_path / name).write_text(text + "\n")
+    run = Run(tmp_path)
+    with pytest.raises(LabError, match=r"log\.jsonl is damaged"):
+        list(run.read_log())
+    if "eval" not in text:
+        with pytest.raises(LabError, match=r"environment\.json cannot be read"):
+            _ = run.environment
+
+
+@pytest.mark.parametrize("name", ["log.jsonl", "environment.json", "config.toml"])
+def test_a_pipe_in_a_run_folder_is_refused(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    run = Run(tmp_path)
+    with pytest.raises(LabError, match="no regular file"):
+        _ = (list(run.read_log()), run.environment) if name != "config.toml" else run.recipe

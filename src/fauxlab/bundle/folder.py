@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
-import json
 import os
 import shutil
 import sys
@@ -17,6 +16,8 @@ from pydantic import ValidationError
 from fauxlab.bundle.card import write_card
 from fauxlab.bundle.config import SCHEMA_VERSION, DetectorConfig, GeneratorConfig, config_text
 from fauxlab.errors import LabError
+from fauxlab.io.reading import parse_json, read_text
+from fauxlab.io.text import printable
 
 # A bundle is a folder of CONFIG, CARD, and WEIGHTS for torch or GRAPH for onnxruntime.
 WEIGHTS = "model.safetensors"
@@ -28,6 +29,8 @@ BUNDLE = frozenset((WEIGHTS, GRAPH, CONFIG, CARD))
 MAKERS = {"detector": "detector train", "generator": "gan train"}
 HASH_DIGITS = 16
 CHUNK = 2**20  # bytes
+MOST_CONFIG = 2**20  # bytes
+MOST_WORDS = 300  # letters of an error that somebody else's file made
 
 Config = TypeVar("Config", DetectorConfig, GeneratorConfig)
 
@@ -41,24 +44,25 @@ def read_config(folder: Path, kind: type[Config], what: str, weights: str = WEIG
     Raises LabError where the folder is no bundle: a part is missing, damaged, of a newer version,
     or of another kind of model.
     """
+    name = printable(folder)
     if folder.is_file():
         raise LabError(
-            f"{folder} is a file; a model is a folder with {CONFIG} and {WEIGHTS} "
+            f"{name} is a file; a model is a folder with {CONFIG} and {WEIGHTS} "
             "(pickled checkpoints can run code and are never loaded)"
         )
-    for name in (CONFIG, weights):
-        if not (folder / name).is_file():
-            raise LabError(f"no {name} in {folder}; {_where_to_look(folder)}")
+    for part in (CONFIG, weights):
+        if not (folder / part).is_file():
+            raise LabError(f"no {part} in {name}; {_where_to_look(folder)}")
+    text = read_text(folder / CONFIG, MOST_CONFIG)
     try:
-        text = (folder / CONFIG).read_text(encoding="utf-8")
-        fields = json.loads(text)
+        fields = parse_json(text)
         _refuse_other_kind(folder, fields, what)
         _refuse_newer(folder, fields)
         return kind.model_validate(fields)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         reason = first_line(error)
         raise LabError(
-            f"{folder / CONFIG} is not a {what}'s config ({reason}); fetch or train the model again"
+            f"{name}/{CONFIG} is not a {what}'s config ({reason}); fetch or train the model again"
         ) from None
 
 
@@ -84,14 +88,20 @@ def hash_bundle(folder: Path, weights: str = WEIGHTS) -> str:
 
 
 def first_line(error: Exception) -> str:
-    """One line of what an error says; of several faults in a config the first, with its place."""
+    """One short line of what an error says, fit for a terminal.
+
+    Of several faults in a config it names the first, with its place.
+    """
     if isinstance(error, ValidationError):
-        fault = error.errors()[0]
+        fault = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, fault["loc"]))
         words = fault["msg"].lower()
-        return f"{place}: {words}" if place else words
-    text = str(error) or type(error).__name__
-    return text.splitlines()[0]
+        text = f"{place[: MOST_WORDS // 3]}: {words}" if place else words
+    else:
+        text = str(error) or type(error).__name__
+    lines = text.splitlines()
+    line = printable(lines[0][:MOST_WORDS])
+    return line if len(lines[0]) <= MOST_WORDS else line + "…"
 
 
 def _refuse_other_kind(folder: Path, fields: Any, what: str) -> None:
@@ -99,14 +109,16 @@ def _refuse_other_kind(folder: Path, fields: Any, what: str) -> None:
         return
     kind = fields.get("kind", what)
     if kind != what and kind in ("detector", "generator"):
-        raise LabError(f"{folder} is a {kind}, no {what}; give one of `fauxlab {MAKERS[what]}`")
+        raise LabError(
+            f"{printable(folder)} is a {kind}, no {what}; give one of `fauxlab {MAKERS[what]}`"
+        )
 
 
 def _refuse_newer(folder: Path, fields: Any) -> None:
     version = fields.get("schema_version") if isinstance(fields, dict) else None
     if isinstance(version, int) and version > SCHEMA_VERSION:
         raise LabError(
-            f"{folder / CONFIG} has schema_version {version}, "
+            f"{printable(folder / CONFIG)} has schema_version {version}, "
             f"and this fauxlab reads versions up to {SCHEMA_VERSION}; install a newer fauxlab"
         )
 
@@ -120,8 +132,8 @@ def _where_to_look(folder: Path) -> str:
         is_run = (run / "config.toml").is_file()
         if is_run and not (run / "best").exists():
             return (
-                f"the run {run} has no model yet: it was stopped before its first evaluation; "
-                "go on with --resume"
+                f"the run {printable(run)} has no model yet: "
+                "it was stopped before its first evaluation; go on with --resume"
             )
     return "a model is a folder such as runs/<name>/best"
 
@@ -170,13 +182,13 @@ def check_place(folder: Path) -> None:
     others = names - BUNDLE
     if others or not _has_architecture(folder / CONFIG):
         example = f" (it holds {min(others)!r})" if others else ""
-        raise LabError(f"{folder} is there and is no model{example}; name a new folder")
+        raise LabError(f"{printable(folder)} is there and is no model{example}; name a new folder")
 
 
 def _has_architecture(config: Path) -> bool:
     try:
-        return "architecture" in json.loads(config.read_text(encoding="utf-8"))
-    except (OSError, ValueError, TypeError, RecursionError):
+        return "architecture" in parse_json(read_text(config, MOST_CONFIG))
+    except (LabError, ValueError, TypeError):
         return False
 
 

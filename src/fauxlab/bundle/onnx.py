@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,8 +13,12 @@ from fauxlab.bundle.config import DetectorConfig
 from fauxlab.bundle.decision import compute_scores
 from fauxlab.bundle.detector import Prediction
 from fauxlab.bundle.folder import GRAPH, first_line, hash_bundle, read_config
+from fauxlab.bundle.graph import RefusedError, check_graph
 from fauxlab.bundle.inputs import to_floats
+from fauxlab.bundle.sessions import make_session
 from fauxlab.errors import LabError
+from fauxlab.io.reading import read_bytes
+from fauxlab.io.text import printable
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -28,27 +31,18 @@ OUTPUTS = ("logits", "evidence", "distance")
 DIMENSIONS = [1, 3, 1]  # of the outputs: [N], [N, h, w], [N]
 MAX_BYTES = 2**30
 
-# Models come from anywhere, and two things in a graph are dangerous. References to other files:
-# some versions of onnxruntime open and read them while they load the graph. Loops: onnxruntime sets
-# no limit of time, so one that never ends would hang the first prediction. Both are looked for in
-# the bytes, before onnxruntime sees them. The package `onnx` could take the file apart instead, but
-# a light install has no other use for it.
-# In the bytes (protobuf) a name stands behind its length, which may fill more than one byte; so
-# before the name there is the length, or a zero.
-_OUTSIDE = re.compile(rb"[\x00\x08]location")  # the key of every reference to another file
-_LOOPS = re.compile(rb"[\x00\x04](Loop|Scan)")  # operations that no detector needs
-
 
 @dataclass(frozen=True)
 class OnnxDetector:
     """A detector's graph with all that is needed to use it, on the CPU.
 
-    `hash` covers graph and config.
+    `hash` covers graph and config. `most` pictures are predicted at once, or any number.
     """
 
     session: onnxruntime.InferenceSession
     config: DetectorConfig
     hash: str = ""
+    most: int | None = None
 
     @property
     def size(self) -> int:
@@ -57,6 +51,16 @@ class OnnxDetector:
 
     def predict(self, pixels: NDArray[np.uint8]) -> Prediction:
         """Predict pictures uint8 [N, 3, size, size] RGB."""
+        most = self.most or len(pixels)
+        if len(pixels) <= most:
+            return self._run(pixels)
+        parts = []
+        for start in range(0, len(pixels), most):
+            parts.append(self._run(pixels[start : start + most]))
+        outputs = [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
+        return Prediction(*outputs)
+
+    def _run(self, pixels: NDArray[np.uint8]) -> Prediction:
         outputs = self.session.run(OUTPUTS, {INPUT: to_floats(pixels)})
         return Prediction(*outputs)
 
@@ -65,39 +69,50 @@ class OnnxDetector:
         return compute_scores(self.config, logits)
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path) -> OnnxDetector:
+    def from_pretrained(cls, folder: str | Path, trust: bool = False) -> OnnxDetector:
         """Read a bundle with a `model.onnx`.
 
-        Raises LabError where a part is missing or damaged, needs other files or belongs to another
-        config, and where a grey picture gets no finite numbers.
+        Its graph is checked before onnxruntime reads it, and tried in a process of its own
+        (`fauxlab.bundle.graph`, `fauxlab.bundle.trial`); with `trust` neither is done. Raises
+        LabError where a part is missing or damaged, needs other files or belongs to another config,
+        where a check fails, and where a grey picture gets no finite numbers.
         """
         path = Path(folder) / GRAPH
         config = read_config(path.parent, DetectorConfig, "detector", GRAPH)
+        content = read_bytes(path, MAX_BYTES)
         try:
-            if path.stat().st_size > MAX_BYTES:
-                raise ValueError(f"above the limit of {MAX_BYTES:,} bytes")
-            detector = start_graph(path.read_bytes(), config)
-            return replace(detector, hash=hash_bundle(path.parent, GRAPH))
+            most = None if trust else _check_foreign(content, config)
+            detector = start_graph(content, config)
+            digest = hash_bundle(path.parent, GRAPH)
+        except LabError:
+            raise
         except Exception as error:  # onnxruntime's own errors have no narrower base
-            reason = _without_controls(first_line(error))
-            raise LabError(f"{path} cannot be used ({reason}); fetch or export it again") from None
+            advice = "fetch or export it again"
+            if isinstance(error, RefusedError):
+                advice = "--trust-model, in Python trust=True, opens it without these checks"
+            raise LabError(
+                f"{printable(path)} cannot be used ({first_line(error)}); {advice}"
+            ) from None
+        return replace(detector, hash=digest, most=most)
+
+
+def _check_foreign(content: bytes, config: DetectorConfig) -> int:
+    """Raise what is wrong with a graph of unknown origin; returns how many pictures it may take."""
+    # Not imported for the packaged detector, which most scans use.
+    from fauxlab.bundle.trial import pictures_at_once, try_graph
+
+    size = config.preprocessing.size
+    check_graph(content)
+    try_graph(content, size)
+    return pictures_at_once(size)
 
 
 def start_graph(content: bytes, config: DetectorConfig) -> OnnxDetector:
-    """A detector from the bytes of a graph, checked and tried. Raises whatever is wrong with it."""
-    import onnxruntime
+    """A detector from the bytes of a graph that is trusted, compared with its config and tried.
 
-    if _OUTSIDE.search(content):
-        raise ValueError("it refers to other files")
-    if _LOOPS.search(content):
-        raise ValueError("it holds loops")
-    options = onnxruntime.SessionOptions()
-    # Faults are raised; onnxruntime's own lines would stand between ours.
-    options.log_severity_level = 4
-    # Threads that wait busily would take the cores from those that decode the next pictures.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    providers = ["CPUExecutionProvider"]
-    session = onnxruntime.InferenceSession(content, options, providers=providers)
+    Raises whatever is wrong with it.
+    """
+    session = make_session(content)
     detector = OnnxDetector(session, config)
     _check_constants(detector)
     _check_input(detector)
@@ -171,8 +186,3 @@ def _check_outputs(detector: OnnxDetector) -> None:
 
 def _is_float_pair(output: NDArray[np.float32]) -> bool:
     return len(output) == 2 and output.dtype == np.float32
-
-
-def _without_controls(text: str) -> str:
-    """Text without control characters, which names in a graph could send to the terminal."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)

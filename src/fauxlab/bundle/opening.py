@@ -21,16 +21,18 @@ PACKAGED = Path(__file__).parents[1] / "weights" / "detector"
 RUNTIMES = "fauxlab.detectors"
 
 
-def open_detector(model: str | Path) -> AnyDetector:
+def open_detector(model: str | Path, trust: bool = False) -> AnyDetector:
     """The detector in a bundle's folder, or DEFAULT_MODEL, the one that comes with the package.
 
-    A `model.onnx` is run by onnxruntime, without torch. Where there is none, torch runs
-    `model.safetensors`. Raises LabError where the model is missing or damaged, or needs torch and
-    that is not installed.
+    A `model.onnx` is run by onnxruntime, without torch; it is checked and tried first, unless it is
+    the package's own or `trust` says that its maker is trusted. Where there is none, torch runs
+    `model.safetensors`, whose networks are the package's own. Raises LabError where the model is
+    missing or damaged, fails a check, or needs torch and that is not installed.
     """
-    folder = _find_packaged() if str(model) == DEFAULT_MODEL else Path(model)
+    is_packaged = str(model) == DEFAULT_MODEL
+    folder = _find_packaged() if is_packaged else Path(model)
     if (folder / GRAPH).is_file():
-        return OnnxDetector.from_pretrained(folder)
+        return OnnxDetector.from_pretrained(folder, trust=trust or is_packaged)
     # A folder that is no model is refused before anyone is told to install torch.
     read_config(folder, DetectorConfig, "detector")
     runtime = _load_runtime(WEIGHTS, folder)

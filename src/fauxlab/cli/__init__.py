@@ -121,7 +121,9 @@ def main() -> None:
         fault = _describe_fault(error)
         if fault is None:
             raise
-        say(f"error: {fault}")
+        from fauxlab.io.text import printable
+
+        say(f"error: {printable(fault)}")
         sys.exit(1)
     finally:
         _leave_processes()

@@ -55,6 +55,12 @@ Paths = Annotated[
 ModelName = Annotated[
     str, typer.Option("--model", help="a bundle; by default the one that comes along")
 ]
+TrustModel = Annotated[
+    bool,
+    typer.Option(
+        "--trust-model", help="open a model.onnx unchecked, as one would run its maker's program"
+    ),
+]
 CropChoice = Annotated[
     Crop,
     typer.Option(
@@ -156,6 +162,7 @@ def scan(
     max_pixels: MaxPixels = 2**26,
     timeout: Timeout = 20.0,
     max_faces: MaxFaces = 256,
+    trust_model: TrustModel = False,
 ) -> None:
     """Say of each face in the pictures whether it looks real or generated."""
     from fauxlab.io.text import printable
@@ -164,7 +171,12 @@ def scan(
     form = _choose_form(json_, jsonl, csv_)
     check_output(html, "--html", "verdicts.html")
     scanner = Scanner.from_pretrained(
-        model, crop.value, max_pixels=max_pixels, timeout=timeout, max_faces=max_faces
+        model,
+        crop.value,
+        max_pixels=max_pixels,
+        timeout=timeout,
+        max_faces=max_faces,
+        trust=trust_model,
     )
     with ExitStack() as stack:
         sinks = _open_sinks(stack, scanner, model, html, explain, form)

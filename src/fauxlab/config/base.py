@@ -19,6 +19,12 @@ def split_names(value: object) -> object:
     return names
 
 
+# The most that a recipe may ask for. More is a slip, and would fill the memory or never end.
+MOST_BATCH = 2**16
+MOST_EPOCHS = 10**6
+MOST_IMAGES = 10**12  # shown in a training
+MOST_MEASURED = 10**7  # images of which features are kept
+
 # Names of run folders: no paths, and no characters that a terminal acts on.
 RUN_NAME = r"^\w[\w.\- ]{0,99}$"
 RunName = Annotated[str, Field(pattern=RUN_NAME)]

@@ -7,7 +7,14 @@ from typing import Annotated, Any, Literal
 import tomli_w
 from pydantic import BeforeValidator, Field
 
-from fauxlab.config.base import Names, RunName, Table, split_names
+from fauxlab.config.base import (
+    MOST_BATCH,
+    MOST_EPOCHS,
+    Names,
+    RunName,
+    Table,
+    split_names,
+)
 
 
 class DataConfig(Table):
@@ -41,9 +48,12 @@ class TrainConfig(Table):
         "joint", description="one generator; real + one generator after the other; all at once"
     )
     epochs: int = Field(
-        4, ge=1, description="per stage; an epoch draws as many images as the stage holds"
+        4,
+        ge=1,
+        le=MOST_EPOCHS,
+        description="per stage; an epoch draws as many images as the stage holds",
     )
-    batch: int = Field(32, ge=2, description="images a step, over all processes")
+    batch: int = Field(32, ge=2, le=MOST_BATCH, description="images a step, over all processes")
     balance: Literal["none", "label", "generator", "group"] = Field(
         "label",
         description="none: every image once; label: half real, half fake; generator: and fakes "
@@ -87,7 +97,7 @@ class EvaluateConfig(Table):
     """Validation during training and the choice of the released weights."""
 
     select: Literal["last", "val_auc"] = Field("last", description="which epoch becomes best/")
-    batch: int = Field(128, ge=1)
+    batch: int = Field(128, ge=1, le=MOST_BATCH)
 
 
 class Recipe(Table):

@@ -4,12 +4,38 @@ from __future__ import annotations
 
 from typing import Any, get_args
 
+from pydantic import ValidationError
+
 from fauxlab.errors import nearest
+from fauxlab.io.text import printable
 
 # pydantic tries both forms of a scheduled value, a number and a schedule, and puts these names into
 # the place of a fault.
 FORMS = ("constrained-float", "float", "Cosine")
 NUMBER_FORMS = FORMS[:2]
+MOST_FAULTS = 10  # that are named
+MOST_LETTERS = 200  # of one fault's place or value
+
+
+def describe_faults(error: ValidationError, recipe: Any) -> str:
+    """What pydantic found in a recipe of this class, on one line: the first faults."""
+    descriptions: dict[str, None] = {}
+    left = 0
+    for fault in error.errors(include_url=False):
+        if is_other_form(fault):
+            continue
+        if len(descriptions) < MOST_FAULTS:
+            descriptions[describe_fault(fault, recipe)] = None
+        else:
+            left += 1
+    text = "; ".join(descriptions)
+    return f"{text}; … and {left:,} more" if left else text
+
+
+def shorten(text: str) -> str:
+    """The beginning of a text that somebody else's file holds, fit for a terminal."""
+    beginning = printable(text[:MOST_LETTERS])
+    return beginning if len(text) <= MOST_LETTERS else beginning + "…"
 
 
 def is_other_form(error: Any) -> bool:
@@ -24,11 +50,11 @@ def is_other_form(error: Any) -> bool:
 def describe_fault(error: Any, recipe: Any) -> str:
     """A fault that pydantic found in a recipe of this class."""
     path = [str(part) for part in error["loc"] if part not in FORMS]
-    place = ".".join(path)
+    place = shorten(".".join(path))
     if error["type"] == "extra_forbidden":
         return _describe_unknown_key(place, path, recipe)
     message = error["msg"].removeprefix("Value error, ").lower()
-    return f"{place} = {error['input']!r}: {message}"
+    return f"{place} = {shorten(repr(error['input']))}: {message}"
 
 
 def _describe_unknown_key(place: str, path: list[str], recipe: Any) -> str:
@@ -37,7 +63,7 @@ def _describe_unknown_key(place: str, path: list[str], recipe: Any) -> str:
     for name in tables:
         table = _table_of(table.model_fields[name].annotation)
     known = table.model_fields
-    close = nearest(key, known)
+    close = nearest(key[:MOST_LETTERS], known)
     if close:
         return f"unknown key {place}: did you mean {'.'.join([*tables, close])}?"
     # A key in the wrong table is the next most common slip.

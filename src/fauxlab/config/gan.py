@@ -8,7 +8,16 @@ from typing import Annotated, Any, Literal
 import tomli_w
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_serializer
 
-from fauxlab.config.base import Names, RunName, Table, split_names
+from fauxlab.config.base import (
+    MOST_BATCH,
+    MOST_EPOCHS,
+    MOST_IMAGES,
+    MOST_MEASURED,
+    Names,
+    RunName,
+    Table,
+    split_names,
+)
 
 FEWEST = 16  # images from which the figures of a GAN can be computed
 
@@ -76,12 +85,20 @@ class GanTrainConfig(Table):
     """Budget and optimisers (Adam)."""
 
     images: int = Field(
-        0, ge=0, description="real images shown to the discriminator; 0: `epochs` decide"
+        0,
+        ge=0,
+        le=MOST_IMAGES,
+        description="real images shown to the discriminator; 0: `epochs` decide",
     )
     epochs: int = Field(
-        100, ge=1, description="passes through the real images, where `images` is 0"
+        100,
+        ge=1,
+        le=MOST_EPOCHS,
+        description="passes through the real images, where `images` is 0",
     )
-    batch: int = Field(64, ge=2, description="images in an update, over all processes")
+    batch: int = Field(
+        64, ge=2, le=MOST_BATCH, description="images in an update, over all processes"
+    )
     lr: Scheduled = 2e-4
     discriminator_lr: Scheduled | None = Field(None, description="as `lr` where it is not given")
     beta1: float = Field(0.0, ge=0, lt=1)
@@ -164,7 +181,9 @@ class GanEvaluateConfig(Table):
         0, ge=0, description="images from evaluation to evaluation; 0: `every_epochs` decides"
     )
     every_epochs: int = Field(5, ge=1)
-    n: int = Field(2000, ge=FEWEST, description="generated images, and as many real ones")
+    n: int = Field(
+        2000, ge=FEWEST, le=MOST_MEASURED, description="generated images, and as many real ones"
+    )
     features: str = Field("randconv", description="feature network, see `fauxlab models list`")
 
 
@@ -172,7 +191,7 @@ class GuardConfig(Table):
     """The collapse guard, whose signals come from a cheap feature network of its own."""
 
     every: int = Field(10_000, ge=0, description="images from check to check; 0: no guard")
-    n: int = Field(1000, ge=64, description="images of each kind in a check")
+    n: int = Field(1000, ge=64, le=MOST_MEASURED, description="images of each kind in a check")
     patience: int = Field(
         2, ge=1, description="checks in a row before it alarms, unless one is plain"
     )

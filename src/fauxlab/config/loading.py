@@ -7,7 +7,6 @@ the key that was probably meant.
 from __future__ import annotations
 
 import re
-import tomllib
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -17,11 +16,16 @@ from pydantic import ValidationError
 
 from fauxlab.config.base import RUN_NAME
 from fauxlab.config.detector import Recipe
-from fauxlab.config.faults import describe_fault, is_other_form
+from fauxlab.config.faults import describe_faults, shorten
 from fauxlab.config.gan import GanRecipe
 from fauxlab.errors import LabError, suggest
+from fauxlab.io.reading import check_values, parse_toml, read_text
+from fauxlab.io.text import printable
 
 R = TypeVar("R", Recipe, GanRecipe)
+
+MOST_BYTES = 2**23  # of a recipe
+MOST_LETTERS = 64  # of a name for which a like one is looked for
 
 
 def list_recipes() -> list[str]:
@@ -37,9 +41,8 @@ def recipe_text(name: str) -> str:
     """The TOML text of a packaged recipe, comments included."""
     known = list_recipes()
     if name not in known:
-        raise LabError(
-            f"no recipe {name!r}; `fauxlab recipes list` shows all{suggest(name, known)}"
-        )
+        guess = suggest(name[:MOST_LETTERS], known)
+        raise LabError(f"no recipe {shorten(repr(name))}; `fauxlab recipes list` shows all{guess}")
     path = _recipes() / f"{name}.toml"
     return path.read_text(encoding="utf-8")
 
@@ -82,25 +85,27 @@ def _load(kind: type[R], source: str | Path, overrides: list[str]) -> R:
     tree = _read_tree(source)
     is_for_gan = "gan" in tree
     wants_gan = kind is GanRecipe
+    where = printable(source)
     if is_for_gan and not wants_gan:
-        raise LabError(f"recipe {source} is for a GAN; use it with `fauxlab gan train`")
+        raise LabError(f"recipe {where} is for a GAN; use it with `fauxlab gan train`")
     if wants_gan and not is_for_gan:
         raise LabError(
-            f"recipe {source} has no [gan] table, so it is for a detector; "
+            f"recipe {where} has no [gan] table, so it is for a detector; "
             "use it with `fauxlab detector train`, or add the table"
         )
     for item in overrides:
         _override(tree, item, kind)
-    return parse_recipe(tree, str(source), kind)
+    return parse_recipe(tree, where, kind)
 
 
 def _read_tree(source: str | Path) -> dict[str, Any]:
     """The recipe's tables, laid over those of its base."""
     text = _read_text(source)
+    where = printable(source)
     try:
-        tree: dict[str, Any] = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise LabError(f"recipe {source} is not TOML: {error}") from error
+        tree = parse_toml(text)
+    except ValueError as error:
+        raise LabError(f"recipe {where} is not TOML: {shorten(str(error))}") from error
     tree.setdefault("name", Path(source).stem)
     base = tree.pop("base", None)
     if base is None:
@@ -108,7 +113,8 @@ def _read_tree(source: str | Path) -> dict[str, Any]:
     is_name = isinstance(base, str) and not base.endswith(".toml")
     if not is_name or base == str(source):
         raise LabError(
-            f"recipe {source}: base = {base!r}, expected the name of another packaged recipe"
+            f"recipe {where}: base = {shorten(repr(base))}, "
+            "expected the name of another packaged recipe"
         )
     base_tree = _read_tree(base)
     return _merge(base_tree, tree)
@@ -118,10 +124,7 @@ def _read_text(source: str | Path) -> str:
     path = Path(source)
     if path.suffix != ".toml":
         return recipe_text(str(source))
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise LabError(f"cannot read recipe {path}: {error}") from error
+    return read_text(path, MOST_BYTES, encoding="utf-8-sig", what="recipe")
 
 
 def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
@@ -135,16 +138,15 @@ def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 
 
 def parse_recipe(tree: dict[str, Any], where: str, kind: type[R]) -> R:
-    """Validate a recipe's tree; every fault is named in one LabError."""
+    """Validate a recipe's tree; one LabError names its faults, the first ones of many."""
     try:
+        check_values(tree)
         return kind.model_validate(tree)
     except ValidationError as error:
-        descriptions: dict[str, None] = {}
-        for fault in error.errors():
-            if not is_other_form(fault):
-                descriptions[describe_fault(fault, kind)] = None
-        faults = "; ".join(descriptions)
-        raise LabError(f"recipe {where}: {faults}") from None
+        faults = describe_faults(error, kind)
+    except ValueError as error:
+        faults = str(error)
+    raise LabError(f"recipe {where}: {faults}") from None
 
 
 def check_run_name(name: str) -> str:
@@ -182,9 +184,10 @@ def difference(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> li
 def _override(tree: dict[str, Any], item: str, kind: type[R]) -> None:
     """Set what `table.key=value` says, in place."""
     key, sign, raw = item.partition("=")
+    shown = shorten(repr(item))
     if not sign or not key.strip():
         raise LabError(
-            f"--set {item!r}: write it as table.key=value, for example --set train.lr=1e-4"
+            f"--set {shown}: write it as table.key=value, for example --set train.lr=1e-4"
         )
     path = key.strip().split(".")
     *tables, leaf = path
@@ -192,7 +195,7 @@ def _override(tree: dict[str, Any], item: str, kind: type[R]) -> None:
     for table in tables:
         node = node.setdefault(table, {})
         if not isinstance(node, dict):
-            raise LabError(f"--set {item!r}: {table!r} is a value, not a table")
+            raise LabError(f"--set {shown}: {shorten(repr(table))} is a value, not a table")
     as_text = _takes_text(kind, path)
     node[leaf] = _read_value(raw, as_text)
 
@@ -200,8 +203,8 @@ def _override(tree: dict[str, Any], item: str, kind: type[R]) -> None:
 def _read_value(raw: str, as_text: bool) -> Any:
     """A value of --set as TOML reads it; `as_text` where only text or lists of text fit."""
     try:
-        table = tomllib.loads(f"v = {raw}")
-    except tomllib.TOMLDecodeError:
+        table = parse_toml(f"v = {raw}")
+    except ValueError:
         return raw  # bare words need no quotes on a command line
     value = table["v"]
     if as_text and not isinstance(value, str | list):

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 # The largest number in a network's options: a larger one would fill the memory before the network
 # could be refused.
 MOST = 4096
+# The most blocks of a network in all, and the most numbers in a list: building more takes minutes.
+MOST_BLOCKS = 256
+# The most weights of a network: 1 GiB, and four times that while it is trained.
+MOST_WEIGHTS = 2**28
+USUAL_LATENT = 1024
 
 # Name → what builds it, in the module of its network.
 DETECTORS = {
@@ -91,11 +96,26 @@ def _create(builder: str, name: str, fixed: dict[str, Any], options: dict[str, A
     module = import_module(f"fauxlab.models.{file}")
     build: Build = getattr(module, attribute)
     try:
+        # Without options networks are small; to count the weights takes up to a second.
+        if options or fixed.get("latent", 0) > USUAL_LATENT:
+            _check_weights(name, build, fixed | options)
         return build(**fixed, **options)
     except (TypeError, ValueError, RuntimeError, ZeroDivisionError) as error:
         message = str(error) or type(error).__name__
         reason = message.splitlines()[0]
         raise LabError(f"model {name}: {reason}") from None
+
+
+def _check_weights(name: str, build: Build, options: dict[str, Any]) -> None:
+    """Raise LabError for a network of more than MOST_WEIGHTS weights, before it takes memory."""
+    import torch
+
+    # Where nothing is stored, and no random number drawn.
+    with torch.device("meta"):
+        network = build(**options)
+    count = sum(weight.numel() for weight in network.parameters())
+    if count > MOST_WEIGHTS:
+        raise LabError(f"model {name}: {count:,} weights; none may have above {MOST_WEIGHTS:,}")
 
 
 def _check_options(name: str, fixed: dict[str, Any], options: dict[str, Any]) -> None:
@@ -106,9 +126,10 @@ def _check_options(name: str, fixed: dict[str, Any], options: dict[str, Any]) ->
     widths = options.get("widths")
     if widths is not None and not _are_widths(widths):
         raise LabError(f"model {name}: widths {widths!r}, expected a list of whole numbers above 0")
-    largest = _largest(options)
-    if largest > MOST:
-        raise LabError(f"model {name}: options up to {largest:,}; none may be above {MOST:,}")
+    if not _largest(options) <= MOST:
+        raise LabError(f"model {name}: an option is too large; none may be above {MOST:,}")
+    if _count_blocks(options.get("blocks")) > MOST_BLOCKS or _longest(options) > MOST_BLOCKS:
+        raise LabError(f"model {name}: its options ask for more than {MOST_BLOCKS} blocks")
 
 
 def _are_widths(widths: Any) -> bool:
@@ -118,13 +139,27 @@ def _are_widths(widths: Any) -> bool:
 
 
 def _largest(option: Any) -> float:
-    """The largest number in an option, at any depth; a list counts by its length too."""
+    """The largest number in an option, at any depth."""
     if isinstance(option, int | float):
         return option
+    return max(map(_largest, _items(option)), default=0)
+
+
+def _longest(option: Any) -> int:
+    """The length of the longest list or table in an option, at any depth."""
+    items = _items(option)
+    return max(len(items), *map(_longest, items), 0)
+
+
+def _items(option: Any) -> list[Any]:
     if isinstance(option, dict):
-        numbers = [_largest(value) for value in option.values()]
-        return max(numbers, default=0)
+        return list(option.values())
     if isinstance(option, list | tuple):
-        numbers = [_largest(value) for value in option]
-        return max(len(option), *numbers, 0)
-    return 0
+        return list(option)
+    return []
+
+
+def _count_blocks(blocks: Any) -> int:
+    """How many blocks an option asks for: a number, or one for each stage."""
+    counts = blocks if isinstance(blocks, list | tuple) else [blocks]
+    return sum(count for count in counts if isinstance(count, int))

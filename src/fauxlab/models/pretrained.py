@@ -26,17 +26,25 @@ from fauxlab.bundle.folder import (
     write_bundle,
 )
 from fauxlab.errors import LabError
+from fauxlab.io.text import printable
 from fauxlab.models import create_detector, create_generator
 from fauxlab.models.batches import device_of
+from fauxlab.models.costs import measure_costs
 from fauxlab.models.gans import draw_latents, to_pixels
 from fauxlab.models.inputs import to_input
+
+# Bytes of the weights, and of the list of them at the beginning of the file.
+MOST_BYTES = 2**30
+MOST_HEADER = 2**20
+HEADER_START = 8
 
 
 @dataclass(frozen=True)
 class Detector:
     """A network in evaluation mode, with all that is needed to use it.
 
-    `hash` is of weights and config, "" before they are saved.
+    `hash` is of weights and config, "" before they are saved. `most` pictures are predicted at
+    once, or any number.
 
     >>> import fauxlab as fl
     >>> detector = fl.Detector.from_pretrained("runs/latest/best")  # doctest: +SKIP
@@ -48,6 +56,7 @@ class Detector:
     model: nn.Module
     config: DetectorConfig
     hash: str = ""
+    most: int | None = None
 
     @property
     def size(self) -> int:
@@ -56,6 +65,16 @@ class Detector:
 
     def predict(self, pixels: NDArray[np.uint8]) -> Prediction:
         """Predict pictures uint8 [N, 3, size, size] RGB, on the device of the network."""
+        most = self.most or len(pixels)
+        if len(pixels) <= most:
+            return self._run(pixels)
+        parts = []
+        for start in range(0, len(pixels), most):
+            parts.append(self._run(pixels[start : start + most]))
+        outputs = [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
+        return Prediction(*outputs)
+
+    def _run(self, pixels: NDArray[np.uint8]) -> Prediction:
         device = device_of(self.model)
         images = torch.from_numpy(pixels).to(device)
         with torch.inference_mode():
@@ -80,7 +99,8 @@ class Detector:
     def from_pretrained(cls, folder: str | Path, device: str | None = None) -> Detector:
         """Read a bundle onto `device` (by default a GPU where there is one).
 
-        Raises LabError when a part is missing, damaged, or does not fit the architecture.
+        Raises LabError when a part is missing, damaged, or does not fit the architecture, and when
+        the network takes too much memory or time for one picture (`fauxlab.models.costs`).
         """
         folder = Path(folder)
         config = read_config(folder, DetectorConfig, "detector")
@@ -91,9 +111,9 @@ class Detector:
 
         with _usable(folder):
             model = _load(build, folder, device)
-            _check_score(model, size)
+            most = _check_score(model, size)
         bundle_hash = hash_bundle(folder)
-        return cls(model, config, bundle_hash)
+        return cls(model, config, bundle_hash, most)
 
 
 @dataclass(frozen=True)
@@ -142,6 +162,7 @@ class Generator:
 
         with _usable(folder):
             model = _load(build, folder, device)
+            _check_image(model, config.latent)
         bundle_hash = hash_bundle(folder)
         return cls(model, config, bundle_hash)
 
@@ -161,21 +182,23 @@ def _usable(folder: Path) -> Iterator[None]:
     try:
         yield
     except (LabError, TypeError, ValueError, RuntimeError) as error:
-        names_folder = str(folder) in str(error)
+        names_folder = printable(folder) in str(error)
         if isinstance(error, LabError) and names_folder:
             raise
         raise LabError(
-            f"the model in {folder} cannot be used ({first_line(error)}); fetch or train it again"
+            f"the model in {printable(folder)} cannot be used ({first_line(error)}); "
+            "fetch or train it again"
         ) from None
 
 
 def _load(build: Callable[[], nn.Module], folder: Path, device: str | None) -> nn.Module:
     """Build the network and load the folder's weights into it."""
     try:
+        _check_header(folder / WEIGHTS)
         state = load_file(folder / WEIGHTS)
     except (SafetensorError, OSError, ValueError) as error:
         raise LabError(
-            f"{folder / WEIGHTS} is damaged or no safetensors file: {first_line(error)}"
+            f"{printable(folder / WEIGHTS)} is damaged or no safetensors file: {first_line(error)}"
         ) from None
     # Compared without allocating memory, which a config for a huge network would exhaust.
     with torch.device("meta"):
@@ -188,13 +211,39 @@ def _load(build: Callable[[], nn.Module], folder: Path, device: str | None) -> n
     return model.to(device)
 
 
-def _check_score(model: nn.Module, size: int) -> None:
+def _check_header(path: Path) -> None:
+    """Raise ValueError for a file that is too large, or whose list of weights is.
+
+    The list is JSON behind its length, a whole number of HEADER_START bytes.
+    """
+    size = path.stat().st_size
+    if size > MOST_BYTES:
+        raise ValueError(f"its {size:,} bytes are above the limit of {MOST_BYTES:,}")
+    with path.open("rb") as stream:
+        length = int.from_bytes(stream.read(HEADER_START), "little")
+    if length > MOST_HEADER:
+        raise ValueError(f"its header of {length:,} bytes is above the limit of {MOST_HEADER:,}")
+
+
+def _check_score(model: nn.Module, size: int) -> int:
+    """How many pictures the network may predict at once.
+
+    Raises ValueError where a grey picture gets no finite score, or costs too much.
+    """
     device = device_of(model)
     grey = torch.zeros(1, 3, size, size, device=device)
-    with torch.inference_mode():
+    with torch.inference_mode(), measure_costs(model) as costs:
         logit = model(grey)
     if logit.shape != (1,) or not _is_finite(logit):
         raise ValueError("a grey picture gets no finite score")
+    return costs.pictures_at_once
+
+
+def _check_image(model: nn.Module, latent: int) -> None:
+    """Raise ValueError where an image costs too much."""
+    latents = torch.zeros(1, latent, device=device_of(model))
+    with torch.inference_mode(), measure_costs(model):
+        model(latents)
 
 
 def _check_weights(model: nn.Module, state: dict[str, Tensor], folder: Path) -> None:
@@ -211,12 +260,14 @@ def _check_weights(model: nn.Module, state: dict[str, Tensor], folder: Path) -> 
     if wrong:
         more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
         raise LabError(
-            f"the weights in {folder} do not fit its {CONFIG}: {wrong[0]}{more}; fetch or train it "
-            "again"
+            f"the weights in {printable(folder)} do not fit its {CONFIG}: "
+            f"{printable(wrong[0][:200])}{more}; fetch or train it again"
         )
     for tensor in state.values():
         if tensor.is_floating_point() and not _is_finite(tensor):
-            raise LabError(f"the weights in {folder} hold NaN or infinity; fetch or train it again")
+            raise LabError(
+                f"the weights in {printable(folder)} hold NaN or infinity; fetch or train it again"
+            )
 
 
 def _is_finite(tensor: Tensor) -> bool:

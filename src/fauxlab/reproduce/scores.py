@@ -11,7 +11,9 @@ import numpy as np
 
 from fauxlab.data.cache import ImageArray
 from fauxlab.data.manifest import Manifest
+from fauxlab.errors import LabError
 from fauxlab.evaluation.detection import detection_report, predict_scores
+from fauxlab.io.reading import read_text
 from fauxlab.io.text import csv_line, replace_file
 from fauxlab.models.pretrained import Detector
 from fauxlab.records import DetectionReport
@@ -61,8 +63,8 @@ def read_scores(folder: Path) -> NDArray[np.float64]:
 def _read_results(path: Path) -> DetectionReport | None:
     """The results in a file; None where there are none that this version can read."""
     if path.exists():
-        with suppress(ValueError):
-            return DetectionReport.model_validate_json(path.read_text(encoding="utf-8"))
+        with suppress(LabError, ValueError):
+            return DetectionReport.model_validate_json(read_text(path))
     return None
 
 

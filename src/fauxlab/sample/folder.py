@@ -10,11 +10,13 @@ from typing import Any
 
 from fauxlab.errors import LabError
 from fauxlab.io.marking import Mark
+from fauxlab.io.reading import parse_json, read_text
 from fauxlab.io.text import printable, replace_file
 from fauxlab.models.pretrained import Generator
 
 MARKER = "samples.json"
 UNMARKED = "unmarked.log"
+MOST_MARKER = 2**28  # bytes of the marker, which lists a folder's files
 
 
 def claim_folder(folder: Path, contents: dict[str, Any], names: Sequence[str]) -> None:
@@ -72,9 +74,9 @@ def begin_marking(generator: Generator, folder: Path, count: int, mark: bool) ->
 def _read_marker(marker: Path) -> tuple[dict[str, Any], set[str]]:
     """The contents that a folder was taken for, and the files written into it."""
     try:
-        note = json.loads(marker.read_text(encoding="utf-8"))
+        note = parse_json(read_text(marker, MOST_MARKER))
         return dict(note["what"]), set(note["files"])
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError):
         raise LabError(f"{printable(marker)} is damaged; give another folder") from None
 
 

@@ -125,13 +125,14 @@ class Scanner:
         max_pixels: int = DEFAULT_LIMITS.max_pixels,
         timeout: float = DEFAULT_LIMITS.timeout,
         max_faces: int = MAX_FACES,
+        trust: bool = False,
     ) -> Scanner:
-        """A scanner for a model, which is named or found as by `open_detector`.
+        """A scanner for a model, which is named, found and checked as by `open_detector`.
 
         Raises LabError as `open_detector` does, and where the model learned from pictures that
         were prepared in another way.
         """
-        detector = open_detector(model)
+        detector = open_detector(model, trust)
         return cls(detector, crop, max_pixels=max_pixels, timeout=timeout, max_faces=max_faces)
 
     @property

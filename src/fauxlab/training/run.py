@@ -31,6 +31,7 @@ from fauxlab.config import (
 )
 from fauxlab.environment import describe_environment
 from fauxlab.errors import LabError
+from fauxlab.io.reading import parse_json, parse_toml, read_text
 from fauxlab.io.text import csv_line, replace_file
 from fauxlab.version import __version__
 
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 CHECKPOINT_PARTS = {"step", "log_bytes", "model", "optimizer"}
+MOST_LOG = 2**30  # bytes of log.jsonl
 FIRST_SKIPPED = 5  # pictures that the log names; skipped.csv has all of them
 
 
@@ -59,10 +61,10 @@ class Run:
         """Machine, versions, command and data hash, as they were at the start."""
         path = self.folder / "environment.json"
         try:
-            data = json.loads(path.read_text(encoding="utf-8"))
+            data = parse_json(read_text(path))
             if not isinstance(data, dict):
                 raise ValueError("no table")
-        except (OSError, ValueError) as error:
+        except (LabError, ValueError) as error:
             raise LabError(
                 f"{path} cannot be read ({error}); start over in another folder"
             ) from None
@@ -117,7 +119,7 @@ class Run:
         if not path.exists():
             return
         try:
-            for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+            for line in read_text(path, MOST_LOG).splitlines(keepends=True):
                 if line.endswith("\n"):
                     yield _read_event(line)
         except ValueError as error:
@@ -303,7 +305,7 @@ def fits_checkpoint(run: Run) -> Iterator[None]:
 
 
 def _read_event(line: str) -> dict[str, Any]:
-    entry = json.loads(line)
+    entry = parse_json(line)
     if not isinstance(entry, dict) or "event" not in entry:
         raise ValueError(f"no event in {line[:60].strip()!r}")
     return entry
@@ -325,6 +327,6 @@ def _processes() -> int:
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        return parse_toml(read_text(path))
+    except ValueError as error:
         raise LabError(f"{path} cannot be read: {error}") from error
