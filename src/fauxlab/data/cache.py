@@ -106,8 +106,11 @@ def load_images(
         missing = _missing_copies(manifest, slot_of)
         if missing:
             _check_space(store, len(missing) * _picture_bytes(size))
-            skipped = _decode_into(store, manifest, missing, size, progress, workers)
-            slot_of = _read_index(store, size)
+            try:
+                skipped = _decode_into(store, manifest, missing, size, progress, workers)
+            finally:
+                # Also where the disk is full: what came of the last block gives its room back.
+                slot_of = _read_index(store, size)
     present = manifest.where(lambda row: row.sha256 in slot_of)
     if not len(present):
         path, reason = next(iter(skipped.items()))
