@@ -65,8 +65,8 @@ def doctor() -> None:
     """Show versions, machine, and where the decoded images are kept."""
     import shutil
 
-    from fauxlab.data.cache import cache_folder
     from fauxlab.environment import describe_environment
+    from fauxlab.privacy import cache_folder
 
     for key, value in describe_environment("").items():
         if key not in ("command", "data_hash", "started"):

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 from torch.backends import cudnn
 
-from fauxlab.data.cache import cache_folder
 from fauxlab.errors import LabError
 from fauxlab.evaluation.networks import FeatureNetwork
 from fauxlab.io.files import file_aside
 from fauxlab.io.images import PIPELINE_VERSION
 from fauxlab.io.text import printable
 from fauxlab.models.batches import apply_network, device_of, row_batches
+from fauxlab.privacy import cache_folder
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -19,12 +19,12 @@ from typing import Any, BinaryIO
 import torch
 from torch import Tensor, nn
 
-from fauxlab.data.cache import cache_folder
 from fauxlab.errors import LabError, suggest
 from fauxlab.io.files import file_aside
 from fauxlab.io.text import hash_file, printable
 from fauxlab.models import inception
 from fauxlab.models.randconv import RandomConvolutions
+from fauxlab.privacy import cache_folder
 
 FID = "inception-fid"
 KERAS = "keras-inception-7a"
