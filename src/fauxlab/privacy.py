@@ -1,8 +1,8 @@
 """What the libraries below fauxlab may send and where they may write, set before their import.
 
 `import fauxlab` sets it, so it holds for the command line, for programs, and for every process that
-loads a part of fauxlab. A library that a program imports before fauxlab has made its choice already.
-What the user has set stays.
+loads a part of fauxlab. A library that a program imports before fauxlab has made its choice. What
+the user has set stays.
 """
 
 from __future__ import annotations
