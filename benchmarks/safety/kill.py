@@ -26,6 +26,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -192,7 +193,8 @@ class Ground:
         process = self.start(job, folder)
         time.sleep(after)
         assert process.pid is not None
-        os.kill(process.pid, number)
+        with suppress(ProcessLookupError):  # it was done before
+            os.kill(process.pid, number)
         process.join(PATIENCE)
         outcome.stops += 1
         outcome.codes[str(process.exitcode)] += 1
