@@ -57,6 +57,19 @@ def fauxlab(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.fixture
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Let every file that is written aside lie on a full disk, once the function is called."""
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("needs Linux's /dev/full")
+
+    def fill() -> None:
+        monkeypatch.setattr("fauxlab.io.files._make_file", lambda path: path.symlink_to(full))
+
+    return fill
+
+
+@pytest.fixture
 def jpeg() -> Callable[..., bytes]:
     """JPEG bytes of a smooth random picture; the same seed gives the same picture."""
 

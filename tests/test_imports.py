@@ -19,6 +19,7 @@ SOURCE = Path(fauxlab.__file__).parent
 ROOMS = [
     "errors",
     "version",
+    "privacy",
     "progress",
     "environment",
     "records",
@@ -54,7 +55,7 @@ STRANGERS = {
     ("calibration", "config"),
 }
 # A light install scans, so nothing here may need torch, not even inside a function.
-LIGHT = {"errors", "version", "records", "io", "bundle", "scan"}
+LIGHT = {"errors", "version", "privacy", "records", "io", "bundle", "scan"}
 HEAVY = {"torch", "accelerate", "matplotlib", "torchmetrics", "safetensors"}
 NEVER = {"torchvision", "timm", "torch_fidelity", "cleanfid", "pytorch_fid", "facenet_pytorch"}
 FILES = sorted(SOURCE.rglob("*.py"))

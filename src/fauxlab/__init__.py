@@ -13,14 +13,13 @@ The public names are in `dir(fauxlab)`; each is imported on first use.
 
 from __future__ import annotations
 
-import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from fauxlab.privacy import restrain_libraries
 from fauxlab.version import __version__ as __version__
 
-# onnxruntime reports its use over the network unless this is set before its first import.
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+restrain_libraries()
 
 if TYPE_CHECKING:
     from fauxlab.auditing.audit import audit

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 from pathlib import Path
 
 import pytest
@@ -92,14 +94,15 @@ def test_a_failed_write_leaves_the_older_bundle_and_nothing_else(
 ) -> None:
     old = write_bundle(tmp_path / "model", make_config(), GRAPH, b"weights")
     if not exchanges:
-        monkeypatch.setattr(folder_module, "_exchange", lambda *_: False)
+        monkeypatch.setattr("fauxlab.io.files._exchange", lambda *_: False)
 
     def fail(*_: object) -> str:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
         patch.setattr(folder_module, "write_card", fail)
-        with pytest.raises(OSError, match="No space left"):
+        place = re.escape(str(tmp_path))
+        with pytest.raises(LabError, match=f"model: No space left .*; make room in {place}, or"):
             write_bundle(tmp_path / "model", make_config(threshold=0.6), GRAPH, b"others")
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
     assert folder_module.hash_bundle(tmp_path / "model", GRAPH) == old
@@ -114,16 +117,16 @@ def test_a_place_that_cannot_be_taken_gets_its_bundle_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old = write_bundle(tmp_path / "model", make_config(), GRAPH, b"weights")
-    monkeypatch.setattr(folder_module, "_exchange", lambda *_: False)
-    replace = folder_module.os.replace
+    monkeypatch.setattr("fauxlab.io.files._exchange", lambda *_: False)
+    replace = os.replace
 
     def fail_for_the_new(source: Path, target: Path) -> None:
         if source.name.endswith(".tmp"):
             raise OSError(13, "Permission denied")
         replace(source, target)
 
-    monkeypatch.setattr(folder_module.os, "replace", fail_for_the_new)
-    with pytest.raises(OSError, match="Permission denied"):
+    monkeypatch.setattr(os, "replace", fail_for_the_new)
+    with pytest.raises(LabError, match="Permission denied"):
         write_bundle(tmp_path / "model", make_config(), GRAPH, b"others")
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
     assert folder_module.hash_bundle(tmp_path / "model", GRAPH) == old

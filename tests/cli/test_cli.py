@@ -415,7 +415,7 @@ def test_interrupt_says_how_to_go_on(fauxlab: Command, monkeypatch: pytest.Monke
     def interrupted(*_: object) -> Path:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("fauxlab.data.cache.cache_folder", interrupted)
+    monkeypatch.setattr("fauxlab.privacy.cache_folder", interrupted)
     monkeypatch.setattr(Manifest, "load", interrupted)
     code, _, err = fauxlab("doctor")
     assert (code, err.strip()) == (130, "interrupted")

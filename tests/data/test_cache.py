@@ -157,7 +157,7 @@ def test_a_store_that_cannot_be_made_is_said(
 
 
 def test_a_disk_that_fills_up_midway_leaves_a_valid_store(
-    small: Manifest, monkeypatch: pytest.MonkeyPatch
+    small: Manifest, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     load_images(small.test, 32)
 
@@ -168,6 +168,9 @@ def test_a_disk_that_fills_up_midway_leaves_a_valid_store(
         patch.setattr(os, "fsync", full)
         with pytest.raises(LabError, match="No space left on device; set FAUXLAB_CACHE"):
             load_images(small, 32)
+    (store,) = cache.iterdir()
+    kept = len({row.sha256 for row in small.test.rows}) * 3 * 32 * 32
+    assert (store / "images.u8").stat().st_size == kept, "the room is free again"
     images = load_images(small, 32)
     for row in (0, 50, 100):
         np.testing.assert_array_equal(images.take(np.array([row]))[0], expected(small, row, 32))

@@ -495,7 +495,7 @@ def test_the_terms_come_first(
 ) -> None:
     code, out, err = fauxlab("data", "fetch", name, "--out", tmp_path / "d")
     *terms, last = err.splitlines()
-    assert (code, out) == (1, "")
+    assert (code, out) == (2, "")
     assert last == (
         f"error: {name} is fetched once you accept its terms: read them, then pass --accept-license"
     )

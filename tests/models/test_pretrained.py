@@ -50,7 +50,7 @@ def test_saving_again_replaces_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exchange: bool
 ) -> None:
     if not exchange:
-        monkeypatch.setattr("fauxlab.bundle.folder._exchange", lambda *_: False)
+        monkeypatch.setattr("fauxlab.io.files._exchange", lambda *_: False)
     first = make(0).save_pretrained(tmp_path / "m")
     second = make(1).save_pretrained(tmp_path / "m")
     assert first.hash != second.hash == Detector.from_pretrained(tmp_path / "m").hash

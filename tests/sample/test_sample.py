@@ -202,6 +202,12 @@ def test_only_what_this_wrote_is_replaced(generator: Generator, tmp_path: Path) 
     assert files(folder) == first, "the same again"
     write_samples(generator, folder, [1, 2])
     assert set(files(folder)) == {*first, "seed0002.png"}, "further seeds join"
+    shown = grid(sample_images(generator, [0, 1, 2]))
+    assert np.array_equal(np.asarray(Image.open(folder / "grid.png")).transpose(2, 0, 1), shown)
+    write_samples(generator, folder, [2], with_grid=False, frames=None)
+    write_samples(generator, folder, [0, 1], frames=4)
+    with pytest.raises(LabError, match=r"interpolation\.gif is there; move it, or give another"):
+        write_samples(generator, folder, [1, 2], frames=4)
     first = files(folder)
 
     other = replace(generator, hash="def")

@@ -9,7 +9,7 @@ import hashlib
 import io
 import re
 import tracemalloc
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -233,13 +233,23 @@ def test_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
     assert many < few + 100_000
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")
-def test_a_full_disk_names_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def open_full(path: Path) -> object:
+def test_a_full_disk_names_the_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full_disk: Callable[[], None]
+) -> None:
+    def open_full(folder: Path) -> object:
         return open("/dev/full", "w", encoding="utf-8")
 
-    monkeypatch.setattr("fauxlab.scan.page._open", open_full)
+    fault = rf"v\.html: No space left .*; make room in {re.escape(str(tmp_path))}, or"
+    full_disk()
     path = tmp_path / "v.html"
-    with pytest.raises(LabError, match=r"v\.html.*No space left"), open_page(path) as page:
+    with pytest.raises(LabError, match=fault), open_page(path) as page:
+        page.add(Explained(verdict()))
+    monkeypatch.setattr("fauxlab.scan.page._open_rows", open_full)
+    with pytest.raises(LabError, match=fault), open_page(path) as page:
         page.add(Explained(verdict()))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_fault_of_another_output_is_not_the_page_s(tmp_path: Path) -> None:
+    with pytest.raises(BrokenPipeError), open_page(tmp_path / "v.html"):
+        raise BrokenPipeError

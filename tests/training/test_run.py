@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,24 +16,29 @@ from fauxlab.errors import LabError
 from fauxlab.training.run import Run, open_run
 from fauxlab.version import __version__
 
-needs_full_disk = pytest.mark.skipif(
-    not Path("/dev/full").exists(), reason="needs Linux's /dev/full"
-)
 
-
-@needs_full_disk
-def test_a_checkpoint_on_a_full_disk_is_one_line_and_leaves_the_one_before(tmp_path: Path) -> None:
+@pytest.mark.parametrize("values", [3, 100_000])
+def test_a_checkpoint_on_a_full_disk_is_one_line_and_leaves_the_one_before(
+    tmp_path: Path, full_disk: Callable[[], None], values: int
+) -> None:
     run = Run(tmp_path)
     run.save_checkpoint({"step": 1, "model": torch.zeros(3)})
     before = (tmp_path / "checkpoints" / "last.pt").read_bytes()
-    (tmp_path / "checkpoints" / "last.pt.tmp").symlink_to("/dev/full")
+    full_disk()
     with pytest.raises(LabError, match=r"cannot write the checkpoint .*last\.pt"):
-        run.save_checkpoint({"step": 2, "model": torch.zeros(1000)})
+        run.save_checkpoint({"step": 2, "model": torch.zeros(values)})
     (left,) = (tmp_path / "checkpoints").iterdir()
     assert left.read_bytes() == before
 
 
-@needs_full_disk
+def test_what_a_killed_run_of_version_0_2_left_goes(tmp_path: Path) -> None:
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "last.pt.tmp").write_bytes(b"half")
+    Run(tmp_path).save_checkpoint({"step": 1})
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["last.pt"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")
 def test_a_log_on_a_full_disk_is_named(tmp_path: Path) -> None:
     (tmp_path / "log.jsonl").symlink_to("/dev/full")
     with pytest.raises(LabError, match=r"cannot write .*log\.jsonl: No space left"):

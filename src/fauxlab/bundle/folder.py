@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
-import os
-import shutil
-import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,8 +12,9 @@ from pydantic import ValidationError
 from fauxlab.bundle.card import write_card
 from fauxlab.bundle.config import SCHEMA_VERSION, DetectorConfig, GeneratorConfig, config_text
 from fauxlab.errors import LabError
+from fauxlab.io.files import folder_aside
 from fauxlab.io.reading import parse_json, read_text
-from fauxlab.io.text import printable
+from fauxlab.io.text import printable, write_fault
 
 # A bundle is a folder of CONFIG, CARD, and WEIGHTS for torch or GRAPH for onnxruntime.
 WEIGHTS = "model.safetensors"
@@ -147,22 +144,18 @@ def write_bundle(
     """Write a bundle, whole or not at all, replacing an older one; returns its hash.
 
     `weights` is the name of the file that gets the content: WEIGHTS or GRAPH. Raises LabError where
-    the folder holds anything that is no part of a bundle.
+    the folder holds anything that is no part of a bundle, or cannot be written.
     """
     folder = folder.resolve()  # a link's target is replaced, not the link
     check_place(folder)
-    aside = _beside(folder, "tmp")
-    shutil.rmtree(aside, ignore_errors=True)
     try:
-        aside.mkdir(parents=True)
-        (aside / weights).write_bytes(content)
-        (aside / CONFIG).write_text(config_text(config), encoding="utf-8")
-        digest = hash_bundle(aside, weights)
-        (aside / CARD).write_text(write_card(config, digest), encoding="utf-8")
-        _replace_folder(folder, aside)
-    finally:
-        # What could not be finished, or the older bundle after an exchange.
-        shutil.rmtree(aside, ignore_errors=True)
+        with folder_aside(folder) as aside:
+            (aside / weights).write_bytes(content)
+            (aside / CONFIG).write_text(config_text(config), encoding="utf-8")
+            digest = hash_bundle(aside, weights)
+            (aside / CARD).write_text(write_card(config, digest), encoding="utf-8")
+    except OSError as error:
+        raise write_fault(folder, error) from error
     return digest
 
 
@@ -190,41 +183,3 @@ def _has_architecture(config: Path) -> bool:
         return "architecture" in parse_json(read_text(config, MOST_CONFIG))
     except (LabError, ValueError, TypeError):
         return False
-
-
-def _replace_folder(folder: Path, aside: Path) -> None:
-    """Put one folder in the place of another."""
-    if not folder.exists():
-        os.replace(aside, folder)
-    elif not _exchange(aside, folder):
-        old = _beside(folder, "old")
-        os.replace(folder, old)
-        try:
-            os.replace(aside, folder)
-        except OSError:
-            os.replace(old, folder)
-            raise
-        shutil.rmtree(old)
-
-
-def _exchange(one: Path, other: Path) -> bool:
-    """Let two folders change places at one stroke; False where that cannot be done.
-
-    A folder cannot be renamed over one that is not empty, so without this there is an instant
-    between two renames in which there is no model. A training killed in that instant would lose
-    its best model, and a scan that starts in it would find none. Python has no function for the
-    system call; Linux has had it since 2014, on nearly all of its file systems.
-    """
-    if sys.platform != "linux":
-        return False
-    rename = getattr(ctypes.CDLL(None), "renameat2", None)
-    if rename is None:
-        return False
-    current_folder, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
-    paths = [os.fsencode(path) for path in (one, other)]
-    failed = rename(current_folder, paths[0], current_folder, paths[1], exchange)
-    return not failed
-
-
-def _beside(folder: Path, suffix: str) -> Path:
-    return folder.with_name(f".{folder.name}.{os.getpid()}.{suffix}")

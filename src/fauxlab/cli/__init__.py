@@ -7,11 +7,10 @@ imports stand inside the commands, so that --help is instant.
 
 from __future__ import annotations
 
+import errno
 import io
 import os
-import signal
 import sys
-import threading
 from pathlib import Path
 from typing import Annotated
 
@@ -19,9 +18,11 @@ import typer
 
 from fauxlab.cli import data, detector, experiments, export, gan, lists, scan
 from fauxlab.cli.common import INTERRUPTED, say
+from fauxlab.cli.interrupts import Interrupts, noted_interrupts
 from fauxlab.errors import LabError
 from fauxlab.version import __version__
 
+FULL = (errno.ENOSPC, errno.EDQUOT)
 # How an interrupted command goes on, by a word of the command. Others start anew.
 SAME_COMMAND = "the same command goes on"
 GOES_ON = {
@@ -64,8 +65,8 @@ def doctor() -> None:
     """Show versions, machine, and where the decoded images are kept."""
     import shutil
 
-    from fauxlab.data.cache import cache_folder
     from fauxlab.environment import describe_environment
+    from fauxlab.privacy import cache_folder
 
     for key, value in describe_environment("").items():
         if key not in ("command", "data_hash", "started"):
@@ -100,22 +101,29 @@ app.add_typer(lists.models_app, name="models")
 def main() -> None:
     """Run the command line; every expected fault becomes one line on stderr and a non-zero exit."""
     _ready_streams()
-    interrupted = _note_interrupts()
     try:
-        app(standalone_mode=True)
+        with noted_interrupts() as interrupts:
+            _run(interrupts)
+    except KeyboardInterrupt:  # after the command itself, where typer catches it
+        say(_describe_interrupt())
+        sys.exit(INTERRUPTED)
+
+
+def _run(interrupts: Interrupts) -> None:
+    try:
+        try:
+            app(standalone_mode=True)
+        finally:
+            _empty_stdout()
     except SystemExit as stop:
         if stop.code == INTERRUPTED:  # typer's exit code for Ctrl-C
             say(_describe_interrupt())
         raise
-    except BrokenPipeError:
-        # The reader of our output has left, as in `| head`. Python flushes stdout at its end, and
-        # would complain once more.
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
+    except BrokenPipeError:  # the reader of our output has left, as in `| head`
         sys.exit(1)
     except Exception as error:
         # Ctrl-C during an import becomes whatever the imported package makes of it.
-        if interrupted.is_set():
+        if interrupts.came:
             say(_describe_interrupt())
             sys.exit(INTERRUPTED)
         fault = _describe_fault(error)
@@ -127,6 +135,22 @@ def main() -> None:
         sys.exit(1)
     finally:
         _leave_processes()
+
+
+def _empty_stdout() -> None:
+    """Write out what stdout still holds. Raises LabError where its disk is full."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        # Python writes it out at its end, too, and would complain once more.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            raise
+        raise LabError(
+            f"cannot write to stdout: {error.strerror or error}; make room where it leads, or "
+            "send it to another disk"
+        ) from error
 
 
 def _describe_fault(error: Exception) -> str | None:
@@ -142,7 +166,12 @@ def _describe_fault(error: Exception) -> str | None:
     if isinstance(error, OSError):
         place = f"{error.filename}: " if error.filename else ""
         reason = error.strerror or error
-        return f"{place}{reason}; check that it exists and may be read and written"
+        advice = "check that it exists and may be read and written"
+        if error.errno in FULL:
+            advice = "make room there"
+            if not error.filename:  # of a stream that was open already
+                advice = "make room where it writes, and where stdout leads"
+        return f"{place}{reason}; {advice}"
     return None
 
 
@@ -162,19 +191,6 @@ def _ready_streams() -> None:
     for stream, errors in ((sys.stdout, "strict"), (sys.stderr, "backslashreplace")):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors=errors)
-
-
-def _note_interrupts() -> threading.Event:
-    """An event that is set once Ctrl-C was pressed, which raises KeyboardInterrupt as before."""
-    event = threading.Event()
-
-    def note(_number: int, _frame: object) -> None:
-        event.set()
-        raise KeyboardInterrupt
-
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGINT, note)
-    return event
 
 
 def _leave_processes() -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from fauxlab.training.session import OnStep
 
 # Exit codes.
+USAGE = 2
 FINDING = 3
 COLLAPSED = 4
 INTERRUPTED = 130

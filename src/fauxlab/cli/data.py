@@ -11,6 +11,7 @@ import typer
 
 from fauxlab.cli.common import (
     FINDING,
+    USAGE,
     AsJson,
     Pairs,
     check_output,
@@ -288,6 +289,12 @@ def fetch(
             tell=say,
             bar=count_images,
         )
+    except LabError as error:
+        if accept_license:
+            raise
+        # Without it nothing is fetched: an option is missing.
+        say(f"error: {error}")
+        raise typer.Exit(USAGE) from None
     except KeyboardInterrupt:
         say(f"what has come stays in {folder}; the same command continues")
         raise

@@ -38,6 +38,7 @@ from fauxlab.io.images import PIPELINE_VERSION, decode, to_square
 from fauxlab.io.limits import ImageError
 from fauxlab.io.sources import FileReader
 from fauxlab.io.text import printable, replace_file
+from fauxlab.privacy import cache_folder
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -75,17 +76,6 @@ class ImageArray:
         """uint8 [len(rows), 3, size, size], copied out of the store."""
         slots = self.slots[rows]
         return self.pixels[slots]
-
-
-def cache_folder() -> Path:
-    """`$FAUXLAB_CACHE`, else `$XDG_CACHE_HOME/fauxlab`, else `~/.cache/fauxlab`."""
-    own = os.environ.get("FAUXLAB_CACHE")
-    if own:
-        return Path(own)
-    shared = os.environ.get("XDG_CACHE_HOME")
-    if shared:
-        return Path(shared) / "fauxlab"
-    return Path.home() / ".cache" / "fauxlab"
 
 
 def load_images(

@@ -6,12 +6,12 @@ the zips can be written from the zips alone.
 
 from __future__ import annotations
 
-import os
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from fauxlab.errors import LabError
+from fauxlab.io.files import file_aside
 from fauxlab.io.sources import zip_images
 from fauxlab.io.text import csv_line, printable, replace_file
 
@@ -30,25 +30,22 @@ def pack_shard(shard: Path, archive: Path, progress: Callable[[int], None] | Non
     """
     import pyarrow
 
-    # One fixed name, so that killed runs leave no more than one such file.
-    aside = archive.with_name(f".{archive.name}.tmp")
+    # Left by a killed run of version 0.2.
+    archive.with_name(f".{archive.name}.tmp").unlink(missing_ok=True)
     number = 0
     try:
-        with zipfile.ZipFile(aside, "w", zipfile.ZIP_STORED) as target:
+        with file_aside(archive) as stream, zipfile.ZipFile(stream, "w") as target:
             for number, (person, data) in enumerate(_pictures(shard), start=1):
                 name = f"{person:05}/{number:05}{_suffix(data)}"
                 target.writestr(zipfile.ZipInfo(name), data)
                 if progress:
                     progress(1)
-        os.replace(aside, archive)
     except (OSError, pyarrow.ArrowException) as error:
         reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
         raise LabError(
             f"cannot turn {printable(shard)} into {printable(archive.name)}: {reason}; "
             "look for room and damage there, then run the same command again"
         ) from error
-    finally:
-        aside.unlink(missing_ok=True)
     return number
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,12 +12,13 @@ import torch
 from torch import Tensor
 from torch.backends import cudnn
 
-from fauxlab.data.cache import cache_folder
 from fauxlab.errors import LabError
 from fauxlab.evaluation.networks import FeatureNetwork
+from fauxlab.io.files import file_aside
 from fauxlab.io.images import PIPELINE_VERSION
 from fauxlab.io.text import printable
 from fauxlab.models.batches import apply_network, device_of, row_batches
+from fauxlab.privacy import cache_folder
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -132,18 +131,12 @@ def _feature_file(network: FeatureNetwork, images: ImageArray) -> Path:
 
 def _write(path: Path, shape: tuple[int, int], batches: Iterator[Features]) -> None:
     """Write a .npy file batch by batch, whole or not at all."""
-    aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     header = {"descr": "<f4", "fortran_order": False, "shape": shape}
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with aside.open("wb") as stream:
-            np.lib.format.write_array_header_1_0(stream, header)
-            for features in batches:
-                stream.write(features.astype("<f4", copy=False).tobytes())
-        os.replace(aside, path)
-    finally:
-        with suppress(OSError):  # also where the folder could not be made
-            aside.unlink()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with file_aside(path) as stream:
+        np.lib.format.write_array_header_1_0(stream, header)
+        for features in batches:
+            stream.write(features.astype("<f4", copy=False).tobytes())
 
 
 def _read(path: Path, shape: tuple[int, int]) -> Features | None:

@@ -12,19 +12,19 @@ import hashlib
 import os
 import urllib.request
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor, nn
 
-from fauxlab.data.cache import cache_folder
 from fauxlab.errors import LabError, suggest
+from fauxlab.io.files import file_aside
 from fauxlab.io.text import hash_file, printable
 from fauxlab.models import inception
 from fauxlab.models.randconv import RandomConvolutions
+from fauxlab.privacy import cache_folder
 
 FID = "inception-fid"
 KERAS = "keras-inception-7a"
@@ -303,30 +303,26 @@ def _download(url: str, path: Path, prefix: str) -> None:
 
     By hand, since `torch.hub.download_url_to_file` knows no timeout.
     """
-    aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        sha256 = _fetch(url, aside)
-        if not sha256.startswith(prefix):
-            raise LabError(
-                f"what {url} gave has SHA-256 {sha256[:8]}…, expected {prefix}…; "
-                "try again, or fetch it by hand and give its path as weights"
-            )
-        os.replace(aside, path)
+        with file_aside(path) as stream:
+            sha256 = _fetch(url, stream)
+            if not sha256.startswith(prefix):
+                raise LabError(
+                    f"what {url} gave has SHA-256 {sha256[:8]}…, expected {prefix}…; "
+                    "try again, or fetch it by hand and give its path as weights"
+                )
     except (OSError, ValueError) as error:
         raise LabError(
             f"cannot fetch {url}: {error}; fetch it by hand to {printable(path)}, or use {RANDOM}, "
             "which needs no weights"
         ) from error
-    finally:
-        with suppress(OSError):
-            aside.unlink()
 
 
-def _fetch(url: str, path: Path) -> str:
-    """Write what an address gives to a file; returns its SHA-256."""
+def _fetch(url: str, stream: BinaryIO) -> str:
+    """Write what an address gives to a stream; returns its SHA-256."""
     digest = hashlib.sha256()
-    with urllib.request.urlopen(url, timeout=30) as response, path.open("wb") as stream:
+    with urllib.request.urlopen(url, timeout=30) as response:
         while chunk := response.read(CHUNK):
             stream.write(chunk)
             digest.update(chunk)

@@ -75,7 +75,7 @@ def save_png(path: Path, pixels: Pixels, mark: Mark | None) -> None:
         text.add_itxt("XML:com.adobe.xmp", _packet(mark))
     stream = io.BytesIO()
     to_picture(pixels).save(stream, "PNG", pnginfo=text)
-    replace_file(path, stream.getvalue())
+    replace_file(path, stream.getvalue(), durable=False)
 
 
 def save_jpeg(
@@ -97,7 +97,7 @@ def save_jpeg(
         subsampling=0,
         xmp=packet,
     )
-    replace_file(path, stream.getvalue())
+    replace_file(path, stream.getvalue(), durable=False)
 
 
 def save_gif(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import hashlib
 import io
 import os
@@ -11,7 +12,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from fauxlab.errors import LabError
+from fauxlab.io.files import file_aside
 
+FULL = (errno.ENOSPC, errno.EDQUOT)
 # Characters that would move a terminal's cursor, break a line, reverse the reading direction, or
 # show nothing at all, so that two names look the same or a name holds hidden text: controls,
 # separators of lines, halves of surrogate pairs, and Unicode's "default ignorable code points".
@@ -53,11 +56,12 @@ def spreadsheet_text(text: str) -> str:
     return f"'{text}" if _FORMULA.match(text) else text
 
 
-def replace_file(path: Path, content: bytes | str) -> None:
+def replace_file(path: Path, content: bytes | str, durable: bool = True) -> None:
     """Write a file as a whole or not at all: beside its place first, then renamed. Text is UTF-8.
 
-    Missing folders are made. Raises LabError where the file cannot be written, and then leaves no
-    part of it behind.
+    Missing folders are made. `durable` waits until the content is on the disk; pictures by the
+    thousand go without. Raises LabError where the file cannot be written, and then leaves no part
+    of it behind.
     """
     if not path.name:
         raise LabError(f"{printable(path)} is a folder; name a file in it")
@@ -69,23 +73,22 @@ def replace_file(path: Path, content: bytes | str) -> None:
             path.write_bytes(data)
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
-            _write_and_rename(path, data)
+            with file_aside(path, durable) as stream:
+                stream.write(data)
     except OSError as error:
-        reason = error.strerror or error
-        raise LabError(
-            f"cannot write {printable(path)}: {reason}; "
-            "choose a place that can be written and has room"
-        ) from error
+        raise write_fault(path, error) from error
 
 
-def _write_and_rename(path: Path, data: bytes) -> None:
-    aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        aside.write_bytes(data)
-        os.replace(aside, path)
-    except BaseException:
-        aside.unlink(missing_ok=True)
-        raise
+def write_fault(path: Path, error: OSError) -> LabError:
+    """The fault of a file or folder that could not be written: why, where, and what to do."""
+    folder = printable(os.path.abspath(path.parent))
+    advice = "choose a place that can be written and has room"
+    if error.errno in FULL:
+        advice = f"make room in {folder}, or choose a place on another disk"
+    elif error.errno == errno.EIO:
+        advice = f"the disk of {folder} fails; choose a place on another one"
+    reason = error.strerror or error
+    return LabError(f"cannot write {printable(path)}: {reason}; {advice}")
 
 
 def csv_line(fields: Iterable[object]) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from fauxlab.bundle.folder import GRAPH, WEIGHTS, check_place, write_bundle
 from fauxlab.bundle.inputs import to_floats
 from fauxlab.bundle.onnx import INPUT, OUTPUTS, OnnxDetector, constants, start_graph
 from fauxlab.errors import LabError
+from fauxlab.io.files import scratch_folder
 from fauxlab.models.batches import row_batches
 
 if TYPE_CHECKING:
@@ -74,11 +76,11 @@ def trace_graph(model: nn.Module, size: int) -> bytes:
     dynamic_axes = dict.fromkeys((INPUT, *OUTPUTS), any_number)
     network = _predicting(_plain(model))
     example = torch.zeros(2, 3, size, size)
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), torch.no_grad():
+    with _scratch() as folder, warnings.catch_warnings(), torch.no_grad():
         # The older exporter (dynamo=False) makes equally good graphs, takes a twentieth of the
         # time, and needs no further package. It warns of the newer one.
         warnings.simplefilter("ignore")
-        path = Path(folder) / "graph.onnx"
+        path = folder / "graph.onnx"
         torch.onnx.export(
             network,
             (example,),
@@ -90,6 +92,20 @@ def trace_graph(model: nn.Module, size: int) -> bytes:
             dynamo=False,
         )
         return path.read_bytes()
+
+
+@contextmanager
+def _scratch() -> Iterator[Path]:
+    """A folder for what the libraries write meanwhile; what a killed export left there goes."""
+    place = Path(tempfile.gettempdir(), "fauxlab-export")
+    before = tempfile.tempdir
+    with scratch_folder(place) as folder:
+        # onnxruntime makes temporary folders of its own.
+        tempfile.tempdir = str(folder)
+        try:
+            yield folder
+        finally:
+            tempfile.tempdir = before
 
 
 def describe_graph(content: bytes, constants: Mapping[str, str]) -> bytes:
@@ -113,10 +129,10 @@ def quantise(content: bytes, pictures: Pixels) -> bytes:
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    with tempfile.TemporaryDirectory() as folder:
-        plain = Path(folder) / "plain.onnx"
-        prepared = Path(folder) / "prepared.onnx"
-        quantised = Path(folder) / "quantised.onnx"
+    with _scratch() as folder:
+        plain = folder / "plain.onnx"
+        prepared = folder / "prepared.onnx"
+        quantised = folder / "quantised.onnx"
         plain.write_bytes(content)
         quant_pre_process(plain, prepared, skip_symbolic_shape=True)
         quantize_static(

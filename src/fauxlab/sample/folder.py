@@ -47,6 +47,15 @@ def claim_folder(folder: Path, contents: dict[str, Any], names: Sequence[str]) -
     replace_file(marker, json.dumps(note) + "\n")
 
 
+def list_written(folder: Path) -> set[str]:
+    """The names that this lab has written into a folder."""
+    marker = folder / MARKER
+    if not marker.is_file():
+        return set()
+    _, own = _read_marker(marker)
+    return {name for name in own if (folder / name).is_file()}
+
+
 def _is_free(folder: Path) -> bool:
     """Whether there is nothing at this place, or an empty folder."""
     if not folder.exists():

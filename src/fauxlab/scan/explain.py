@@ -189,7 +189,7 @@ def save_explanation(path: Path, explained: Explained) -> None:
     figure = draw_explanation(explained)
     stream = io.BytesIO()
     figure.save(stream, "PNG")
-    replace_file(path, stream.getvalue())
+    replace_file(path, stream.getvalue(), durable=False)
 
 
 def draw_explanation(explained: Explained) -> Image.Image:

@@ -10,19 +10,20 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-import os
+import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TextIO
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, TextIO
 
 import numpy as np
 from PIL import Image
 
 from fauxlab.errors import LabError
+from fauxlab.io.files import file_aside, sweep
 from fauxlab.io.images import to_picture, to_pixels
-from fauxlab.io.text import printable
+from fauxlab.io.text import printable, write_fault
 from fauxlab.scan.explain import (
     Explained,
     describe,
@@ -84,27 +85,20 @@ def open_page(
     that was there. Raises LabError where the page cannot be written.
     """
     _refuse_no_file(path)
-    rows_path = _beside(path, "rows.tmp")
-    whole_path = _beside(path, "tmp")
+    with _explain_failure(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sweep(path)
+        rows = _open_rows(path.parent)
     try:
-        with _explain_failure(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            rows = _open(rows_path)
-        try:
-            page = PageWriter(path, rows, band)
-            yield page
-        finally:
-            # Closing writes what is still in memory, which a full disk refuses as well.
-            with _explain_failure(path):
-                rows.close()
-        with _explain_failure(path):
-            _write_whole(whole_path, rows_path, page.counts, model, rule)
-            os.replace(whole_path, path)
+        page = PageWriter(path, rows, band)
+        yield page
+        with _explain_failure(path), file_aside(path) as stream:
+            _write_whole(stream, rows, page.counts, model, rule)
     finally:
-        for left_over in (rows_path, whole_path):
-            # Missing files, or a missing folder: the error that says why was raised already.
-            with suppress(OSError):
-                left_over.unlink()
+        # Closing writes what is still in memory. Once the page stands, or has failed, nobody needs
+        # that, so a full disk is no further fault.
+        with suppress(OSError):
+            rows.close()
 
 
 class PageWriter:
@@ -139,13 +133,11 @@ def _refuse_no_file(path: Path) -> None:
         raise LabError(f"{printable(path)} is no file; give the page a name, as verdicts.html")
 
 
-def _beside(path: Path, suffix: str) -> Path:
-    return path.with_name(f".{path.name}.{os.getpid()}.{suffix}")
-
-
-def _open(path: Path) -> TextIO:
+def _open_rows(folder: Path) -> TextIO:
+    """A file on the disk of a folder, without a name: it ends with the process."""
     # A lone surrogate, as a file name can hold, has no form in UTF-8.
-    return path.open("w", encoding="utf-8", errors="backslashreplace")
+    errors = "backslashreplace"
+    return tempfile.TemporaryFile("w+", encoding="utf-8", errors=errors, dir=folder)
 
 
 @contextmanager
@@ -153,15 +145,11 @@ def _explain_failure(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = error.strerror or error
-        raise LabError(
-            f"cannot write {printable(path)}: {reason}; "
-            "choose a place that can be written and has room"
-        ) from error
+        raise write_fault(path, error) from error
 
 
 def _write_whole(
-    path: Path, rows: Path, counts: Counter[str], model: str, rule: Sequence[str]
+    stream: BinaryIO, rows: TextIO, counts: Counter[str], model: str, rule: Sequence[str]
 ) -> None:
     """Put the page together. The head comes last, because it says how many verdicts there are."""
     from markupsafe import Markup
@@ -170,16 +158,17 @@ def _write_whole(
     script = _read_script(environment)
     digest = hashlib.sha256(script.encode()).digest()
     template = environment.get_template("page.html.j2")
-    with rows.open(encoding="utf-8") as written, _open(path) as page:
-        pieces = template.generate(
-            rows=map(Markup, written),
-            buttons=_list_buttons(counts),
-            rule=rule,
-            model=model,
-            script=Markup(script),
-            script_hash=base64.b64encode(digest).decode(),
-        )
-        page.writelines(pieces)
+    rows.seek(0)
+    pieces = template.generate(
+        rows=map(Markup, rows),
+        buttons=_list_buttons(counts),
+        rule=rule,
+        model=model,
+        script=Markup(script),
+        script_hash=base64.b64encode(digest).decode(),
+    )
+    for piece in pieces:
+        stream.write(piece.encode("utf-8", "backslashreplace"))
 
 
 def _environment() -> jinja2.Environment:

@@ -31,6 +31,7 @@ from fauxlab.config import (
 )
 from fauxlab.environment import describe_environment
 from fauxlab.errors import LabError
+from fauxlab.io.files import file_aside
 from fauxlab.io.reading import parse_json, parse_toml, read_text
 from fauxlab.io.text import csv_line, replace_file
 from fauxlab.version import __version__
@@ -178,15 +179,11 @@ class Run:
         folder.mkdir(exist_ok=True)
         saved = {**state, "log_bytes": log_bytes, "processes": _processes()}
         path = folder / name
-        aside = folder / f"{name}.tmp"
+        (folder / f"{name}.tmp").unlink(missing_ok=True)  # left by a killed run of version 0.2
         try:
-            with aside.open("wb") as stream:
+            with file_aside(path) as stream:
                 torch.save(saved, stream)
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.replace(aside, path)
         except (OSError, RuntimeError) as error:  # torch raises RuntimeError on a full disk
-            aside.unlink(missing_ok=True)
             raise LabError(
                 f"cannot write the checkpoint {path} ({first_line(error)}); the one before it is "
                 "intact: make room, and continue with --resume"

@@ -6,7 +6,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 from fauxlab.config import GanRecipe, Recipe
 from fauxlab.data.cache import ImageArray
 from fauxlab.errors import LabError
+from fauxlab.io.files import scratch_folder
 from fauxlab.training.distributed import any_process, start_accelerator
 from fauxlab.training.run import Run, open_run, refuse_taken
 
@@ -125,9 +126,7 @@ def train_alone(run: Run) -> Iterator[None]:
 def point_latest(folder: Path) -> None:
     """Let `latest` beside the run folder lead to it; file systems without links go without."""
     latest = folder.with_name("latest")
-    aside = folder.with_name(f".latest.{os.getpid()}")
-    try:
-        aside.symlink_to(folder.name, target_is_directory=True)
-        os.replace(aside, latest)
-    except OSError:
-        aside.unlink(missing_ok=True)
+    with suppress(OSError), scratch_folder(latest) as aside:
+        link = aside / latest.name
+        link.symlink_to(folder.name, target_is_directory=True)
+        os.replace(link, latest)
