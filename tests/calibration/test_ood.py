@@ -31,7 +31,8 @@ from fauxlab.io.images import PIPELINE_VERSION
 from fauxlab.io.sharpness import measure_sharpness
 from fauxlab.models import create_detector
 from fauxlab.models.pretrained import Detector
-from fauxlab.transforms.degradations import degrade, degrade_repeatably
+from fauxlab.transforms.degradations import degrade_repeatably
+from fauxlab.transforms.protocol import degrade
 
 Command = Callable[..., tuple[int, str, str]]
 

@@ -16,17 +16,19 @@ from fauxlab.errors import LabError
 from fauxlab.io.images import decode
 from fauxlab.transforms.degradations import (
     BLURRED,
-    DEGRADATIONS,
     ENCODED,
     NOISY,
-    degrade,
     degrade_batch,
-    list_degradations,
-    name_degradation,
     random_crops,
     random_degradation,
 )
 from fauxlab.transforms.filters import blur
+from fauxlab.transforms.protocol import (
+    DEGRADATIONS,
+    degrade,
+    list_degradations,
+    name_degradation,
+)
 
 
 @pytest.fixture
@@ -136,7 +138,7 @@ def test_screenshot_is_two_files() -> None:
 
 
 def test_the_protocol_is_complete_and_named() -> None:
-    assert len(list_degradations()) == 28
+    assert len(list_degradations()) == 59
     assert list_degradations(["screenshot", "blur"]) == [
         ("blur", 0.5),
         ("blur", 1),

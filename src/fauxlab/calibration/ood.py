@@ -22,7 +22,8 @@ import numpy as np
 from fauxlab.errors import LabError
 from fauxlab.io.sharpness import measure_sharpness
 from fauxlab.models.batches import apply_network, device_of, row_batches
-from fauxlab.transforms.degradations import degrade, degrade_repeatably
+from fauxlab.transforms.degradations import degrade_repeatably
+from fauxlab.transforms.protocol import degrade
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
