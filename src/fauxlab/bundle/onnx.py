@@ -13,7 +13,7 @@ import numpy as np
 from fauxlab.bundle.config import DetectorConfig
 from fauxlab.bundle.decision import compute_scores
 from fauxlab.bundle.detector import Prediction
-from fauxlab.bundle.folder import GRAPH, first_line, hash_bundle, read_config
+from fauxlab.bundle.folder import GRAPH, first_line, hash_bundle, read_config, write_bundle
 from fauxlab.bundle.inputs import to_floats
 from fauxlab.errors import LabError
 
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 INPUT = "images"
 OUTPUTS = ("logits", "evidence", "distance")
 DIMENSIONS = [1, 3, 1]  # of the outputs: [N], [N, h, w], [N]
+# Constants of the calibration that the graph was exported with. A later calibration changes the
+# config alone, and the config counts.
+CALIBRATED = frozenset(("threshold", "temperature", "bias", "most_distance", "least_detail"))
 MAX_BYTES = 2**30
 
 # Models come from anywhere, and two things in a graph are dangerous. References to other files:
@@ -43,12 +46,13 @@ _LOOPS = re.compile(rb"[\x00\x04](Loop|Scan)")  # operations that no detector ne
 class OnnxDetector:
     """A detector's graph with all that is needed to use it, on the CPU.
 
-    `hash` covers graph and config.
+    `hash` covers graph and config. `folder` holds the graph; None before it is saved.
     """
 
     session: onnxruntime.InferenceSession
     config: DetectorConfig
     hash: str = ""
+    folder: Path | None = None
 
     @property
     def size(self) -> int:
@@ -64,6 +68,18 @@ class OnnxDetector:
         """P(fake) [N] from logits [N], as of `DetectorConfig.scores`."""
         return compute_scores(self.config, logits)
 
+    def save_pretrained(self, folder: str | Path) -> OnnxDetector:
+        """Write the bundle, with the same graph, over an older one; returns it with its hash.
+
+        Raises LabError for a graph that lies in no folder yet; `export_onnx` writes those.
+        """
+        if self.folder is None:
+            raise LabError("this graph lies in no folder; write it with fl.export_onnx")
+        folder = Path(folder)
+        content = (self.folder / GRAPH).read_bytes()
+        digest = write_bundle(folder, self.config, GRAPH, content)
+        return replace(self, hash=digest, folder=folder)
+
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> OnnxDetector:
         """Read a bundle with a `model.onnx`.
@@ -77,7 +93,8 @@ class OnnxDetector:
             if path.stat().st_size > MAX_BYTES:
                 raise ValueError(f"above the limit of {MAX_BYTES:,} bytes")
             detector = start_graph(path.read_bytes(), config)
-            return replace(detector, hash=hash_bundle(path.parent, GRAPH))
+            digest = hash_bundle(path.parent, GRAPH)
+            return replace(detector, hash=digest, folder=path.parent)
         except Exception as error:  # onnxruntime's own errors have no narrower base
             reason = _without_controls(first_line(error))
             raise LabError(f"{path} cannot be used ({reason}); fetch or export it again") from None
@@ -106,7 +123,11 @@ def start_graph(content: bytes, config: DetectorConfig) -> OnnxDetector:
 
 
 def constants(config: DetectorConfig) -> dict[str, str]:
-    """What someone needs to use the graph without fauxlab, as its `metadata_props`."""
+    """What someone needs to use the graph without fauxlab, as its `metadata_props`.
+
+    Its calibration is that of the export; of a bundle that was calibrated later, take it from the
+    `config.json`.
+    """
     preprocessing = config.preprocessing
     low, high = preprocessing.input_range
     temperature = 1.0
@@ -138,8 +159,13 @@ def constants(config: DetectorConfig) -> dict[str, str]:
 
 def _check_constants(detector: OnnxDetector) -> None:
     stored = detector.session.get_modelmeta().custom_metadata_map
-    for key, value in constants(detector.config).items():
-        if stored.get(key, value) != value:
+    expected = constants(detector.config)
+    # The model that the graph was exported from: whose config else has the same constants.
+    exported_from = detector.config.training.get("exported_from")
+    if exported_from:
+        expected["source"] = str(exported_from)
+    for key, value in expected.items():
+        if key not in CALIBRATED and stored.get(key, value) != value:
             raise ValueError(f"made for {key} {stored[key]!r}, its config says {value!r}")
 
 

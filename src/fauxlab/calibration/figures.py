@@ -10,6 +10,7 @@ import numpy as np
 
 from fauxlab.bundle import decision
 from fauxlab.bundle.config import Calibration
+from fauxlab.bundle.onnx import OnnxDetector
 from fauxlab.calibration.fit import Bin, log_loss, reliability
 from fauxlab.evaluation.detection import predict_batches
 from fauxlab.evaluation.metrics import balanced, expected_calibration_error
@@ -17,12 +18,12 @@ from fauxlab.io.sharpness import measure_sharpness
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from torch import nn
 
     from fauxlab.bundle.config import DetectorConfig
     from fauxlab.data.cache import ImageArray
     from fauxlab.models.pretrained import Detector
 
+    AnyBundle = Detector | OnnxDetector
     Floats = NDArray[np.float64]
     Bools = NDArray[np.bool_]
     Pixels = NDArray[np.uint8]
@@ -61,7 +62,7 @@ class Predictions:
     logits: Floats
     distances: Floats
     sharpness: Floats
-    network: nn.Module  # that gave logits and distances
+    network: object  # that gave logits and distances
     labels: NDArray[np.int64]
     names: NDArray[np.str_]  # source of a real, generator of a fake
     groups: NDArray[np.str_]
@@ -70,7 +71,7 @@ class Predictions:
     @classmethod
     def of(
         cls,
-        detector: Detector,
+        detector: AnyBundle,
         images: ImageArray,
         degrade: Degrade | None,
         progress: Progress | None,
@@ -99,7 +100,7 @@ class Predictions:
             logits=np.array(logits),
             distances=np.array(distances),
             sharpness=np.array(sharpness),
-            network=detector.model,
+            network=network_of(detector),
             labels=images.manifest.labels,
             names=np.array(names),
             groups=np.array(groups),
@@ -111,12 +112,12 @@ class Predictions:
         """Which pictures [N] are real."""
         return self.labels == 0
 
-    def scores(self, detector: Detector) -> Floats:
+    def scores(self, detector: AnyBundle) -> Floats:
         """P(fake) [N] in the detector's own precision, in which the threshold is compared."""
         logits = self.logits.astype(np.float32)
         return detector.scores(logits)
 
-    def figures(self, detector: Detector) -> Figures:
+    def figures(self, detector: AnyBundle) -> Figures:
         """All figures of the detector's calibration on these logits."""
         config = detector.config
         fit = config.calibration or Calibration(temperature=1, bias=0)
@@ -142,7 +143,7 @@ class Predictions:
             refused=self._refused(detector),
         )
 
-    def reliability(self, detector: Detector) -> list[Bin]:
+    def reliability(self, detector: AnyBundle) -> list[Bin]:
         """The bars of its reliability diagram, with both classes weighing one half."""
         weights = balanced(self.labels)
         scores = self.scores(detector)
@@ -156,11 +157,11 @@ class Predictions:
             counts[str(name)] = int(size)
         return counts
 
-    def _refused(self, detector: Detector) -> tuple[float, float] | None:
+    def _refused(self, detector: AnyBundle) -> tuple[float, float] | None:
         """Share of reals and of fakes that the limits refuse."""
         config = detector.config
         # The distances are those of one network; another network would give others.
-        if not config.ood or detector.model is not self.network:
+        if not config.ood or network_of(detector) is not self.network:
             return None
         refused = []
         for distance, sharpness in zip(self.distances, self.sharpness, strict=True):
@@ -179,6 +180,13 @@ class Predictions:
             own = rows & (self.names == name)
             shares[str(name)] = _mean(hits[own])
         return shares
+
+
+def network_of(detector: AnyBundle) -> object:
+    """What computes a detector's logits and distances: torch's module, or onnxruntime's session."""
+    if isinstance(detector, OnnxDetector):
+        return detector.session
+    return detector.model
 
 
 def format_figures(split: str, before: Figures, after: Figures) -> str:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from fauxlab.bundle.config import DetectorConfig
+    from fauxlab.bundle.onnx import OnnxDetector
     from fauxlab.data.cache import ImageArray
     from fauxlab.models.pretrained import Detector
 
@@ -90,20 +92,36 @@ def fit_ood(
     features = ood_features(detector, images, change or degrade_repeatably, progress)
     if not np.isfinite(features).all():
         raise LabError("the model gives no finite features for some pictures; train it again")
-    # A picture and its degraded copy are of one group.
-    groups = np.array([row.group for row in images.manifest.rows])
-    groups = np.concatenate([groups, groups])
-    limit, promised = fit_limit(features, groups, rate)
-    limits = {
-        "limit": limit,
-        "rate": promised,
-        "n": len(images),
-        "sharpness": fit_sharpness(images),
-    }
+    limit, promised = fit_limit(features, _groups_twice(images), rate)
     gaussian = fit_gaussian(features)
     network = _with_gaussian(detector.model, gaussian)
-    config = _with_limits(detector.config, limits)
+    config = _with_limits(detector.config, images, limit, promised)
     return type(detector)(network, config)
+
+
+def refit_limits(
+    detector: OnnxDetector,
+    images: ImageArray,
+    change: Degrade | None = None,
+    rate: float = RATE,
+    progress: Callable[[int], None] | None = None,
+) -> OnnxDetector:
+    """A copy of an exported detector with limits for these images; arguments as of `fit_ood`.
+
+    Its graph goes on measuring distances from the faces that it was exported with. Only the limit
+    of the distance and the least sharpness are fitted anew.
+    """
+    plain = []
+    degraded = []
+    for rows in row_batches(len(images), BATCH, progress):
+        pixels = images.take(rows)
+        changed = np.stack([(change or degrade_repeatably)(picture) for picture in pixels])
+        plain.append(detector.predict(pixels).ood_distances)
+        degraded.append(detector.predict(changed).ood_distances)
+    distances = np.concatenate([*plain, *degraded]).astype(np.float64)
+    limit, promised = limit_of_distances(distances, _groups_twice(images), rate)
+    config = _with_limits(detector.config, images, limit, promised)
+    return replace(detector, config=config, hash="")
 
 
 def fit_sharpness(images: ImageArray) -> float:
@@ -190,21 +208,26 @@ def fit_limit(
     """The least limit that at most `rate` of new groups' pictures pass, and the promised rate.
 
     The groups are divided into FOLDS parts; the distances of a part come from a fit on the others.
-    The pictures of a group share one vote. Of n groups at most rate · (n + 1) - 1 may lie beyond;
-    where that is below 0, none does, and 1 / (n + 1) is promised. Raises LabError for fewer than
-    two groups.
+    Then as `limit_of_distances`, which also raises LabError.
     """
+    _check_groups(groups, rate)
+    _, codes = np.unique(groups, return_inverse=True)
+    distances = _held_out_distances(features, codes)
+    return limit_of_distances(distances, groups, rate)
+
+
+def limit_of_distances(
+    distances: Floats, groups: NDArray[np.str_], rate: float = RATE
+) -> tuple[float, float]:
+    """The least limit that at most `rate` of new groups' pictures pass, and the promised rate.
+
+    From distances [N] under a fit that has not seen these pictures. The pictures of a group share
+    one vote. Of n groups at most rate · (n + 1) - 1 may lie beyond; where that is below 0, none
+    does, and 1 / (n + 1) is promised. Raises LabError for fewer than two groups.
+    """
+    _check_groups(groups, rate)
     names, codes = np.unique(groups, return_inverse=True)
     n_groups = len(names)
-    if n_groups < 2:
-        raise LabError(
-            "one group of pictures does not say what is in distribution; index more, with a "
-            "calibration split"
-        )
-    if not 0 < rate < 1:
-        raise LabError(f"rate {rate}: give a share between 0 and 1, as {RATE}")
-
-    distances = _held_out_distances(features, codes)
 
     # From the largest distance down: the last one that leaves few enough votes beyond it.
     order = np.argsort(-distances, kind="stable")
@@ -218,6 +241,22 @@ def fit_limit(
     limit = falling[n_allowed - 1]
     promised = max(rate, 1 / (n_groups + 1))
     return float(limit), promised
+
+
+def _check_groups(groups: NDArray[np.str_], rate: float) -> None:
+    if len(np.unique(groups)) < 2:
+        raise LabError(
+            "one group of pictures does not say what is in distribution; index more, with a "
+            "calibration split"
+        )
+    if not 0 < rate < 1:
+        raise LabError(f"rate {rate}: give a share between 0 and 1, as {RATE}")
+
+
+def _groups_twice(images: ImageArray) -> NDArray[np.str_]:
+    """The groups [2 N] of pictures and then of their degraded copies, which are the same."""
+    groups = np.array([row.group for row in images.manifest.rows])
+    return np.concatenate([groups, groups])
 
 
 def _held_out_distances(features: Floats, codes: NDArray[np.int64]) -> Floats:
@@ -268,7 +307,15 @@ def _with_gaussian(network: nn.Module, gaussian: Gaussian) -> nn.Module:
     return network
 
 
-def _with_limits(config: DetectorConfig, limits: dict[str, float]) -> DetectorConfig:
+def _with_limits(
+    config: DetectorConfig, images: ImageArray, limit: float, rate: float
+) -> DetectorConfig:
+    limits = {
+        "limit": limit,
+        "rate": rate,
+        "n": len(images),
+        "sharpness": fit_sharpness(images),
+    }
     # Made anew, not copied with changes, so that it is checked as a bundle is on loading.
     fields = config.model_dump(exclude={"schema_version"})
     return type(config).model_validate({**fields, "ood": limits})
