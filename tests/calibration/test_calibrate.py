@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from fauxlab.bundle.config import DetectorConfig, Preprocessing
-from fauxlab.calibration.calibrate import calibrate
 from fauxlab.bundle.opening import open_detector
+from fauxlab.calibration.calibrate import calibrate
 from fauxlab.calibration.fit import fit_calibration
 from fauxlab.calibration.ood import fit_ood
 from fauxlab.data.cache import load_images
@@ -190,7 +190,7 @@ def test_too_few_pictures_are_told_before_any_is_scored(
     detector: Detector, small: Manifest, halves: Manifest
 ) -> None:
     seen: list[int] = []
-    with pytest.raises(LabError, match="4 group.* it takes 19, of about 190 .* --fpr 0.2$"):
+    with pytest.raises(LabError, match=r"4 group.* it takes 19, of about 190 .* --fpr 0.2$"):
         calibrate(detector, small, progress=seen.append)
     with pytest.raises(LabError, match=r"0.02 .* 20 .* of reals .* takes 49, .* --alpha 0.048$"):
         calibrate(detector, halves, 0.1, 0.02, progress=seen.append)

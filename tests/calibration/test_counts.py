@@ -35,5 +35,5 @@ def test_the_smallest_is_named_with_the_rate_that_works_for_all() -> None:
 
 @pytest.mark.parametrize("rate", [0, 1, -0.1, float("nan")])
 def test_rates_are_shares(rate: float) -> None:
-    with pytest.raises(LabError, match="--alpha .*: give a share between 0 and 1"):
+    with pytest.raises(LabError, match=r"--alpha .*: give a share between 0 and 1"):
         check_groups({"reals": 5}, rate, "--alpha")

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 
 def calibrate(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="a bundle, as runs/<name>/best, or `fauxlab`")],
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL", help="a bundle, as runs/<name>/best, or `fauxlab`")
+    ],
     manifest: ManifestPath,
     fpr: Annotated[
         float, typer.Option(help="most reals of any source that may be called fake, as a share")

@@ -33,8 +33,8 @@ Resampling = Image.Resampling
 
 # The training degradation, alike for both classes. Detectors of synthetic images are commonly
 # trained with milder degradations (Wang et al., 2020, and later work), and then call a blurred or
-# grainy real fake. These take as much detail away as the protocol does. A share keeps the grid of its
-# pixels, as pictures do that are passed on untouched.
+# grainy real fake. These take as much detail away as the protocol does. A share keeps the grid of
+# its pixels, as pictures do that are passed on untouched.
 RESCALED = 0.75  # share that is rescaled and brought back
 SCALES = (0.25, 1.3)
 FILTERS = (Resampling.BOX, Resampling.BILINEAR, Resampling.BICUBIC, Resampling.LANCZOS)

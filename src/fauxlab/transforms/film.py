@@ -91,7 +91,8 @@ def _glow(image: Floats, strength: float) -> Floats:
         lights = convolve(lights, axis, reach)
     colour = np.array([1.0, 0.45, 0.2], np.float32)
     amount = np.float32(3 * GLOW * strength)
-    return image + amount * colour[:, None, None] * lights
+    light: Floats = amount * colour[:, None, None] * lights
+    return image + light
 
 
 def _vignette(shape: tuple[int, ...], strength: float) -> Floats:
@@ -101,7 +102,8 @@ def _vignette(shape: tuple[int, ...], strength: float) -> Floats:
     right = np.linspace(-1, 1, width, dtype=np.float32)[None]
     squared_radius = (down**2 + right**2) / 2
     loss = np.float32(VIGNETTE * strength)
-    return 1 - loss * squared_radius**2
+    factors: Floats = np.float32(1) - loss * squared_radius**2
+    return factors
 
 
 def _grain(image: Floats, rng: np.random.Generator) -> Floats:
@@ -119,7 +121,8 @@ def _grain(image: Floats, rng: np.random.Generator) -> Floats:
     field /= field.std()
     shares = np.clip(image / 255, 0, 1)
     tones = np.float32(0.25) + 3 * shares * (1 - shares)
-    return field * tones
+    result: Floats = field * tones
+    return result
 
 
 def _window_mean(image: Floats) -> Floats:
@@ -132,7 +135,7 @@ def _window_mean(image: Floats) -> Floats:
         sums = np.cumsum(padded, axis, dtype=np.float64)
         width = 2 * RADIUS + 1
         ends = np.split(sums, [width], axis)[1]
-        starts = sums[:, : -width] if axis == 1 else sums[:, :, : -width]
+        starts = sums[:, :-width] if axis == 1 else sums[:, :, :-width]
         means = (ends - starts) / width
         image = means.astype(np.float32)
     return image

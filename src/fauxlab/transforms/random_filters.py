@@ -1,4 +1,4 @@
-"""Random filters, as apps, cameras and old prints apply them: tones, film, denoising, sharpening."""
+"""Random filters, as of apps, cameras and old prints: tones, film, denoising, sharpening."""
 
 from __future__ import annotations
 

@@ -141,7 +141,8 @@ def cross_process(pixels: Pixels, strength: float) -> Pixels:
 def _saturate(pixels: Pixels, factor: float) -> Floats:
     grey = _luma(pixels)
     scale = np.float32(factor)
-    return grey + scale * (pixels - grey)
+    result: Floats = grey + scale * (pixels - grey)
+    return result
 
 
 def _luma(pixels: Pixels) -> Floats:
