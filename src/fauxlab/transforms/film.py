@@ -98,12 +98,11 @@ def _glow(image: Floats, strength: float) -> Floats:
 def _vignette(shape: tuple[int, ...], strength: float) -> Floats:
     """Factors float32 [H, W]: 1 in the middle, less towards the corners."""
     _, height, width = shape
-    down = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
-    right = np.linspace(-1, 1, width, dtype=np.float32)[None]
+    down = np.linspace(-1, 1, height)[:, None]
+    right = np.linspace(-1, 1, width)[None]
     squared_radius = (down**2 + right**2) / 2
-    loss = np.float32(VIGNETTE * strength)
-    factors: Floats = np.float32(1) - loss * squared_radius**2
-    return factors
+    factors = 1 - VIGNETTE * strength * squared_radius**2
+    return factors.astype(np.float32)
 
 
 def _grain(image: Floats, rng: np.random.Generator) -> Floats:

@@ -148,7 +148,7 @@ def _saturate(pixels: Pixels, factor: float) -> Floats:
 def _luma(pixels: Pixels) -> Floats:
     """Brightness of each pixel, float32 [1, H, W] from 0 to 255."""
     weights = np.array(LUMA, np.float32)
-    luma = np.einsum("c,chw->hw", weights, pixels.astype(np.float32))
+    luma: Floats = np.einsum("c,chw->hw", weights, pixels.astype(np.float32))
     return luma[None]
 
 
