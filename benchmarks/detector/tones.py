@@ -35,6 +35,7 @@ from fauxlab.data.cache import ImageArray, load_images
 from fauxlab.data.manifest import Manifest
 from fauxlab.evaluation.detection import predict_batches
 from fauxlab.io.sharpness import measure_sharpness
+from fauxlab.io.tint import measure_tint
 from fauxlab.statistics import with_intervals
 from fauxlab.transforms.protocol import degrade, list_degradations, name_degradation
 
@@ -85,11 +86,12 @@ Change = Callable[[Pixels], Pixels]
 
 @dataclass(frozen=True)
 class Predictions:
-    """Logits, OOD distances and sharpness [N] of pictures after one change."""
+    """Logits, OOD distances, sharpness and tints [N] of pictures after one change."""
 
     logits: NDArray[np.float32]
     distances: NDArray[np.float32]
     sharpness: NDArray[np.float64]
+    tints: NDArray[np.float64]
 
 
 def main() -> None:
@@ -163,12 +165,14 @@ def predict(
     logits = []
     distances = []
     sharpness = []
+    tints = []
     for pixels, predicted in predict_batches(detector, images, change):
         logits.append(predicted.logits)
         distances.append(predicted.ood_distances)
         sharpness += [measure_sharpness(picture) for picture in pixels]
+        tints += [measure_tint(picture) for picture in pixels]
     predictions = Predictions(
-        np.concatenate(logits), np.concatenate(distances), np.array(sharpness)
+        np.concatenate(logits), np.concatenate(distances), np.array(sharpness), np.array(tints)
     )
     if kept:
         kept.parent.mkdir(parents=True, exist_ok=True)
@@ -256,14 +260,15 @@ def decide_all(config: DetectorConfig, predictions: Predictions) -> Names:
     """The decision on each picture [N], as `fauxlab scan` prints it."""
     scores = compute_scores(config, predictions.logits)
     decisions = []
-    for score, distance, sharpness in zip(
+    for score, distance, sharpness, tint in zip(
         scores.tolist(),
         predictions.distances.tolist(),
         predictions.sharpness.tolist(),
+        predictions.tints.tolist(),
         strict=True,
     ):
         label, uncertain = decide(config, score)
-        if not can_tell(config, distance, sharpness):
+        if not can_tell(config, distance, sharpness, tint):
             decisions.append("cannot tell")
         else:
             decisions.append("uncertain" if uncertain else label)

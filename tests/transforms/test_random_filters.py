@@ -1,4 +1,4 @@
-"""Random filters: a function of picture and seed, in the shares that they state, blind to labels."""
+"""Random filters: functions of picture and seed, in the shares that they state."""
 
 from __future__ import annotations
 
@@ -44,9 +44,7 @@ def test_every_filter_changes_pictures_within_its_levels(
         assert len({x.tobytes() for x in found}) >= 2
 
 
-def test_calibration_sees_filters_too(
-    picture: np.ndarray, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_calibration_sees_filters_too(picture: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     from fauxlab.transforms import degradations
 
     seen = []

@@ -94,6 +94,11 @@ def _describe_ood(limits: OodLimits) -> str:
             f"Nor can it where the sharpness is below {limits.sharpness:.3g}: "
             "such a face is too blurred or too small.\n"
         )
+    if limits.tint is not None:
+        words += (
+            f"Nor can it where the tint is above {limits.tint:.3g}: "
+            "such a face shows nearly one colour, as of a sepia filter.\n"
+        )
     return words + "\n"
 
 

@@ -62,6 +62,7 @@ def calibrate(
     alpha: float = 0.1,
     degrade: Degrade | None = None,
     progress: Progress | None = None,
+    refuse_tinted: bool = False,
 ) -> Calibrated:
     """Fit temperature, bias, threshold, uncertain band and OOD limits on the calibration split.
 
@@ -71,8 +72,9 @@ def calibrate(
     pictures. Figures are of the calibration and the test split, before and after. `progress` is
     called with the number of images just scored. Images that cannot be read are left out and listed
     in `skipped`. An exported detector keeps its graph: its config alone changes, and its OOD limits
-    are for the distances that its graph measures. Raises LabError when the split has too few
-    pictures of a class or source.
+    are for the distances that its graph measures. `refuse_tinted` gives pictures in nearly one
+    colour "cannot tell", for detectors that have learned none. Raises LabError when the split has
+    too few pictures of a class or source.
 
     >>> import fauxlab as fl
     >>> data = fl.Manifest.load("manifest.csv")  # doctest: +SKIP
@@ -88,7 +90,7 @@ def calibrate(
 
     # The OOD limits first: they change a network of torch, whose distances are measured below.
     before = detector
-    detector = _fit_limits(detector, images["calibration"], degrade, progress)
+    detector = _fit_limits(detector, images["calibration"], degrade, progress, refuse_tinted)
 
     predictions = {}
     for split, part in images.items():
@@ -117,16 +119,31 @@ def calibrate(
 
 
 def _fit_limits(
-    detector: AnyBundle, images: ImageArray, degrade: Degrade | None, progress: Progress | None
+    detector: AnyBundle,
+    images: ImageArray,
+    degrade: Degrade | None,
+    progress: Progress | None,
+    refuse_tinted: bool,
 ) -> AnyBundle:
     """The detector with OOD limits for these images, where it measures distances."""
-    if isinstance(detector, OnnxDetector):
-        if detector.config.ood is None:
-            return detector
-        return refit_limits(detector, images, degrade, progress=progress)
-    if not measures_ood(detector):
+    if not _has_limits(detector):
+        if refuse_tinted:
+            raise LabError(
+                f"the network {detector.config.architecture} keeps no limits, so it cannot refuse "
+                "tinted pictures; train trace or inception"
+            )
         return detector
-    return fit_ood(detector, images, degrade, progress=progress)
+    if isinstance(detector, OnnxDetector):
+        return refit_limits(
+            detector, images, degrade, progress=progress, refuse_tinted=refuse_tinted
+        )
+    return fit_ood(detector, images, degrade, progress=progress, refuse_tinted=refuse_tinted)
+
+
+def _has_limits(detector: AnyBundle) -> bool:
+    if isinstance(detector, OnnxDetector):
+        return detector.config.ood is not None
+    return measures_ood(detector)
 
 
 def _load_splits(manifest: Manifest, size: int) -> dict[str, ImageArray]:

@@ -15,6 +15,7 @@ from fauxlab.calibration.fit import Bin, log_loss, reliability
 from fauxlab.evaluation.detection import predict_batches
 from fauxlab.evaluation.metrics import balanced, expected_calibration_error
 from fauxlab.io.sharpness import measure_sharpness
+from fauxlab.io.tint import measure_tint
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,8 +39,9 @@ TableRow = tuple[str, int | str, str, str]
 class Figures:
     """A detector's figures on one split; N and shares are by source of reals and by generator.
 
-    `uncertain`, `wrong` (certain and wrong) and `refused` (out of distribution, or too blurred) are
-    shares of the reals and of the fakes. `refused` is None where the detector has no limits.
+    `uncertain`, `wrong` (certain and wrong) and `refused` (out of distribution, too blurred, or in
+    one colour) are shares of the reals and of the fakes. `refused` is None where the detector has
+    no limits.
     """
 
     n_real: dict[str, int]
@@ -57,11 +59,12 @@ class Figures:
 
 @dataclass(frozen=True)
 class Predictions:
-    """Logits, OOD distances and sharpness [N] of a split's pictures, and what is known of these."""
+    """Logits, OOD distances, sharpness and tints [N] of pictures, and what is known of these."""
 
     logits: Floats
     distances: Floats
     sharpness: Floats
+    tints: Floats
     network: object  # that gave logits and distances
     labels: NDArray[np.int64]
     names: NDArray[np.str_]  # source of a real, generator of a fake
@@ -86,11 +89,13 @@ class Predictions:
         logits: list[float] = []
         distances: list[float] = []
         sharpness: list[float] = []
+        tints: list[float] = []
         for pixels, predicted in predict_batches(detector, images, degrade_batch, progress):
             logits += predicted.logits.tolist()
             distances += predicted.ood_distances.tolist()
             for picture in pixels:
                 sharpness.append(measure_sharpness(picture))
+                tints.append(measure_tint(picture))
         names = []
         groups = []
         for row in images.manifest.rows:
@@ -100,6 +105,7 @@ class Predictions:
             logits=np.array(logits),
             distances=np.array(distances),
             sharpness=np.array(sharpness),
+            tints=np.array(tints),
             network=network_of(detector),
             labels=images.manifest.labels,
             names=np.array(names),
@@ -164,8 +170,11 @@ class Predictions:
         if not config.ood or network_of(detector) is not self.network:
             return None
         refused = []
-        for distance, sharpness in zip(self.distances, self.sharpness, strict=True):
-            can_tell = decision.can_tell(config, float(distance), float(sharpness))
+        measured = zip(
+            self.distances.tolist(), self.sharpness.tolist(), self.tints.tolist(), strict=True
+        )
+        for distance, sharpness, tint in measured:
+            can_tell = decision.can_tell(config, distance, sharpness, tint)
             refused.append(not can_tell)
         return self._share_by_class(np.array(refused))
 

@@ -9,6 +9,9 @@ picture is unlike those of the split, and not why; a face can be unusual, too.
 How blurred: a blurred face is no outlier, since degraded pictures are part of the fit. But blur
 removes the finest structure, where generators leave their traces, and a smooth real face then looks
 generated. So a picture must also have a least sharpness.
+
+How tinted: a detector that has learned no toned pictures takes sepia for a trace of a generator.
+`fit_tint` finds a limit for these.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ import numpy as np
 
 from fauxlab.errors import LabError
 from fauxlab.io.sharpness import measure_sharpness
+from fauxlab.io.tint import measure_tint
 from fauxlab.models.batches import apply_network, device_of, row_batches
 from fauxlab.transforms.degradations import degrade_repeatably
 from fauxlab.transforms.protocol import degrade
@@ -74,6 +78,7 @@ def fit_ood(
     change: Degrade | None = None,
     rate: float = RATE,
     progress: Callable[[int], None] | None = None,
+    refuse_tinted: bool = False,
 ) -> Detector:
     """A copy of the detector whose network measures OOD distances and whose config has the limits.
 
@@ -81,8 +86,9 @@ def fit_ood(
     `degrade_repeatably` does. At most `rate` of new pictures like `images`, as they are or
     degraded, lie beyond the limit. Where there are too few groups to promise that, the limit is the
     largest distance, and the config has the rate that it can promise. `progress` is called with the
-    number of images just measured. Raises LabError when the network measures no distances, and for
-    fewer than two groups.
+    number of images just measured. `refuse_tinted` sets a limit for pictures in nearly one colour,
+    too, for networks that have learned none. Raises LabError when the network measures no
+    distances, and for fewer than two groups.
     """
     if not measures_ood(detector):
         raise LabError(
@@ -95,7 +101,7 @@ def fit_ood(
     limit, promised = fit_limit(features, _groups_twice(images), rate)
     gaussian = fit_gaussian(features)
     network = _with_gaussian(detector.model, gaussian)
-    config = _with_limits(detector.config, images, limit, promised)
+    config = _with_limits(detector.config, images, limit, promised, refuse_tinted)
     return type(detector)(network, config)
 
 
@@ -105,6 +111,7 @@ def refit_limits(
     change: Degrade | None = None,
     rate: float = RATE,
     progress: Callable[[int], None] | None = None,
+    refuse_tinted: bool = False,
 ) -> OnnxDetector:
     """A copy of an exported detector with limits for these images; arguments as of `fit_ood`.
 
@@ -120,7 +127,7 @@ def refit_limits(
         degraded.append(detector.predict(changed).ood_distances)
     distances = np.concatenate([*plain, *degraded]).astype(np.float64)
     limit, promised = limit_of_distances(distances, _groups_twice(images), rate)
-    config = _with_limits(detector.config, images, limit, promised)
+    config = _with_limits(detector.config, images, limit, promised, refuse_tinted)
     return replace(detector, config=config, hash="")
 
 
@@ -140,6 +147,15 @@ def fit_sharpness(images: ImageArray) -> float:
     wanted = np.quantile(blurred, REFUSED)
     most = MARGIN * np.quantile(whole, RATE)
     return float(min(wanted, most))
+
+
+def fit_tint(images: ImageArray) -> float:
+    """The tint that at most 1 % of these pictures pass, as they are."""
+    tints = []
+    for rows in row_batches(len(images), BATCH):
+        for picture in images.take(rows):
+            tints.append(measure_tint(picture))
+    return float(np.quantile(tints, 1 - RATE))
 
 
 def measures_ood(detector: Detector) -> bool:
@@ -308,13 +324,14 @@ def _with_gaussian(network: nn.Module, gaussian: Gaussian) -> nn.Module:
 
 
 def _with_limits(
-    config: DetectorConfig, images: ImageArray, limit: float, rate: float
+    config: DetectorConfig, images: ImageArray, limit: float, rate: float, refuse_tinted: bool
 ) -> DetectorConfig:
     limits = {
         "limit": limit,
         "rate": rate,
         "n": len(images),
         "sharpness": fit_sharpness(images),
+        "tint": fit_tint(images) if refuse_tinted else None,
     }
     # Made anew, not copied with changes, so that it is checked as a bundle is on loading.
     fields = config.model_dump(exclude={"schema_version"})

@@ -39,6 +39,13 @@ def calibrate(
             "--degraded", help="fit and measure on pictures filtered and recompressed at random"
         ),
     ] = False,
+    refuse_tinted: Annotated[
+        bool,
+        typer.Option(
+            "--refuse-tinted",
+            help='"cannot tell" for pictures in nearly one colour, as sepia, if it learned none',
+        ),
+    ] = False,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -72,7 +79,7 @@ def calibrate(
         report_skipped(images.skipped)
     degrade = degrade_repeatably if degraded else None
     with count_images("scoring") as advance:
-        calibrated = calibrate(detector, data, fpr, alpha, degrade, advance)
+        calibrated = calibrate(detector, data, fpr, alpha, degrade, advance, refuse_tinted)
     saved = calibrated.detector.save_pretrained(folder)
     if figure:
         _save_figure(calibrated, figure)

@@ -65,9 +65,9 @@ class TrainConfig(Table):
         list[Literal["flip", "filter", "degrade", "tone", "cutout"]], BeforeValidator(split_names)
     ] = Field(
         [],
-        description="flip: mirror half of the images; filter: sepia, tints, film, denoising and the "
-        "like; degrade: rescale, blur and recompress both classes alike; tone: brightness, contrast "
-        "and saturation; cutout: a grey square",
+        description="flip: mirror half of the images; filter: sepia, tints, film, denoising, "
+        "sharpening; degrade: rescale, blur and recompress both classes alike; tone: brightness, "
+        "contrast and saturation; cutout: a grey square",
     )
     degrade_p: float = Field(
         1.0, ge=0, le=1, description="share of the images that degrade touches"
