@@ -15,7 +15,7 @@ from fauxlab.bundle.onnx import OnnxDetector
 from fauxlab.calibration.counts import check_counts
 from fauxlab.calibration.figures import Figures, Predictions, format_figures
 from fauxlab.calibration.fit import Bin, conformal_band, fit_calibration, threshold_at_fpr
-from fauxlab.calibration.ood import fit_ood, measures_ood, refit_limits
+from fauxlab.calibration.ood import fit_ood, limit_tint, measures_ood, refit_limits
 from fauxlab.errors import LabError
 from fauxlab.models.pretrained import Detector
 
@@ -63,18 +63,21 @@ def calibrate(
     degrade: Degrade | None = None,
     progress: Progress | None = None,
     refuse_tinted: bool = False,
+    keep_limits: bool = False,
 ) -> Calibrated:
     """Fit temperature, bias, threshold, uncertain band and OOD limits on the calibration split.
 
-    `rate` is the false-alarm rate: of the reals of any source, at most this share is called fake.
-    `alpha` is the share of each class that may be certain and wrong. `degrade` takes a picture
-    uint8 [3, size, size] and returns it changed: then all is fitted and measured on changed
-    pictures. Figures are of the calibration and the test split, before and after. `progress` is
-    called with the number of images just scored. Images that cannot be read are left out and listed
-    in `skipped`. An exported detector keeps its graph: its config alone changes, and its OOD limits
-    are for the distances that its graph measures. `refuse_tinted` gives pictures in nearly one
-    colour "cannot tell", for detectors that have learned none. Raises LabError when the split has
-    too few pictures of a class or source.
+    `rate` is the false-alarm rate: of the reals of any source, at most this share is called fake
+    (a real that gets "cannot tell" is not). `alpha` is the share of each class that may be certain
+    and wrong. `degrade` takes a picture uint8 [3, size, size] and returns it changed: then all is
+    fitted and measured on changed pictures. Figures are of the calibration and the test split,
+    before and after. `progress` is called with the number of images just scored. Images that cannot
+    be read are left out and listed in `skipped`.
+
+    An exported detector keeps its graph: its config alone changes, and its OOD limits are for the
+    distances that its graph measures. `refuse_tinted` gives pictures in nearly one colour "cannot
+    tell", for detectors that have learned none. With `keep_limits` the other OOD limits stay as
+    they are. Raises LabError when the split has too few pictures of a class or source.
 
     >>> import fauxlab as fl
     >>> data = fl.Manifest.load("manifest.csv")  # doctest: +SKIP
@@ -90,7 +93,9 @@ def calibrate(
 
     # The OOD limits first: they change a network of torch, whose distances are measured below.
     before = detector
-    detector = _fit_limits(detector, images["calibration"], degrade, progress, refuse_tinted)
+    detector = _fit_limits(
+        detector, images["calibration"], degrade, progress, refuse_tinted, keep_limits
+    )
 
     predictions = {}
     for split, part in images.items():
@@ -124,6 +129,7 @@ def _fit_limits(
     degrade: Degrade | None,
     progress: Progress | None,
     refuse_tinted: bool,
+    keep_limits: bool,
 ) -> AnyBundle:
     """The detector with OOD limits for these images, where it measures distances."""
     if not _has_limits(detector):
@@ -133,6 +139,8 @@ def _fit_limits(
                 "tinted pictures; train trace or inception"
             )
         return detector
+    if keep_limits and detector.config.ood is not None:
+        return limit_tint(detector, images) if refuse_tinted else detector
     if isinstance(detector, OnnxDetector):
         return refit_limits(
             detector, images, degrade, progress=progress, refuse_tinted=refuse_tinted
@@ -173,9 +181,12 @@ def _fit(
     # Threshold, by the false-alarm rate of the worst source.
     scores = fitted.scores(_with_calibration(detector, fit, 0.5))
     real = fitted.is_real
+    # What gets "cannot tell" is not called fake, whatever its score.
+    told = fitted.told(detector.config)
+    counted = np.where(told, scores, 0.0)
     real_names = fitted.names[real].tolist()
     real_groups = fitted.groups[real].tolist()
-    threshold = threshold_at_fpr(scores[real], rate, real_names, real_groups)
+    threshold = threshold_at_fpr(counted[real], rate, real_names, real_groups)
 
     # Uncertain band. A certain label must not contradict the threshold, so this must lie inside.
     # A threshold below the band is raised to it: that costs no more than `alpha` of the fakes and

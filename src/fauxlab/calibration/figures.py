@@ -163,20 +163,22 @@ class Predictions:
             counts[str(name)] = int(size)
         return counts
 
-    def _refused(self, detector: AnyBundle) -> tuple[float, float] | None:
-        """Share of reals and of fakes that the limits refuse."""
-        config = detector.config
-        # The distances are those of one network; another network would give others.
-        if not config.ood or network_of(detector) is not self.network:
-            return None
-        refused = []
+    def told(self, config: DetectorConfig) -> Bools:
+        """Which pictures [N] the limits of a config let pass; for the network that was measured."""
+        told = []
         measured = zip(
             self.distances.tolist(), self.sharpness.tolist(), self.tints.tolist(), strict=True
         )
         for distance, sharpness, tint in measured:
-            can_tell = decision.can_tell(config, distance, sharpness, tint)
-            refused.append(not can_tell)
-        return self._share_by_class(np.array(refused))
+            told.append(decision.can_tell(config, distance, sharpness, tint))
+        return np.array(told, dtype=bool)
+
+    def _refused(self, detector: AnyBundle) -> tuple[float, float] | None:
+        """Share of reals and of fakes that the limits refuse."""
+        # The distances are those of one network; another network would give others.
+        if not detector.config.ood or network_of(detector) is not self.network:
+            return None
+        return self._share_by_class(~self.told(detector.config))
 
     def _share_by_class(self, hits: Bools) -> tuple[float, float]:
         reals = hits[self.is_real]

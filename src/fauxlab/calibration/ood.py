@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from fauxlab.data.cache import ImageArray
     from fauxlab.models.pretrained import Detector
 
+    AnyBundle = Detector | OnnxDetector
     Floats = NDArray[np.float64]
     Pixels = NDArray[np.uint8]
     Degrade = Callable[[Pixels], Pixels]
@@ -147,6 +148,14 @@ def fit_sharpness(images: ImageArray) -> float:
     wanted = np.quantile(blurred, REFUSED)
     most = MARGIN * np.quantile(whole, RATE)
     return float(min(wanted, most))
+
+
+def limit_tint(detector: AnyBundle, images: ImageArray) -> AnyBundle:
+    """A copy of the detector with a limit of tint for these images; its other limits stay."""
+    fields = detector.config.model_dump(exclude={"schema_version"})
+    fields["ood"] |= {"tint": fit_tint(images)}
+    config = type(detector.config).model_validate(fields)
+    return replace(detector, config=config, hash="")
 
 
 def fit_tint(images: ImageArray) -> float:

@@ -46,6 +46,9 @@ def calibrate(
             help='"cannot tell" for pictures in nearly one colour, as sepia, if it learned none',
         ),
     ] = False,
+    keep_limits: Annotated[
+        bool, typer.Option("--keep-limits", help="leave the OOD limits that MODEL has")
+    ] = False,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -79,7 +82,16 @@ def calibrate(
         report_skipped(images.skipped)
     degrade = degrade_repeatably if degraded else None
     with count_images("scoring") as advance:
-        calibrated = calibrate(detector, data, fpr, alpha, degrade, advance, refuse_tinted)
+        calibrated = calibrate(
+            detector,
+            data,
+            fpr,
+            alpha,
+            degrade,
+            advance,
+            refuse_tinted=refuse_tinted,
+            keep_limits=keep_limits,
+        )
     saved = calibrated.detector.save_pretrained(folder)
     if figure:
         _save_figure(calibrated, figure)
