@@ -315,9 +315,15 @@ def describe_alarms(shares: dict[str, Any], real_kinds: list[str]) -> str:
     for part in PARTS:
         value = shares[f"all real, {part}"]["fake"][0]
         parts.append(f"{part} {value:.1%}")
+    kind, share = worst_kind(shares, real_kinds)
+    return ", ".join([*parts, f"worst {share:.1%} ({kind})"])
+
+
+def worst_kind(shares: dict[str, Any], real_kinds: list[str]) -> tuple[str, float]:
+    """The real kind of which most pictures are called fake, and that share."""
     alarms = {kind: shares[kind]["fake"][0] for kind in real_kinds}
     worst = max(alarms, key=lambda kind: alarms[kind])
-    return ", ".join([*parts, f"worst {alarms[worst]:.1%} ({worst})"])
+    return worst, alarms[worst]
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ def _describe_calibration(fit: Calibration) -> str:
         )
     if fit.false_alarm_rate is not None:
         lines.append(
-            f"At most {fit.false_alarm_rate:.3g} of the reals of each source reach the threshold."
+            f"At most {fit.false_alarm_rate:.3g} of the reals of each source are called fake."
         )
     if fit.low is not None and fit.high is not None and fit.alpha is not None:
         lines += [

@@ -42,7 +42,8 @@ class Calibration(Record):
 
     - Scores in [low, high) are uncertain: at most `alpha` of the fakes score below `low`, and at
       most `alpha` of the reals at or above `high`.
-    - At most `false_alarm_rate` of the reals of every source reach the detector's threshold.
+    - At most `false_alarm_rate` of the reals of every source are called fake: they reach the
+      detector's threshold, and do not get "cannot tell".
 
     Both hold for pictures like those that the calibration was fitted on: `n_real` of each source
     and `n_fake` of each generator, degraded at random where `degraded` says so. Without these
