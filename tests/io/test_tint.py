@@ -16,12 +16,21 @@ def test_by_hand() -> None:
     assert measure_tint(orange) == pytest.approx(70.71, abs=0.01)
     grey = np.random.default_rng(0).integers(0, 256, (1, 8, 8), dtype=np.uint8).repeat(3, 0)
     assert measure_tint(grey) == pytest.approx(0, abs=1e-4)
-    # Red and green as often: the colours spread by 127.5 along the line between these two, the main
-    # axis, and not to its side. The mean is (127.5, 127.5, 0), √(42.5² · 2 + 85²) = 104.1 from grey.
+    # Each brightness has its own colour, so the colour follows from the brightness: dark blue with
+    # (0, 0, 90) lies √(30² + 30² + 60²) = 73.5 from grey, and yellow (200, 200, 80) lies
+    # √(40² + 40² + 80²) = 98.0 from it.
+    split = np.zeros((3, 8, 8), np.uint8)
+    split[2, :4] = 90
+    split[:2, 4:] = 200
+    split[2, 4:] = 80
+    mean_square = (73.48**2 + 97.98**2) / 2
+    assert measure_tint(split) == pytest.approx(mean_square**0.5, abs=0.1)
+    # Equally bright red and green: the mean of their level is (75, 75, 0), √(25² · 2 + 50²) = 61.2
+    # from its grey, and each lies √(75² · 2) = 106.1 from that mean.
     checks = np.zeros((3, 8, 8), np.uint8)
-    checks[0, :4] = 255
-    checks[1, 4:] = 255
-    assert measure_tint(checks) == pytest.approx(104.1, abs=0.1)
+    checks[0, :4] = 150
+    checks[1, 4:] = 150
+    assert measure_tint(checks) == pytest.approx(61.24 / 107.07, abs=0.001)
 
 
 @pytest.mark.parametrize("number", range(4))
