@@ -30,7 +30,7 @@ from fauxlab.data.manifest import Manifest
 from fauxlab.evaluation.detection import detection_report, predict_scores
 from fauxlab.models.pretrained import Detector
 from fauxlab.training.detector.loop import train_detector
-from fauxlab.transforms.degradations import degrade
+from fauxlab.transforms.protocol import degrade
 
 RESULTS = "detector_parts.json"
 UNSEEN_SWAP = "data.generators=stylegan,sd21,generated-photos"

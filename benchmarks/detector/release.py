@@ -10,9 +10,10 @@ r"""Package a calibrated detector: its graph, its configuration and its model ca
         runs/detector/best-calibrated
 
 Writes `model.onnx`, `config.json` and the card into src/fauxlab/weights/detector. The card's tables
-come from benchmarks/results/detector_trust.json; a bundle whose figures are not in that file is
-refused. Without a bundle only the card of the packaged detector is written anew, from figures that
-`trust.py` measured on the packaged detector itself.
+come from benchmarks/results/detector_trust.json and tones.json; a bundle whose figures are not in
+the first is refused. Without a bundle only the card of the packaged detector is written anew, from
+figures that `trust.py` measured on it, or on the bundle that it was exported from: a calibration
+(`recalibrate.py`) changes no AUC.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from typing import Any
 
 import jinja2
 import numpy as np
+from benchmarks.detector.tones import CLEAN, PARTS, worst_kind
+from benchmarks.detector.tones import RESULTS as TONES
 from benchmarks.detector.trust import RESULTS, interval
 from benchmarks.output import load_results, save_results
 
@@ -65,7 +68,8 @@ def main() -> None:
     results = load_results(RESULTS)
     if options.model is None:
         packaged = open_detector(DEFAULT_MODEL)
-        measured = find_figures(results, packaged.hash)
+        exported_from = packaged.config.training["exported_from"]
+        measured = find_figures(results, packaged.hash, exported_from)
     else:
         detector = Detector.from_pretrained(options.model, "cpu")
         measured = find_figures(results, detector.hash)
@@ -73,19 +77,21 @@ def main() -> None:
         difference = largest_difference(detector, packaged, manifest)
         results["graph_from_torch"] = difference
         save_results(RESULTS, results)
-    card = write_card(packaged, manifest, measured, results)
+    learned_from = count_pictures(manifest.train)
+    card = write_card(packaged, learned_from, measured, results, load_results(TONES))
     replace_file(PACKAGED / CARD, card)
     size = sum(path.stat().st_size for path in PACKAGED.iterdir())
     print(f"{PACKAGED}: {size / 2**20:.1f} MiB, model hash {packaged.hash}")
 
 
-def find_figures(results: dict[str, Any], model_hash: str) -> dict[str, Any]:
-    """What `trust.py` measured of a model."""
-    for figures in results["models"].values():
-        if figures["hash"] == model_hash:
-            return figures
+def find_figures(results: dict[str, Any], *hashes: str) -> dict[str, Any]:
+    """What `trust.py` measured of the first of these models that it has measured."""
+    measured = {figures["hash"]: figures for figures in results["models"].values()}
+    for model_hash in hashes:
+        if model_hash in measured:
+            return measured[model_hash]
     raise SystemExit(
-        f"benchmarks/results/{RESULTS} does not hold the figures of {model_hash}; "
+        f"benchmarks/results/{RESULTS} does not hold the figures of {' or '.join(hashes)}; "
         "run benchmarks.detector.trust"
     )
 
@@ -112,26 +118,34 @@ def largest_difference(detector: Detector, graph: OnnxDetector, manifest: Manife
 
 
 def write_card(
-    detector: AnyDetector, manifest: Manifest, measured: dict[str, Any], results: dict[str, Any]
+    detector: AnyDetector,
+    learned_from: list[dict[str, Any]],
+    measured: dict[str, Any],
+    results: dict[str, Any],
+    tones: dict[str, Any],
 ) -> str:
     """The model card as Markdown."""
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
     environment.filters |= FILTERS
     template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
-    train = manifest.train
+    sizes = [tones["n"][kind]["pictures"] for kind in tones["real_kinds"]]
     return template.render(
         detector=detector,
         config=detector.config,
         fit=detector.config.calibration,
         ood=detector.config.ood,
-        training_split=len(train),
-        learned_from=count_pictures(train),
+        training_split=sum(row["count"] for row in learned_from),
+        learned_from=learned_from,
         commands=COMMANDS,
         measured=measured,
         never_seen=measured.get("never_seen", {}),
         files_alone=results["file_traits_auc"],
         graph_from_torch=f"{results['graph_from_torch']:.1g}",
-        worst_alarms=describe_worst_alarms(measured),
+        kinds=describe_kinds(tones),
+        tones=describe_tones(tones),
+        least=min(sizes),
+        most=max(sizes),
+        worst_alarms=describe_worst_alarms(tones),
     )
 
 
@@ -149,14 +163,64 @@ def count_pictures(train: Manifest) -> list[dict[str, Any]]:
     return rows
 
 
-def describe_worst_alarms(measured: dict[str, Any], count: int = 3) -> str:
-    """The degradations after which most reals of a source get the verdict "fake", in words."""
+def describe_kinds(tones: dict[str, Any]) -> list[dict[str, str]]:
+    """The verdicts on each kind as it is: first the reals, those that it learned from ahead."""
+    shares = tones["changes"][CLEAN]
+    learned = tones["learned_from"]
+    reals = tones["real_kinds"]
+    kinds = sorted(tones["n"], key=lambda kind: (kind not in reals, kind not in learned, kind))
+    rows = []
+    for kind in kinds:
+        label = "real" if kind in reals else "fake"
+        part = ", learned" if kind in learned else ""
+        counts = tones["n"][kind]
+        now = shares["after"][kind]
+        row = {
+            "kind": f"{label}{part}: {kind}",
+            "n": f"{counts['pictures']} ({counts['groups']})",
+            "before": percent(shares["before"][kind]["fake"][0]),
+            "fake": with_bounds(now["fake"]),
+            "uncertain": percent(now["uncertain"]),
+            "refused": percent(now["cannot tell"]),
+        }
+        rows.append(row)
+    return rows
+
+
+def describe_tones(tones: dict[str, Any]) -> list[dict[str, str]]:
+    """False alarms after each change: of all reals of both parts, and of the worst kind."""
+    rows = []
+    for change, shares in tones["changes"].items():
+        row = {"change": change}
+        for column, name in (("_before", "before"), ("", "after")):
+            own = shares[name]
+            for part in PARTS:
+                row[f"{part}{column}"] = percent(own[f"all real, {part}"]["fake"][0], 1)
+            kind, share = worst_kind(own, tones["real_kinds"])
+            row[f"worst{column}"] = f"{share:.0%} {kind}" if share else "none"
+        refused = [shares["after"][f"all real, {part}"]["cannot tell"] for part in PARTS]
+        row["refused"] = " / ".join(percent(share) for share in refused)
+        rows.append(row)
+    return rows
+
+
+def describe_worst_alarms(tones: dict[str, Any], count: int = 3) -> str:
+    """The changes after which most reals of a kind get the verdict "fake", in words."""
     alarms = []
-    for change, decisions in measured["decisions"].items():
-        for source in measured["false_alarms"]:
-            alarms.append((decisions[source]["fake"], change, source))
+    for change, shares in tones["changes"].items():
+        kind, share = worst_kind(shares["after"], tones["real_kinds"])
+        alarms.append((share, change, kind))
     worst = sorted(alarms, reverse=True)[:count]
-    return ", ".join(f"{change} ({share:.0%} of {source})" for share, change, source in worst)
+    return ", ".join(f"{change} ({share:.0%} of {kind})" for share, change, kind in worst)
+
+
+def with_bounds(figure: list[float | None]) -> str:
+    """As 3% [1, 8]; without bounds where there are none."""
+    value, low, high = figure
+    words = percent(value or 0.0)
+    if low is None or high is None:
+        return words
+    return f"{words} [{100 * low:.0f}, {100 * high:.0f}]"
 
 
 def percent(value: float, digits: int = 0) -> str:

@@ -43,6 +43,7 @@ from fauxlab.data.cache import load_images
 from fauxlab.data.manifest import Manifest
 from fauxlab.evaluation.robustness import robustness_report
 from fauxlab.io.sharpness import measure_sharpness
+from fauxlab.io.tint import measure_tint
 from fauxlab.records import DetectionReport
 
 RESULTS = "detector_trust.json"
@@ -193,7 +194,8 @@ class DecisionRecorder:
     def decide(self, picture: NDArray[np.uint8], score: float, distance: float) -> str:
         """The decision on one picture."""
         sharpness = measure_sharpness(picture)
-        if not can_tell(self.config, distance, sharpness):
+        tint = measure_tint(picture)
+        if not can_tell(self.config, distance, sharpness, tint):
             return "cannot tell"
         label, uncertain = decide(self.config, score)
         return "uncertain" if uncertain else label

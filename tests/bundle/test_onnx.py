@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -318,14 +319,9 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
         edit_config(preprocessing={"size": 64, "pipeline_version": PIPELINE_VERSION}),
         "size '32'",
     ),
-    "threshold in the config": (
-        edit_config(threshold=0.5),
-        "made for threshold '0.4', its config says '0.5'",
-    ),
-    "calibration in the config": (edit_config(calibration=None), "made for temperature '1.5'"),
-    "ood in the config": (
-        edit_config(ood={"limit": 2, "rate": 0.01, "n": 9}),
-        "made for most_distance",
+    "another model's config": (
+        edit_config(training={"exported_from": "0123456789abcdef"}),
+        "made for source '.*', its config says '0123456789abcdef'",
     ),
     "precision in the config": (edit_config(precision="int8"), "made for precision"),
     "unknown precision": (edit_config(precision="int4"), "precision"),
@@ -341,3 +337,16 @@ def test_damaged_bundles(copied: Path, name: str, capfd: pytest.CaptureFixture[s
     assert str(caught.value).isprintable()
     assert "\n" not in str(caught.value)
     assert capfd.readouterr() == ("", ""), "onnxruntime itself is silent"
+
+
+def test_a_later_calibration_changes_the_config_alone(copied: Path, tmp_path: Path) -> None:
+    """The graph tells the calibration of its export; the config counts."""
+    before = OnnxDetector.from_pretrained(copied)
+    fit = Calibration(temperature=2, bias=0.5)
+    config = before.config.model_copy(update={"calibration": fit, "threshold": 0.6})
+    saved = replace(before, config=config).save_pretrained(tmp_path / "again")
+    again = OnnxDetector.from_pretrained(tmp_path / "again")
+    assert again.hash == saved.hash != before.hash
+    assert (again.config.threshold, again.config.calibration) == (0.6, fit)
+    assert (tmp_path / "again" / GRAPH).read_bytes() == (copied / GRAPH).read_bytes()
+    assert OnnxDetector.from_pretrained(copied).hash == before.hash

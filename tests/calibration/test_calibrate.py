@@ -10,14 +10,19 @@ import pytest
 import torch
 
 from fauxlab.bundle.config import DetectorConfig, Preprocessing
+from fauxlab.bundle.opening import open_detector
 from fauxlab.calibration.calibrate import calibrate
 from fauxlab.calibration.fit import fit_calibration
+from fauxlab.calibration.ood import fit_ood
+from fauxlab.data.cache import load_images
 from fauxlab.data.manifest import Manifest
 from fauxlab.errors import LabError
 from fauxlab.evaluation.detection import evaluate
 from fauxlab.io.images import PIPELINE_VERSION
 from fauxlab.models import create_detector
+from fauxlab.models.export import export_onnx
 from fauxlab.models.pretrained import Detector
+from fauxlab.transforms.degradations import degrade_repeatably
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -130,11 +135,69 @@ def test_pictures_that_are_gone_are_listed(detector: Detector, halves: Manifest)
     )
 
 
-def test_the_packaged_detector_cannot_be_calibrated(small: Manifest) -> None:
-    from fauxlab.bundle.opening import DEFAULT_MODEL, open_detector
+def with_limits(halves: Manifest) -> Detector:
+    """A detector whose network measures distances, with limits for the set."""
+    torch.manual_seed(0)
+    options = {"widths": [8, 16], "blocks": [1, 1], "stem": 8}
+    preparation = Preprocessing(size=32, pipeline_version=PIPELINE_VERSION)
+    config = DetectorConfig(architecture="trace", options=options, preprocessing=preparation)
+    detector = Detector(create_detector("trace", 32, **options).eval(), config)
+    return fit_ood(detector, load_images(halves.calibration, 32), rate=0.1)
 
-    with pytest.raises(LabError, match=r"exported detector .* give the one that was trained"):
-        calibrate(open_detector(DEFAULT_MODEL), small)  # type: ignore[arg-type]
+
+def test_an_exported_detector_is_fitted_as_the_one_it_came_from(
+    halves: Manifest, tmp_path: Path, fauxlab: Command
+) -> None:
+    trained = with_limits(halves).save_pretrained(tmp_path / "best")
+    exported = export_onnx(trained, tmp_path / "onnx")
+    expected = calibrate(trained, halves, 0.1, 0.2).detector.config
+    found = calibrate(exported, halves, 0.1, 0.2)
+    config, fit = found.detector.config, found.detector.config.calibration
+    assert fit is not None
+    assert expected.calibration is not None
+    assert fit.temperature == pytest.approx(expected.calibration.temperature, rel=1e-3)
+    assert config.threshold == pytest.approx(expected.threshold, rel=1e-3)
+    assert (fit.n_real, fit.alpha) == ({"photos": 20}, 0.2)
+    # Its distances stay; of 30 groups at 1 % none may lie beyond the new limit.
+    pixels = load_images(halves.calibration, 32).take(np.arange(60))
+    both = [pixels, np.stack([degrade_repeatably(picture) for picture in pixels])]
+    distances = [exported.predict(pictures).ood_distances.max() for pictures in both]
+    assert config.ood is not None
+    assert config.ood.limit == pytest.approx(max(distances))
+    before, _ = found.figures["test"]
+    assert before.refused is not None, "the distances before and after are of the same graph"
+
+    halves.save(tmp_path / "manifest.csv")
+    command = ("detector", "calibrate", tmp_path / "onnx", tmp_path / "manifest.csv")
+    code, _, err = fauxlab(*command, "--fpr", "0.1", "--alpha", "0.2")
+    assert code == 0, err
+    made = open_detector(tmp_path / "onnx-calibrated")
+    assert made.config == config
+    assert made.hash != exported.hash
+    assert open_detector(tmp_path / "onnx").hash == exported.hash
+
+
+def test_an_exported_detector_without_limits_gets_none(
+    detector: Detector, halves: Manifest, tmp_path: Path
+) -> None:
+    exported = export_onnx(detector.save_pretrained(tmp_path / "best"), tmp_path / "onnx")
+    found = calibrate(exported, halves, 0.1, 0.2).detector
+    assert found.config.ood is None
+    assert found.config.calibration is not None
+
+
+def test_too_few_pictures_are_told_before_any_is_scored(
+    detector: Detector, small: Manifest, halves: Manifest
+) -> None:
+    seen: list[int] = []
+    with pytest.raises(LabError, match=r"4 group.* it takes 19, of about 190 .* --fpr 0.2$"):
+        calibrate(detector, small, progress=seen.append)
+    with pytest.raises(LabError, match=r"0.02 .* 20 .* of reals .* takes 49, .* --alpha 0.048$"):
+        calibrate(detector, halves, 0.1, 0.02, progress=seen.append)
+    assert seen == []
+    # What the messages advise works.
+    for data, rate, alpha in ((small, 0.2, 0.2), (halves, 0.1, 0.048)):
+        assert calibrate(detector, data, rate, alpha).detector.config.calibration is not None
 
 
 def test_what_cannot_be_calibrated_is_refused(detector: Detector, small: Manifest) -> None:
@@ -144,7 +207,7 @@ def test_what_cannot_be_calibrated_is_refused(detector: Detector, small: Manifes
         calibrate(detector, small)
     with pytest.raises(LabError, match="calibration split is empty"):
         calibrate(detector, small.split(0, (0.5, 0, 0, 0.5)))
-    with pytest.raises(LabError, match="no real picture"):
+    with pytest.raises(LabError, match="no reals to calibrate on"):
         calibrate(detector, small.where(lambda row: row.label == 1))
     other = detector.config.preprocessing.model_copy(
         update={"pipeline_version": PIPELINE_VERSION + 1}

@@ -106,7 +106,7 @@ def test_pictures_of_a_class_that_share_a_group_count_as_one() -> None:
 
 
 def test_what_cannot_be_fitted_is_refused() -> None:
-    with pytest.raises(LabError, match="no fake picture"):
+    with pytest.raises(LabError, match="no fakes to calibrate on"):
         fit_calibration(np.zeros(3), np.zeros(3, dtype=int))
     with pytest.raises(LabError, match="no finite score"):
         fit_calibration(np.array([0, np.nan]), np.array([0, 1]))

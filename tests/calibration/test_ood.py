@@ -14,13 +14,14 @@ import torch
 from benchmarks.detector.ood_images import draw_ood_image
 
 from fauxlab.bundle.config import DetectorConfig, Preprocessing
-from fauxlab.bundle.decision import in_distribution
+from fauxlab.bundle.decision import can_tell, has_colours, in_distribution
 from fauxlab.calibration.calibrate import calibrate
 from fauxlab.calibration.ood import (
     fit_gaussian,
     fit_limit,
     fit_ood,
     fit_sharpness,
+    limit_of_distances,
     ood_features,
 )
 from fauxlab.data.cache import load_images
@@ -29,9 +30,11 @@ from fauxlab.datasets.toyfaces import draw, plan
 from fauxlab.errors import LabError
 from fauxlab.io.images import PIPELINE_VERSION
 from fauxlab.io.sharpness import measure_sharpness
+from fauxlab.io.tint import measure_tint
 from fauxlab.models import create_detector
 from fauxlab.models.pretrained import Detector
-from fauxlab.transforms.degradations import degrade, degrade_repeatably
+from fauxlab.transforms.degradations import degrade_repeatably
+from fauxlab.transforms.protocol import degrade
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -86,6 +89,34 @@ def test_at_most_the_rate_of_new_groups_lies_beyond() -> None:
         assert promised == 0.05
         beyond.append(np.mean(fit_gaussian(features[:300]).distances(features[300:]) > limit))
     assert np.mean(beyond) == pytest.approx(0.05, abs=0.012)
+
+
+def test_limits_of_an_exported_detector_are_for_the_distances_of_its_graph() -> None:
+    distances = np.arange(1.0, 61.0)
+    groups = np.array([str(i) for i in range(60)])
+    # Of 60 groups at .05: .05 · 61 - 1 = 2.05, so two may lie beyond.
+    assert limit_of_distances(distances, groups, 0.05) == (58.0, 0.05)
+    assert limit_of_distances(distances, groups, 0.01) == (60.0, pytest.approx(1 / 61))
+
+
+def test_a_limit_of_tint_is_passed_by_few_and_refuses_one_colour(
+    detector: Detector, halves: Manifest
+) -> None:
+    images = load_images(halves.calibration, 32)
+    found = fit_ood(detector, images, rate=0.05, refuse_tinted=True).config
+    assert found.ood is not None
+    assert found.ood.tint is not None
+    pixels = images.take(np.arange(len(images)))
+    tints = [measure_tint(picture) for picture in pixels]
+    assert np.mean([tint > found.ood.tint for tint in tints]) <= 1 / 60
+    grey = degrade(pixels[0], "saturation", 0)
+    for picture, expected in ((pixels[0], True), (grey, True), (degrade(grey, "sepia", 1), False)):
+        assert has_colours(found, measure_tint(picture)) == expected
+        assert can_tell(found, 0, 1, measure_tint(picture)) == expected
+    plain = fit_ood(detector, images, rate=0.05).config
+    assert plain.ood is not None
+    assert plain.ood.tint is None
+    assert has_colours(plain, 1e9)
 
 
 def test_limits_are_order_statistics_of_groups() -> None:

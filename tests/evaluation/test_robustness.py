@@ -25,7 +25,7 @@ from fauxlab.models import create_detector
 from fauxlab.models.detectors import TensorPrediction
 from fauxlab.models.pretrained import Detector
 from fauxlab.records import RobustnessReport
-from fauxlab.transforms.degradations import list_degradations
+from fauxlab.transforms.protocol import list_degradations
 
 Command = Callable[..., tuple[int, str, str]]
 

@@ -229,6 +229,25 @@ def test_a_blurred_face_is_answered_with_cannot_tell_and_why(tmp_path: Path) -> 
     assert verdict.score is not None
 
 
+def test_a_face_in_one_colour_is_answered_with_cannot_tell_and_why(
+    scanner: Scanner, tmp_path: Path
+) -> None:
+    face = draw("wiki", plan(1), 0, 64)
+    grey = np.asarray(Image.fromarray(face).convert("L"))
+    sepia = np.stack([grey, grey * 0.85, grey * 0.65], axis=-1).astype(np.uint8)
+    for name, pixels in (("colour", face), ("grey", grey), ("sepia", sepia)):
+        Image.fromarray(pixels).save(tmp_path / f"{name}.png")
+    limits = OodLimits(limit=9, rate=0.01, n=9, tint=6)
+    config = scanner.detector.config.model_copy(update={"ood": limits})
+    strict = Scanner(Detector(scanner.detector.model, config, "abc"), crop="none")  # type: ignore[attr-defined]
+    for name, decision in (("colour", "real"), ("grey", "real"), ("sepia", "cannot tell")):
+        verdict = strict(tmp_path / f"{name}.png")
+        assert (verdict.decision == "cannot tell") == (decision == "cannot tell")
+        assert (verdict.message is not None) == (decision == "cannot tell")
+    assert verdict.message == "nearly one colour, as of a sepia filter"
+    assert scanner(tmp_path / "sepia.png").decision != "cannot tell"
+
+
 def test_what_cannot_be_opened_is_reported_in_its_place(
     scanner: Scanner, tmp_path: Path, jpeg: Jpeg
 ) -> None:

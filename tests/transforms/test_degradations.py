@@ -16,17 +16,19 @@ from fauxlab.errors import LabError
 from fauxlab.io.images import decode
 from fauxlab.transforms.degradations import (
     BLURRED,
-    DEGRADATIONS,
     ENCODED,
     NOISY,
-    degrade,
     degrade_batch,
-    list_degradations,
-    name_degradation,
     random_crops,
     random_degradation,
 )
 from fauxlab.transforms.filters import blur
+from fauxlab.transforms.protocol import (
+    DEGRADATIONS,
+    degrade,
+    list_degradations,
+    name_degradation,
+)
 
 
 @pytest.fixture
@@ -47,6 +49,7 @@ def distance(a: np.ndarray, b: np.ndarray) -> float:
 def test_each_keeps_shape_changes_pixels_and_repeats(
     picture: np.ndarray, kind: str, level: float
 ) -> None:
+    picture = 40 + picture // 2  # so that levels have something to stretch
     before = picture.copy()
     once = degrade(picture, kind, level)
     assert (once.shape, once.dtype) == (picture.shape, np.uint8)
@@ -60,7 +63,21 @@ def test_each_keeps_shape_changes_pixels_and_repeats(
 @pytest.mark.parametrize(
     ("kind", "levels"),
     [(kind, DEGRADATIONS[kind].levels) for kind in ("jpeg", "webp", "blur", "noise", "crop")]
-    + [("resize", (0.75, 0.5, 0.25)), ("screenshot", (1, 2)), ("brightness", (0.9, 0.7, 0.5))],
+    + [
+        ("resize", (0.75, 0.5, 0.25)),
+        ("screenshot", (1, 2)),
+        ("brightness", (0.9, 0.7, 0.5)),
+        ("white balance", (20, 60, 150)),
+        ("white balance", (-20, -60, -120)),
+        ("gamma", (1.2, 1.6, 2)),
+        ("gamma", (0.8, 0.6, 0.4)),
+        ("saturation", (0.8, 0.5, 0)),
+        ("saturation", (1.2, 1.8, 3)),
+    ]
+    + [
+        (kind, DEGRADATIONS[kind].levels)
+        for kind in ("sepia", "faded", "cross-process", "film", "median", "denoise", "sharpen")
+    ],
 )
 def test_stronger_levels_move_further(
     picture: np.ndarray, kind: str, levels: tuple[float, ...]
@@ -81,7 +98,24 @@ def test_encoders_equal_pillow(picture: np.ndarray, kind: str, form: str) -> Non
 
 @pytest.mark.parametrize(
     ("kind", "level"),
-    [("resize", 1), ("crop", 1), ("blur", 0), ("noise", 0), ("brightness", 1), ("screenshot", 0)],
+    [
+        ("resize", 1),
+        ("crop", 1),
+        ("blur", 0),
+        ("noise", 0),
+        ("brightness", 1),
+        ("screenshot", 0),
+        ("sepia", 0),
+        ("white balance", 0),
+        ("faded", 0),
+        ("gamma", 1),
+        ("saturation", 1),
+        ("cross-process", 0),
+        ("film", 0),
+        ("median", 1),
+        ("denoise", 0),
+        ("sharpen", 0),
+    ],
 )
 def test_neutral_levels_change_nothing(picture: np.ndarray, kind: str, level: float) -> None:
     assert np.array_equal(degrade(picture, kind, level), picture)
@@ -136,7 +170,7 @@ def test_screenshot_is_two_files() -> None:
 
 
 def test_the_protocol_is_complete_and_named() -> None:
-    assert len(list_degradations()) == 28
+    assert len(list_degradations()) == 60
     assert list_degradations(["screenshot", "blur"]) == [
         ("blur", 0.5),
         ("blur", 1),

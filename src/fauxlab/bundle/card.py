@@ -62,7 +62,7 @@ def _describe_calibration(fit: Calibration) -> str:
         )
     if fit.false_alarm_rate is not None:
         lines.append(
-            f"At most {fit.false_alarm_rate:.3g} of the reals of each source reach the threshold."
+            f"At most {fit.false_alarm_rate:.3g} of the reals of each source are called fake."
         )
     if fit.low is not None and fit.high is not None and fit.alpha is not None:
         lines += [
@@ -93,6 +93,11 @@ def _describe_ood(limits: OodLimits) -> str:
         words += (
             f"Nor can it where the sharpness is below {limits.sharpness:.3g}: "
             "such a face is too blurred or too small.\n"
+        )
+    if limits.tint is not None:
+        words += (
+            f"Nor can it where the tint is above {limits.tint:.3g}: "
+            "such a face shows nearly one colour, as of a sepia filter.\n"
         )
     return words + "\n"
 

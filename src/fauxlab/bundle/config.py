@@ -42,7 +42,8 @@ class Calibration(Record):
 
     - Scores in [low, high) are uncertain: at most `alpha` of the fakes score below `low`, and at
       most `alpha` of the reals at or above `high`.
-    - At most `false_alarm_rate` of the reals of every source reach the detector's threshold.
+    - At most `false_alarm_rate` of the reals of every source are called fake: they reach the
+      detector's threshold, and do not get "cannot tell".
 
     Both hold for pictures like those that the calibration was fitted on: `n_real` of each source
     and `n_fake` of each generator, degraded at random where `degraded` says so. Without these
@@ -89,7 +90,9 @@ class OodLimits(Record):
 
     At most `rate` of new pictures like the `n` that this was fitted on, degraded or not, lie beyond
     the `limit` of the distance. A face below this `sharpness` (`fauxlab.io.sharpness`) has lost the
-    finest structure, where generators leave their traces; None sets no such limit.
+    finest structure, where generators leave their traces; None sets no such limit. Nor can a model
+    that has learned no toned pictures tell of a face above this `tint` (`fauxlab.io.tint`), which
+    shows nearly one colour; None sets no such limit.
     """
 
     FORMER_NAMES: ClassVar = {"detail": "sharpness"}
@@ -97,6 +100,7 @@ class OodLimits(Record):
     rate: Rate
     n: PositiveInt
     sharpness: Share | None = Field(None, serialization_alias="detail")
+    tint: float | None = Field(None, ge=0, allow_inf_nan=False)
 
 
 class Preprocessing(Record):
@@ -165,4 +169,8 @@ def config_text(config: DetectorConfig | GeneratorConfig) -> str:
     Fields keep the names that they had before version 0.2 (`typicality`, `detail`): older versions
     read no others, and a model's hash, which covers this text, stays the same.
     """
-    return config.model_dump_json(indent=2, by_alias=True) + "\n"
+    left_out: dict[str, Any] = {}
+    if isinstance(config, DetectorConfig) and config.ood and config.ood.tint is None:
+        # Older versions do not know this limit, and can read models that have none.
+        left_out = {"ood": {"tint"}}
+    return config.model_dump_json(indent=2, by_alias=True, exclude=left_out) + "\n"

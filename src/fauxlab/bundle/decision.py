@@ -1,8 +1,9 @@
 """From a detector's figures to its decision: the score, the label, "uncertain" and "cannot tell".
 
-A score in the uncertain band is "uncertain". A picture that is out of distribution, or too blurred,
-gets "cannot tell", whatever its score. `fauxlab.calibration` fits the limits, the detector's
-`config.json` holds them, and `fauxlab.records.Verdict.decision` puts the answers into a word.
+A score in the uncertain band is "uncertain". A picture that is out of distribution, too blurred, or
+in nearly one colour gets "cannot tell", whatever its score. `fauxlab.calibration` fits the limits,
+the detector's `config.json` holds them, and `fauxlab.records.Verdict.decision` puts the answers
+into a word.
 """
 
 from __future__ import annotations
@@ -40,9 +41,10 @@ def decide(config: DetectorConfig, score: float) -> tuple[Label, bool]:
     return label, low <= score < high
 
 
-def can_tell(config: DetectorConfig, distance: float, sharpness: float) -> bool:
-    """Whether a picture at this distance and of this sharpness gets a verdict."""
-    return in_distribution(config, distance) and sharp_enough(config, sharpness)
+def can_tell(config: DetectorConfig, distance: float, sharpness: float, tint: float) -> bool:
+    """Whether a picture at this distance, of this sharpness and tint gets a verdict."""
+    is_like_faces = in_distribution(config, distance) and sharp_enough(config, sharpness)
+    return is_like_faces and has_colours(config, tint)
 
 
 def in_distribution(config: DetectorConfig, distance: float) -> bool:
@@ -55,3 +57,10 @@ def sharp_enough(config: DetectorConfig, sharpness: float) -> bool:
     if config.ood is None or config.ood.sharpness is None:
         return True
     return sharpness >= config.ood.sharpness
+
+
+def has_colours(config: DetectorConfig, tint: float) -> bool:
+    """Whether a picture of this tint shows more than one colour, or greys; True without a limit."""
+    if config.ood is None or config.ood.tint is None:
+        return True
+    return tint <= config.ood.tint

@@ -12,7 +12,7 @@ import numpy as np
 from fauxlab.bundle.config import DetectorConfig
 from fauxlab.bundle.decision import compute_scores
 from fauxlab.bundle.detector import Prediction
-from fauxlab.bundle.folder import GRAPH, first_line, hash_bundle, read_config
+from fauxlab.bundle.folder import GRAPH, first_line, hash_bundle, read_config, write_bundle
 from fauxlab.bundle.graph import RefusedError, check_graph
 from fauxlab.bundle.inputs import to_floats
 from fauxlab.bundle.sessions import make_session
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 INPUT = "images"
 OUTPUTS = ("logits", "evidence", "distance")
 DIMENSIONS = [1, 3, 1]  # of the outputs: [N], [N, h, w], [N]
+# Constants of the calibration that the graph was exported with. A later calibration changes the
+# config alone, and the config counts.
+CALIBRATED = frozenset(("threshold", "temperature", "bias", "most_distance", "least_detail"))
 MAX_BYTES = 2**30
 
 
@@ -36,13 +39,15 @@ MAX_BYTES = 2**30
 class OnnxDetector:
     """A detector's graph with all that is needed to use it, on the CPU.
 
-    `hash` covers graph and config. `most` pictures are predicted at once, or any number.
+    `hash` covers graph and config. `most` pictures are predicted at once, or any number. `folder`
+    holds the graph; None before it is saved.
     """
 
     session: onnxruntime.InferenceSession
     config: DetectorConfig
     hash: str = ""
     most: int | None = None
+    folder: Path | None = None
 
     @property
     def size(self) -> int:
@@ -67,6 +72,18 @@ class OnnxDetector:
     def scores(self, logits: NDArray[np.float32]) -> NDArray[np.float64]:
         """P(fake) [N] from logits [N], as of `DetectorConfig.scores`."""
         return compute_scores(self.config, logits)
+
+    def save_pretrained(self, folder: str | Path) -> OnnxDetector:
+        """Write the bundle, with the same graph, over an older one; returns it with its hash.
+
+        Raises LabError for a graph that lies in no folder yet; `export_onnx` writes those.
+        """
+        if self.folder is None:
+            raise LabError("this graph lies in no folder; write it with fl.export_onnx")
+        folder = Path(folder)
+        content = (self.folder / GRAPH).read_bytes()
+        digest = write_bundle(folder, self.config, GRAPH, content)
+        return replace(self, hash=digest, folder=folder)
 
     @classmethod
     def from_pretrained(cls, folder: str | Path, trust: bool = False) -> OnnxDetector:
@@ -93,7 +110,7 @@ class OnnxDetector:
             raise LabError(
                 f"{printable(path)} cannot be used ({first_line(error)}); {advice}"
             ) from None
-        return replace(detector, hash=digest, most=most)
+        return replace(detector, hash=digest, most=most, folder=path.parent)
 
 
 def _check_foreign(content: bytes, config: DetectorConfig) -> int:
@@ -121,7 +138,11 @@ def start_graph(content: bytes, config: DetectorConfig) -> OnnxDetector:
 
 
 def constants(config: DetectorConfig) -> dict[str, str]:
-    """What someone needs to use the graph without fauxlab, as its `metadata_props`."""
+    """What someone needs to use the graph without fauxlab, as its `metadata_props`.
+
+    Its calibration is that of the export; of a bundle that was calibrated later, take it from the
+    `config.json`.
+    """
     preprocessing = config.preprocessing
     low, high = preprocessing.input_range
     temperature = 1.0
@@ -153,8 +174,13 @@ def constants(config: DetectorConfig) -> dict[str, str]:
 
 def _check_constants(detector: OnnxDetector) -> None:
     stored = detector.session.get_modelmeta().custom_metadata_map
-    for key, value in constants(detector.config).items():
-        if stored.get(key, value) != value:
+    expected = constants(detector.config)
+    # The model that the graph was exported from: whose config else has the same constants.
+    exported_from = detector.config.training.get("exported_from")
+    if exported_from:
+        expected["source"] = str(exported_from)
+    for key, value in expected.items():
+        if key not in CALIBRATED and stored.get(key, value) != value:
             raise ValueError(f"made for {key} {stored[key]!r}, its config says {value!r}")
 
 

@@ -10,19 +10,21 @@ import numpy as np
 
 from fauxlab.bundle import decision
 from fauxlab.bundle.config import Calibration
+from fauxlab.bundle.onnx import OnnxDetector
 from fauxlab.calibration.fit import Bin, log_loss, reliability
 from fauxlab.evaluation.detection import predict_batches
 from fauxlab.evaluation.metrics import balanced, expected_calibration_error
 from fauxlab.io.sharpness import measure_sharpness
+from fauxlab.io.tint import measure_tint
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from torch import nn
 
     from fauxlab.bundle.config import DetectorConfig
     from fauxlab.data.cache import ImageArray
     from fauxlab.models.pretrained import Detector
 
+    AnyBundle = Detector | OnnxDetector
     Floats = NDArray[np.float64]
     Bools = NDArray[np.bool_]
     Pixels = NDArray[np.uint8]
@@ -37,8 +39,9 @@ TableRow = tuple[str, int | str, str, str]
 class Figures:
     """A detector's figures on one split; N and shares are by source of reals and by generator.
 
-    `uncertain`, `wrong` (certain and wrong) and `refused` (out of distribution, or too blurred) are
-    shares of the reals and of the fakes. `refused` is None where the detector has no limits.
+    `uncertain`, `wrong` (certain and wrong) and `refused` (out of distribution, too blurred, or in
+    one colour) are shares of the reals and of the fakes. `refused` is None where the detector has
+    no limits.
     """
 
     n_real: dict[str, int]
@@ -56,12 +59,13 @@ class Figures:
 
 @dataclass(frozen=True)
 class Predictions:
-    """Logits, OOD distances and sharpness [N] of a split's pictures, and what is known of these."""
+    """Logits, OOD distances, sharpness and tints [N] of pictures, and what is known of these."""
 
     logits: Floats
     distances: Floats
     sharpness: Floats
-    network: nn.Module  # that gave logits and distances
+    tints: Floats
+    network: object  # that gave logits and distances
     labels: NDArray[np.int64]
     names: NDArray[np.str_]  # source of a real, generator of a fake
     groups: NDArray[np.str_]
@@ -70,7 +74,7 @@ class Predictions:
     @classmethod
     def of(
         cls,
-        detector: Detector,
+        detector: AnyBundle,
         images: ImageArray,
         degrade: Degrade | None,
         progress: Progress | None,
@@ -85,11 +89,13 @@ class Predictions:
         logits: list[float] = []
         distances: list[float] = []
         sharpness: list[float] = []
+        tints: list[float] = []
         for pixels, predicted in predict_batches(detector, images, degrade_batch, progress):
             logits += predicted.logits.tolist()
             distances += predicted.ood_distances.tolist()
             for picture in pixels:
                 sharpness.append(measure_sharpness(picture))
+                tints.append(measure_tint(picture))
         names = []
         groups = []
         for row in images.manifest.rows:
@@ -99,7 +105,8 @@ class Predictions:
             logits=np.array(logits),
             distances=np.array(distances),
             sharpness=np.array(sharpness),
-            network=detector.model,
+            tints=np.array(tints),
+            network=network_of(detector),
             labels=images.manifest.labels,
             names=np.array(names),
             groups=np.array(groups),
@@ -111,12 +118,12 @@ class Predictions:
         """Which pictures [N] are real."""
         return self.labels == 0
 
-    def scores(self, detector: Detector) -> Floats:
+    def scores(self, detector: AnyBundle) -> Floats:
         """P(fake) [N] in the detector's own precision, in which the threshold is compared."""
         logits = self.logits.astype(np.float32)
         return detector.scores(logits)
 
-    def figures(self, detector: Detector) -> Figures:
+    def figures(self, detector: AnyBundle) -> Figures:
         """All figures of the detector's calibration on these logits."""
         config = detector.config
         fit = config.calibration or Calibration(temperature=1, bias=0)
@@ -142,7 +149,7 @@ class Predictions:
             refused=self._refused(detector),
         )
 
-    def reliability(self, detector: Detector) -> list[Bin]:
+    def reliability(self, detector: AnyBundle) -> list[Bin]:
         """The bars of its reliability diagram, with both classes weighing one half."""
         weights = balanced(self.labels)
         scores = self.scores(detector)
@@ -156,17 +163,22 @@ class Predictions:
             counts[str(name)] = int(size)
         return counts
 
-    def _refused(self, detector: Detector) -> tuple[float, float] | None:
+    def told(self, config: DetectorConfig) -> Bools:
+        """Which pictures [N] the limits of a config let pass; for the network that was measured."""
+        told = []
+        measured = zip(
+            self.distances.tolist(), self.sharpness.tolist(), self.tints.tolist(), strict=True
+        )
+        for distance, sharpness, tint in measured:
+            told.append(decision.can_tell(config, distance, sharpness, tint))
+        return np.array(told, dtype=bool)
+
+    def _refused(self, detector: AnyBundle) -> tuple[float, float] | None:
         """Share of reals and of fakes that the limits refuse."""
-        config = detector.config
         # The distances are those of one network; another network would give others.
-        if not config.ood or detector.model is not self.network:
+        if not detector.config.ood or network_of(detector) is not self.network:
             return None
-        refused = []
-        for distance, sharpness in zip(self.distances, self.sharpness, strict=True):
-            can_tell = decision.can_tell(config, float(distance), float(sharpness))
-            refused.append(not can_tell)
-        return self._share_by_class(np.array(refused))
+        return self._share_by_class(~self.told(detector.config))
 
     def _share_by_class(self, hits: Bools) -> tuple[float, float]:
         reals = hits[self.is_real]
@@ -179,6 +191,13 @@ class Predictions:
             own = rows & (self.names == name)
             shares[str(name)] = _mean(hits[own])
         return shares
+
+
+def network_of(detector: AnyBundle) -> object:
+    """What computes a detector's logits and distances: torch's module, or onnxruntime's session."""
+    if isinstance(detector, OnnxDetector):
+        return detector.session
+    return detector.model
 
 
 def format_figures(split: str, before: Figures, after: Figures) -> str:

@@ -17,12 +17,12 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from fauxlab.bundle.config import MOST_BIAS, TEMPERATURES, Calibration
+from fauxlab.calibration.counts import check_classes, check_groups, check_rate
 from fauxlab.errors import LabError
 from fauxlab.evaluation.metrics import ECE_BINS, score_bins
 from fauxlab.statistics import fit_logistic
@@ -96,14 +96,14 @@ def threshold_at_fpr(
     with probability at most `rate` (an order statistic, as in Vovk et al., 2005). The pictures of a
     group share one vote, and n is the number of groups. Raises LabError when a source has too few.
     """
-    _check_rate("false-alarm rate", rate)
+    check_rate(rate, "--fpr")
     names = np.asarray(sources)
     group_ids = _group_ids(groups, len(names))
     thresholds = []
     for source in dict.fromkeys(sources):
         own = names == source
         tail = _UpperTail.of(scores[own], group_ids[own])
-        threshold = tail.bound(rate, f"real source {source!r}")
+        threshold = tail.bound(rate, f"real source {source!r}", "--fpr")
         thresholds.append(threshold)
     if not thresholds:
         raise LabError(
@@ -128,7 +128,7 @@ def conformal_band(
     calibration splits, and only for pictures exchangeable with the split's: not for new generators,
     and not for each generator apart. Raises LabError when a class has too few pictures.
     """
-    _check_rate("alpha", alpha)
+    check_rate(alpha, "--alpha")
     group_ids = _group_ids(groups, len(labels))
     is_real = labels == 0
     is_fake = labels == 1
@@ -245,22 +245,16 @@ class _UpperTail:
         rates = (votes_above + 1) / (n_groups + 1)
         return cls(-falling, rates, n_groups)
 
-    def bound(self, rate: float, name: str) -> float:
+    def bound(self, rate: float, name: str, option: str) -> float:
         """The lowest bound that a new value reaches or passes with probability at most `rate`."""
+        check_groups({name: self.n_groups}, rate, option)
         n_allowed = np.searchsorted(self.rates, rate + SLACK, side="right")
-        if n_allowed == 0:
-            needed = ceil(1 / rate - SLACK) - 1
-            raise LabError(
-                f"a rate of {rate:g} cannot be promised from {self.n_groups} group(s) of {name} in "
-                f"the calibration split, it takes {needed}; index more pictures, or ask for a "
-                "higher rate (--fpr, --alpha)"
-            )
         last_allowed = self.values[n_allowed - 1]
         if last_allowed >= 1:
             raise LabError(
                 f"{name}: more than {rate:g} of the pictures get the highest score there is, and "
-                "no threshold spares them; ask for a higher rate (--fpr, --alpha), or train the "
-                "model on more of them"
+                f"no threshold spares them; ask for a higher rate ({option}), or train the model "
+                "on more of them"
             )
         return float(np.nextafter(last_allowed, np.inf))
 
@@ -270,11 +264,11 @@ def _band_ends(reals: _UpperTail, fakes: _UpperTail, rate: float) -> tuple[float
 
     The first is above the second where the classes lie far apart.
     """
-    fake_bound = fakes.bound(rate, "fakes")
+    fake_bound = fakes.bound(rate, "fakes", "--alpha")
     # A fake exactly at the bound keeps "fake" in its set: undo the step that `bound` took.
     lowest_fake = np.nextafter(fake_bound, -np.inf)
     low = 0.0 - float(lowest_fake)  # subtracted from 0, so that 0 does not become -0
-    high = reals.bound(rate, "reals")
+    high = reals.bound(rate, "reals", "--alpha")
     return low, high
 
 
@@ -327,17 +321,7 @@ def _group_shares(groups: Groups) -> Floats:
     return 1 / sizes[codes]
 
 
-def _check_rate(name: str, rate: float) -> None:
-    if not 0 < rate < 1:
-        raise LabError(f"{name} {rate}: give a share between 0 and 1, as 0.05")
-
-
 def _check_logits(logits: Floats, labels: Integers) -> None:
-    for label, name in enumerate(("real", "fake")):
-        if label not in labels:
-            raise LabError(
-                f"no {name} picture to calibrate on; the calibration split needs both real and "
-                "fake ones"
-            )
+    check_classes(["fakes" if label else "reals" for label in np.unique(labels)])
     if not np.isfinite(logits).all():
         raise LabError("the model gives no finite score for some pictures; train it again")

@@ -9,29 +9,37 @@ picture is unlike those of the split, and not why; a face can be unusual, too.
 How blurred: a blurred face is no outlier, since degraded pictures are part of the fit. But blur
 removes the finest structure, where generators leave their traces, and a smooth real face then looks
 generated. So a picture must also have a least sharpness.
+
+How tinted: a detector that has learned no toned pictures takes sepia for a trace of a generator.
+`fit_tint` finds a limit for these.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from fauxlab.errors import LabError
 from fauxlab.io.sharpness import measure_sharpness
+from fauxlab.io.tint import measure_tint
 from fauxlab.models.batches import apply_network, device_of, row_batches
-from fauxlab.transforms.degradations import degrade, degrade_repeatably
+from fauxlab.transforms.degradations import degrade_repeatably
+from fauxlab.transforms.protocol import degrade
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
     from fauxlab.bundle.config import DetectorConfig
+    from fauxlab.bundle.onnx import OnnxDetector
     from fauxlab.data.cache import ImageArray
     from fauxlab.models.pretrained import Detector
 
+    AnyBundle = Detector | OnnxDetector
     Floats = NDArray[np.float64]
     Pixels = NDArray[np.uint8]
     Degrade = Callable[[Pixels], Pixels]
@@ -71,6 +79,7 @@ def fit_ood(
     change: Degrade | None = None,
     rate: float = RATE,
     progress: Callable[[int], None] | None = None,
+    refuse_tinted: bool = False,
 ) -> Detector:
     """A copy of the detector whose network measures OOD distances and whose config has the limits.
 
@@ -78,8 +87,9 @@ def fit_ood(
     `degrade_repeatably` does. At most `rate` of new pictures like `images`, as they are or
     degraded, lie beyond the limit. Where there are too few groups to promise that, the limit is the
     largest distance, and the config has the rate that it can promise. `progress` is called with the
-    number of images just measured. Raises LabError when the network measures no distances, and for
-    fewer than two groups.
+    number of images just measured. `refuse_tinted` sets a limit for pictures in nearly one colour,
+    too, for networks that have learned none. Raises LabError when the network measures no
+    distances, and for fewer than two groups.
     """
     if not measures_ood(detector):
         raise LabError(
@@ -89,20 +99,37 @@ def fit_ood(
     features = ood_features(detector, images, change or degrade_repeatably, progress)
     if not np.isfinite(features).all():
         raise LabError("the model gives no finite features for some pictures; train it again")
-    # A picture and its degraded copy are of one group.
-    groups = images.manifest.groups
-    groups = np.concatenate([groups, groups])
-    limit, promised = fit_limit(features, groups, rate)
-    limits = {
-        "limit": limit,
-        "rate": promised,
-        "n": len(images),
-        "sharpness": fit_sharpness(images),
-    }
+    limit, promised = fit_limit(features, _groups_twice(images), rate)
     gaussian = fit_gaussian(features)
     network = _with_gaussian(detector.model, gaussian)
-    config = _with_limits(detector.config, limits)
+    config = _with_limits(detector.config, images, limit, promised, refuse_tinted)
     return type(detector)(network, config)
+
+
+def refit_limits(
+    detector: OnnxDetector,
+    images: ImageArray,
+    change: Degrade | None = None,
+    rate: float = RATE,
+    progress: Callable[[int], None] | None = None,
+    refuse_tinted: bool = False,
+) -> OnnxDetector:
+    """A copy of an exported detector with limits for these images; arguments as of `fit_ood`.
+
+    Its graph goes on measuring distances from the faces that it was exported with. Only the limit
+    of the distance and the least sharpness are fitted anew.
+    """
+    plain = []
+    degraded = []
+    for rows in row_batches(len(images), BATCH, progress):
+        pixels = images.take(rows)
+        changed = np.stack([(change or degrade_repeatably)(picture) for picture in pixels])
+        plain.append(detector.predict(pixels).ood_distances)
+        degraded.append(detector.predict(changed).ood_distances)
+    distances = np.concatenate([*plain, *degraded]).astype(np.float64)
+    limit, promised = limit_of_distances(distances, _groups_twice(images), rate)
+    config = _with_limits(detector.config, images, limit, promised, refuse_tinted)
+    return replace(detector, config=config, hash="")
 
 
 def fit_sharpness(images: ImageArray) -> float:
@@ -121,6 +148,23 @@ def fit_sharpness(images: ImageArray) -> float:
     wanted = np.quantile(blurred, REFUSED)
     most = MARGIN * np.quantile(whole, RATE)
     return float(min(wanted, most))
+
+
+def limit_tint(detector: AnyBundle, images: ImageArray) -> AnyBundle:
+    """A copy of the detector with a limit of tint for these images; its other limits stay."""
+    fields = detector.config.model_dump(exclude={"schema_version"})
+    fields["ood"] |= {"tint": fit_tint(images)}
+    config = type(detector.config).model_validate(fields)
+    return replace(detector, config=config, hash="")
+
+
+def fit_tint(images: ImageArray) -> float:
+    """The tint that at most 1 % of these pictures pass, as they are."""
+    tints = []
+    for rows in row_batches(len(images), BATCH):
+        for picture in images.take(rows):
+            tints.append(measure_tint(picture))
+    return float(np.quantile(tints, 1 - RATE))
 
 
 def measures_ood(detector: Detector) -> bool:
@@ -189,21 +233,26 @@ def fit_limit(
     """The least limit that at most `rate` of new groups' pictures pass, and the promised rate.
 
     The groups are divided into FOLDS parts; the distances of a part come from a fit on the others.
-    The pictures of a group share one vote. Of n groups at most rate · (n + 1) - 1 may lie beyond;
-    where that is below 0, none does, and 1 / (n + 1) is promised. Raises LabError for fewer than
-    two groups.
+    Then as `limit_of_distances`, which also raises LabError.
     """
+    _check_groups(groups, rate)
+    _, codes = np.unique(groups, return_inverse=True)
+    distances = _held_out_distances(features, codes)
+    return limit_of_distances(distances, groups, rate)
+
+
+def limit_of_distances(
+    distances: Floats, groups: NDArray[np.str_], rate: float = RATE
+) -> tuple[float, float]:
+    """The least limit that at most `rate` of new groups' pictures pass, and the promised rate.
+
+    From distances [N] under a fit that has not seen these pictures. The pictures of a group share
+    one vote. Of n groups at most rate · (n + 1) - 1 may lie beyond; where that is below 0, none
+    does, and 1 / (n + 1) is promised. Raises LabError for fewer than two groups.
+    """
+    _check_groups(groups, rate)
     names, codes = np.unique(groups, return_inverse=True)
     n_groups = len(names)
-    if n_groups < 2:
-        raise LabError(
-            "one group of pictures does not say what is in distribution; index more, with a "
-            "calibration split"
-        )
-    if not 0 < rate < 1:
-        raise LabError(f"rate {rate}: give a share between 0 and 1, as {RATE}")
-
-    distances = _held_out_distances(features, codes)
 
     # From the largest distance down: the last one that leaves few enough votes beyond it.
     order = np.argsort(-distances, kind="stable")
@@ -217,6 +266,22 @@ def fit_limit(
     limit = falling[n_allowed - 1]
     promised = max(rate, 1 / (n_groups + 1))
     return float(limit), promised
+
+
+def _check_groups(groups: NDArray[np.str_], rate: float) -> None:
+    if len(np.unique(groups)) < 2:
+        raise LabError(
+            "one group of pictures does not say what is in distribution; index more, with a "
+            "calibration split"
+        )
+    if not 0 < rate < 1:
+        raise LabError(f"rate {rate}: give a share between 0 and 1, as {RATE}")
+
+
+def _groups_twice(images: ImageArray) -> NDArray[np.str_]:
+    """The groups [2 N] of pictures and then of their degraded copies, which are the same."""
+    groups = images.manifest.groups
+    return np.concatenate([groups, groups])
 
 
 def _held_out_distances(features: Floats, codes: NDArray[np.int64]) -> Floats:
@@ -267,7 +332,16 @@ def _with_gaussian(network: nn.Module, gaussian: Gaussian) -> nn.Module:
     return network
 
 
-def _with_limits(config: DetectorConfig, limits: dict[str, float]) -> DetectorConfig:
+def _with_limits(
+    config: DetectorConfig, images: ImageArray, limit: float, rate: float, refuse_tinted: bool
+) -> DetectorConfig:
+    limits = {
+        "limit": limit,
+        "rate": rate,
+        "n": len(images),
+        "sharpness": fit_sharpness(images),
+        "tint": fit_tint(images) if refuse_tinted else None,
+    }
     # Made anew, not copied with changes, so that it is checked as a bundle is on loading.
     fields = config.model_dump(exclude={"schema_version"})
     return type(config).model_validate({**fields, "ood": limits})

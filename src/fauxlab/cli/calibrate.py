@@ -10,7 +10,6 @@ import typer
 from fauxlab.cli.common import (
     ManifestPath,
     check_output,
-    refuse_exported,
     refuse_unwritable,
     report_skipped,
     say,
@@ -18,11 +17,15 @@ from fauxlab.cli.common import (
 from fauxlab.progress import count_images
 
 if TYPE_CHECKING:
+    from fauxlab.bundle.onnx import OnnxDetector
     from fauxlab.calibration.calibrate import Calibrated
+    from fauxlab.models.pretrained import Detector
 
 
 def calibrate(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="a bundle, as runs/<name>/best")],
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL", help="a bundle, as runs/<name>/best, or `fauxlab`")
+    ],
     manifest: ManifestPath,
     fpr: Annotated[
         float, typer.Option(help="most reals of any source that may be called fake, as a share")
@@ -33,8 +36,18 @@ def calibrate(
     degraded: Annotated[
         bool,
         typer.Option(
-            "--degraded", help="fit and measure on pictures rescaled and recompressed at random"
+            "--degraded", help="fit and measure on pictures filtered and recompressed at random"
         ),
+    ] = False,
+    refuse_tinted: Annotated[
+        bool,
+        typer.Option(
+            "--refuse-tinted",
+            help='"cannot tell" for pictures in nearly one colour, as sepia, if it learned none',
+        ),
+    ] = False,
+    keep_limits: Annotated[
+        bool, typer.Option("--keep-limits", help="leave the OOD limits that MODEL has")
     ] = False,
     out: Annotated[
         Path | None,
@@ -48,35 +61,56 @@ def calibrate(
 ) -> None:
     """Fit scores, threshold, uncertain band and OOD limits on the calibration split.
 
-    Prints the figures before and after.
+    Prints the figures before and after. Takes exported models, too.
     """
     from fauxlab.bundle.folder import check_place
     from fauxlab.data.cache import load_images
     from fauxlab.data.manifest import Manifest
     from fauxlab.transforms.degradations import degrade_repeatably
 
-    refuse_exported(model, "calibrated")
     folder = out or _folder_beside(model)
     check_place(folder)
     refuse_unwritable(folder, "--out")
     check_output(figure, "--figure", "reliability.png")
     data = Manifest.load(manifest)
     from fauxlab.calibration.calibrate import calibrate
-    from fauxlab.models.pretrained import Detector
 
-    detector = Detector.from_pretrained(model)
+    detector = _open_bundle(model)
     if len(data.calibration):  # `calibrate` reports an empty split
         with count_images("decoding") as advance:
             images = load_images(data.in_split("calibration", "test"), detector.size, advance)
         report_skipped(images.skipped)
     degrade = degrade_repeatably if degraded else None
     with count_images("scoring") as advance:
-        calibrated = calibrate(detector, data, fpr, alpha, degrade, advance)
+        calibrated = calibrate(
+            detector,
+            data,
+            fpr,
+            alpha,
+            degrade,
+            advance,
+            refuse_tinted=refuse_tinted,
+            keep_limits=keep_limits,
+        )
     saved = calibrated.detector.save_pretrained(folder)
     if figure:
         _save_figure(calibrated, figure)
     print(calibrated.table())
     say(f"wrote {folder}: model hash {saved.hash}")
+
+
+def _open_bundle(model: Path) -> Detector | OnnxDetector:
+    """The bundle with torch's weights where it has them, else with its graph."""
+    from fauxlab.bundle.folder import GRAPH, WEIGHTS
+    from fauxlab.bundle.onnx import OnnxDetector
+    from fauxlab.bundle.opening import DEFAULT_MODEL, PACKAGED
+    from fauxlab.models.pretrained import Detector
+
+    folder = PACKAGED if str(model) == DEFAULT_MODEL else model
+    has_weights = (folder / WEIGHTS).is_file()
+    if (folder / GRAPH).is_file() and not has_weights:
+        return OnnxDetector.from_pretrained(folder)
+    return Detector.from_pretrained(folder)
 
 
 def _folder_beside(model: Path) -> Path:

@@ -236,7 +236,7 @@ def _add_file_baseline(
 
 def _evaluate_degraded(detector: AnyDetector, data: Manifest) -> RobustnessReport:
     from fauxlab.evaluation.robustness import robustness_report
-    from fauxlab.transforms.degradations import list_degradations
+    from fauxlab.transforms.protocol import list_degradations
 
     images = decode(data, detector.size)
     rounds = 1 + len(list_degradations())

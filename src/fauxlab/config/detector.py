@@ -72,11 +72,12 @@ class TrainConfig(Table):
         0.0, ge=0, le=1, description="share of the fakes that are reals blended onto themselves"
     )
     augment: Annotated[
-        list[Literal["flip", "degrade", "tone", "cutout"]], BeforeValidator(split_names)
+        list[Literal["flip", "filter", "degrade", "tone", "cutout"]], BeforeValidator(split_names)
     ] = Field(
         [],
-        description="flip: mirror half of the images; degrade: rescale, blur and recompress both "
-        "classes alike; tone: brightness, contrast and saturation; cutout: a grey square",
+        description="flip: mirror half of the images; filter: sepia, tints, film, denoising, "
+        "sharpening; degrade: rescale, blur and recompress both classes alike; tone: brightness, "
+        "contrast and saturation; cutout: a grey square",
     )
     degrade_p: float = Field(
         1.0, ge=0, le=1, description="share of the images that degrade touches"

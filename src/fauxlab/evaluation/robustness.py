@@ -18,7 +18,7 @@ from fauxlab.errors import LabError
 from fauxlab.evaluation.detection import predict_scores, report_on
 from fauxlab.records import DegradedScores, DetectionReport, Interval, RobustnessReport
 from fauxlab.statistics import auc_change
-from fauxlab.transforms.degradations import (
+from fauxlab.transforms.protocol import (
     DEGRADATIONS,
     degrade,
     list_degradations,

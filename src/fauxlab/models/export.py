@@ -62,7 +62,7 @@ def export_onnx(
     content = describe_graph(content, metadata)
     exported = start_graph(content, config)
     bundle_hash = write_bundle(folder, config, GRAPH, content)
-    return replace(exported, hash=bundle_hash)
+    return replace(exported, hash=bundle_hash, folder=folder)
 
 
 def trace_graph(model: nn.Module, size: int) -> bytes:

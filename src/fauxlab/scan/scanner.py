@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
-from fauxlab.bundle.decision import can_tell, decide, sharp_enough
+from fauxlab.bundle.decision import can_tell, decide, has_colours, sharp_enough
 from fauxlab.bundle.detector import check_pipeline
 from fauxlab.bundle.folder import first_line
 from fauxlab.bundle.opening import DEFAULT_MODEL, open_detector
@@ -29,6 +29,7 @@ from fauxlab.io.limits import DEFAULT_LIMITS, ImageError, Limits
 from fauxlab.io.sharpness import measure_sharpness
 from fauxlab.io.sources import FileReader
 from fauxlab.io.text import printable
+from fauxlab.io.tint import measure_tint
 from fauxlab.records import Verdict
 from fauxlab.scan.explain import Explained
 from fauxlab.scan.inputs import Given, take, take_all
@@ -39,12 +40,14 @@ from fauxlab.scan.workers import start_workers
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from fauxlab.bundle.config import DetectorConfig
     from fauxlab.bundle.detector import AnyDetector
     from fauxlab.scan.inputs import Content, Input
 
     Pixels = NDArray[np.uint8]
 
 BLURRED = "too blurred or too small"
+TINTED = "nearly one colour, as of a sepia filter"
 NOT_FINITE = "the model gives no finite score for it"
 # Pictures in a batch. Two batches are in memory at once.
 BATCH = 32
@@ -277,18 +280,28 @@ class Scanner:
         """The fields of a verdict on a crop with this score and out-of-distribution distance."""
         config = self.detector.config
         sharpness = measure_sharpness(crop)
+        tint = measure_tint(crop)
         label, uncertain = decide(config, score)
         return {
             "status": "ok",
             "label": label,
             "uncertain": uncertain,
-            # Blur counts here, too: a blurred picture is unlike those of the fit in its own way.
-            "ood": not can_tell(config, distance, sharpness),
-            "message": None if sharp_enough(config, sharpness) else BLURRED,
+            # Blur and tint count here, too: such pictures are unlike those of the fit in their way.
+            "ood": not can_tell(config, distance, sharpness, tint),
+            "message": _why_not(config, sharpness, tint),
             "score": score,
             "calibrated": config.calibration is not None,
             "threshold": config.threshold,
         }
+
+
+def _why_not(config: DetectorConfig, sharpness: float, tint: float) -> str | None:
+    """Why a crop gets no verdict, where it can be said in a few words."""
+    if not sharp_enough(config, sharpness):
+        return BLURRED
+    if not has_colours(config, tint):
+        return TINTED
+    return None
 
 
 def _is_finite(score: float, activation_map: NDArray[np.float32]) -> bool:

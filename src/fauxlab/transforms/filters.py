@@ -57,11 +57,10 @@ def blur(pixels: Pixels, sigma: float) -> Pixels:
     """
     if sigma == 0:
         return pixels.copy()
-    kernel = _gaussian(sigma)
     image = pixels.astype(np.float32)
     # A Gaussian in two dimensions is one along the rows after one along the columns.
     for axis in (1, 2):
-        image = _convolve(image, axis, kernel)
+        image = convolve(image, axis, sigma)
     return to_bytes(image)
 
 
@@ -140,20 +139,9 @@ def to_bytes(values: NDArray[np.floating]) -> Pixels:
     return np.asarray(bounded, dtype=np.uint8)
 
 
-def _gaussian(sigma: float) -> Floats:
-    """A Gaussian kernel of sum 1, float32 [2 reach + 1], cut at 3 sigma."""
-    reach = max(1, math.ceil(3 * sigma))
-    pixels = np.arange(-reach, reach + 1)
-    offsets = pixels / sigma
-    exponents = -(offsets**2) / 2
-    gaussian = np.exp(exponents)
-    kernel = gaussian.astype(np.float32)
-    kernel /= kernel.sum()
-    return kernel
-
-
-def _convolve(image: Floats, axis: int, kernel: Floats) -> Floats:
-    """An image float32 [3, H, W], convolved along one axis with a symmetric kernel."""
+def convolve(image: Floats, axis: int, sigma: float) -> Floats:
+    """An image float32 [C, H, W], convolved along one axis with a Gaussian of `sigma` pixels."""
+    kernel = _gaussian(sigma)
     reach = len(kernel) // 2
     side = image.shape[axis]
     padded = _pad(image, axis, reach)
@@ -166,6 +154,18 @@ def _convolve(image: Floats, axis: int, kernel: Floats) -> Floats:
         weight = kernel[reach + step]
         result += weight * neighbours
     return result
+
+
+def _gaussian(sigma: float) -> Floats:
+    """A Gaussian kernel of sum 1, float32 [2 reach + 1], cut at 3 sigma."""
+    reach = max(1, math.ceil(3 * sigma))
+    pixels = np.arange(-reach, reach + 1)
+    offsets = pixels / sigma
+    exponents = -(offsets**2) / 2
+    gaussian = np.exp(exponents)
+    kernel = gaussian.astype(np.float32)
+    kernel /= kernel.sum()
+    return kernel
 
 
 def _pad(image: Floats, axis: int, reach: int) -> Floats:

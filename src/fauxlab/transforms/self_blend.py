@@ -19,6 +19,7 @@ import numpy as np
 from PIL import Image
 
 from fauxlab.io.images import to_picture, to_pixels
+from fauxlab.transforms.film import sharpen
 from fauxlab.transforms.filters import BICUBIC, BILINEAR, blur, scaled_size, to_bytes
 
 if TYPE_CHECKING:
@@ -86,16 +87,8 @@ def _vary(pixels: Pixels, rng: Random) -> Pixels:
     if kind == 1:
         return blur(recoloured, rng.uniform(0.4, 1.2))
     if kind == 2:
-        return _sharpen(recoloured, rng.uniform(0.3, 1.0))
+        return sharpen(recoloured, rng.uniform(0.3, 1.0))
     return _coarsen(recoloured, rng.uniform(0.4, 0.9))
-
-
-def _sharpen(pixels: Pixels, amount: float) -> Pixels:
-    """Unsharp masking: what a blur takes away is added again."""
-    soft = blur(pixels, 1.0)
-    detail = pixels - soft.astype(np.float32)
-    strength = np.float32(amount)
-    return to_bytes(pixels + strength * detail)
 
 
 def _coarsen(pixels: Pixels, scale: float) -> Pixels:

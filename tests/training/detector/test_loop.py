@@ -191,6 +191,9 @@ def test_a_batch_is_cut_blended_and_degraded(small: Manifest) -> None:
     some, _ = draw("train.augment=degrade", "train.degrade_p=0.5")
     changed = (some != plain).flatten(1).any(1).sum()
     assert 8 <= changed <= 24
+    filtered, _ = draw("train.augment=filter")
+    changed = (filtered != plain).flatten(1).any(1).sum()
+    assert 16 <= changed <= 30, "a share of .4 × .7 stays as it is"
 
 
 @pytest.mark.parametrize(

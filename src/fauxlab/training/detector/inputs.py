@@ -2,7 +2,7 @@
 
 The order of the changes follows how pictures come about. Blending is first, because its mask stands
 where the face does. Cropping is next, so that an encoder's grid of blocks falls anywhere on a crop.
-Degrading is last, because it happens to finished pictures.
+Filters and then degradations are last, because they happen to finished pictures.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from fauxlab.models.inputs import to_input
 from fauxlab.training.detector.sampling import deal, stage_order
 from fauxlab.training.detector.schedule import Rows, Schedule
 from fauxlab.training.seeding import step_generator
-from fauxlab.transforms.augment import augment, send
-from fauxlab.transforms.degradations import degrade_batch, random_crops
+from fauxlab.transforms.augment import AUGMENTATIONS, augment, send
+from fauxlab.transforms.degradations import degrade_batch, filter_batch, random_crops
 from fauxlab.transforms.self_blend import blend_batch
 
 Pixels = Callable[[Rows], Tensor]
@@ -128,9 +128,11 @@ def draw_batch(
     if train.crop:
         seeds = _draw_seeds(len(rows), generator)
         images = random_crops(images, train.crop, train.zoom, seeds)
+    if "filter" in train.augment:
+        images = _filter(images, generator)
     if "degrade" in train.augment:
         images = _degrade(images, train.degrade_p, generator)
-    names = [name for name in train.augment if name != "degrade"]
+    names = [name for name in train.augment if name in AUGMENTATIONS]
     inputs = augment(to_input(images), names, generator)
     targets = targets.to(inputs.device)
     return inputs, targets
@@ -159,6 +161,13 @@ def _blend(
     originals = images[picked].cpu().numpy()
     blends = blend_batch(originals, seeds)
     return _replace(images, places, blends)
+
+
+def _filter(images: Tensor, generator: Generator) -> Tensor:
+    """The images, of both classes alike, after random filters; a share of them stays as it is."""
+    seeds = _draw_seeds(len(images), generator)
+    filtered = filter_batch(images.cpu().numpy(), seeds)
+    return torch.from_numpy(filtered).to(images.device)
 
 
 def _degrade(images: Tensor, share: float, generator: Generator) -> Tensor:
