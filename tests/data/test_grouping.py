@@ -225,6 +225,8 @@ def test_names_alone_tell_what_is_tied() -> None:
         ("photo_20170116174525125.jpg", None),
         ("a.jpg", None),
         ("", None),
+        ("_" * 60_000 + "1", None),
+        ("1_" * 30_000 + "1.jpg", None),
     ],
 )
 def test_names_of_frames(name: str, stem: str | None) -> None:
