@@ -124,6 +124,12 @@ def test_generators_with_few_pictures_stay_generators(tmp_path: Path) -> None:
     assert len({entry.generator for entry in entries if entry.label}) == 20
 
 
+@pytest.mark.parametrize(("generators", "groups"), [(100, 1), (101, 101)])
+def test_a_name_that_very_many_share_says_nothing(generators: int, groups: int) -> None:
+    entries = [Entry(f"/{g}", 1, f"gen{g}", name="1.jpg") for g in range(generators)]
+    assert count_groups(group_entries(entries, "auto")[0]) == groups
+
+
 TRAPS = {
     "FFHQ": [f"{k:05}.jpg" for k in range(3000)],
     "FFHQ in folders": [f"{k // 1000 * 1000:05}/{k:05}.png" for k in range(500, 3000)],
@@ -225,6 +231,8 @@ def test_names_alone_tell_what_is_tied() -> None:
         ("photo_20170116174525125.jpg", None),
         ("a.jpg", None),
         ("", None),
+        ("_" * 60_000 + "1", None),
+        ("1_" * 30_000 + "1.jpg", None),
     ],
 )
 def test_names_of_frames(name: str, stem: str | None) -> None:

@@ -8,7 +8,8 @@ Read in this order, `auto` takes the first that applies to a picture:
 3. The start of its name before the number of a frame, as in `003_frame0007.jpg`.
    In one folder there must be several such starts. Names of cameras (`IMG_0001`) and of numbered
    collections (`seed_0001`, or `sd21_0001` throughout the folder) do not count.
-4. Its whole name: pictures of one name below real and fake are versions of one picture.
+4. Its whole name: pictures of one name below real and fake are versions of one picture, unless
+   there are more than MOST_VERSIONS of them.
 
 A folder or a start that names two videos or persons, as `000_003` and `id0_id1_0000`, belongs to
 both.
@@ -23,7 +24,13 @@ from typing import Literal, NamedTuple, get_args
 
 from fauxlab.data.entries import Entry, stem_of
 from fauxlab.data.names import names_a_video, only_sorts, parse_frame, subjects
-from fauxlab.data.neighbours import LARGEST, find_series, find_shelves, find_video_folders
+from fauxlab.data.neighbours import (
+    LARGEST,
+    MOST_VERSIONS,
+    find_series,
+    find_shelves,
+    find_video_folders,
+)
 from fauxlab.errors import LabError, suggest
 from fauxlab.io.text import printable
 
@@ -137,6 +144,7 @@ class _Finder:
         self.videos: dict[Spot, set[str]] = {}
         for entry in open_entries:
             self._count(entry)
+        self.versions = Counter(_own_name(entry) for entry in open_entries)
         self.series = find_series(self.files.values()) if rule == "auto" else set()
 
     def _count(self, entry: Entry) -> None:
@@ -159,7 +167,9 @@ class _Finder:
         stem = self._stem(entry)
         if stem:
             return _Tie("series", stem, subjects(stem))
-        own = entry.own or stem_of(entry.name)
+        own = _own_name(entry)
+        if self.versions[own] > MOST_VERSIONS:
+            return _Tie("alone")
         return _Tie("name", own, (own,))
 
     def _stem(self, entry: Entry) -> str:
@@ -240,6 +250,10 @@ def _subjects_of(path: str) -> Names:
     """The videos or persons of a folder, each with the folders before it."""
     above, slash, last = path.rpartition("/")
     return tuple(f"{above}{slash}{name}" for name in subjects(last))
+
+
+def _own_name(entry: Entry) -> str:
+    return entry.own or stem_of(entry.name)
 
 
 def _place(entry: Entry) -> Place:

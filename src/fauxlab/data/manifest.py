@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fauxlab.data.rows import COLUMNS, REQUIRED, Row, read_rows
+from fauxlab.data.rows import COLUMNS, REQUIRED, Row, place_groups, read_rows
 from fauxlab.data.split import (
     FRACTIONS,
     assign_splits,
     check_fractions,
     describe_uneven,
-    place_groups,
 )
 from fauxlab.errors import LabError, suggest
 from fauxlab.io.sources import SEPARATOR

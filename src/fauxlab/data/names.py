@@ -17,17 +17,18 @@ def word_set(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
+# Longer names, which only zips and tables can hold, say nothing: a file system allows no more.
+LONGEST = 255
 # A video has less than ten million frames. Longer numbers are dates, seeds and hashes.
 _FRAME_DIGITS = 7
 _VIDEO_SUFFIX = re.compile(r"\.(?:mp4|avi|mov|mkv|webm|m4v|mpe?g)$", re.IGNORECASE)
-_FRAME = re.compile(
-    rf"(?P<stem>.+?)(?P<mark>[ ._#-]*(?:frame|frm)[ ._#-]*|[ ._#-]+f?)\d{{1,{_FRAME_DIGITS}}}",
-    re.IGNORECASE,
-)
+_DIGITS = "0123456789"
+_SEPARATORS = " ._#-"
+_FRAME_WORDS = ("frame", "frm")
 # What tools add behind the number of a frame: the number of the face in it, or what was done.
-_FACE = re.compile(r"[ ._-]+(?:face|crop|actor|person)[ ._-]?\d{1,2}$", re.IGNORECASE)
+_FACE = re.compile(r"[ ._-](?:face|crop|actor|person)[ ._-]?\d{1,2}$", re.IGNORECASE)
 _TREATMENT = re.compile(
-    r"[ ._-]+(?:crop|cropped|aligned|face|fake|real|swap|swapped|mask|masked|resized|original)$",
+    r"[ ._-](?:crop|cropped|aligned|face|fake|real|swap|swapped|mask|masked|resized|original)$",
     re.IGNORECASE,
 )
 _ENDS_ON_NUMBER = re.compile(r"\d[^a-z0-9]*$", re.IGNORECASE)
@@ -81,27 +82,43 @@ def parse_frame(file: str) -> Frame | None:
     >>> parse_frame("00001.png") is None
     True
     """
+    if len(file) > LONGEST:
+        return None
     name, _, _ = file.rpartition(".")
     name = _without_treatment(name or file)
-    parts = _FRAME.fullmatch(name)
-    if parts is None:
+    before = name.rstrip(_DIGITS)
+    if not 0 < len(name) - len(before) <= _FRAME_DIGITS:
         return None
-    mark = parts["mark"].lower()
-    stem = parts["stem"].strip(" ._#-")
+    stem = before.rstrip(_SEPARATORS)
+    is_marked = False
+    for word in _FRAME_WORDS:
+        if stem.lower().endswith(word):
+            is_marked = True
+            stem = stem[: -len(word)].rstrip(_SEPARATORS)
+    if before[-1:] in "fF" and before[-2:-1] in tuple(_SEPARATORS):
+        # As in `clip_f0007`.
+        stem = before[:-1].rstrip(_SEPARATORS)
+    elif stem == before:
+        return None
+    stem = stem.lstrip(_SEPARATORS)
     plain = _VIDEO_SUFFIX.sub("", stem)
     if not plain:
         return None
-    is_marked = "frm" in mark or "frame" in mark or plain != stem
-    return Frame(plain, is_marked)
+    return Frame(plain, is_marked or plain != stem)
 
 
 def _without_treatment(name: str) -> str:
     """A name without the words and face numbers that tools add behind the number of a frame."""
-    shorter = _TREATMENT.sub("", _FACE.sub("", name))
+    shorter = _strip_treatment(name)
     while shorter != name and _ENDS_ON_NUMBER.search(shorter):
         name = shorter
-        shorter = _TREATMENT.sub("", _FACE.sub("", name))
+        shorter = _strip_treatment(name)
     return name
+
+
+def _strip_treatment(name: str) -> str:
+    shorter = _TREATMENT.sub("", _FACE.sub("", name))
+    return name if shorter == name else shorter.rstrip(_SEPARATORS)
 
 
 def numbers_a_collection(stem: str) -> bool:
@@ -118,6 +135,8 @@ def numbers_a_collection(stem: str) -> bool:
 
 def ends_on_number(file: str) -> bool:
     """Whether a file's name, without its suffix, ends on a digit."""
+    if len(file) > LONGEST:
+        return False
     name, _, _ = file.rpartition(".")
     name = _without_treatment(name or file)
     return bool(_ENDS_ON_NUMBER.search(name))
@@ -129,6 +148,8 @@ def subjects(name: str) -> tuple[str, ...]:
     >>> subjects("000_003"), subjects("id0_id1_0000"), subjects("clip-12")
     (('000', '003'), ('id0', 'id1'), ('clip-12',))
     """
+    if len(name) > LONGEST:
+        return (name,)
     name = _VIDEO_SUFFIX.sub("", name)
     persons = _PERSON.findall(name)
     if persons:
@@ -145,7 +166,7 @@ def subjects(name: str) -> tuple[str, ...]:
 def is_number_of_video(folder: str) -> bool:
     """Whether a folder's name is a number, two numbers or a person's number, and no year."""
     plain = _VIDEO_SUFFIX.sub("", folder)
-    if _YEAR.fullmatch(plain):
+    if len(folder) > LONGEST or _YEAR.fullmatch(plain):
         return False
     is_named_by_ids = subjects(plain) != (plain,) or _PERSON.fullmatch(plain) is not None
     return plain.isdecimal() or plain != folder or is_named_by_ids
@@ -158,6 +179,8 @@ def names_a_video(folder: str) -> bool:
 
 def only_sorts(folder: str) -> bool:
     """Whether a folder sorts pictures by treatment, part or split, as `c23` and `train` do."""
+    if len(folder) > LONGEST:
+        return False
     return names_a_split(folder) or _SORTING.fullmatch(folder) is not None
 
 

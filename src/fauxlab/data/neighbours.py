@@ -23,6 +23,8 @@ HOLD_AT_MOST = 100
 FEW_OTHERS = 10
 # From so many small folders of any name on, folders directly below real/ are no sources.
 MANY = 10
+# Pictures of one name, as 1.jpg of each generator; of more, the name says nothing.
+MOST_VERSIONS = 100
 NUMBERED_SHARE = 0.9  # of the pictures of videos end on a number
 
 

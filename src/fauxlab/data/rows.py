@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -94,6 +94,26 @@ def read_rows(path: Path) -> tuple[Row, ...]:
             f"({len(divided)} such groups); make the split again with `fauxlab data index DIR`"
         )
     return rows
+
+
+def place_groups(rows: Sequence[Row], earlier: Sequence[Row]) -> dict[Hashable, str]:
+    """The split of each group that holds an image, or is a group, of earlier rows."""
+    by_content: dict[str, str] = {}
+    by_group: dict[str, str] = {}
+    for row in earlier:
+        if row.split:
+            by_content[row.sha256] = row.split
+            by_group[row.group] = row.split
+    placed: dict[Hashable, str] = {}
+    for row in rows:
+        split_of_content = by_content.get(row.sha256)
+        split_of_group = by_group.get(row.group)
+        for split in (split_of_content, split_of_group):
+            if split:
+                # The split nearest to training wins.
+                so_far = placed.get(row.group, SPLITS[-1])
+                placed[row.group] = min(so_far, split, key=SPLITS.index)
+    return placed
 
 
 def _check_columns(path: Path, columns: Sequence[str] | None) -> None:

@@ -19,8 +19,6 @@ from fauxlab.io.text import printable
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fauxlab.data.rows import Row
-
     Codes = NDArray[np.float32]
     Numbers = NDArray[np.int64]
 
@@ -193,26 +191,6 @@ def assign_splits(
         filled[neediest].update(content)
         split_of[group] = SPLITS[neediest]
     return [split_of[group] for group in groups]
-
-
-def place_groups(rows: Sequence[Row], earlier: Sequence[Row]) -> dict[Hashable, str]:
-    """The split of each group that holds an image, or is a group, of earlier rows."""
-    by_content: dict[str, str] = {}
-    by_group: dict[str, str] = {}
-    for row in earlier:
-        if row.split:
-            by_content[row.sha256] = row.split
-            by_group[row.group] = row.split
-    placed: dict[Hashable, str] = {}
-    for row in rows:
-        split_of_content = by_content.get(row.sha256)
-        split_of_group = by_group.get(row.group)
-        for split in (split_of_content, split_of_group):
-            if split:
-                # The split nearest to training wins.
-                so_far = placed.get(row.group, SPLITS[-1])
-                placed[row.group] = min(so_far, split, key=SPLITS.index)
-    return placed
 
 
 def describe_uneven(
