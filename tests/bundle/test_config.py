@@ -34,7 +34,7 @@ def make_config(**changes: object) -> DetectorConfig:
 
 def test_each_format_counts_its_own_versions() -> None:
     assert SCHEMA_VERSION == 4
-    assert verdict.SCHEMA_VERSION == 5
+    assert verdict.SCHEMA_VERSION == 6
     records = (audit, comparison, detection, generation)
     assert [module.SCHEMA_VERSION for module in records] == [5, 5, 5, 4]
 
