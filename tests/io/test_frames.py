@@ -211,7 +211,7 @@ def test_a_tiff_whose_pixels_are_cut_off_stays_an_error(compression: str) -> Non
     entries = [data[directory + 2 + 12 * n : directory + 14 + 12 * n] for n in range(count)]
     head = 8 + 2 + 12 * count + 4
     moved = b""
-    for entry in entries:
+    for number, entry in enumerate(entries):
         tag, kind, length, value = struct.unpack("<HHII", entry)
         size = length * {3: 2, 4: 4, 5: 8}[kind]
         if tag == 273:
@@ -225,7 +225,7 @@ def test_a_tiff_whose_pixels_are_cut_off_stays_an_error(compression: str) -> Non
             value = struct.unpack_from("<H", entry, 8)[0]
         if tag == 279:
             strip = data[strip_at : strip_at + value]
-        entries[entries.index(entry)] = struct.pack("<HHII", tag, kind, length, value)
+        entries[number] = struct.pack("<HHII", tag, kind, length, value)
     body = struct.pack("<H", count) + b"".join(entries) + bytes(4)
     whole = b"II*\0" + struct.pack("<I", 8) + body + moved.ljust(128, b"\0") + strip
     assert decode(whole).tobytes() == PICTURE.tobytes()
