@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import atexit
 import os
-import subprocess
 import sys
 import threading
 import time
@@ -47,6 +46,9 @@ class _Child:
     """One child process."""
 
     def __init__(self) -> None:
+        # Most programs never start a child.
+        import subprocess
+
         if getattr(sys, "frozen", False) or not sys.executable:
             raise OSError("this program is no Python interpreter")
         self._killed = False
