@@ -202,6 +202,38 @@ def test_a_webp_without_its_padding() -> None:
         decode(data[:-2])
 
 
+@pytest.mark.parametrize("compression", ["raw", "tiff_lzw", "tiff_adobe_deflate", "packbits"])
+def test_a_tiff_whose_pixels_are_cut_off_stays_an_error(compression: str) -> None:
+    """Its directory stands first, so that the pixels are at the end."""
+    data = encoded(PICTURE, "TIFF", compression=compression)
+    (directory,) = struct.unpack_from("<I", data, 4)
+    (count,) = struct.unpack_from("<H", data, directory)
+    entries = [data[directory + 2 + 12 * n : directory + 14 + 12 * n] for n in range(count)]
+    head = 8 + 2 + 12 * count + 4
+    moved = b""
+    for number, entry in enumerate(entries):
+        tag, kind, length, value = struct.unpack("<HHII", entry)
+        size = length * {3: 2, 4: 4, 5: 8}[kind]
+        if tag == 273:
+            assert length == 1
+            strip_at = value
+            value = head + 128
+        elif size > 4:
+            body = data[value : value + size]
+            value, moved = head + len(moved), moved + body
+        elif kind == 3:
+            value = struct.unpack_from("<H", entry, 8)[0]
+        if tag == 279:
+            strip = data[strip_at : strip_at + value]
+        entries[number] = struct.pack("<HHII", tag, kind, length, value)
+    body = struct.pack("<H", count) + b"".join(entries) + bytes(4)
+    whole = b"II*\0" + struct.pack("<I", 8) + body + moved.ljust(128, b"\0") + strip
+    assert decode(whole).tobytes() == PICTURE.tobytes()
+    for cut in (4, 30, 200):
+        with pytest.raises(ImageError):
+            decode(whole[:-cut])
+
+
 def test_a_webp_whose_metadata_is_cut_off() -> None:
     plain = encoded(PICTURE, "WEBP")
     data = encoded(PICTURE, "WEBP", xmp=b"x" * 1000)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import atexit
 import os
-import subprocess
 import sys
 import threading
 import time
@@ -47,6 +46,9 @@ class _Child:
     """One child process."""
 
     def __init__(self) -> None:
+        # Most programs never start a child.
+        import subprocess
+
         if getattr(sys, "frozen", False) or not sys.executable:
             raise OSError("this program is no Python interpreter")
         self._killed = False
@@ -64,7 +66,7 @@ class _Child:
         self.connection = Connection(
             cast("RawIOBase", self._process.stdout), cast("RawIOBase", self._process.stdin)
         )
-        with self.within(START_SECONDS):
+        with self.within(START_SECONDS, START_SECONDS):
             self.connection.receive()
 
     @property
@@ -72,10 +74,11 @@ class _Child:
         return not self._killed and self._process.poll() is None
 
     @contextmanager
-    def within(self, seconds: float) -> Iterator[None]:
+    def within(self, seconds: float, limit: float) -> Iterator[None]:
         """Kill the child unless the block ends in time. Raises ImageError if it is killed or dies.
 
-        A reply that came at the last moment counts, but the child is not used again.
+        `limit` is the timeout that the message names. A reply that came at the last moment counts,
+        but the child is not used again.
         """
         timer = threading.Timer(seconds, self.kill)
         timer.daemon = True
@@ -89,7 +92,7 @@ class _Child:
             was_late = self._killed
             self.kill()
             if was_late:
-                raise ImageError(f"took longer than {seconds:g} seconds") from error
+                raise ImageError(_describe_timeout(limit)) from error
             raise ImageError("cannot be decoded: its decoder crashed") from error
         except BaseException:
             # Interrupted in the middle of a message.
@@ -243,10 +246,10 @@ class Remote:
     def _clock(self, child: _Child) -> Iterator[None]:
         """Count the time of the block against the timeout of the picture."""
         if self._left <= 0:
-            raise ImageError(f"took longer than {self._limits.timeout:g} seconds")
+            raise ImageError(_describe_timeout(self._limits.timeout))
         start = time.monotonic()
         try:
-            with child.within(self._left):
+            with child.within(self._left, self._limits.timeout):
                 yield
         finally:
             self._left -= time.monotonic() - start
@@ -286,7 +289,7 @@ def describe(data: bytes, limits: Limits) -> dict[str, Any]:
     with _children.slots:
         child = _children.take()
         try:
-            with child.within(limits.timeout):
+            with child.within(limits.timeout, limits.timeout):
                 request = {"do": "describe", "bytes": len(data), "seconds": limits.timeout}
                 child.connection.send({**request, "max_pixels": limits.max_pixels}, data)
                 header = child.connection.receive()
@@ -295,6 +298,10 @@ def describe(data: bytes, limits: Limits) -> dict[str, Any]:
     if "error" in header:
         raise ImageError(str(header["error"]))
     return header
+
+
+def _describe_timeout(seconds: float) -> str:
+    return f"took longer than {seconds:g} seconds"
 
 
 def _search_path() -> str:

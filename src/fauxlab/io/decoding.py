@@ -122,7 +122,7 @@ class Upright:
         if image.mode in _DEEP_MODES:
             image = _shallow_grey(image, self.scale)
         elif image.mode in _TRANSPARENT_MODES or "transparency" in image.info:
-            return _lay_on_white(image.convert("RGBA"), self.profile)
+            return _lay_on_white(image, self.profile)
         elif self.profile and image.mode not in _PROFILED_MODES:
             image = image.convert("RGB")
         return to_srgb(image, self.profile).convert("RGB")
@@ -287,10 +287,14 @@ def _complete(data: bytes) -> bytes:
     return data + jpeg.END_MARKER
 
 
-def _lay_on_white(rgba: Image.Image, profile: bytes) -> Image.Image:
+def _lay_on_white(image: Image.Image, profile: bytes) -> Image.Image:
+    rgba = image.convert("RGBA")
     if profile:
+        # A profile of grey is for a single channel.
+        is_grey = image.mode in ("L", "LA")
+        colours = image.convert("LA").convert("L") if is_grey else rgba.convert("RGB")
         alpha = rgba.getchannel("A")
-        rgba = to_srgb(rgba.convert("RGB"), profile)
+        rgba = to_srgb(colours, profile).convert("RGB")
         rgba.putalpha(alpha)
     white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
     laid_on_white = Image.alpha_composite(white, rgba)

@@ -1,6 +1,6 @@
 """How a TIFF is divided: directories, one a page, of entries that lead to lists of numbers.
 
-The file is read through new directories, which hold only what a decoder needs for the pixels.
+A decoder sees only those entries that it needs for the pixels.
 """
 
 from __future__ import annotations
@@ -68,7 +68,12 @@ class _Entry:
     raw: bytes
 
 
-_Directory = dict[int, _Entry]
+@dataclass(frozen=True)
+class _Directory:
+    """A page: where its directory stands, and the entries in it that matter, by tag."""
+
+    place: int
+    entries: dict[int, _Entry]
 
 
 def strip_tiff(data: bytes, pages: bool) -> Stripped:
@@ -89,7 +94,7 @@ def strip_tiff(data: bytes, pages: bool) -> Stripped:
             shown.append(directory)
     for directory in shown:
         _refuse_scans(reader, directory)
-    xmp = b"" if ORIENTATION in first else reader.body(first, _XMP, MAX_XMP)
+    xmp = b"" if ORIENTATION in first.entries else reader.body(first, _XMP, MAX_XMP)
     profile = reader.body(first, _PROFILE, MAX_PROFILE)
     return Stripped(reader.write(shown), xmp=xmp, profile=profile)
 
@@ -98,7 +103,7 @@ def tiff_metadata(data: bytes) -> Iterator[tuple[str, int]]:
     """Kind and length of the entries that describe the first page."""
     for directory in _Reader(data).directories(1):
         for tag, kind in ((_PROFILE, "icc"), (_XMP, "xmp")):
-            entry = directory.get(tag)
+            entry = directory.entries.get(tag)
             if entry and entry.count:
                 yield kind, entry.count * _TYPE_BYTES.get(entry.type, 0)
 
@@ -121,7 +126,7 @@ class _Reader:
         return int.from_bytes(self.data[start : start + size], self.byte_order)
 
     def directories(self, most: int) -> list[_Directory]:
-        """The entries of the first pages that matter, by tag."""
+        """The first pages."""
         found: list[_Directory] = []
         seen: set[int] = set()
         place = self.number(self.first_at, self.place_bytes)
@@ -132,13 +137,15 @@ class _Reader:
                 raise ImageError(f"a TIFF of more than {MAX_STRIPS:,} entries")
             first = place + self.count_bytes
             behind = first + count * self.entry_bytes
-            found.append(self._directory(first, behind))
+            entries = self._entries(first, behind)
+            found.append(_Directory(place, entries))
             place = self.number(behind, self.place_bytes)
         return found
 
-    def _directory(self, first: int, behind: int) -> _Directory:
-        entries: _Directory = {}
-        for start in range(first, min(behind, len(self.data)), self.entry_bytes):
+    def _entries(self, first: int, behind: int) -> dict[int, _Entry]:
+        entries: dict[int, _Entry] = {}
+        last_whole = len(self.data) - self.entry_bytes
+        for start in range(first, min(behind, last_whole + 1), self.entry_bytes):
             tag = self.number(start, 2)
             if tag not in _NEEDED and tag not in (_XMP, _PROFILE):
                 continue
@@ -156,7 +163,7 @@ class _Reader:
 
     def body(self, directory: _Directory, tag: int, most: int) -> bytes:
         """The bytes that an entry leads to; empty where it is missing or longer than `most`."""
-        entry = directory.get(tag)
+        entry = directory.entries.get(tag)
         if entry is None:
             return b""
         length = entry.count * _TYPE_BYTES.get(entry.type, 0)
@@ -169,7 +176,7 @@ class _Reader:
 
     def integers(self, directory: _Directory, tag: int) -> list[int]:
         """The numbers that an entry lists; none where it is missing or lists no integers."""
-        entry = directory.get(tag)
+        entry = directory.entries.get(tag)
         if entry is None or entry.type not in _INTEGERS:
             return []
         size = _TYPE_BYTES[entry.type]
@@ -182,19 +189,20 @@ class _Reader:
         return numbers[0] if numbers else otherwise
 
     def write(self, directories: list[_Directory]) -> bytes:
-        """The file with these directories behind it, and no others."""
-        padding = bytes(len(self.data) % 2)
-        place = len(self.data) + len(padding)
-        written = []
-        head = self.data[: self.first_at] + self._bytes(place, self.place_bytes)
-        for number, directory in enumerate(directories):
-            kept = [entry.raw for tag, entry in sorted(directory.items()) if tag in _NEEDED]
-            length = self.count_bytes + len(kept) * self.entry_bytes + self.place_bytes
-            place += length
-            is_last = number + 1 == len(directories)
-            following = self._bytes(0 if is_last else place, self.place_bytes)
-            written += [self._bytes(len(kept), self.count_bytes), *kept, following]
-        return b"".join([head, self.data[len(head) :], padding, *written])
+        """The file with these directories only, each in its place and without other entries.
+
+        Nothing is put behind the end, where a decoder would take it for pixels that are missing.
+        """
+        changed = bytearray(self.data)
+        following = 0
+        for directory in reversed(directories):
+            entries = sorted(directory.entries.items())
+            kept = [entry.raw for tag, entry in entries if tag in _NEEDED]
+            count = self._bytes(len(kept), self.count_bytes)
+            written = b"".join([count, *kept, self._bytes(following, self.place_bytes)])
+            changed[directory.place : directory.place + len(written)] = written
+            following = directory.place
+        return bytes(changed)
 
     def _bytes(self, number: int, size: int) -> bytes:
         return number.to_bytes(size, self.byte_order)
@@ -210,7 +218,7 @@ def _refuse_scans(reader: _Reader, directory: _Directory) -> None:
         return
     width = reader.integer(directory, _WIDTH)
     height = reader.integer(directory, _HEIGHT)
-    if _TILES in directory:
+    if _TILES in directory.entries:
         columns = reader.integer(directory, _TILE_WIDTH, width)
         rows = reader.integer(directory, _TILE_HEIGHT, height)
     else:
@@ -219,7 +227,7 @@ def _refuse_scans(reader: _Reader, directory: _Directory) -> None:
     starts = reader.integers(directory, _STRIPS) or reader.integers(directory, _TILES)
     lengths = reader.integers(directory, _STRIP_BYTES) or reader.integers(directory, _TILE_BYTES)
     parts = list(zip(starts, lengths, strict=False))
-    if compression == _OLD_JPEG and _JPEG_START in directory:
+    if compression == _OLD_JPEG and _JPEG_START in directory.entries:
         start = reader.integer(directory, _JPEG_START)
         length = reader.integer(directory, _JPEG_BYTES, len(reader.data))
         parts.append((start, length))
