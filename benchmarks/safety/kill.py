@@ -87,6 +87,7 @@ class Outcome:
     """What became of the stops of one job by one signal."""
 
     stops: int = 0
+    left_overs: int = 0  # stops that left something aside, for the next run to remove
     codes: Counter[str] = field(default_factory=Counter)
     faults: list[str] = field(default_factory=list)
 
@@ -121,7 +122,12 @@ def main() -> None:
         "faults": sum(len(outcome.faults) for outcome in outcomes.values()),
         "seconds_of_a_whole_run": {name: seconds for name, (seconds, _) in references.items()},
         "by_command": {
-            key: {"stops": o.stops, "exit_codes": dict(sorted(o.codes.items())), "faults": o.faults}
+            key: {
+                "stops": o.stops,
+                "left_overs": o.left_overs,
+                "exit_codes": dict(sorted(o.codes.items())),
+                "faults": o.faults,
+            }
             for key, o in outcomes.items()
         },
         "command": command_line(),
@@ -200,7 +206,8 @@ class Ground:
         outcome.codes[str(process.exitcode)] += 1
         note = f"{job.name} after {after:.3f} s"
         try:
-            self._check_stopped(job, folder, number, process.exitcode, whole)
+            left = self._check_stopped(job, folder, number, process.exitcode)
+            outcome.left_overs += bool(left)
             process = self.start(job, folder, job.resume)
             process.join(PATIENCE)
             said = (folder / "stderr").read_text()
@@ -210,9 +217,8 @@ class Ground:
             traceback.print_exc()
             outcome.faults.append(f"{note}: {error}")
 
-    def _check_stopped(
-        self, job: Job, folder: Path, number: int, code: int | None, whole: Content
-    ) -> None:
+    def _check_stopped(self, job: Job, folder: Path, number: int, code: int | None) -> list[str]:
+        """What was left aside; raises where it may not be there, and where a file is not whole."""
         content = read(folder, job, stopped=number == signal.SIGKILL)
         left = [name for name in content if is_left_over(name)]
         if number != signal.SIGKILL:
@@ -221,6 +227,7 @@ class Ground:
             said = (folder / "stderr").read_text()
             assert "Traceback" not in said, said
             assert (code == 130) == ("interrupted" in said), said
+        return left
 
 
 def run_command(folder: Path, words: list[str]) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +16,7 @@ import torch
 from fauxlab.config import load_recipe
 from fauxlab.errors import LabError
 from fauxlab.training.run import Run, open_run
+from fauxlab.training.session import point_latest, train_alone
 from fauxlab.version import __version__
 
 
@@ -84,3 +87,54 @@ def test_a_pipe_in_a_run_folder_is_refused(tmp_path: Path, name: str) -> None:
     run = Run(tmp_path)
     with pytest.raises(LabError, match="no regular file"):
         _ = (list(run.read_log()), run.environment) if name != "config.toml" else run.recipe
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from fauxlab.training.run import Run
+from fauxlab.training.session import train_alone
+with train_alone(Run(Path(sys.argv[1]))):
+    print("held", flush=True)
+    time.sleep(100)
+"""
+
+
+def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", HOLD, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as other:
+        try:
+            assert other.stdout is not None
+            assert other.stdout.readline() == b"held\n"
+            with pytest.raises(LabError, match="is being trained by another process"):
+                enter(tmp_path)
+        finally:
+            other.kill()
+    assert (tmp_path / "lock").exists()
+    enter(tmp_path)
+
+
+def enter(folder: Path) -> None:
+    with train_alone(Run(folder)):
+        pass
+
+
+def test_places_that_cannot_be_written_are_named(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"")
+    with pytest.raises(LabError, match=r"cannot write .*file/run: Not a directory; choose"):
+        open_run(file / "run", load_recipe("unified-joint"), "hash", resume=False)
+    (tmp_path / "checkpoints").write_bytes(b"")
+    with pytest.raises(LabError, match=r"cannot write the checkpoint .*last\.pt"):
+        Run(tmp_path).save_checkpoint({"step": 1})
+    (tmp_path / "lock").mkdir()
+    with pytest.raises(LabError, match=r"cannot write .*lock: Is a directory; choose"):
+        enter(tmp_path)
+
+
+def test_latest_leads_to_the_newest_run_and_leaves_nothing(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        point_latest(tmp_path / name)
+        assert os.readlink(tmp_path / "latest") == name
+    assert sorted(os.listdir(tmp_path)) == ["latest", "one", "two"]

@@ -17,7 +17,7 @@ from typing import Annotated
 import typer
 
 from fauxlab.cli import data, detector, experiments, export, gan, lists, scan
-from fauxlab.cli.common import INTERRUPTED, say
+from fauxlab.cli.common import INTERRUPTED, is_main, say
 from fauxlab.cli.interrupts import Interrupts, noted_interrupts
 from fauxlab.errors import LabError
 from fauxlab.version import __version__
@@ -105,7 +105,7 @@ def main() -> None:
         with noted_interrupts() as interrupts:
             _run(interrupts)
     except KeyboardInterrupt:  # after the command itself, where typer catches it
-        say(_describe_interrupt())
+        _say_interrupted()
         sys.exit(INTERRUPTED)
 
 
@@ -117,14 +117,14 @@ def _run(interrupts: Interrupts) -> None:
             _empty_stdout()
     except SystemExit as stop:
         if stop.code == INTERRUPTED:  # typer's exit code for Ctrl-C
-            say(_describe_interrupt())
+            _say_interrupted()
         raise
     except BrokenPipeError:  # the reader of our output has left, as in `| head`
         sys.exit(1)
     except Exception as error:
         # Ctrl-C during an import becomes whatever the imported package makes of it.
         if interrupts.came:
-            say(_describe_interrupt())
+            _say_interrupted()
             sys.exit(INTERRUPTED)
         fault = _describe_fault(error)
         if fault is None:
@@ -175,11 +175,11 @@ def _describe_fault(error: Exception) -> str | None:
     return None
 
 
-def _describe_interrupt() -> str:
-    for word in sys.argv[1:3]:
-        if word in GOES_ON:
-            return f"interrupted; {GOES_ON[word]}"
-    return "interrupted"
+def _say_interrupted() -> None:
+    if not is_main():
+        return
+    words = [word for word in sys.argv[1:3] if word in GOES_ON]
+    say("; ".join(["interrupted", *(GOES_ON[word] for word in words)]))
 
 
 def _ready_streams() -> None:

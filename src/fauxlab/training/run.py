@@ -33,7 +33,7 @@ from fauxlab.environment import describe_environment
 from fauxlab.errors import LabError
 from fauxlab.io.files import file_aside
 from fauxlab.io.reading import parse_json, parse_toml, read_text
-from fauxlab.io.text import csv_line, replace_file
+from fauxlab.io.text import csv_line, replace_file, write_fault
 from fauxlab.version import __version__
 
 if TYPE_CHECKING:
@@ -176,11 +176,11 @@ class Run:
                 os.fsync(stream.fileno())
             log_bytes = log.stat().st_size
         folder = self.folder / "checkpoints"
-        folder.mkdir(exist_ok=True)
         saved = {**state, "log_bytes": log_bytes, "processes": _processes()}
         path = folder / name
-        (folder / f"{name}.tmp").unlink(missing_ok=True)  # left by a killed run of version 0.2
         try:
+            folder.mkdir(exist_ok=True)
+            (folder / f"{name}.tmp").unlink(missing_ok=True)  # left by a killed run of version 0.2
             with file_aside(path) as stream:
                 torch.save(saved, stream)
         except (OSError, RuntimeError) as error:  # torch raises RuntimeError on a full disk
@@ -250,7 +250,10 @@ def open_run(
     run = Run(folder)
     config = folder / "config.toml"
     if not config.exists():
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise write_fault(folder, error) from error
         environment = json.dumps(describe_environment(data_hash), indent=2)
         replace_file(folder / "environment.json", environment + "\n")
         replace_file(config, recipe.to_toml())

@@ -18,6 +18,7 @@ from fauxlab.config import GanRecipe, Recipe
 from fauxlab.data.cache import ImageArray
 from fauxlab.errors import LabError
 from fauxlab.io.files import scratch_folder
+from fauxlab.io.text import write_fault
 from fauxlab.training.distributed import any_process, start_accelerator
 from fauxlab.training.run import Run, open_run, refuse_taken
 
@@ -107,7 +108,7 @@ def session(
 def train_alone(run: Run) -> Iterator[None]:
     """Lock the run folder: two trainings would write into each other's log and checkpoints.
 
-    Raises LabError where another training holds the lock.
+    Raises LabError where another training holds the lock, or the folder cannot be written.
     """
     lock = FileLock(run.folder / "lock")
     try:
@@ -117,6 +118,8 @@ def train_alone(run: Run) -> Iterator[None]:
             f"{run.folder} is being trained by another process; "
             "wait for it, or choose another --name"
         ) from None
+    except OSError as error:
+        raise write_fault(run.folder / "lock", error) from error
     try:
         yield
     finally:
