@@ -34,7 +34,11 @@ from fauxlab.io.text import replace_file
 from fauxlab.progress import count_images
 from fauxlab.transforms.degradations import degrade_repeatably
 
-RATE = 0.05
+# Some filters are harder than the mixture of all, on which this rate is promised. So it is lower
+# than the 5 % that are to hold after each filter. Chosen on the validation split: at .05, three of
+# twenty sources had 9 to 18 % of their faded photos called fake; at .04, none had more than 5 %
+# after sepia, warm light, fading or the mixture.
+RATE = 0.04
 MOST = 250  # pictures of a kind
 
 

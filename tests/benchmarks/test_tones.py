@@ -8,6 +8,8 @@ import numpy as np
 from benchmarks.detector.tones import (
     CLEAN,
     FAKES_AFTER,
+    PARTS,
+    RESULTS,
     Predictions,
     decide_all,
     list_changes,
@@ -15,6 +17,7 @@ from benchmarks.detector.tones import (
     take_some,
     worst_kind,
 )
+from benchmarks.output import load_results
 
 from fauxlab.bundle.config import Calibration, DetectorConfig, OodLimits, Preprocessing
 from fauxlab.data.manifest import Manifest
@@ -73,3 +76,22 @@ def test_the_fakes_are_seen_after_changes_that_there_are() -> None:
     assert names[0] == CLEAN
     assert set(FAKES_AFTER) <= set(names)
     assert len(names) == 33
+
+
+def test_the_documentations_table_is_what_was_measured() -> None:
+    results = load_results(RESULTS)
+    page = (Path(__file__).parents[2] / "docs" / "results-detectors.md").read_text(encoding="utf-8")
+    rows = {}
+    for line in page.splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if cells[0] in results["changes"]:
+            rows[cells[0]] = cells[1:]
+    assert len(rows) >= 8
+    for change, cells in rows.items():
+        shares = results["changes"][change]
+        expected = []
+        for part in PARTS:
+            for model in ("before", "after"):
+                expected.append(f"{100 * shares[model][f'all real, {part}']['fake'][0]:.1f} %")
+        refused = [100 * shares["after"][f"all real, {part}"]["cannot tell"] for part in PARTS]
+        assert cells == [*expected, *(f"{share:.0f} %" for share in refused)], change
