@@ -28,7 +28,7 @@ Rng = np.random.Generator
 Damage = Callable[[Path, Rng], str]  # changes a recipe, and names what it did
 RECIPES = {"detector": ("unified-joint", "report-unified"), "gan": ("r3-32", "report-v2-32")}
 
-# Lines that are put behind those of a recipe; a table that is there already is a fault, too.
+# Lines that are put before those of a recipe, or behind them, or in the place of a table.
 LINES = (
     "epochs = " + "9" * 5000,
     "epochs = 0x" + "f" * 5000,
@@ -37,8 +37,8 @@ LINES = (
     "[train]\nlr = nan",
     "[train]\nlr = inf",
     '"\\u001b[31mEVIL\\u0007" = 1',
-    "".join(f"[t{number}]\nx = 1\n" for number in range(200_000)),
     '[train]\nlr = "\\u001b]0;x\\u0007"',
+    "".join(f"[t{number}]\nx = 1\n" for number in range(200_000)),
     'base = "../../../etc/passwd"',
     "[model]\noptions = {widths = [4096, 4096, 4096, 4096]}",
     "[model]\noptions = {blocks = [4096, 4096]}",
@@ -114,15 +114,19 @@ _added = 0
 
 
 def add_lines(recipe: Path, rng: Rng) -> str:
-    """Put the next of LINES behind the recipe, or in the place of a table that is there."""
+    """Put the next of LINES into the recipe."""
     global _added  # noqa: PLW0603  # each of LINES gets its turn
     lines = LINES[_added % len(LINES)]
     _added += 1
     text = recipe.read_text()
     table = lines.split("\n", 1)[0] + "\n"
-    has_table = table.startswith("[") and table in text
-    # A key of the table that is there would be given twice.
-    recipe.write_text(lines if not has_table else _replace_table(text, table, lines))
+    if not table.startswith("["):
+        text = lines + "\n" + text
+    elif table in text:
+        text = _replace_table(text, table, lines)
+    else:
+        text = text + "\n" + lines
+    recipe.write_text(text)
     return f"line {lines[:40]!r}"
 
 
