@@ -28,7 +28,7 @@ Rng = np.random.Generator
 Damage = Callable[[Path, Rng], str]  # changes a recipe, and names what it did
 RECIPES = {"detector": ("unified-joint", "report-unified"), "gan": ("r3-32", "report-v2-32")}
 
-# Lines that are put behind those of a recipe; a table that is there already is a fault, too.
+# Lines that are put before those of a recipe, or behind them, or in the place of a table.
 LINES = (
     "epochs = " + "9" * 5000,
     "epochs = 0x" + "f" * 5000,
@@ -38,10 +38,12 @@ LINES = (
     "[train]\nlr = inf",
     '"\\u001b[31mEVIL\\u0007" = 1',
     '[train]\nlr = "\\u001b]0;x\\u0007"',
+    "".join(f"[t{number}]\nx = 1\n" for number in range(200_000)),
     'base = "../../../etc/passwd"',
     "[model]\noptions = {widths = [4096, 4096, 4096, 4096]}",
     "[model]\noptions = {blocks = [4096, 4096]}",
     "[model]\nlatent = 65536",
+    "[evaluate]\nn = 9223372036854775807",
     "[model.generator]\nwidths = [4096, 4096, 4096, 4096]",
     "a = " + "[" * 100_000,
     "a = " + "{a = " * 2000,
@@ -49,7 +51,6 @@ LINES = (
     "[" + "a." * 100_000 + "a]",
     "k" * 1_000_000 + " = 1",
     "name = '" + "n" * 1_000_000 + "'",
-    "".join(f"[t{number}]\nx = 1\n" for number in range(200_000)),
     "[train]\n" + "".join(f"k{number} = 1\n" for number in range(100_000)),
     "[data]\ngenerators = [" + "1, " * 200_000 + "]",
 )
@@ -113,15 +114,19 @@ _added = 0
 
 
 def add_lines(recipe: Path, rng: Rng) -> str:
-    """Put the next of LINES behind the recipe, or in the place of a table that is there."""
+    """Put the next of LINES into the recipe."""
     global _added  # noqa: PLW0603  # each of LINES gets its turn
     lines = LINES[_added % len(LINES)]
     _added += 1
     text = recipe.read_text()
     table = lines.split("\n", 1)[0] + "\n"
-    has_table = table.startswith("[") and table in text
-    # A key of the table that is there would be given twice.
-    recipe.write_text(lines if not has_table else _replace_table(text, table, lines))
+    if not table.startswith("["):
+        text = lines + "\n" + text
+    elif table in text:
+        text = _replace_table(text, table, lines)
+    else:
+        text = text + "\n" + lines
+    recipe.write_text(text)
     return f"line {lines[:40]!r}"
 
 
