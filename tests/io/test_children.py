@@ -17,8 +17,9 @@ import pytest
 from PIL import Image
 from tests.io.test_images import encoded, halves
 
-from fauxlab.io import children, images
-from fauxlab.io.children import LARGE_PIXELS, Remote
+from fauxlab.io import images
+from fauxlab.io.decoding import children
+from fauxlab.io.decoding.children import LARGE_PIXELS, Remote
 from fauxlab.io.encoding import describe_encoding
 from fauxlab.io.images import FORMATS, decode
 from fauxlab.io.limits import DEFAULT_LIMITS, ImageError, Limits
@@ -52,7 +53,7 @@ def test_ordinary_pictures_start_no_child() -> None:
 import io
 import sys
 from PIL import Image
-from fauxlab.io import children
+from fauxlab.io.decoding import children
 from fauxlab.io.images import decode
 for form in ("JPEG", "PNG", "WEBP", "BMP"):
     stream = io.BytesIO()
@@ -192,7 +193,7 @@ def alive(pid: int) -> bool:
 def test_a_child_ends_with_its_parent_even_if_that_is_killed() -> None:
     code = """
 import sys, time
-from fauxlab.io import children
+from fauxlab.io.decoding import children
 from fauxlab.io.images import decode
 decode(sys.stdin.buffer.read())
 print(children._children._idle[0]._process.pid, flush=True)
@@ -272,7 +273,7 @@ except ImageError as error:
 def test_a_forked_process_has_children_of_its_own() -> None:
     code = """
 import os, sys
-from fauxlab.io import children
+from fauxlab.io.decoding import children
 from fauxlab.io.images import decode
 data = sys.stdin.buffer.read()
 decode(data)

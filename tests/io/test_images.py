@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from fauxlab.io import decoding, encoding, limits
+from fauxlab.io import encoding, limits
+from fauxlab.io.decoding import opening
 from fauxlab.io.encoding import describe_encoding
 from fauxlab.io.images import FORMATS, MAX_BYTES, decode, fingerprint, to_square
 from fauxlab.io.limits import ImageError
@@ -67,11 +68,11 @@ def test_a_heic_picture_without_its_decoder_names_the_extra(
     heic = b"\0\0\0\x1cftypheic\0\0\0\0mif1heicmiaf" + bytes(200)
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     monkeypatch.delitem(Image.OPEN, "HEIF", raising=False)
-    decoding._add_heif.cache_clear()
+    opening._add_heif.cache_clear()
     reason = r"^a HEIC picture: pip install \"fauxlab\[heic\]\""
-    with pytest.raises(ImageError, match=reason), decoding.decoder_errors(heic):
-        decoding.open_image(heic)
-    decoding._add_heif.cache_clear()
+    with pytest.raises(ImageError, match=reason), opening.decoder_errors(heic):
+        opening.open_image(heic)
+    opening._add_heif.cache_clear()
 
 
 def test_exif_rotation_is_applied() -> None:
@@ -250,7 +251,7 @@ def test_a_decoders_message_becomes_one_short_line(monkeypatch: pytest.MonkeyPat
     def fail(*_: object) -> None:
         raise ValueError("bad\r\n\tbox " + "x" * 10_000)
 
-    monkeypatch.setattr(decoding, "read_orientation", fail)
+    monkeypatch.setattr(opening, "read_orientation", fail)
     monkeypatch.setattr(encoding, "_jpeg_tables", fail)
     for read in (decode, describe_encoding):
         with pytest.raises(ImageError) as caught:

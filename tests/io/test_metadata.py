@@ -11,10 +11,10 @@ import pytest
 from PIL import Image, PngImagePlugin
 from tests.io.test_images import chunk, encoded, segment
 
+from fauxlab.io.decoding.metadata import inflate, read_orientation
 from fauxlab.io.encoding import describe_encoding
 from fauxlab.io.images import decode
 from fauxlab.io.limits import ImageError
-from fauxlab.io.metadata import inflate, read_orientation
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)
 PICTURE = Image.fromarray(PIXELS).resize((48, 36), Image.Resampling.BICUBIC)
@@ -202,7 +202,7 @@ def test_entries_of_a_tiff_that_do_not_concern_pixels(order: str) -> None:
 def test_jpegs_inside_a_tiff_may_have_no_more_scans_than_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from fauxlab.io import tiff as module
+    from fauxlab.io.decoding import tiff as module
 
     stream = io.BytesIO()
     Image.new("L", (16, 16), 120).save(stream, "JPEG", progressive=True)

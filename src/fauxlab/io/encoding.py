@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL.JpegImagePlugin import JpegImageFile
 
-from fauxlab.io import heif, jpeg, png, tiff, webp
-from fauxlab.io.children import describe
-from fauxlab.io.decoding import decoder_errors, open_image, strip, with_decoder_metadata
+from fauxlab.io.decoding import heif, jpeg, png, tiff, webp
+from fauxlab.io.decoding.children import describe
+from fauxlab.io.decoding.metadata import Stripped, read_orientation
+from fauxlab.io.decoding.opening import decoder_errors, open_image, strip, with_decoder_metadata
 from fauxlab.io.images import is_light, strip_still
 from fauxlab.io.limits import DEFAULT_LIMITS
-from fauxlab.io.metadata import Stripped, read_orientation
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from fauxlab.io import decoding, heif, jpeg, png, tiff, webp
 from fauxlab.io import limits as bounds
-from fauxlab.io.children import Remote
-from fauxlab.io.decoding import BMP_START, decoder_errors, open_frames, strip
+from fauxlab.io.decoding import heif, jpeg, opening, png, tiff, webp
+from fauxlab.io.decoding.children import Remote
+from fauxlab.io.decoding.metadata import Stripped
+from fauxlab.io.decoding.opening import BMP_START, decoder_errors, open_frames, strip
 from fauxlab.io.limits import (
     DEFAULT_LIMITS,
     MAX_FRAMES,
@@ -25,7 +26,6 @@ from fauxlab.io.limits import (
     refuse_bytes,
     refuse_size,
 )
-from fauxlab.io.metadata import Stripped
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,7 +39,7 @@ PIPELINE_VERSION = 2
 # profile, which version 1 did not read.
 READABLE_PIPELINES = frozenset({1, 2})
 
-FORMATS = decoding.FORMATS
+FORMATS = opening.FORMATS
 MAX_BYTES = bounds.MAX_BYTES
 MIN_SIDE = bounds.MIN_SIDE
 MAX_PIXELS = DEFAULT_LIMITS.max_pixels
@@ -151,7 +151,7 @@ def convert(image: Image.Image, limits: Limits = DEFAULT_LIMITS) -> Image.Image:
     with decoder_errors(b""):
         refuse_size(*image.size, limits.max_pixels)
         image.load()
-        return decoding.upright(image).to_rgb()
+        return opening.upright(image).to_rgb()
 
 
 def to_square(image: Image.Image, size: int) -> Pixels:

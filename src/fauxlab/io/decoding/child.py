@@ -1,4 +1,4 @@
-"""The process that decodes pictures which may explode: `python -m fauxlab.io.child`.
+"""The process that decodes pictures which may explode: `python -m fauxlab.io.decoding.child`.
 
 `children` starts it, sends it one request at a time, and kills it where it takes too long. It ends
 when its input does, so it never outlives the process that started it for long.
@@ -13,9 +13,9 @@ from typing import Any
 
 from PIL import Image
 
-from fauxlab.io.decoding import Opened, decoder_errors, open_frames, strip
+from fauxlab.io.decoding.messages import Connection, bands
+from fauxlab.io.decoding.opening import Opened, decoder_errors, open_frames, strip
 from fauxlab.io.limits import ImageError
-from fauxlab.io.messages import Connection, bands
 
 # Memory of this process: for itself, for a file, and for its pixels in three copies and more.
 OWN_MEMORY = 2**29

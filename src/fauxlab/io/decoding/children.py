@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any, cast
 from PIL import Image
 
 import fauxlab
+from fauxlab.io.decoding.messages import Connection, bands
 from fauxlab.io.limits import ImageError, Limits
-from fauxlab.io.messages import Connection, bands
 
 if TYPE_CHECKING:
     from io import RawIOBase
@@ -53,7 +53,7 @@ class _Child:
             raise OSError("this program is no Python interpreter")
         self._killed = False
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "fauxlab.io.child"],
+            [sys.executable, "-P", "-m", "fauxlab.io.decoding.child"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

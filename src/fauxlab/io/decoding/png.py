@@ -8,8 +8,8 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 
+from fauxlab.io.decoding.metadata import MAX_EXIF, MAX_PROFILE, MAX_XMP, Stripped, inflate
 from fauxlab.io.limits import ImageError
-from fauxlab.io.metadata import MAX_EXIF, MAX_PROFILE, MAX_XMP, Stripped, inflate
 
 START = b"\x89PNG\r\n\x1a\n"
 # A file of MAX_BYTES in pieces of 8 KiB, as libpng writes them, has 32,768 chunks.

@@ -6,8 +6,8 @@ import struct
 from collections.abc import Iterator
 from itertools import islice
 
+from fauxlab.io.decoding.metadata import MAX_EXIF, MAX_PROFILE, MAX_XMP, Stripped
 from fauxlab.io.limits import ImageError
-from fauxlab.io.metadata import MAX_EXIF, MAX_PROFILE, MAX_XMP, Stripped
 
 MAX_CHUNKS = 50_000
 

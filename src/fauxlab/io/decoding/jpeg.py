@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from fauxlab.io.decoding.metadata import MAX_PROFILE, Stripped
 from fauxlab.io.limits import ImageError, most_scans
-from fauxlab.io.metadata import MAX_PROFILE, Stripped
 
 START = b"\xff\xd8\xff"
 END_MARKER = b"\xff\xd9"

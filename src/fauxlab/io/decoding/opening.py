@@ -28,11 +28,11 @@ from PIL import (
     WebPImagePlugin,  # noqa: F401
 )
 
-from fauxlab.io import heif, jpeg, png, tiff, webp
+from fauxlab.io.decoding import heif, jpeg, png, tiff, webp
+from fauxlab.io.decoding.messages import bands
+from fauxlab.io.decoding.metadata import MAX_EXIF, ORIENTATION, Stripped, read_orientation
+from fauxlab.io.decoding.profiles import to_srgb
 from fauxlab.io.limits import ImageError, refuse_size
-from fauxlab.io.messages import bands
-from fauxlab.io.metadata import MAX_EXIF, ORIENTATION, Stripped, read_orientation
-from fauxlab.io.profiles import to_srgb
 
 # Only formats in which people keep photos. Hostile bytes never reach the other decoders; the one of
 # EPS, for example, starts a program.

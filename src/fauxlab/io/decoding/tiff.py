@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from fauxlab.io.jpeg import count_scans
+from fauxlab.io.decoding.jpeg import count_scans
+from fauxlab.io.decoding.metadata import MAX_PROFILE, MAX_XMP, ORIENTATION, Stripped
 from fauxlab.io.limits import MAX_SCANNED, MAX_SCANS, ImageError
-from fauxlab.io.metadata import MAX_PROFILE, MAX_XMP, ORIENTATION, Stripped
 
 # Byte order, then a number: 42, or 43 in a BigTIFF. Some writers turn the bytes of 42.
 PREFIXES = (b"II*\0", b"MM\0*", b"II\0*", b"MM*\0", b"II+\0", b"MM\0+")
