@@ -287,7 +287,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
         "cannot be used .*(negative|above 0)",
     ),
     "option beyond memory": (edit_config(options={"widths": [10**11]}), "none may be above 4,096"),
-    "network beyond memory": (edit_config(options={"widths": [4096] * 4}), "do not fit"),
+    "network beyond memory": (edit_config(options={"widths": [4096] * 4}), "none may have above"),
     "network of many": (edit_config(options={"widths": [8] * 5000}), "more than 256 blocks"),
     "option no number": (edit_config(options={"slope": "steep"}), "cannot be used"),
     "architecture": (edit_config(architecture="os.system"), "no detector 'os.system'"),
