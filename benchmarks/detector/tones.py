@@ -99,7 +99,6 @@ def main() -> None:
     parser.add_argument("manifest", type=Path)
     parser.add_argument("models", nargs="+", metavar="NAME=BUNDLE")
     parser.add_argument("--most", type=int, default=60, help="pictures of a kind")
-    parser.add_argument("--changes", help="some of them, separated by ;")
     parser.add_argument("--predictions", type=Path, help="folder that keeps the numbers")
     options = parser.parse_args()
     manifest = Manifest.load(options.manifest)
@@ -108,8 +107,7 @@ def main() -> None:
         name, _, folder = item.partition("=")
         detectors[name] = open_detector(folder)
     part = take_some(manifest.test, options.most)
-    wanted = options.changes.split(";") if options.changes else None
-    results = measure(detectors, part, options.predictions, wanted)
+    results = measure(detectors, part, options.predictions)
     results["environment"] = describe_machine(manifest.data_hash)
     save_results(RESULTS, results)
     print(format_table(results))
@@ -186,10 +184,7 @@ def predict(
 
 
 def measure(
-    detectors: dict[str, AnyDetector],
-    manifest: Manifest,
-    folder: Path | None,
-    wanted: list[str] | None,
+    detectors: dict[str, AnyDetector], manifest: Manifest, folder: Path | None
 ) -> dict[str, Any]:
     """Shares of decisions by change, kind of picture and bundle."""
     first = next(iter(detectors.values()))
@@ -197,8 +192,6 @@ def measure(
     reals = load_images(manifest.where(lambda row: row.label == 0), first.size)
     changes = {}
     for name, change in list_changes():
-        if wanted and name not in [CLEAN, *wanted]:
-            continue
         images = everything if name in FAKES_AFTER else reals
         kept = folder and folder / f"{name_of_file(images.manifest, name)}.npz"
         predictions = predict(first, images, change, kept)
