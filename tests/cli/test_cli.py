@@ -228,7 +228,7 @@ def test_where_no_model_is_the_message_says_where_to_look(
         (
             ["detector", "calibrate", "fauxlab", "none.csv"],
             1,
-            "fauxlab is an exported detector (model.onnx)",
+            "none.csv",
         ),
         (["export", "fauxlab"], 1, "cannot be exported again; give one with model.safetensors"),
         (["recipes", "show", "none"], 1, "no recipe 'none'"),
