@@ -42,7 +42,7 @@ def usable_processors() -> int:
     It counts those that the system assigned to the process, and keeps a container's quota of
     processor time and the variable OMP_NUM_THREADS.
     """
-    limits = [len(os.sched_getaffinity(0))]
+    limits = [_assigned_processors()]
     quota = _read_quota(_QUOTA)
     if quota is not None:
         limits.append(quota)
@@ -50,6 +50,13 @@ def usable_processors() -> int:
     if stated.isdecimal():
         limits.append(int(stated))
     return max(1, min(limits))
+
+
+def _assigned_processors() -> int:
+    # macOS and Windows assign no processors to a process.
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _read_quota(path: Path) -> int | None:
