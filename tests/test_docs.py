@@ -353,9 +353,16 @@ def test_the_readmes_table_is_the_results() -> None:
     ):
         told = of_generators({name: model[part][name]["auc"]["value"] for name in names})
         assert table[row] == [told]
-    alarms = model["false_alarms"]
-    told = of_generators({name: alarms[name]["value"] for name in ("celeba", "dfdc-real", "ffhq")})
-    assert table["real photos called fake"] == [told]
+    shares = results("tones")["changes"]["as they are"]["after"]
+    for row, label, places, parts in (
+        ("real photos called fake", "real", 3, ("of 3 kinds in training", "of 17 other kinds")),
+        ("fakes called fake", "fake", 2, ("of 4 generators in training", "of 12 others")),
+    ):
+        told = []
+        for part, words in zip(("learned", "other"), parts, strict=True):
+            share = shares[f"all {label}, {part}"]["fake"][0]
+            told.append(f"{words} {share:.{places}f}".replace(" 0.", " ."))
+        assert table[row] == [" · ".join(told)]
     runs = {run["name"]: run for run in results("gan_recipes")}
     floor = f"{runs['r3-32-s0']['floor']:.2f}".lstrip("0")
     told = " · ".join(

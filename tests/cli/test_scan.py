@@ -83,7 +83,7 @@ def test_the_table_says_how_scores_are_read(fauxlab: Command, photos: Path) -> N
     assert [row.split()[-1].rpartition("/")[2] for row in rows[:2]] == ["0.png", "1.png"]
     assert empty == ""
     assert scores == (
-        "threshold 0.829: real below 0.308, uncertain from 0.308 to below 0.829, fake from 0.829 on"
+        "threshold 0.922: real below 0.272, uncertain from 0.272 to below 0.922, fake from 0.922 on"
     )
     assert rates.endswith(
         "at most 5 % of the real ones are called fake, and 10 % of the fakes real"
