@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Flags = NDArray[np.bool_]
     Indices = NDArray[np.intp]
+    Pixels = NDArray[np.uint8]
 
 # Two boxes show one face if they share so much of the area that both cover, or if so much of the
 # smaller lies in the larger.
@@ -23,47 +24,43 @@ CONTAINED = 0.75
 
 
 class Boxes(NamedTuple):
-    """Places that may show a face.
-
-    `boxes` [N, 4]; `scores` [N] in 0 to 1; `points` [N, 5, 2] are the right and the left eye, the
-    nose's tip, the right and the left corner of the mouth, as the person has them.
-    """
+    """Places that may show a face: boxes [N, 4], and scores [N] in 0 to 1."""
 
     boxes: Floats
     scores: Floats
-    points: Floats
 
-    def take(self, which: Flags | Indices) -> Boxes:
+    def take(self, which: Flags | Indices | slice) -> Boxes:
         """Some of the boxes, in the order of `which`."""
-        return Boxes(self.boxes[which], self.scores[which], self.points[which])
+        return Boxes(self.boxes[which], self.scores[which])
 
     def longer_sides(self) -> Floats:
         """The longer side of each box, [N]."""
         sides: Floats = self.boxes[:, 2:].max(axis=1)
         return sides
 
-    def move(self, scale: float, left: float = 0, top: float = 0) -> Boxes:
-        """The same places in a picture of `1 / scale` times the size, in which this one was cut
-        out at (left, top).
-        """
-        shift = np.array([left, top])
-        boxes = self.boxes / scale
-        boxes[:, :2] += shift
-        points = self.points / scale + shift
-        return Boxes(boxes, self.scores, points)
-
-
-def no_boxes() -> Boxes:
-    """No place at all."""
-    return Boxes(np.empty((0, 4)), np.empty(0), np.empty((0, 5, 2)))
-
 
 def join(parts: list[Boxes]) -> Boxes:
     """The boxes of all parts, in their order."""
-    if not parts:
-        return no_boxes()
-    columns = zip(*parts, strict=True)
-    return Boxes(*(np.concatenate(column) for column in columns))
+    boxes = [np.empty((0, 4)), *(part.boxes for part in parts)]
+    scores = [np.empty(0), *(part.scores for part in parts)]
+    return Boxes(np.concatenate(boxes), np.concatenate(scores))
+
+
+def turn_boxes(boxes: Floats, turn: int, width: float, height: float) -> Floats:
+    """Where boxes [N, 4] of a picture of this size lie once the picture is turned.
+
+    `turn` is in degrees, counter-clockwise: 0, 90, 180 or 270.
+    """
+    left, top, across, down = boxes.T
+    right = left + across
+    bottom = top + down
+    if turn == 90:
+        return np.column_stack([top, width - right, down, across])
+    if turn == 180:
+        return np.column_stack([width - right, height - bottom, across, down])
+    if turn == 270:
+        return np.column_stack([height - bottom, left, down, across])
+    return boxes
 
 
 def one_a_face(found: Boxes) -> Boxes:
@@ -90,3 +87,8 @@ def _same_face(box: Floats, others: Floats) -> Flags:
     smaller = np.minimum(area, areas)
     is_same: Flags = (common > SHARED * covered) | (common > CONTAINED * smaller)
     return is_same
+
+
+def turn_pixels(pixels: Pixels, turn: int) -> Pixels:
+    """Pixels [H, W, 3], turned counter-clockwise by 0, 90, 180 or 270 degrees."""
+    return np.ascontiguousarray(np.rot90(pixels, turn // 90))

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     Pixels = NDArray[np.uint8]
     Floats = NDArray[np.float64]
+    Indices = NDArray[np.intp]
 
 FOLDER = Path(__file__).parents[1] / "weights" / "faces"
 INPUT = "pictures"
@@ -48,7 +49,7 @@ CENTERFACE = Network(
 
 # YuNet has a row of outputs for each cell of three grids; a grid's cells are so many pixels wide.
 GRIDS = (8, 16, 32)
-_KINDS = ("cls", "obj", "bbox", "kps")
+_KINDS = ("cls", "obj", "bbox")
 _YUNET_OUTPUTS = [f"{kind}_{stride}" for stride in GRIDS for kind in _KINDS]
 # CenterFace has one grid: how much each cell is a face's middle, logarithms of height and width,
 # and the middle's offset down and right, in cells.
@@ -76,11 +77,11 @@ def propose_faces(pixels: Pixels, least: float) -> Boxes:
     return join(found)
 
 
-def confirm_faces(windows: Pixels, boxes: Floats) -> Floats:
-    """How sure CenterFace is of one face in each window, 0 to 1, [N].
+def confirm_faces(windows: Pixels, boxes: Floats, which: Indices) -> Floats:
+    """How sure CenterFace is of the face in each box [N, 4], 0 to 1, [N].
 
-    Windows are uint8 [N, side, side, 3], the side a multiple of STEP; boxes [N, 4] say where in
-    its window each face should be. Raises LabError where the network's file is damaged.
+    Windows are uint8 [M, side, side, 3], the side a multiple of STEP; `which` [N] says in which
+    window each box lies. Raises LabError where the network's file is damaged.
     """
     session = _session(CENTERFACE)
     heat, sizes, offsets = session.run(_CENTERFACE_OUTPUTS, {INPUT: windows})
@@ -88,15 +89,16 @@ def confirm_faces(windows: Pixels, boxes: Floats) -> Floats:
     down = CELL * (rows + offsets[:, 0] + 0.5)
     right = CELL * (columns + offsets[:, 1] + 0.5)
     area = CELL**2 * np.exp(sizes[:, 0] + sizes[:, 1])
-    # Each box as [N, 1, 1], to be compared with all cells [N, rows, columns].
-    left, top, width, height = boxes.T[:, :, None, None]
-    is_beside = np.abs(right - left - width / 2) <= width / 2
-    is_level = np.abs(down - top - height / 2) <= height / 2
-    ratio = area / (width * height)
-    is_alike = (ratio > LEAST_AREA) & (ratio < MOST_AREA)
-    seen = np.where(is_beside & is_level & is_alike, heat[:, 0], 0)
-    surest: Floats = seen.max(axis=(1, 2)).astype(np.float64)
-    return surest
+    answers = np.zeros(len(boxes))
+    for number, (window, box) in enumerate(zip(which, boxes, strict=True)):
+        left, top, width, height = box
+        is_beside = np.abs(right[window] - left - width / 2) <= width / 2
+        is_level = np.abs(down[window] - top - height / 2) <= height / 2
+        ratio = area[window] / (width * height)
+        is_alike = (ratio > LEAST_AREA) & (ratio < MOST_AREA)
+        seen = heat[window, 0][is_beside & is_level & is_alike]
+        answers[number] = seen.max(initial=0)
+    return answers
 
 
 def _read_grid(
@@ -114,9 +116,7 @@ def _read_grid(
     size = stride * np.exp(box[:, 2:])
     near_corner = middle - size / 2
     boxes = np.column_stack([near_corner, size])
-    points = outputs[f"kps_{stride}"][0, cells].astype(np.float64)
-    points = stride * (points.reshape(-1, 5, 2) + corner[:, None])
-    return Boxes(boxes, scores[cells].astype(np.float64), points)
+    return Boxes(boxes, scores[cells].astype(np.float64))
 
 
 def _pad(pixels: Pixels) -> Pixels:

@@ -1,4 +1,7 @@
-"""The search for faces: a fast network proposes places, a surer one looks at the weak ones."""
+"""The search for faces: a fast network proposes places, a surer one looks at the weak ones.
+
+`benchmarks/detector/face_finding.py` measures what is found.
+"""
 
 from __future__ import annotations
 
@@ -6,90 +9,124 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from fauxlab.scan.boxes import Boxes, join, one_a_face
-from fauxlab.scan.networks import confirm_faces, propose_faces
-from fauxlab.scan.views import LARGE, View, cut_window, tiles, whole_views
+from fauxlab.scan.boxes import Boxes, join, one_a_face, turn_boxes, turn_pixels
+from fauxlab.scan.looks import Kind, look_closer
+from fauxlab.scan.networks import propose_faces
+from fauxlab.scan.turns import choose_turn
+from fauxlab.scan.views import LARGE, tiles, whole_views
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from PIL import Image
 
-    from fauxlab.scan.boxes import Flags, Floats
+    from fauxlab.scan.boxes import Floats
+    from fauxlab.scan.views import View
 
 LEAST = 0.12  # YuNet's score for a place to be looked at
-SURE = 0.85  # with this score nobody needs to look
+SURE = 0.85  # at this score CenterFace is not asked
 SMALLEST = 14  # the longer side of a face's box, in pixels of the picture
 MOST_PROPOSALS = 1000  # of one view
 
-# The first look at a place is cheap and refuses most of what is no face. The second decides.
-# Pixels of the box's longer side, and of the window's side.
-GLANCE = (32, 64)
-LOOK = (48, 192)
-LEAST_GLANCE = 0.05  # CenterFace's answer to go on
-MOST_GLANCES = 256
+# CenterFace sees a place in two windows. The first is cheap and settles most places; the second
+# shows more around the place, and decides.
+GLANCE = Kind(face=32, side=64)
+LOOK = Kind(face=48, side=192)
+LEAST_GLANCE = 0.05  # CenterFace's answer, 0 to 1, for a second window
+MOST_GLANCES = 256  # windows: bounds time
 MOST_LOOKS = 96
-TOGETHER = 16  # windows that CenterFace sees at once: bounds memory
 
-# log-odds that a place shows a face, from the log-odds of YuNet's score and CenterFace's answer,
-# and the logarithm of the face's size relative to the picture's.
-WEIGHTS = (0.67, 1.03, -0.64)
+# Log-odds that a place shows a face: the weights of the log-odds of YuNet's score, of CenterFace's
+# answer in the second window, and of the logarithm of the face's size per REFERENCE pixels (in a
+# picture that is LARGE pixels long), by a logistic regression on the photos of the benchmark.
+WEIGHTS = np.array([0.67, 1.03, -0.64])
 BIAS = 3.3
-ENOUGH = 1.65  # log-odds
+REFERENCE = 32
+ENOUGH = 1.4
+ENOUGH_AT_A_GLANCE = 3.0
 
 
 class Search(NamedTuple):
-    """The faces of a picture, with probabilities as scores, and how many places were passed."""
+    """The faces of a picture, and how many places were not looked at.
+
+    The boxes lie in the picture as it is; scores are probabilities. `turn` is by how many degrees,
+    counter-clockwise, the picture must be turned for the faces to stand upright.
+    """
 
     found: Boxes
     left_out: int
+    turn: int = 0
 
 
 def search_faces(image: Image.Image) -> Search:
-    """The faces of an RGB picture that stand upright in it."""
-    proposals = propose(whole_views(image))
-    large = propose(tiles(image))
-    proposals = one_a_face(join([proposals, large]))
+    """The faces of an RGB picture, upright or turned by a multiple of 90 degrees."""
+    upright = search_turned(image, 0)
+    turn = choose_turn(image, upright.found)
+    if not turn:
+        return upright
+    turned = search_turned(image, turn)
+    if turned.found.scores.sum() <= upright.found.scores.sum():
+        return upright
+    return turned
+
+
+def search_turned(image: Image.Image, turn: int) -> Search:
+    """The faces that stand upright once the picture is turned."""
+    whole = propose(whole_views(image), turn)
+    close = propose(tiles(image), turn)
+    proposals = one_a_face(join([whole, close]))
     is_large_enough = proposals.longer_sides() >= SMALLEST
-    return confirm(image, proposals.take(is_large_enough))
+    found, left_out = confirm(image, proposals.take(is_large_enough), turn)
+    return Search(found, left_out, turn)
 
 
-def propose(views: Iterable[View]) -> Boxes:
-    """Places that YuNet takes for faces in some views, in pixels of the picture, one a face."""
+def propose(views: Iterable[View], turn: int) -> Boxes:
+    """Places that YuNet takes for faces in some views, in pixels of the picture."""
     parts = []
     for view in views:
-        found = propose_faces(view.pixels, LEAST)
-        strongest = np.argsort(-found.scores, kind="stable")[:MOST_PROPOSALS]
-        found = one_a_face(found.take(strongest))
-        parts.append(found.move(view.scale, view.left, view.top))
-    return one_a_face(join(parts))
+        pixels = turn_pixels(view.pixels, turn)
+        found = propose_faces(pixels, LEAST)
+        surest = np.argsort(-found.scores, kind="stable")[:MOST_PROPOSALS]
+        found = one_a_face(found.take(surest))
+        height, width, _ = pixels.shape
+        boxes = turn_boxes(found.boxes, -turn % 360, width, height)
+        boxes = boxes / view.scale
+        boxes[:, :2] += (view.left, view.top)
+        parts.append(Boxes(boxes, found.scores))
+    return join(parts)
 
 
-def confirm(image: Image.Image, proposals: Boxes) -> Search:
-    """The proposals that are faces, with probabilities; they come the surest first."""
+def confirm(image: Image.Image, proposals: Boxes, turn: int) -> tuple[Boxes, int]:
+    """The proposals that are faces, with probabilities; and how many were not looked at."""
     is_sure = proposals.scores >= SURE
     sure = proposals.take(is_sure)
     weak = proposals.take(~is_sure)
-    glanced = weak.take(np.arange(min(MOST_GLANCES, len(weak.scores))))
-    glances = _ask(image, glanced, *GLANCE)
-    promising = glanced.take(glances >= LEAST_GLANCE)
-    looked = promising.take(np.arange(min(MOST_LOOKS, len(promising.scores))))
-    answers = _ask(image, looked, *LOOK)
-    odds = log_odds(looked, answers, max(image.size))
-    probabilities = 1 / (1 + np.exp(-odds))
-    confirmed = looked._replace(scores=probabilities).take(odds >= ENOUGH)
-    left_out = len(weak.scores) - len(glanced.scores) + len(promising.scores) - len(looked.scores)
-    return Search(one_a_face(join([sure, confirmed])), left_out)
+    longer = max(image.size)
+
+    answers, not_glanced = look_closer(image, weak.boxes, GLANCE, MOST_GLANCES, turn)
+    odds = log_odds(weak, answers, longer)
+    is_settled = odds >= ENOUGH_AT_A_GLANCE
+    settled = Boxes(weak.boxes, _probability(odds)).take(is_settled)
+
+    open_ones = weak.take(~is_settled & (answers >= LEAST_GLANCE))
+    answers, not_seen = look_closer(image, open_ones.boxes, LOOK, MOST_LOOKS, turn)
+    odds = log_odds(open_ones, answers, longer)
+    confirmed = Boxes(open_ones.boxes, _probability(odds)).take(odds >= ENOUGH)
+
+    found = one_a_face(join([sure, settled, confirmed]))
+    return found, not_glanced + not_seen
 
 
 def log_odds(proposals: Boxes, answers: Floats, longer: int) -> Floats:
-    """Log-odds [N] of places to be faces in a picture with this longer side."""
-    relative = LARGE * proposals.longer_sides() / longer
-    relative = np.maximum(relative, SMALLEST)
-    features = np.column_stack(
-        [_logit(proposals.scores), _logit(answers), np.log(relative / 32)]
-    )
-    odds: Floats = features @ np.array(WEIGHTS) + BIAS
+    """Log-odds [N] that places show faces, in a picture with this longer side.
+
+    `answers` [N] are CenterFace's.
+    """
+    sizes = LARGE / longer * proposals.longer_sides()
+    sizes = np.maximum(sizes, SMALLEST)
+    size = np.log(sizes / REFERENCE)
+    features = np.column_stack([_logit(proposals.scores), _logit(answers), size])
+    odds: Floats = features @ WEIGHTS + BIAS
     return odds
 
 
@@ -99,13 +136,6 @@ def _logit(probabilities: Floats) -> Floats:
     return logit
 
 
-def _ask(image: Image.Image, places: Boxes, face: int, side: int) -> Floats:
-    """What CenterFace says to each place, [N]."""
-    answers = [np.empty(0)]
-    for start in range(0, len(places.boxes), TOGETHER):
-        boxes = places.boxes[start : start + TOGETHER]
-        windows = [cut_window(image, box, face, side) for box in boxes]
-        pixels = np.stack([window.pixels for window in windows])
-        inside = np.stack([window.box for window in windows])
-        answers.append(confirm_faces(pixels, inside))
-    return np.concatenate(answers)
+def _probability(odds: Floats) -> Floats:
+    probability: Floats = 1 / (1 + np.exp(-odds))
+    return probability

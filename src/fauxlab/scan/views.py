@@ -45,16 +45,16 @@ class View(NamedTuple):
 
 def whole_views(image: Image.Image) -> Iterator[View]:
     """A picture as a whole, small and large."""
-    longer = max(image.size)
-    small = min(ENLARGED, SMALL / longer)
-    large = min(ENLARGED, LARGE / longer)
-    yield see_whole(image, small)
-    if large > small:
-        yield see_whole(image, large)
+    small = look_at(image, SMALL)
+    yield small
+    large = look_at(image, LARGE)
+    if large.scale > small.scale:
+        yield large
 
 
-def see_whole(image: Image.Image, scale: float) -> View:
-    """The whole picture, `scale` as large."""
+def look_at(image: Image.Image, longer: int) -> View:
+    """The whole picture with its longer side at this length, enlarged ENLARGED times at most."""
+    scale = min(ENLARGED, longer / max(image.size))
     part = (0, 0, image.width, image.height)
     return View(_see(image, part, scale), scale)
 
@@ -114,38 +114,54 @@ def _see(image: Image.Image, part: Part, scale: float) -> Pixels:
 
 
 class Window(NamedTuple):
-    """A square cut-out, uint8 [side, side, 3], and where the box lies in it, [4]."""
+    """A square of a picture, in its pixels; it may reach beyond a small picture."""
 
-    pixels: Pixels
-    box: Floats
+    left: float
+    top: float
+    side: float
 
 
-def cut_window(image: Image.Image, box: Floats, face: int, side: int) -> Window:
-    """A window in which the box's longer side has `face` pixels, moved to lie inside the picture.
+def place_window(size: tuple[int, int], box: Floats, zoom: float) -> Window:
+    """A window with `zoom` times the box's longer side, moved to lie inside a picture of this size.
 
-    It shows no more than the picture's longer side; beyond the picture it is black.
+    It is no longer than the picture's longer side.
     """
-    extent = box[2:].max() * side / face
-    extent = min(extent, max(image.size))
-    scale = side / extent
+    side = min(zoom * box[2:].max(), max(size))
     middle = box[:2] + box[2:] / 2
-    left = _inside(middle[0], extent, image.width)
-    top = _inside(middle[1], extent, image.height)
-    right = min(image.width, left + extent)
-    bottom = min(image.height, top + extent)
-    part = (max(0, left), max(0, top), right, bottom)
-    seen = _see(image, part, scale)[:side, :side]
-    across = min(side - seen.shape[1], round((part[0] - left) * scale))
-    down = min(side - seen.shape[0], round((part[1] - top) * scale))
+    left = _inside(middle[0], side, size[0])
+    top = _inside(middle[1], side, size[1])
+    return Window(left, top, side)
+
+
+def cut_window(image: Image.Image, window: Window, side: int) -> Pixels:
+    """What a window shows, uint8 [side, side, 3]; black beyond the picture."""
+    scale = side / window.side
+    left = max(0, window.left)
+    top = max(0, window.top)
+    right = min(image.width, window.left + window.side)
+    bottom = min(image.height, window.top + window.side)
+    seen = _see(image, (left, top, right, bottom), scale)[:side, :side]
+    height, width, _ = seen.shape
+    if (width, height) == (side, side):
+        return seen
+    across = min(side - width, round((left - window.left) * scale))
+    down = min(side - height, round((top - window.top) * scale))
     pixels = np.zeros((side, side, 3), np.uint8)
-    pixels[down : down + seen.shape[0], across : across + seen.shape[1]] = seen
-    shifted = box - (left, top, 0, 0)
-    return Window(pixels, shifted * scale)
+    pixels[down : down + height, across : across + width] = seen
+    return pixels
 
 
-def _inside(middle: float, extent: float, length: float) -> float:
+def boxes_in_window(boxes: Floats, window: Window, side: int) -> Floats:
+    """Where boxes [N, 4] of the picture lie in a window that is shown with this side."""
+    scale = side / window.side
+    corner = np.array([window.left, window.top, 0, 0])
+    inside: Floats = (boxes - corner) * scale
+    return inside
+
+
+def _inside(middle: float, side: float, length: float) -> float:
     """Where a window begins that lies inside the picture, or around it if the picture is small."""
-    if extent >= length:
-        return (length - extent) / 2
-    start = max(0, middle - extent / 2)
-    return min(start, length - extent)
+    if side >= length:
+        return (length - side) / 2
+    start = max(0, middle - side / 2)
+    return min(start, length - side)
