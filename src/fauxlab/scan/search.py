@@ -65,9 +65,9 @@ def search_faces(image: Image.Image) -> Search:
     if not turn:
         return upright
     turned = search_turned(image, turn)
-    if turned.found.scores.sum() <= upright.found.scores.sum():
-        return upright
-    return turned
+    # What is found in the turned picture must say so, too: a mask may look like a face either way.
+    is_certain = len(turned.found.scores) and choose_turn(image, turned.found) == turn
+    return turned if is_certain else upright
 
 
 def search_turned(image: Image.Image, turn: int) -> Search:
