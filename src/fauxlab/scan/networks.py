@@ -55,9 +55,11 @@ _YUNET_OUTPUTS = [f"{kind}_{stride}" for stride in GRIDS for kind in _KINDS]
 # and the middle's offset down and right, in cells.
 CELL = 4
 _CENTERFACE_OUTPUTS = ["537", "538", "539"]
-# CenterFace's box must have so many times the area of the box that it confirms.
-LEAST_AREA = 0.3
-MOST_AREA = 4
+# CenterFace's face must lie so near the middle of the box that it confirms, in sides of the box,
+# and have so many times the box's area.
+NEAR = .4
+LEAST_AREA = .5
+MOST_AREA = 3
 
 _sessions: dict[str, onnxruntime.InferenceSession] = {}
 _loading = threading.Lock()
@@ -92,8 +94,8 @@ def confirm_faces(windows: Pixels, boxes: Floats, which: Indices) -> Floats:
     answers = np.zeros(len(boxes))
     for number, (window, box) in enumerate(zip(which, boxes, strict=True)):
         left, top, width, height = box
-        is_beside = np.abs(right[window] - left - width / 2) <= width / 2
-        is_level = np.abs(down[window] - top - height / 2) <= height / 2
+        is_beside = np.abs(right[window] - left - width / 2) <= NEAR * width
+        is_level = np.abs(down[window] - top - height / 2) <= NEAR * height
         ratio = area[window] / (width * height)
         is_alike = (ratio > LEAST_AREA) & (ratio < MOST_AREA)
         seen = heat[window, 0][is_beside & is_level & is_alike]
