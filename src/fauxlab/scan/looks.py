@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 TOGETHER = 16  # windows that the network sees at once: bounds memory
 # A window answers for other faces, too, if they have so many times the size of the face that it
 # was cut for, and lie so far inside, in sides of the window.
-ALIKE = 1.5
-INSIDE = 0.06
+ALIKE = 1.33
+INSIDE = 0.15
 
 
 class Kind(NamedTuple):

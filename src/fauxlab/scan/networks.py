@@ -58,8 +58,8 @@ _CENTERFACE_OUTPUTS = ["537", "538", "539"]
 # CenterFace's face must lie so near the middle of the box that it confirms, in sides of the box,
 # and have so many times the box's area.
 NEAR = .4
-LEAST_AREA = .5
-MOST_AREA = 3
+LEAST_AREA = .3
+MOST_AREA = 4
 
 _sessions: dict[str, onnxruntime.InferenceSession] = {}
 _loading = threading.Lock()

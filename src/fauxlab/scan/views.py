@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # The picture is seen whole with its longer side at these lengths, in pixels. YuNet finds faces of
 # 10 to 300 pixels.
-SMALL = 320
+SMALL = 400
 LARGE = 1024
 ENLARGED = 2.5  # a smaller picture is enlarged at most so many times
 # A larger picture is also seen in tiles: at its own size if that is no more than FINE pixels,
