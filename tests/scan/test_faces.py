@@ -121,7 +121,9 @@ def test_tiles_cover_a_picture_and_overlap_and_are_bounded() -> None:
         height, width, _ = tile.pixels.shape
         assert max(height, width) <= views.TILE
         left, top = round(tile.left), round(tile.top)
-        covered[top : round(top + height / tile.scale), left : round(left + width / tile.scale)] += 1
+        covered[
+            top : round(top + height / tile.scale), left : round(left + width / tile.scale)
+        ] += 1
     # Rounding of a tile's sides may leave out a pixel at the far edges.
     assert covered[:-1, :-1].min() == 1
     assert covered.max() == 4
@@ -231,7 +233,9 @@ def test_what_is_not_looked_at_is_counted(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_neighbours_share_a_window() -> None:
     image = Image.new("RGB", (400, 400))
-    boxes = np.array([[100.0, 100, 20, 20], [125, 100, 22, 22], [125, 125, 60, 60], [300, 300, 20, 20]])
+    boxes = np.array(
+        [[100.0, 100, 20, 20], [125, 100, 22, 22], [125, 125, 60, 60], [300, 300, 20, 20]]
+    )
     plan = looks._plan(image.size, boxes, looks.Kind(face=32, side=160))
     assert [shared.boxes.tolist() for shared in plan] == [[0, 1], [2], [3]]
     answers, not_seen = looks.look_closer(image, boxes, looks.Kind(face=32, side=160), most=1)

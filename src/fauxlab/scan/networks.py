@@ -40,9 +40,7 @@ class Network(NamedTuple):
     sha256: str
 
 
-YUNET = Network(
-    "yunet.onnx", "828fb6755ecbd9795f3fab9ad2158230ff58393df57cbc26355f6ae71c32eaf4"
-)
+YUNET = Network("yunet.onnx", "828fb6755ecbd9795f3fab9ad2158230ff58393df57cbc26355f6ae71c32eaf4")
 CENTERFACE = Network(
     "centerface.onnx", "472f391a790428b7b45318c7e96c94edf68eeff3141c9855d3e2c0ed169bd66e"
 )
@@ -57,8 +55,8 @@ CELL = 4
 _CENTERFACE_OUTPUTS = ["537", "538", "539"]
 # CenterFace's face must lie so near the middle of the box that it confirms, in sides of the box,
 # and have so many times the box's area.
-NEAR = .4
-LEAST_AREA = .3
+NEAR = 0.4
+LEAST_AREA = 0.3
 MOST_AREA = 4
 
 _sessions: dict[str, onnxruntime.InferenceSession] = {}
