@@ -19,7 +19,7 @@ MOST = 256  # faces of one picture
 
 # The framing. The packaged detector was trained and calibrated on crops around the squares of
 # another finder, OpenCV's Haar cascades. These constants turn a box of the networks into such a
-# square; they are medians over 728 faces of eleven kinds of photos that both found, and differ by
+# square; they are medians over 734 faces of eleven kinds of photos that both found, and differ by
 # 3 % between kinds (benchmarks/detector/face_framing.py). Another framing needs another
 # `_frame_box`, MARGIN and LIFT only.
 #
