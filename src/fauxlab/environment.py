@@ -22,7 +22,6 @@ PACKAGES = (
     "pillow",
     "safetensors",
     "onnxruntime",
-    "opencv-python-headless",
 )
 
 

@@ -395,11 +395,11 @@ def test_verdicts_are_written_and_read_with_the_former_names(tmp_path: Path) -> 
     (fields,) = json.loads(streams["json"].getvalue())
     assert fields["schema_version"] == 6
     assert list(fields)[:4] == ["schema_version", "path", "decision", "status"]
-    assert fields["ood"] is fields["atypical"] is True
+    assert fields["ood"] is True
     assert fields["decision"] == "cannot tell"
     assert Verdict.model_validate(fields) == verdict
     (row,) = csv.DictReader(io.StringIO(streams["csv"].getvalue()))
-    assert (row["ood"], row["atypical"], row["decision"]) == ("True", "True", "cannot tell")
+    assert (row["ood"], row["decision"]) == ("True", "cannot tell")
     assert set(row) == set(fields)
     assert list(row) == list(fields)
     old = {name: value for name, value in fields.items() if name != "ood"}

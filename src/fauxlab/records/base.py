@@ -25,8 +25,8 @@ Box = tuple[int, int, int, int]  # left, top, right, bottom, in pixels
 class Record(BaseModel):
     """Base of all records: immutable, and strict about unknown fields when read back.
 
-    `FORMER_NAMES` maps the name that a field had before version 0.2 to its present name. All of 0.2
-    reads both names and writes both.
+    `FORMER_NAMES` maps the name that a field had before version 0.2 to its present name. Both are
+    read; the present one is written.
 
     `PLACES` maps a computed field to the field behind which it is written. Others come last.
     """
@@ -51,25 +51,18 @@ class Record(BaseModel):
     # Without a return type: with one, pydantic would describe that type in JSON schemas, and not
     # the record's own fields.
     @model_serializer(mode="wrap")
-    def _write_former_names(self, write: SerializerFunctionWrapHandler):  # type: ignore[no-untyped-def]
+    def _write_in_order(self, write: SerializerFunctionWrapHandler):  # type: ignore[no-untyped-def]
         fields: dict[str, Any] = write(self)
-        former = {}
-        for old, new in self.FORMER_NAMES.items():
-            if new in fields:
-                former[old] = fields[new]
-        return _put_in_place(fields | former, self.PLACES)
+        return _put_in_place(fields, self.PLACES)
 
     @classmethod
     def __get_pydantic_json_schema__(
         cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        """The schema, with the former names of fields as deprecated properties."""
+        """The schema, with the fields in the order in which they are written."""
         schema = handler(core_schema)
         resolved = handler.resolve_ref_schema(schema)
         properties = resolved.get("properties", {})
-        for old, new in cls.FORMER_NAMES.items():
-            if new in properties:
-                properties[old] = {**properties[new], "deprecated": True}
         resolved["properties"] = _put_in_place(properties, cls.PLACES)
         return schema
 

@@ -9,7 +9,7 @@ from pydantic import computed_field, model_validator
 from fauxlab.records.base import Box, Record
 
 # 2: verdicts can be uncertain. 3: they are on faces, and can be "cannot tell". 4: also for blur, as
-# `message` says. 5: `ood` is the name of what was `atypical`; both are written. 6: `label` is empty
+# `message` says. 5: `ood` is the name of what was `atypical`. 6: `label` is empty
 # where there is no certain answer, and `decision` stands behind `path`; `turned`, `frame`,
 # `frames`, `coarse`; faces too small for a verdict have a record.
 SCHEMA_VERSION = 6

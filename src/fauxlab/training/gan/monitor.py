@@ -140,7 +140,6 @@ class Monitor:
             **asdict(signals),
             state=assessment.state,
             reason=assessment.reason,
-            evidence=assessment.reason,  # its name before version 0.2
             alarm=alarm,
             action=action or ("warn" if alarm else ""),
         )
