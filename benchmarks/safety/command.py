@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -24,8 +25,8 @@ class Ran:
     code: int  # minus the signal that ended it
     stdout: str
     stderr: str
-    seconds: float
-    megabytes: float  # the most memory that it or a child of it held
+    seconds: float  # of the clock
+    megabytes: float  # the most memory that it held itself
 
     @property
     def last_line(self) -> str:
@@ -88,12 +89,26 @@ def run_program(
         )
         killer = threading.Timer(limit, process.kill)
         killer.start()
-        _, status, usage = os.wait4(process.pid, 0)
+        megabytes = 0.0
+        while process.poll() is None:
+            megabytes = max(megabytes, _peak_of(process.pid))
+            time.sleep(0.01)
         killer.cancel()
         seconds = time.monotonic() - start
-        process.returncode = os.waitstatus_to_exitcode(status)
-        megabytes = usage.ru_maxrss / 1024
         return Ran(process.returncode, _read(out), _read(err), seconds, megabytes)
+
+
+def _peak_of(process: int) -> float:
+    """The most megabytes that a process has held; 0 of one that has ended.
+
+    Not the figure of `getrusage`, which begins at the size of the process that started this one.
+    """
+    try:
+        status = Path(f"/proc/{process}/status").read_text()
+    except OSError:
+        return 0.0
+    peak = re.search(r"VmHWM:\s*(\d+) kB", status)
+    return int(peak[1]) / 1024 if peak else 0.0
 
 
 def _environment(changes: Mapping[str, str | None]) -> dict[str, str]:

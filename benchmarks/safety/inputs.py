@@ -163,7 +163,8 @@ def jpeg_in_tiff(jpeg: bytes, side: int) -> bytes:
 
 def animation(shown: Iterable[Image.Image], file_format: str) -> bytes:
     """An animation of these frames."""
-    first, *others = shown
+    # Copies, because Pillow leaves the settings of an earlier encoder on a picture.
+    first, *others = [picture.copy() for picture in shown]
     options: dict[str, Any] = {"lossless": True} if file_format == "WEBP" else {}
     if file_format != "TIFF":
         options["duration"] = 100
