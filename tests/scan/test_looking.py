@@ -11,7 +11,7 @@ from PIL import Image
 from fauxlab.bundle.detector import AnyDetector
 from fauxlab.io.images import Frame
 from fauxlab.io.limits import ImageError
-from fauxlab.scan.faces import SMALLEST_JUDGED, Face, Found
+from fauxlab.scan.finding.faces import SMALLEST_JUDGED, Face, Found
 from fauxlab.scan.scanner import Scanner
 
 Levels = Sequence[int]
