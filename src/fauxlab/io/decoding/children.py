@@ -22,12 +22,13 @@ from PIL import Image
 import fauxlab
 from fauxlab.io.decoding.messages import Connection, bands
 from fauxlab.io.limits import ImageError, Limits
+from fauxlab.processors import usable_processors
 
 if TYPE_CHECKING:
     from io import RawIOBase
 
 # Pictures that are decoded at the same time, and children that are kept.
-MOST = min(4, os.cpu_count() or 1)
+MOST = min(4, usable_processors())
 START_SECONDS = 60.0
 # Above so many pixels a picture takes hundreds of megabytes on its way to RGB. Such pictures are
 # decoded one after the other.
