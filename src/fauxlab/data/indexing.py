@@ -25,6 +25,7 @@ from fauxlab.io.images import decode, fingerprint
 from fauxlab.io.limits import ImageError
 from fauxlab.io.sources import SEPARATOR, FileReader
 from fauxlab.io.text import printable
+from fauxlab.processors import usable_processors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -75,7 +76,7 @@ def index(
     entries, grouping = group_entries(list(listed), rule)
     images: list[_Image] = []
     skipped: Skipped = []
-    threads = workers or os.cpu_count() or 1
+    threads = workers or usable_processors()
     with FileReader() as reader, ThreadPoolExecutor(threads) as pool:
         for entry, result in _read_all(entries, reader, pool):
             if isinstance(result, ImageError):

@@ -9,10 +9,9 @@ import os
 import stat
 from typing import NamedTuple
 
+from fauxlab.io.reading import open_at_once
+
 HEAD_BYTES = 512  # as many as `kind_of` looks at
-# A flag that not every system has.
-_BINARY = getattr(os, "O_BINARY", 0)
-_NON_BLOCKING = getattr(os, "O_NONBLOCK", 0)
 
 
 class Kind(NamedTuple):
@@ -194,8 +193,7 @@ def kind_of_file(path: str) -> Kind:
         status = os.stat(path)
         if not stat.S_ISREG(status.st_mode):
             return OTHER
-        descriptor = os.open(path, os.O_RDONLY | _BINARY | _NON_BLOCKING)
-        with open(descriptor, "rb", buffering=0) as stream:
+        with open_at_once(path) as stream:
             head = stream.read(HEAD_BYTES)
     except OSError:
         return UNREADABLE

@@ -1,4 +1,4 @@
-"""Text files read with limits: regular files only, of a bounded size, in UTF-8.
+"""Files read with limits: regular files only, of a bounded size; and what is parsed from a text.
 
 A path that a user names may lead to a pipe that nobody writes to, to a device that never ends, or
 to a file that fills the memory. What is parsed from a text may be nested deeper than Python can
@@ -13,11 +13,12 @@ import re
 import stat
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from fauxlab.errors import LabError
 from fauxlab.io.text import printable
 
+_NON_BLOCKING = getattr(os, "O_NONBLOCK", 0)  # Windows has no such flag
 # Bytes of a text file that a person writes or a program keeps beside its data.
 MOST_TEXT = 2**24
 DEEPEST = 32  # tables and lists in each other
@@ -66,6 +67,18 @@ def read_bytes(path: str | Path, most: int = MOST_TEXT, *, what: str = "") -> by
         raise LabError(
             f"cannot read {_name(path, what)}: {reason}; check the name, and that it may be read"
         ) from error
+
+
+def open_at_once(path: str | Path) -> BinaryIO:
+    """A file, open for reading. A pipe that nobody writes to is not waited for: it reads as empty.
+
+    Raises OSError as `open` does, and ValueError on a zero byte in the path.
+    """
+    return open(path, "rb", opener=_open_without_waiting)
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | _NON_BLOCKING)
 
 
 def parse_json(text: str) -> Any:
@@ -136,12 +149,8 @@ def _next_level(level: list[Any]) -> list[Any]:
 
 
 def _read(path: str | Path, most: int) -> bytes:
-    # Without waiting: opening a pipe that nobody writes to would take for ever.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(descriptor, "rb") as stream:
-        status = os.fstat(descriptor)
-        if stat.S_ISDIR(status.st_mode):
-            raise ValueError("it is a folder")
+    with open_at_once(path) as stream:
+        status = os.fstat(stream.fileno())
         if not stat.S_ISREG(status.st_mode):
             raise ValueError("it is no regular file, but a pipe or a device")
         if status.st_size > most:

@@ -36,6 +36,7 @@ from fauxlab.io.kinds import (
 )
 from fauxlab.io.limits import ImageError
 from fauxlab.io.passed_over import PassedOver, is_hidden
+from fauxlab.io.reading import open_at_once
 
 __all__ = [
     "SEPARATOR",
@@ -275,7 +276,7 @@ def _read_file(path: str) -> bytes:
     # A named pipe or a device would block for ever.
     if not stat.S_ISREG(status.st_mode):
         raise ImageError("not a regular file; a single picture may be piped in, as: scan - < FILE")
-    with open(path, "rb") as stream:
+    with open_at_once(path) as stream:
         return _read_stream(stream, path, status.st_size)
 
 

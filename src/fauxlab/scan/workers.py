@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import NamedTuple
 
-
-def usable_cores() -> int:
-    """The cores that this process may use, at least 1: a container may have a part of them."""
-    if hasattr(os, "process_cpu_count"):  # since Python 3.13
-        return os.process_cpu_count() or 1
-    if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+from fauxlab.processors import usable_processors
 
 
 class Workers(NamedTuple):
@@ -28,8 +20,11 @@ class Workers(NamedTuple):
 
 @contextmanager
 def start_workers() -> Iterator[Workers]:
-    """A thread a core. Whoever leaves early waits for the frames being read, for nothing more."""
-    pool = ThreadPoolExecutor(usable_cores())
+    """A thread for each processor.
+
+    Whoever leaves early waits for the frames being read, and for nothing more.
+    """
+    pool = ThreadPoolExecutor(usable_processors())
     stopping = threading.Event()
     try:
         yield Workers(pool, stopping)

@@ -8,26 +8,25 @@ from __future__ import annotations
 
 import atexit
 import os
-import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
 from PIL import Image
 
-import fauxlab
 from fauxlab.io.decoding.messages import Connection, bands
+from fauxlab.io.interpreter import find_interpreter, import_path
 from fauxlab.io.limits import ImageError, Limits
+from fauxlab.processors import usable_processors
 
 if TYPE_CHECKING:
     from io import RawIOBase
 
 # Pictures that are decoded at the same time, and children that are kept.
-MOST = min(4, os.cpu_count() or 1)
+MOST = min(4, usable_processors())
 START_SECONDS = 60.0
 # Above so many pixels a picture takes hundreds of megabytes on its way to RGB. Such pictures are
 # decoded one after the other.
@@ -49,16 +48,14 @@ class _Child:
         # Most programs never start a child.
         import subprocess
 
-        if getattr(sys, "frozen", False) or not sys.executable:
-            raise OSError("this program is no Python interpreter")
         self._killed = False
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "fauxlab.io.decoding.child"],
+            [find_interpreter(), "-P", "-m", "fauxlab.io.decoding.child"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             bufsize=0,
-            env={**os.environ, **_ENVIRONMENT, "PYTHONPATH": _search_path()},
+            env={**os.environ, **_ENVIRONMENT, "PYTHONPATH": os.pathsep.join(import_path())},
             # Ctrl-C on a terminal reaches the whole group of this process.
             start_new_session=True,
             creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
@@ -302,13 +299,3 @@ def describe(data: bytes, limits: Limits) -> dict[str, Any]:
 
 def _describe_timeout(seconds: float) -> str:
     return f"took longer than {seconds:g} seconds"
-
-
-def _search_path() -> str:
-    """Where the child finds this package and those that it needs.
-
-    Not in the folder where it happens to run, which may hold anybody's files.
-    """
-    home = Path(fauxlab.__file__).parents[1]
-    places = [place for place in sys.path if os.path.isabs(place)]
-    return os.pathsep.join([*places, str(home)])

@@ -18,7 +18,7 @@ import numpy as np
 
 from fauxlab.bundle.sessions import make_session
 from fauxlab.errors import LabError
-from fauxlab.scan.boxes import Boxes, join
+from fauxlab.scan.finding.boxes import Boxes, join
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Indices = NDArray[np.intp]
 
-FOLDER = Path(__file__).parents[1] / "weights" / "faces"
+FOLDER = Path(__file__).parents[2] / "weights" / "faces"
 INPUT = "pictures"
 STEP = 32  # both networks take sides that are multiples of this, in pixels
 

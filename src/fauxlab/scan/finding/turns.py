@@ -12,14 +12,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fauxlab.scan.boxes import one_a_face, turn_boxes, turn_pixels
-from fauxlab.scan.networks import propose_faces
-from fauxlab.scan.views import boxes_in_window, cut_window, look_at, place_window
+from fauxlab.scan.finding.boxes import one_a_face, turn_boxes, turn_pixels
+from fauxlab.scan.finding.networks import propose_faces
+from fauxlab.scan.finding.views import (
+    SMALLEST,
+    boxes_in_window,
+    cut_window,
+    look_at,
+    place_window,
+)
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from fauxlab.scan.boxes import Boxes, Floats
+    from fauxlab.scan.finding.boxes import Boxes, Floats
 
 TURNS = (0, 90, 180, 270)  # degrees, counter-clockwise
 # A face that was found is seen in a window: its longer side and the window's in pixels. So many
@@ -31,11 +37,10 @@ MOST_ASKED = 5
 CLEAR_LEAD = 0.3
 LEAST_LEAD = 0.1
 LEAST_SCORE = 0.12
-# Where no face was found: the longer side of the copy, the least score that counts, the least side
-# of a face in pixels of the picture, and the sum of what the scores exceed HALF by that is enough.
+# Where no face was found: the longer side of the copy, the least score that counts, and how much
+# the scores must exceed it in sum.
 PROBE = 480
 HALF = 0.5
-SMALLEST = 14
 LEAST_EVIDENCE = 0.2
 
 
