@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import NamedTuple
 
+from fauxlab.io.decoding.children import stop_decoding
+
 
 def usable_cores() -> int:
     """The cores that this process may use, at least 1: a container may have a part of them."""
@@ -28,11 +30,18 @@ class Workers(NamedTuple):
 
 @contextmanager
 def start_workers() -> Iterator[Workers]:
-    """A thread a core. Whoever leaves early waits for the frames being read, for nothing more."""
-    pool = ThreadPoolExecutor(usable_cores())
+    """A thread a core. Whoever leaves early waits for the searches under way, for nothing more."""
+    threads: set[int] = set()
+
+    def note_thread() -> None:
+        threads.add(threading.get_ident())
+
+    pool = ThreadPoolExecutor(usable_cores(), initializer=note_thread)
     stopping = threading.Event()
     try:
         yield Workers(pool, stopping)
     finally:
         stopping.set()
-        pool.shutdown(cancel_futures=True)
+        # Nobody waits for their pictures any more, and each may take the whole timeout.
+        with stop_decoding(tuple(threads)):
+            pool.shutdown(cancel_futures=True)
