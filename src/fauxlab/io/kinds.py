@@ -39,6 +39,9 @@ HIDDEN_FOLDER = Kind("hidden", "hidden", "rename a folder to read it", "folder")
 FOLDER_WITHOUT = Kind("without pictures", "without pictures", noun="folder")
 ZIP_WITHOUT = Kind("without pictures", "without pictures", noun="zip")
 ZIP = Kind("a zip under another name", "zips under other names", "rename it to end in .zip")
+NAMED_ZIP = Kind(
+    "a zip", "zips", "unpack it and give the folder, or name a picture in it: ARCHIVE.zip!/NAME"
+)
 ZIP_IN_ZIP = Kind(
     "a zip inside a zip", "zips inside zips", "unpack the outer zip and give the folder"
 )
@@ -184,7 +187,7 @@ def kind_of(head: bytes, name: str) -> Kind:
     # Office documents are zips, too.
     if by_name and kind in (OTHER, ZIP):
         return by_name
-    return kind
+    return NAMED_ZIP if kind == ZIP and suffix == ".zip" else kind
 
 
 def kind_of_file(path: str) -> Kind:

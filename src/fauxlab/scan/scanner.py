@@ -200,7 +200,8 @@ class Scanner:
             with closing(frames):
                 return _Read(given.name, self._look(frames, stopping))
         except ImageError as error:
-            return _Read(given.name, error)
+            # A new one: the first holds the functions that raised it, and with them the file.
+            return _Read(given.name, ImageError(str(error)))
         except LabError:  # a part of the installation is missing
             raise
         except Exception as error:

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import NamedTuple
 
+from fauxlab.io.decoding.children import stop_decoding
 from fauxlab.processors import usable_processors
 
 
@@ -22,12 +23,19 @@ class Workers(NamedTuple):
 def start_workers() -> Iterator[Workers]:
     """A thread for each processor.
 
-    Whoever leaves early waits for the frames being read, and for nothing more.
+    Whoever leaves early waits for the searches under way, and for nothing more.
     """
-    pool = ThreadPoolExecutor(usable_processors())
+    threads: set[int] = set()
+
+    def note_thread() -> None:
+        threads.add(threading.get_ident())
+
+    pool = ThreadPoolExecutor(usable_processors(), initializer=note_thread)
     stopping = threading.Event()
     try:
         yield Workers(pool, stopping)
     finally:
         stopping.set()
-        pool.shutdown(cancel_futures=True)
+        # Nobody waits for their pictures any more, and each may take the whole timeout.
+        with stop_decoding(tuple(threads)):
+            pool.shutdown(cancel_futures=True)

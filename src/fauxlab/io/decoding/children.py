@@ -10,8 +10,8 @@ import atexit
 import os
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
@@ -117,14 +117,19 @@ class _Children:
     def __init__(self) -> None:
         self._of_others: list[_Child] = []
         self._idle: list[_Child] = []
+        # Which thread each child works for.
+        self._busy: dict[_Child, int] = {}
+        self._stopped: set[int] = set()
         self._lock = threading.Lock()
         self.slots = threading.BoundedSemaphore(MOST)
         self.one_large = threading.Lock()
 
     def start_anew(self) -> None:
         """In a forked process: leave alone the children and locks of the process it came from."""
-        self._of_others += self._idle
+        self._of_others += [*self._idle, *self._busy]
         self._idle = []
+        self._busy = {}
+        self._stopped = set()
         self._lock = threading.Lock()
         self.slots = threading.BoundedSemaphore(MOST)
         self.one_large = threading.Lock()
@@ -132,23 +137,50 @@ class _Children:
     def take(self) -> _Child:
         """An idle child, or a new one."""
         with self._lock:
-            while self._idle:
-                child = self._idle.pop()
-                if child.is_usable:
-                    return child
-        try:
-            return _Child()
-        except (OSError, ImageError) as error:
-            raise ImageError(f"no process can be started to decode it in: {error}") from error
+            child = self._take_idle()
+        if child is None:
+            try:
+                child = _Child()
+            except (OSError, ImageError) as error:
+                raise ImageError(f"no process can be started to decode it in: {error}") from error
+        thread = threading.get_ident()
+        with self._lock:
+            self._busy[child] = thread
+            # It may have been stopped while the child started.
+            if thread in self._stopped:
+                child.kill()
+        return child
+
+    def _take_idle(self) -> _Child | None:
+        while self._idle:
+            child = self._idle.pop()
+            if child.is_usable:
+                return child
+        return None
 
     def give_back(self, child: _Child) -> None:
         """Keep a child for the next picture, or end it where there are enough."""
         with self._lock:
+            self._busy.pop(child, None)
             is_kept = child.is_usable and len(self._idle) < MOST
             if is_kept:
                 self._idle.append(child)
         if not is_kept:
             child.close()
+
+    @contextmanager
+    def stopped(self, threads: Collection[int]) -> Iterator[None]:
+        """As `stop_decoding`."""
+        with self._lock:
+            self._stopped.update(threads)
+            for child, thread in self._busy.items():
+                if thread in threads:
+                    child.kill()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._stopped.difference_update(threads)
 
     def close(self) -> None:
         """End all idle children."""
@@ -295,6 +327,14 @@ def describe(data: bytes, limits: Limits) -> dict[str, Any]:
     if "error" in header:
         raise ImageError(str(header["error"]))
     return header
+
+
+def stop_decoding(threads: Collection[int]) -> AbstractContextManager[None]:
+    """While the block runs, children decode nothing for these threads, given by their numbers.
+
+    What they were at is ended at once, with an ImageError.
+    """
+    return _children.stopped(threads)
 
 
 def _describe_timeout(seconds: float) -> str:
