@@ -50,7 +50,9 @@ def read_table(path: Path, required: tuple[str, ...]) -> Iterator[dict[str, str]
     except OSError as error:
         raise LabError(f"cannot read {printable(path)}: {error.strerror or error}") from error
     except csv.Error as error:
-        raise LabError(f"{printable(path)} is not CSV: {error}; save it as CSV, in UTF-8") from error
+        raise LabError(
+            f"{printable(path)} is not CSV: {error}; save it as CSV, in UTF-8"
+        ) from error
 
 
 def read_json_lines(path: Path, required: tuple[str, ...]) -> Iterator[dict[str, str]]:
