@@ -153,12 +153,13 @@ def _children(folder: Path) -> list[Path]:
     except OSError:
         return []
     shown = [entry for entry in entries if not is_hidden(entry.name)]
-    folders = [Path(entry.path) for entry in shown if entry.is_dir()]
+    # A link to itself is no folder; asked for it, the entry would raise.
+    folders = [Path(entry.path) for entry in shown if os.path.isdir(entry.path)]
     unpacked = {path.name for path in folders}
     zips = []
     for entry in shown:
         path = Path(entry.path)
-        is_zip = path.suffix.lower() == ".zip" and not entry.is_dir()
+        is_zip = path.suffix.lower() == ".zip" and not os.path.isdir(entry.path)
         if is_zip and path.stem not in unpacked:
             zips.append(path)
     return folders + zips

@@ -62,9 +62,7 @@ def read_json_lines(path: Path, required: tuple[str, ...]) -> Iterator[dict[str,
     """
     try:
         with open_table(path) as stream:
-            number = 0
-            for line in read_lines(stream, path):
-                number += 1
+            for number, line in enumerate(read_lines(stream, path), start=1):
                 if line.strip():
                     yield _parse_object(f"{printable(path)}, line {number}", line, required)
     except OSError as error:

@@ -7,7 +7,6 @@ done.
 
 from __future__ import annotations
 
-import csv
 import json
 import logging
 import os
@@ -29,6 +28,8 @@ from fauxlab.config import (
     difference,
     parse_recipe,
 )
+from fauxlab.data.manifest import SKIPPED_COLUMNS
+from fauxlab.data.tables import read_table
 from fauxlab.environment import describe_environment
 from fauxlab.errors import LabError
 from fauxlab.io.files import file_aside
@@ -110,9 +111,7 @@ class Run:
         path = self.folder / "skipped.csv"
         if not path.exists():
             return []
-        with path.open(encoding="utf-8", errors="surrogateescape", newline="") as stream:
-            _header, *rows = csv.reader(stream)
-        return [(path, reason) for path, reason in rows]
+        return [(row["path"], row["reason"]) for row in read_table(path, SKIPPED_COLUMNS)]
 
     def read_log(self) -> Iterator[dict[str, Any]]:
         """The lines of log.jsonl; a last line cut short by a kill is left out."""
