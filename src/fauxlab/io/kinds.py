@@ -37,6 +37,13 @@ UNREADABLE = Kind("a file that cannot be opened", "files that cannot be opened")
 HIDDEN_PICTURE = Kind("a hidden picture", "hidden pictures", "rename a picture to read it")
 HIDDEN_FOLDER = Kind("hidden", "hidden", "rename a folder to read it", "folder")
 FOLDER_WITHOUT = Kind("without pictures", "without pictures", noun="folder")
+FOLDER_UNNAMED = Kind(
+    "neither real nor fake by its name",
+    "neither real nor fake by their names",
+    "name the folders with --real DIR --fake DIR to read all",
+    noun="folder",
+)
+ZIP_UNNAMED = FOLDER_UNNAMED._replace(noun="zip")
 ZIP_WITHOUT = Kind("without pictures", "without pictures", noun="zip")
 ZIP = Kind("a zip under another name", "zips under other names", "rename it to end in .zip")
 NAMED_ZIP = Kind(

@@ -12,6 +12,8 @@ import os
 import re
 import stat
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -58,15 +60,17 @@ def read_bytes(path: str | Path, most: int = MOST_TEXT, *, what: str = "") -> by
     Raises LabError where the file is missing, may not be read, is a folder, a pipe or a device, or
     is larger.
     """
-    try:
+    with _told(path, what):
         return _read(path, most)
-    except ValueError as error:  # a zero byte in the path is one, too
-        raise LabError(f"cannot read {_name(path, what)}: {error}; name another file") from None
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise LabError(
-            f"cannot read {_name(path, what)}: {reason}; check the name, and that it may be read"
-        ) from error
+
+
+def open_regular(path: str | Path, *, what: str = "") -> BinaryIO:
+    """A regular file opened for reading, of any size.
+
+    Raises LabError where it is missing, may not be read, or is a folder, a pipe or a device.
+    """
+    with _told(path, what):
+        return _open(path)
 
 
 def open_at_once(path: str | Path) -> BinaryIO:
@@ -130,6 +134,20 @@ def check_values(values: Any) -> None:
     raise ValueError(_TOO_DEEP)
 
 
+@contextmanager
+def _told(path: str | Path, what: str) -> Iterator[None]:
+    """Raise LabError, in one line, for what keeps a file from being read."""
+    try:
+        yield
+    except ValueError as error:  # a zero byte in the path is one, too
+        raise LabError(f"cannot read {_name(path, what)}: {error}; name another file") from None
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise LabError(
+            f"cannot read {_name(path, what)}: {reason}; check the name, and that it may be read"
+        ) from error
+
+
 def _name(path: str | Path, what: str) -> str:
     name = printable(path)
     return f"{what} {name}" if what else name
@@ -149,10 +167,16 @@ def _next_level(level: list[Any]) -> list[Any]:
 
 
 def _read(path: str | Path, most: int) -> bytes:
-    with open_at_once(path) as stream:
-        status = os.fstat(stream.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise ValueError("it is no regular file, but a pipe or a device")
-        if status.st_size > most:
-            raise ValueError(f"its {status.st_size:,} bytes are above the limit of {most:,}")
-        return stream.read(status.st_size)
+    with _open(path) as stream:
+        size = os.fstat(stream.fileno()).st_size
+        if size > most:
+            raise ValueError(f"its {size:,} bytes are above the limit of {most:,}")
+        return stream.read(size)
+
+
+def _open(path: str | Path) -> BinaryIO:
+    stream = open_at_once(path)
+    if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+        stream.close()
+        raise ValueError("it is no regular file, but a pipe or a device")
+    return stream
