@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import errno
+import os
 import re
 from pathlib import Path
 
@@ -153,6 +155,20 @@ def test_foreign_folder_and_other_parameters_are_refused(tmp_path: Path) -> None
         write_toyfaces(tmp_path / "set", n=5, size=32)
     with pytest.raises(LabError, match="multiple of 4"):
         write_toyfaces(tmp_path / "odd", n=4, size=33)
+
+
+def test_a_full_disk_is_named_and_the_set_is_drawn_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Image.Image, "save", refuse)
+        with pytest.raises(LabError, match=f"cannot write .*toy: .*; make room in {tmp_path},"):
+            write_toyfaces(tmp_path / "toy", n=4, size=32)
+    write_toyfaces(tmp_path / "toy", n=4, size=32)
+    assert len(list((tmp_path / "toy").glob("*/*/*.jpg"))) == 16
 
 
 def test_two_processes_do_not_draw_into_one_folder(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from fauxlab.datasets.fakes import draw_inpainting, draw_insight, draw_real, dra
 from fauxlab.datasets.plan import Photo, plan
 from fauxlab.errors import LabError
 from fauxlab.io.reading import read_bytes
-from fauxlab.io.text import printable
+from fauxlab.io.text import printable, write_fault
 
 __all__ = ["FOLDERS", "Photo", "draw", "is_drawn", "plan", "write_toyfaces"]
 
@@ -61,8 +61,8 @@ def write_toyfaces(out: Path, n: int = 400, size: int = 128, seed: int = 0) -> P
     The folders are wiki (real), inpainting, insight and text2img (fake). They share their relative
     names; insight_pairs.csv says whose scene each insight fake took. A complete set with the same
     parameters is left alone, a half-written one is drawn again. Raises LabError when `out` holds
-    anything else, where another process draws into it, and for impossible parameters (size: a
-    multiple of 4 from 32 on; n: 4 or more).
+    anything else, cannot be written or is drawn into by another process, and for impossible
+    parameters (size: a multiple of 4 from 32 on; n: 4 or more).
     """
     size_fits = size >= 32 and size % 4 == 0
     if not size_fits or n < 4:
@@ -75,11 +75,14 @@ def write_toyfaces(out: Path, n: int = 400, size: int = 128, seed: int = 0) -> P
     marker = json.dumps(parameters) + "\n"
     if _is_complete(out, marker):
         return out
-    out.mkdir(parents=True, exist_ok=True)
-    with _alone(out):
-        # Another process may have drawn the set since.
-        if not _is_complete(out, marker):
-            _draw_set(out, n, size, seed, marker)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with _alone(out):
+            # Another process may have drawn the set since.
+            if not _is_complete(out, marker):
+                _draw_set(out, n, size, seed, marker)
+    except OSError as error:
+        raise write_fault(out, error) from error
     return out
 
 

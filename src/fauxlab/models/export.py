@@ -18,6 +18,7 @@ from fauxlab.bundle.inputs import to_floats
 from fauxlab.bundle.onnx import INPUT, OUTPUTS, OnnxDetector, constants, start_graph
 from fauxlab.errors import LabError
 from fauxlab.io.files import scratch_folder
+from fauxlab.io.text import write_fault
 from fauxlab.models.batches import row_batches
 
 if TYPE_CHECKING:
@@ -104,6 +105,8 @@ def _scratch() -> Iterator[Path]:
         tempfile.tempdir = str(folder)
         try:
             yield folder
+        except OSError as error:  # torch names no file where the disk is full
+            raise write_fault(folder, error) from error
         finally:
             tempfile.tempdir = before
 
