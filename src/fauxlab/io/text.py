@@ -1,4 +1,4 @@
-"""Text and files: printable paths, lines of CSV, hashes, and files that are replaced as a whole."""
+"""Text and files: printable paths and errors, lines of CSV, hashes, files replaced as a whole."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pathlib import Path
 from fauxlab.errors import LabError
 from fauxlab.io.files import file_aside
 
+LONGEST_REASON = 200  # characters of an error that somebody else's file made
 FULL = (errno.ENOSPC, errno.EDQUOT)
 # Characters that would move a terminal's cursor, break a line, reverse the reading direction, or
 # show nothing at all, so that two names look the same or a name holds hidden text: controls,
@@ -35,6 +36,15 @@ def printable(path: str | Path) -> str:
     escapes.
     """
     return _UNSHOWN.sub(_escape, str(path))
+
+
+def describe_error(error: Exception) -> str:
+    """What an error says: its first line, short and fit for a terminal; else its kind."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    # Libraries in C++ follow with traces and addresses.
+    words = next(filter(None, lines), type(error).__name__)
+    shown = printable(words[: LONGEST_REASON + 1])
+    return shown if len(shown) <= LONGEST_REASON else f"{shown[:LONGEST_REASON]}…"
 
 
 def _escape(unshown: re.Match[str]) -> str:

@@ -20,13 +20,12 @@ from fauxlab.bundle.detector import Prediction
 from fauxlab.bundle.folder import (
     CONFIG,
     WEIGHTS,
-    first_line,
     hash_bundle,
     read_config,
     write_bundle,
 )
 from fauxlab.errors import LabError
-from fauxlab.io.text import printable
+from fauxlab.io.text import describe_error, printable
 from fauxlab.models import create_detector, create_generator
 from fauxlab.models.batches import device_of
 from fauxlab.models.costs import measure_costs
@@ -186,7 +185,7 @@ def _usable(folder: Path) -> Iterator[None]:
         if isinstance(error, LabError) and names_folder:
             raise
         raise LabError(
-            f"the model in {printable(folder)} cannot be used ({first_line(error)}); "
+            f"the model in {printable(folder)} cannot be used ({describe_error(error)}); "
             "fetch or train it again"
         ) from None
 
@@ -197,8 +196,9 @@ def _load(build: Callable[[], nn.Module], folder: Path, device: str | None) -> n
         _check_header(folder / WEIGHTS)
         state = load_file(folder / WEIGHTS)
     except (SafetensorError, OSError, ValueError) as error:
+        reason = describe_error(error)
         raise LabError(
-            f"{printable(folder / WEIGHTS)} is damaged or no safetensors file: {first_line(error)}"
+            f"{printable(folder / WEIGHTS)} is damaged or no safetensors file: {reason}"
         ) from None
     # Compared without allocating memory, which a config for a huge network would exhaust.
     with torch.device("meta"):
