@@ -11,11 +11,10 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from fauxlab.errors import LabError
+from fauxlab.errors import DISK_FULL, LabError
 from fauxlab.io.files import file_aside
 
 LONGEST_REASON = 200  # characters of an error that somebody else's file made
-FULL = (errno.ENOSPC, errno.EDQUOT)
 # Characters that would move a terminal's cursor, break a line, reverse the reading direction, or
 # show nothing at all, so that two names look the same or a name holds hidden text: controls,
 # separators of lines, halves of surrogate pairs, and Unicode's "default ignorable code points".
@@ -93,7 +92,7 @@ def write_fault(path: Path, error: OSError) -> LabError:
     """The fault of a file or folder that could not be written: why, where, and what to do."""
     folder = printable(os.path.abspath(path.parent))
     advice = "choose a place that can be written and has room"
-    if error.errno in FULL:
+    if error.errno in DISK_FULL:
         advice = f"make room in {folder}, or choose a place on another disk"
     elif error.errno == errno.EIO:
         advice = f"the disk of {folder} fails; choose a place on another one"
