@@ -11,7 +11,7 @@ import numpy as np
 
 from fauxlab.bundle.config import DetectorConfig
 from fauxlab.bundle.decision import compute_scores
-from fauxlab.bundle.detector import Prediction
+from fauxlab.bundle.detector import Prediction, predict_in_parts
 from fauxlab.bundle.folder import GRAPH, hash_bundle, read_config, write_bundle
 from fauxlab.bundle.graph import RefusedError, check_graph
 from fauxlab.bundle.inputs import to_floats
@@ -56,14 +56,7 @@ class OnnxDetector:
 
     def predict(self, pixels: NDArray[np.uint8]) -> Prediction:
         """Predict pictures uint8 [N, 3, size, size] RGB."""
-        most = self.most or len(pixels)
-        if len(pixels) <= most:
-            return self._run(pixels)
-        parts = []
-        for start in range(0, len(pixels), most):
-            parts.append(self._run(pixels[start : start + most]))
-        outputs = [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
-        return Prediction(*outputs)
+        return predict_in_parts(self._run, pixels, self.most)
 
     def _run(self, pixels: NDArray[np.uint8]) -> Prediction:
         outputs = self.session.run(OUTPUTS, {INPUT: to_floats(pixels)})

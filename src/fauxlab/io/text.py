@@ -14,7 +14,7 @@ from pathlib import Path
 from fauxlab.errors import DISK_FULL, LabError
 from fauxlab.io.files import file_aside
 
-LONGEST_REASON = 200  # characters of an error that somebody else's file made
+LONGEST_TEXT = 200  # characters of somebody else's text in a message
 # Characters that would move a terminal's cursor, break a line, reverse the reading direction, or
 # show nothing at all, so that two names look the same or a name holds hidden text: controls,
 # separators of lines, halves of surrogate pairs, and Unicode's "default ignorable code points".
@@ -42,8 +42,13 @@ def describe_error(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines()]
     # Libraries in C++ follow with traces and addresses.
     words = next(filter(None, lines), type(error).__name__)
-    shown = printable(words[: LONGEST_REASON + 1])
-    return shown if len(shown) <= LONGEST_REASON else f"{shown[:LONGEST_REASON]}…"
+    return shorten(words)
+
+
+def shorten(text: str, most: int = LONGEST_TEXT) -> str:
+    """The beginning of a text that somebody else's file holds, on one line, safe to print."""
+    shown = printable(text[: most + 1])
+    return shown if len(shown) <= most else f"{shown[:most]}…"
 
 
 def _escape(unshown: re.Match[str]) -> str:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from fauxlab.bundle.config import DetectorConfig, GeneratorConfig
 from fauxlab.bundle.decision import compute_scores
-from fauxlab.bundle.detector import Prediction
+from fauxlab.bundle.detector import Prediction, predict_in_parts
 from fauxlab.bundle.folder import (
     CONFIG,
     WEIGHTS,
@@ -64,14 +64,7 @@ class Detector:
 
     def predict(self, pixels: NDArray[np.uint8]) -> Prediction:
         """Predict pictures uint8 [N, 3, size, size] RGB, on the device of the network."""
-        most = self.most or len(pixels)
-        if len(pixels) <= most:
-            return self._run(pixels)
-        parts = []
-        for start in range(0, len(pixels), most):
-            parts.append(self._run(pixels[start : start + most]))
-        outputs = [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
-        return Prediction(*outputs)
+        return predict_in_parts(self._run, pixels, self.most)
 
     def _run(self, pixels: NDArray[np.uint8]) -> Prediction:
         device = device_of(self.model)
