@@ -24,14 +24,13 @@ from fauxlab.bundle.detector import check_pipeline
 from fauxlab.bundle.opening import DEFAULT_MODEL, open_detector
 from fauxlab.errors import LabError
 from fauxlab.io.images import Frame, decode_frames
-from fauxlab.io.limits import DEFAULT_LIMITS, ImageError, Limits
+from fauxlab.io.limits import DEFAULT_LIMITS, MAX_FACES, ImageError, Limits
 from fauxlab.io.sharpness import measure_sharpness
 from fauxlab.io.sources import FileReader
 from fauxlab.io.text import describe_error, printable
 from fauxlab.io.tint import measure_tint
 from fauxlab.records import Verdict
 from fauxlab.scan.explain import Explained
-from fauxlab.scan.finding.faces import MAX_FACES
 from fauxlab.scan.inputs import Given, take, take_all
 from fauxlab.scan.looking import Looked, look_for_faces, take_whole
 from fauxlab.scan.verdicts import Answer, Fields, make_verdicts
