@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
 
+# What the system says where a disk, or a user's share of it, has no room left.
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 LIKENESS = 0.5  # least ratio of equal letters, as difflib counts it, for a suggestion
 
 

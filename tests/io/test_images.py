@@ -249,14 +249,14 @@ def test_what_follows_a_picture_is_of_any_length() -> None:
 
 def test_a_decoders_message_becomes_one_short_line(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
-        raise ValueError("bad\r\n\tbox " + "x" * 10_000)
+        raise ValueError("bad box " + "x" * 10_000 + "\r\n\tat 0x7f12")
 
     monkeypatch.setattr(opening, "read_orientation", fail)
     monkeypatch.setattr(encoding, "_jpeg_tables", fail)
     for read in (decode, describe_encoding):
         with pytest.raises(ImageError) as caught:
             read(encoded(halves(), "JPEG"))
-        assert str(caught.value) == "cannot be decoded: bad box " + "x" * 192
+        assert str(caught.value) == "cannot be decoded: bad box " + "x" * 192 + "…"
 
 
 def test_cmyk_becomes_rgb() -> None:

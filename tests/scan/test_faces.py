@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 from fauxlab.errors import LabError
 from fauxlab.io.images import decode
 from fauxlab.io.sources import FileReader, zip_images
-from fauxlab.scan.finding import looks, networks, search, views
+from fauxlab.scan.finding import closeups, networks, search, views
 from fauxlab.scan.finding.boxes import Boxes, one_a_face, turn_boxes, turn_pixels
 from fauxlab.scan.finding.faces import Face, Found, crop_face, find_faces, survey_faces
 
@@ -215,8 +215,8 @@ def test_windows_stay_inside_and_are_black_beyond_a_small_picture() -> None:
 
 
 def test_a_weak_place_is_looked_at_and_a_sure_one_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    look = Mock(wraps=looks.confirm_faces)
-    monkeypatch.setattr(looks, "confirm_faces", look)
+    look = Mock(wraps=closeups.confirm_faces)
+    monkeypatch.setattr(closeups, "confirm_faces", look)
     assert len(find_faces(scene(400, 400, 160))) == 1
     assert look.call_count == 0
     monkeypatch.setattr(search, "SURE", 1.1)
@@ -239,9 +239,11 @@ def test_neighbours_share_a_window() -> None:
     boxes = np.array(
         [[100.0, 100, 20, 20], [110, 105, 22, 22], [125, 125, 60, 60], [300, 300, 20, 20]]
     )
-    plan = looks._plan(image.size, boxes, looks.Kind(face=32, side=160))
+    plan = closeups._plan(image.size, boxes, closeups.WindowSize(face=32, side=160))
     assert [shared.boxes.tolist() for shared in plan] == [[0, 1], [2], [3]]
-    answers, not_seen = looks.look_closer(image, boxes, looks.Kind(face=32, side=160), most=1)
+    answers, not_seen = closeups.look_closer(
+        image, boxes, closeups.WindowSize(face=32, side=160), most=1
+    )
     assert (len(answers), not_seen) == (4, 2)
 
 

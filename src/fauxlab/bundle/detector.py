@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import numpy as np
 
 from fauxlab.errors import LabError
 from fauxlab.io.images import PIPELINE_VERSION, READABLE_PIPELINES
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from fauxlab.bundle.config import DetectorConfig
@@ -48,6 +50,17 @@ class AnyDetector(Protocol):
 
     def scores(self, logits: NDArray[np.float32]) -> NDArray[np.float64]:
         """P(fake) [N] from logits [N]."""
+
+
+def predict_in_parts(
+    predict: Callable[[NDArray[np.uint8]], Prediction], pixels: NDArray[np.uint8], most: int | None
+) -> Prediction:
+    """What `predict` makes of pictures [N, 3, size, size], at most `most` of them at once."""
+    if most is None or len(pixels) <= most:
+        return predict(pixels)
+    parts = [predict(pixels[start : start + most]) for start in range(0, len(pixels), most)]
+    outputs = [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
+    return Prediction(*outputs)
 
 
 def check_pipeline(detector: AnyDetector) -> None:

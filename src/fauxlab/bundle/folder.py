@@ -14,7 +14,7 @@ from fauxlab.bundle.config import SCHEMA_VERSION, DetectorConfig, GeneratorConfi
 from fauxlab.errors import LabError
 from fauxlab.io.files import folder_aside
 from fauxlab.io.reading import parse_json, read_text
-from fauxlab.io.text import printable, write_fault
+from fauxlab.io.text import describe_error, printable, write_fault
 
 # A bundle is a folder of CONFIG, CARD, and WEIGHTS for torch or GRAPH for onnxruntime.
 WEIGHTS = "model.safetensors"
@@ -27,7 +27,7 @@ MAKERS = {"detector": "detector train", "generator": "gan train"}
 HASH_DIGITS = 16
 CHUNK = 2**20  # bytes
 MOST_CONFIG = 2**20  # bytes
-MOST_WORDS = 300  # letters of an error that somebody else's file made
+LONGEST_PLACE = 100  # characters of the name of a faulty field
 
 Config = TypeVar("Config", DetectorConfig, GeneratorConfig)
 
@@ -57,7 +57,7 @@ def read_config(folder: Path, kind: type[Config], what: str, weights: str = WEIG
         _refuse_newer(folder, fields)
         return kind.model_validate(fields)
     except ValueError as error:
-        reason = first_line(error)
+        reason = _first_fault(error)
         raise LabError(
             f"{name}/{CONFIG} is not a {what}'s config ({reason}); fetch or train the model again"
         ) from None
@@ -84,21 +84,14 @@ def hash_bundle(folder: Path, weights: str = WEIGHTS) -> str:
     return digest.hexdigest()[:HASH_DIGITS]
 
 
-def first_line(error: Exception) -> str:
-    """One short line of what an error says, fit for a terminal.
-
-    Of several faults in a config it names the first, with its place.
-    """
-    if isinstance(error, ValidationError):
-        fault = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(map(str, fault["loc"]))
-        words = fault["msg"].lower()
-        text = f"{place[: MOST_WORDS // 3]}: {words}" if place else words
-    else:
-        text = str(error) or type(error).__name__
-    lines = text.splitlines()
-    line = printable(lines[0][:MOST_WORDS])
-    return line if len(lines[0]) <= MOST_WORDS else line + "…"
+def _first_fault(error: ValueError) -> str:
+    """The first of the faults of a config, with its place."""
+    if not isinstance(error, ValidationError):
+        return describe_error(error)
+    fault = error.errors(include_url=False, include_input=False)[0]
+    place = ".".join(map(str, fault["loc"]))
+    words = fault["msg"].lower()
+    return describe_error(ValueError(f"{place[:LONGEST_PLACE]}: {words}" if place else words))
 
 
 def _refuse_other_kind(folder: Path, fields: Any, what: str) -> None:

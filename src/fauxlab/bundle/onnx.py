@@ -11,14 +11,14 @@ import numpy as np
 
 from fauxlab.bundle.config import DetectorConfig
 from fauxlab.bundle.decision import compute_scores
-from fauxlab.bundle.detector import Prediction
-from fauxlab.bundle.folder import GRAPH, first_line, hash_bundle, read_config, write_bundle
+from fauxlab.bundle.detector import Prediction, predict_in_parts
+from fauxlab.bundle.folder import GRAPH, hash_bundle, read_config, write_bundle
 from fauxlab.bundle.graph import RefusedError, check_graph
 from fauxlab.bundle.inputs import to_floats
 from fauxlab.bundle.sessions import make_session
 from fauxlab.errors import LabError
 from fauxlab.io.reading import read_bytes
-from fauxlab.io.text import printable
+from fauxlab.io.text import describe_error, printable
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -56,21 +56,14 @@ class OnnxDetector:
 
     def predict(self, pixels: NDArray[np.uint8]) -> Prediction:
         """Predict pictures uint8 [N, 3, size, size] RGB."""
-        most = self.most or len(pixels)
-        if len(pixels) <= most:
-            return self._run(pixels)
-        parts = []
-        for start in range(0, len(pixels), most):
-            parts.append(self._run(pixels[start : start + most]))
-        outputs = [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
-        return Prediction(*outputs)
+        return predict_in_parts(self._run, pixels, self.most)
 
     def _run(self, pixels: NDArray[np.uint8]) -> Prediction:
         outputs = self.session.run(OUTPUTS, {INPUT: to_floats(pixels)})
         return Prediction(*outputs)
 
     def scores(self, logits: NDArray[np.float32]) -> NDArray[np.float64]:
-        """P(fake) [N] from logits [N], as of `DetectorConfig.scores`."""
+        """P(fake) [N] from logits [N], by the config's calibration."""
         return compute_scores(self.config, logits)
 
     def save_pretrained(self, folder: str | Path) -> OnnxDetector:
@@ -106,9 +99,9 @@ class OnnxDetector:
         except Exception as error:  # onnxruntime's own errors have no narrower base
             advice = "fetch or export it again"
             if isinstance(error, RefusedError):
-                advice = "--trust-model, in Python trust=True, opens it without these checks"
+                advice = "scan --trust-model, in Python trust=True, opens it without these checks"
             raise LabError(
-                f"{printable(path)} cannot be used ({first_line(error)}); {advice}"
+                f"{printable(path)} cannot be used ({describe_error(error)}); {advice}"
             ) from None
         return replace(detector, hash=digest, most=most, folder=path.parent)
 

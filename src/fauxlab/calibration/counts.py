@@ -11,7 +11,7 @@ from fauxlab.errors import LabError
 if TYPE_CHECKING:
     from fauxlab.data.rows import Row
 
-SLACK = 1e-9  # 1 / 0.05 must count as 20, whatever rounding makes of it
+SLACK = 1e-9  # 1 / 0.05 must count as 20 and 0.05 · 100 as 5, whatever rounding makes of it
 Groups = dict[str, set[str]]  # groups of pictures by the name of what they are
 
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from fauxlab.bundle.config import MOST_BIAS, TEMPERATURES, Calibration
-from fauxlab.calibration.counts import check_classes, check_groups, check_rate
+from fauxlab.calibration.counts import SLACK, check_classes, check_groups, check_rate
 from fauxlab.errors import LabError
 from fauxlab.evaluation.metrics import ECE_BINS, score_bins
 from fauxlab.statistics import fit_logistic
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     Groups = NDArray[np.generic]
 
 RIDGE = 1e-8  # decides only where the pictures do not: all logits equal
-SLACK = 1e-9  # 0.05 · 100 must count as 5, whatever rounding makes of it
 
 
 class Bin(NamedTuple):

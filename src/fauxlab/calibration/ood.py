@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from fauxlab.calibration.counts import SLACK
 from fauxlab.errors import LabError
 from fauxlab.io.sharpness import measure_sharpness
 from fauxlab.io.tint import measure_tint
@@ -55,7 +56,6 @@ BLURRED = ("resize", 0.25)
 REFUSED = 0.95
 # Of the sharpness of whole pictures: new ones may be a little less sharp than the fitted ones.
 MARGIN = 0.85
-SLACK = 1e-9  # 0.05 · 100 must count as 5, whatever rounding makes of it
 TINY = 1e-12
 
 

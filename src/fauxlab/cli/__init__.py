@@ -7,7 +7,6 @@ imports stand inside the commands, so that --help is instant.
 
 from __future__ import annotations
 
-import errno
 import io
 import os
 import sys
@@ -19,10 +18,9 @@ import typer
 from fauxlab.cli import data, detector, experiments, export, gan, lists, scan
 from fauxlab.cli.common import INTERRUPTED, is_main, say
 from fauxlab.cli.interrupts import Interrupts, noted_interrupts
-from fauxlab.errors import LabError
+from fauxlab.errors import DISK_FULL, LabError
 from fauxlab.version import __version__
 
-FULL = (errno.ENOSPC, errno.EDQUOT)
 # How an interrupted command goes on, by a word of the command. Others start anew.
 SAME_COMMAND = "the same command goes on"
 GOES_ON = {
@@ -167,7 +165,7 @@ def _describe_fault(error: Exception) -> str | None:
         place = f"{error.filename}: " if error.filename else ""
         reason = error.strerror or error
         advice = "check that it exists and may be read and written"
-        if error.errno in FULL:
+        if error.errno in DISK_FULL:
             advice = "make room there"
             if not error.filename:  # of a stream that was open already
                 advice = "make room where it writes, and where stdout leads"

@@ -10,6 +10,7 @@ import typer
 from fauxlab.cli.common import (
     ManifestPath,
     check_output,
+    folder_beside,
     refuse_unwritable,
     report_skipped,
     say,
@@ -68,7 +69,7 @@ def calibrate(
     from fauxlab.data.manifest import Manifest
     from fauxlab.transforms.degradations import degrade_repeatably
 
-    folder = out or _folder_beside(model)
+    folder = out or folder_beside(model, "calibrated")
     check_place(folder)
     refuse_unwritable(folder, "--out")
     check_output(figure, "--figure", "reliability.png")
@@ -112,13 +113,6 @@ def _open_bundle(model: Path) -> Detector | OnnxDetector:
     if (folder / GRAPH).is_file() and not has_weights:
         return OnnxDetector.from_pretrained(folder, trust=is_packaged)
     return Detector.from_pretrained(folder)
-
-
-def _folder_beside(model: Path) -> Path:
-    """MODEL-calibrated in the folder of MODEL."""
-    if model.name in ("", ".."):
-        model = model.resolve()
-    return model.with_name(f"{model.name}-calibrated")
 
 
 def _save_figure(calibrated: Calibrated, path: Path) -> None:

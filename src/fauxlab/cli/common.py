@@ -246,22 +246,11 @@ def _is_device(path: Path) -> bool:
     return os.path.exists(path) and not is_file_or_folder
 
 
-def refuse_exported(model: Path, verb: str) -> None:
-    """Raise LabError for an exported model, as the packaged one, which has no weights for torch.
-
-    `verb` says what cannot be done with it, as "calibrated".
-    """
-    from fauxlab.bundle.folder import GRAPH, WEIGHTS
-    from fauxlab.bundle.opening import DEFAULT_MODEL
-    from fauxlab.io.text import printable
-
-    has_graph = str(model) == DEFAULT_MODEL or (model / GRAPH).is_file()
-    has_weights = (model / WEIGHTS).is_file()
-    if has_graph and not has_weights:
-        raise LabError(
-            f"{printable(model)} is an exported detector ({GRAPH}), which cannot be {verb}; "
-            f"give one with {WEIGHTS}, as runs/<name>/best of `fauxlab detector train`"
-        )
+def folder_beside(model: Path, suffix: str) -> Path:
+    """A folder beside the model's, named after it: MODEL-suffix."""
+    if model.name in ("", ".."):  # as of `.` and `..`
+        model = model.resolve()
+    return model.with_name(f"{model.name}-{suffix}")
 
 
 def report_skipped(skipped: tuple[tuple[str, str], ...], most: int = 20) -> None:

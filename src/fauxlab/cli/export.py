@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fauxlab.cli.common import refuse_exported, refuse_unwritable, report_skipped, say
+from fauxlab.cli.common import folder_beside, refuse_unwritable, report_skipped, say
 from fauxlab.errors import LabError
 from fauxlab.progress import count_images
 
@@ -38,11 +38,11 @@ Int8Manifest = Annotated[
 
 def export(model: Model, out: OutFolder = None, int8: Int8Manifest = None) -> None:
     """Write a detector as model.onnx, which `fauxlab scan` runs with onnxruntime, without torch."""
-    refuse_exported(model, "exported again")
+    _refuse_exported(model)
     from fauxlab.models.export import export_onnx
     from fauxlab.models.pretrained import Detector
 
-    folder = out or _name_beside(model, "int8" if int8 else "onnx")
+    folder = out or folder_beside(model, "int8" if int8 else "onnx")
     refuse_unwritable(folder, "--out")
     detector = Detector.from_pretrained(model, "cpu")
     pictures = _take_pictures(int8, detector.size) if int8 else None
@@ -50,11 +50,19 @@ def export(model: Model, out: OutFolder = None, int8: Int8Manifest = None) -> No
     say(f"wrote {folder}: model hash {exported.hash}, {exported.config.precision}")
 
 
-def _name_beside(model: Path, suffix: str) -> Path:
-    """A folder beside the model's, named after it."""
-    if model.name in ("", ".."):  # as of `.` and `..`
-        model = model.resolve()
-    return model.with_name(f"{model.name}-{suffix}")
+def _refuse_exported(model: Path) -> None:
+    """Raise LabError for an exported model, as the packaged one, which has no weights for torch."""
+    from fauxlab.bundle.folder import GRAPH, WEIGHTS
+    from fauxlab.bundle.opening import DEFAULT_MODEL
+    from fauxlab.io.text import printable
+
+    has_graph = str(model) == DEFAULT_MODEL or (model / GRAPH).is_file()
+    has_weights = (model / WEIGHTS).is_file()
+    if has_graph and not has_weights:
+        raise LabError(
+            f"{printable(model)} is an exported detector ({GRAPH}), which cannot be exported "
+            f"again; give one with {WEIGHTS}, as runs/<name>/best of `fauxlab detector train`"
+        )
 
 
 def _take_pictures(path: Path, size: int) -> NDArray[np.uint8]:

@@ -15,6 +15,7 @@ import typer
 
 from fauxlab.cli.common import FINDING, AsJson, check_output, say
 from fauxlab.errors import LabError
+from fauxlab.io.limits import DEFAULT_LIMITS, MAX_FACES
 from fauxlab.progress import show_progress
 
 if TYPE_CHECKING:
@@ -159,9 +160,9 @@ def scan(
     html: Html = None,
     explain: Explain = None,
     fail_on: FailOn = None,
-    max_pixels: MaxPixels = 2**26,
-    timeout: Timeout = 20.0,
-    max_faces: MaxFaces = 256,
+    max_pixels: MaxPixels = DEFAULT_LIMITS.max_pixels,
+    timeout: Timeout = DEFAULT_LIMITS.timeout,
+    max_faces: MaxFaces = MAX_FACES,
     trust_model: TrustModel = False,
 ) -> None:
     """Say of each face in the pictures whether it looks real or generated."""

@@ -7,14 +7,13 @@ from typing import Any, get_args
 from pydantic import ValidationError
 
 from fauxlab.errors import nearest
-from fauxlab.io.text import printable
+from fauxlab.io.text import LONGEST_TEXT, shorten
 
 # pydantic tries both forms of a scheduled value, a number and a schedule, and puts these names into
 # the place of a fault.
 FORMS = ("constrained-float", "float", "Cosine")
 NUMBER_FORMS = FORMS[:2]
 MOST_FAULTS = 10  # that are named
-MOST_LETTERS = 200  # of one fault's place or value
 
 
 def describe_faults(error: ValidationError, recipe: Any) -> str:
@@ -30,12 +29,6 @@ def describe_faults(error: ValidationError, recipe: Any) -> str:
             left += 1
     text = "; ".join(descriptions)
     return f"{text}; … and {left:,} more" if left else text
-
-
-def shorten(text: str) -> str:
-    """The beginning of a text that somebody else's file holds, fit for a terminal."""
-    beginning = printable(text[:MOST_LETTERS])
-    return beginning if len(text) <= MOST_LETTERS else beginning + "…"
 
 
 def is_other_form(error: Any) -> bool:
@@ -63,7 +56,7 @@ def _describe_unknown_key(place: str, path: list[str], recipe: Any) -> str:
     for name in tables:
         table = _table_of(table.model_fields[name].annotation)
     known = table.model_fields
-    close = nearest(key[:MOST_LETTERS], known)
+    close = nearest(key[:LONGEST_TEXT], known)
     if close:
         return f"unknown key {place}: did you mean {'.'.join([*tables, close])}?"
     # A key in the wrong table is the next most common slip.

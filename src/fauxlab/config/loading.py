@@ -16,11 +16,11 @@ from pydantic import ValidationError
 
 from fauxlab.config.base import RUN_NAME
 from fauxlab.config.detector import Recipe
-from fauxlab.config.faults import describe_faults, shorten
+from fauxlab.config.faults import describe_faults
 from fauxlab.config.gan import GanRecipe
 from fauxlab.errors import LabError, suggest
 from fauxlab.io.reading import check_values, parse_toml, read_text
-from fauxlab.io.text import printable
+from fauxlab.io.text import printable, shorten
 
 R = TypeVar("R", Recipe, GanRecipe)
 

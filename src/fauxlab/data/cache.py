@@ -90,10 +90,9 @@ def load_images(
     An image that is in the store no longer needs its file, unless its bytes there have changed. Of
     equal copies one file is enough. An image that is not in the store and whose file is gone,
     damaged or no longer what was indexed, is left out of the returned manifest and listed in
-    `skipped`. `progress` is called with the number
-    of images just decoded, equal copies counted once. While another process decodes into the store,
-    this waits, and logs a warning. Raises LabError when the manifest is empty, no image is left or
-    the disk is full.
+    `skipped`. `progress` is called with the number of images just decoded, equal copies counted
+    once. While another process decodes into the store, this waits, and logs a warning. Raises
+    LabError when the manifest is empty, no image is left or the disk is full.
     """
     if not len(manifest):
         raise LabError(

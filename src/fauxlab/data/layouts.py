@@ -190,9 +190,9 @@ def _deepfakeface(folder: Path) -> Iterator[Entry]:
     """The layout of DeepFakeFace.
 
     Images of one name in all folders are one group. So are those of one person, whose file is
-    `<person id>_<birth date>_<year>.jpg`. insight/a.jpg shows the face of
-    photo a pasted into photo b. `insight_pairs.csv`, where there is one, holds the pairs
-    (file_name a, scene b); otherwise the search for near-duplicates finds b.
+    `<person id>_<birth date>_<year>.jpg`. insight/a.jpg shows the face of photo a pasted into
+    photo b. `insight_pairs.csv`, where there is one, holds the pairs (file_name a, scene b);
+    otherwise the search for near-duplicates finds b.
     """
     scenes: dict[str, str] = {}
     pairs = folder / "insight_pairs.csv"

@@ -12,7 +12,7 @@ from typing import TextIO
 
 from fauxlab.errors import LabError
 from fauxlab.io.reading import open_regular, parse_json
-from fauxlab.io.text import printable
+from fauxlab.io.text import printable, shorten
 
 JSON_LINES = "metadata.jsonl"
 LONGEST_LINE = 2**20  # characters for one image
@@ -161,12 +161,8 @@ def refuse_repeated(path: Path, columns: Sequence[str]) -> None:
 
 def name_columns(columns: Sequence[str] | None) -> str:
     """The first line of a table, for a message; of a file that is no table, only its start."""
-    line = printable(", ".join(columns or ()))
-    if not line:
-        return "empty"
-    if len(line) <= 100:
-        return line
-    return f"{line[:100]}…"
+    line = ", ".join(columns or ())
+    return shorten(line, 100) or "empty"
 
 
 def parse_label(text: str) -> int | None:

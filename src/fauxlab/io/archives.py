@@ -17,7 +17,7 @@ from fauxlab.errors import LabError
 from fauxlab.io.images import MAX_BYTES
 from fauxlab.io.kinds import HEAD_BYTES, UNREADABLE, ZIP, ZIP_IN_ZIP, Kind, kind_of, suffix_of
 from fauxlab.io.limits import ImageError
-from fauxlab.io.text import printable
+from fauxlab.io.text import describe_error, printable
 
 # Pictures are compressed already. A member that unpacks to so much more than its size in the zip
 # was built to fill memory.
@@ -29,7 +29,6 @@ MAX_DIRECTORY = 2**26  # bytes
 MAX_UNREADABLE = 1_000
 # Sizes of all members against that of the zip. Members of a bomb lie over each other.
 MAX_OVERLAP = 2
-MAX_REASON = 200  # characters of zipfile's message, in which a name of 65,535 bytes may stand
 
 _UNPACK = "unpack it and give the folder"
 # Methods that unpack no more than they are asked for.
@@ -134,12 +133,6 @@ def member_parts(member: str) -> tuple[str, ...]:
     return PurePosixPath(member.replace("\\", "/")).parts
 
 
-def describe_damage(error: Exception) -> str:
-    """A message of zipfile on one short line."""
-    text = printable(" ".join(str(error).split()))
-    return text[:MAX_REASON] or type(error).__name__
-
-
 def _plain(member: str) -> str:
     return "/".join(member_parts(member))
 
@@ -151,11 +144,11 @@ def _open(path: str) -> zipfile.ZipFile:
     except LabError:
         raise
     except OSError as error:
-        reason = error.strerror or describe_damage(error)
+        reason = error.strerror or describe_error(error)
     # zipfile raises almost anything on damaged files: struct.error, UnicodeDecodeError,
     # NotImplementedError and more
     except Exception as error:
-        reason = describe_damage(error)
+        reason = describe_error(error)
     else:
         if not _overlaps(opened, path):
             return opened

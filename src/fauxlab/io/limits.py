@@ -8,6 +8,7 @@ from fauxlab.errors import LabError
 
 MAX_BYTES = 256 * 2**20
 MIN_SIDE = 16
+MAX_FACES = 256  # of a picture, by default
 # Frames of an animation, or pages of a TIFF, that are decoded. More are chosen evenly.
 MAX_FRAMES = 16
 # Scans of a JPEG cost time but hardly any bytes, since each passes over all pixels. Encoders write

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from fauxlab.errors import LabError
-from fauxlab.io.archives import Archive, describe_damage, member_parts
+from fauxlab.io.archives import Archive, member_parts
 from fauxlab.io.images import MAX_BYTES, SUFFIXES
 from fauxlab.io.kinds import (
     EMPTY,
@@ -38,6 +38,7 @@ from fauxlab.io.kinds import (
 from fauxlab.io.limits import ImageError
 from fauxlab.io.passed_over import PassedOver, is_hidden
 from fauxlab.io.reading import open_at_once
+from fauxlab.io.text import describe_error
 
 __all__ = [
     "SEPARATOR",
@@ -217,10 +218,10 @@ class FileReader:
         except LabError:
             raise
         except (zipfile.BadZipFile, RuntimeError, EOFError, ValueError) as error:
-            raise ImageError(f"cannot be read from the zip: {describe_damage(error)}") from error
+            raise ImageError(f"cannot be read from the zip: {describe_error(error)}") from error
         # zlib.error, struct.error and others: each codec has a class of its own
         except Exception as error:
-            raise ImageError(f"damaged inside the zip: {describe_damage(error)}") from error
+            raise ImageError(f"damaged inside the zip: {describe_error(error)}") from error
 
     def _open(self, name: str) -> Archive:
         """The archive, open; those that were not used for longest make room for it."""

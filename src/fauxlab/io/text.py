@@ -1,4 +1,4 @@
-"""Text and files: printable paths, lines of CSV, hashes, and files that are replaced as a whole."""
+"""Text and files: printable paths and errors, lines of CSV, hashes, files replaced as a whole."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from fauxlab.errors import LabError
+from fauxlab.errors import DISK_FULL, LabError
 from fauxlab.io.files import file_aside
 
-FULL = (errno.ENOSPC, errno.EDQUOT)
+LONGEST_TEXT = 200  # characters of somebody else's text in a message
 # Characters that would move a terminal's cursor, break a line, reverse the reading direction, or
 # show nothing at all, so that two names look the same or a name holds hidden text: controls,
 # separators of lines, halves of surrogate pairs, and Unicode's "default ignorable code points".
@@ -36,6 +36,20 @@ def printable(path: str | Path) -> str:
     escapes.
     """
     return _UNSHOWN.sub(_escape, str(path))
+
+
+def describe_error(error: Exception) -> str:
+    """What an error says: its first line, short and fit for a terminal; else its kind."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    # Libraries in C++ follow with traces and addresses.
+    words = next(filter(None, lines), type(error).__name__)
+    return shorten(words)
+
+
+def shorten(text: str, most: int = LONGEST_TEXT) -> str:
+    """The beginning of a text that somebody else's file holds, on one line, safe to print."""
+    shown = printable(text[: most + 1])
+    return shown if len(shown) <= most else f"{shown[:most]}…"
 
 
 def _escape(unshown: re.Match[str]) -> str:
@@ -83,7 +97,7 @@ def write_fault(path: Path, error: OSError) -> LabError:
     """The fault of a file or folder that could not be written: why, where, and what to do."""
     folder = printable(os.path.abspath(path.parent))
     advice = "choose a place that can be written and has room"
-    if error.errno in FULL:
+    if error.errno in DISK_FULL:
         advice = f"make room in {folder}, or choose a place on another disk"
     elif error.errno == errno.EIO:
         advice = f"the disk of {folder} fails; choose a place on another one"

@@ -16,17 +16,16 @@ from torch import Tensor, nn
 
 from fauxlab.bundle.config import DetectorConfig, GeneratorConfig
 from fauxlab.bundle.decision import compute_scores
-from fauxlab.bundle.detector import Prediction
+from fauxlab.bundle.detector import Prediction, predict_in_parts
 from fauxlab.bundle.folder import (
     CONFIG,
     WEIGHTS,
-    first_line,
     hash_bundle,
     read_config,
     write_bundle,
 )
 from fauxlab.errors import LabError
-from fauxlab.io.text import printable
+from fauxlab.io.text import describe_error, printable
 from fauxlab.models import create_detector, create_generator
 from fauxlab.models.batches import device_of
 from fauxlab.models.costs import measure_costs
@@ -65,14 +64,7 @@ class Detector:
 
     def predict(self, pixels: NDArray[np.uint8]) -> Prediction:
         """Predict pictures uint8 [N, 3, size, size] RGB, on the device of the network."""
-        most = self.most or len(pixels)
-        if len(pixels) <= most:
-            return self._run(pixels)
-        parts = []
-        for start in range(0, len(pixels), most):
-            parts.append(self._run(pixels[start : start + most]))
-        outputs = [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
-        return Prediction(*outputs)
+        return predict_in_parts(self._run, pixels, self.most)
 
     def _run(self, pixels: NDArray[np.uint8]) -> Prediction:
         device = device_of(self.model)
@@ -186,7 +178,7 @@ def _usable(folder: Path) -> Iterator[None]:
         if isinstance(error, LabError) and names_folder:
             raise
         raise LabError(
-            f"the model in {printable(folder)} cannot be used ({first_line(error)}); "
+            f"the model in {printable(folder)} cannot be used ({describe_error(error)}); "
             "fetch or train it again"
         ) from None
 
@@ -197,8 +189,9 @@ def _load(build: Callable[[], nn.Module], folder: Path, device: str | None) -> n
         _check_header(folder / WEIGHTS)
         state = load_file(folder / WEIGHTS)
     except (SafetensorError, OSError, ValueError) as error:
+        reason = describe_error(error)
         raise LabError(
-            f"{printable(folder / WEIGHTS)} is damaged or no safetensors file: {first_line(error)}"
+            f"{printable(folder / WEIGHTS)} is damaged or no safetensors file: {reason}"
         ) from None
     # Compared without allocating memory, which a config for a huge network would exhaust.
     with torch.device("meta"):

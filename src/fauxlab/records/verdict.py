@@ -9,9 +9,9 @@ from pydantic import computed_field, model_validator
 from fauxlab.records.base import Box, Record
 
 # 2: verdicts can be uncertain. 3: they are on faces, and can be "cannot tell". 4: also for blur, as
-# `message` says. 5: `ood` is the name of what was `atypical`. 6: `label` is empty
-# where there is no certain answer, and `decision` stands behind `path`; `turned`, `frame`,
-# `frames`, `coarse`; faces too small for a verdict have a record.
+# `message` says. 5: `ood` is the name of what was `atypical`. 6: `label` is empty where there is no
+# certain answer, and `decision` stands behind `path`; `turned`, `frame`, `frames`, `coarse`; faces
+# too small for a verdict have a record.
 SCHEMA_VERSION = 6
 
 Decision = Literal["real", "fake", "uncertain", "cannot tell", "no face", "error"]
@@ -27,9 +27,9 @@ class Verdict(Record):
     - `label` is "real" or "fake" where the decision is, and None otherwise.
     - `uncertain`: the score lies in the calibration's band, where the stated error allows neither
       answer.
-    - `ood` (out of distribution): the face is unlike all that the model was made for, too blurred
-      or too small, so that a score would mean nothing. `message` gives the reason where it is
-      known.
+    - `ood` (out of distribution): the face is unlike all that the model was made for, too blurred,
+      too small or in nearly one colour, so that a score would mean nothing. `message` gives the
+      reason where it is known.
     - `score` is P(fake) after calibration. A model without a calibration gives the raw sigmoid;
       `calibrated` says which it is. A face that is too small gets none.
     - `threshold`: certain verdicts are fake from this score on, and real below it.

@@ -20,9 +20,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from fauxlab.errors import LabError
 from fauxlab.io.images import to_picture, to_pixels
-from fauxlab.io.text import printable, replace_file
+from fauxlab.io.text import replace_file, write_fault
 from fauxlab.records import Verdict
 
 if TYPE_CHECKING:
@@ -279,10 +278,7 @@ class ExplanationFolder:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            reason = error.strerror or error
-            raise LabError(
-                f"cannot write into {printable(folder)}: {reason}; name another folder"
-            ) from error
+            raise write_fault(folder, error) from error
         self._folder = folder
         self._written = 0
 

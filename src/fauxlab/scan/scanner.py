@@ -21,18 +21,16 @@ import numpy as np
 
 from fauxlab.bundle.decision import can_tell, decide, has_colours, sharp_enough
 from fauxlab.bundle.detector import check_pipeline
-from fauxlab.bundle.folder import first_line
 from fauxlab.bundle.opening import DEFAULT_MODEL, open_detector
 from fauxlab.errors import LabError
 from fauxlab.io.images import Frame, decode_frames
-from fauxlab.io.limits import DEFAULT_LIMITS, ImageError, Limits
+from fauxlab.io.limits import DEFAULT_LIMITS, MAX_FACES, ImageError, Limits
 from fauxlab.io.sharpness import measure_sharpness
 from fauxlab.io.sources import FileReader
-from fauxlab.io.text import printable
+from fauxlab.io.text import describe_error, printable
 from fauxlab.io.tint import measure_tint
 from fauxlab.records import Verdict
 from fauxlab.scan.explain import Explained
-from fauxlab.scan.finding.faces import MAX_FACES
 from fauxlab.scan.inputs import Given, take, take_all
 from fauxlab.scan.looking import Looked, look_for_faces, take_whole
 from fauxlab.scan.verdicts import Answer, Fields, make_verdicts
@@ -207,7 +205,7 @@ class Scanner:
         except Exception as error:
             # One picture that breaks the face search must not end a scan of thousands.
             _logger.debug("cannot examine %s", given.name, exc_info=True)
-            reason = first_line(error)
+            reason = describe_error(error)
             return _Read(given.name, ImageError(f"cannot be examined: {reason}"))
 
     def _look(self, frames: Iterator[Frame], stopping: Event) -> Looked:
@@ -255,7 +253,7 @@ class Scanner:
             except Exception as error:
                 # The runtime may fail, as for want of memory. Other batches can still be scored.
                 _logger.debug("the detector failed", exc_info=True)
-                message = printable(f"the detector failed: {first_line(error)}")
+                message = f"the detector failed: {describe_error(error)}"
                 failed = Answer({"status": "error", "message": message}, None)
                 yield from [failed] * len(part)
 

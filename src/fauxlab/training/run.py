@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from fauxlab.bundle.folder import first_line, read_any_config
+from fauxlab.bundle.folder import read_any_config
 from fauxlab.config import (
     GanRecipe,
     Recipe,
@@ -34,7 +34,7 @@ from fauxlab.environment import describe_environment
 from fauxlab.errors import LabError
 from fauxlab.io.files import file_aside
 from fauxlab.io.reading import open_regular, parse_json, parse_toml, read_text
-from fauxlab.io.text import csv_line, replace_file, write_fault
+from fauxlab.io.text import csv_line, describe_error, replace_file, write_fault
 from fauxlab.version import __version__
 
 if TYPE_CHECKING:
@@ -183,8 +183,9 @@ class Run:
             with file_aside(path) as stream:
                 torch.save(saved, stream)
         except (OSError, RuntimeError) as error:  # torch raises RuntimeError on a full disk
+            reason = describe_error(error)
             raise LabError(
-                f"cannot write the checkpoint {path} ({first_line(error)}); the one before it is "
+                f"cannot write the checkpoint {path} ({reason}); the one before it is "
                 "intact: make room, and continue with --resume"
             ) from error
 
@@ -204,7 +205,7 @@ class Run:
                 state: dict[str, Any] = torch.load(stream, map_location="cpu", weights_only=True)
             _check_parts(state)
         except Exception as error:  # the unpickler raises whatever the bytes make it raise
-            reason = first_line(error)[:120]
+            reason = describe_error(error)[:120]
             raise LabError(
                 f"checkpoint {path} cannot be used ({reason}): damaged, or a pickle with code in "
                 f"it, which is never run; delete {path.parent} to start over"
@@ -297,7 +298,7 @@ def fits_checkpoint(run: Run) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, KeyError, TypeError, ValueError, AttributeError) as error:
-        reason = first_line(error)
+        reason = describe_error(error)
         raise LabError(
             f"the checkpoint in {run.folder} does not fit its config.toml ({reason}); "
             f"delete {run.folder / 'checkpoints'} to start over"

@@ -63,8 +63,12 @@ class _Child:
         self.connection = Connection(
             cast("RawIOBase", self._process.stdout), cast("RawIOBase", self._process.stdin)
         )
-        with self.within(START_SECONDS, START_SECONDS):
-            self.connection.receive()
+        try:
+            with self.within(START_SECONDS, START_SECONDS):
+                self.connection.receive()
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def is_usable(self) -> bool:

@@ -43,8 +43,6 @@ _XMP = b"http://ns.adobe.com/xap/1.0/\0"
 _PROFILE = b"ICC_PROFILE\0"
 _COEFFICIENTS = 64  # of a block
 _SCAN_BYTES = 6  # of a scan's header with one component
-
-
 # A run of zeros at the end of a file: not pixels, but a download that stopped.
 _PADDING = bytes(512)
 
@@ -88,7 +86,7 @@ def strip_jpeg(data: bytes) -> Stripped:
     """Cut the metadata out of a JPEG.
 
     Raises ImageError for more than MAX_SEGMENTS segments or MAX_JUNK bytes between them before the
-    first scan, and for more scans than `refuse_scans` allows.
+    first scan, and for more scans than `most_scans` allows.
     """
     kept = []
     exif = xmp = b""

@@ -35,12 +35,12 @@ from fauxlab.io.decoding.metadata import MAX_EXIF, ORIENTATION, Stripped, read_o
 from fauxlab.io.decoding.profiles import to_srgb
 from fauxlab.io.kinds import PICTURE, kind_of
 from fauxlab.io.limits import ImageError, refuse_size
+from fauxlab.io.text import describe_error
 
 # Only formats in which people keep photos. Hostile bytes never reach the other decoders; the one of
 # EPS, for example, starts a program.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "HEIF")
 BMP_START = b"BM"
-MAX_REASON = 200  # characters of a decoder's message
 # Brands of HEIC pictures and their containers, from ISO 23008-12 and related standards. A brand
 # follows "ftyp" at the start of a file.
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
@@ -226,9 +226,7 @@ def decoder_errors(data: bytes) -> Iterator[None]:
     except MemoryError:
         raise ImageError("cannot be decoded: it takes more memory than a picture may") from None
     except Exception as error:
-        # the message may hold line breaks, and parts of the file
-        reason = " ".join(str(error).split())[:MAX_REASON]
-        raise ImageError(f"cannot be decoded: {reason or type(error).__name__}") from error
+        raise ImageError(f"cannot be decoded: {describe_error(error)}") from error
 
 
 def _turn(image: Image.Image, orientation: object, profile: bytes) -> Upright:

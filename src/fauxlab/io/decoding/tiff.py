@@ -86,8 +86,7 @@ def strip_tiff(data: bytes, pages: bool) -> Stripped:
     """A TIFF whose first page, or with `pages` each page, has the entries for its pixels only.
 
     Pages that are smaller copies or masks of others are left out. Raises ImageError for directories
-    or lists that are longer than encoders write, and for more JPEG scans than `_refuse_scans`
-    allows.
+    or lists that are longer than encoders write, and for more JPEG scans than MAX_SCANNED allows.
     """
     reader = _Reader(data)
     directories = reader.directories(MAX_PAGES if pages else 1)

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from PIL import Image
 
+from fauxlab.io.limits import MAX_FACES
 from fauxlab.scan.finding.boxes import turn_boxes
 from fauxlab.scan.finding.search import search_faces
 from fauxlab.scan.finding.views import is_coarse
 
 if TYPE_CHECKING:
     from fauxlab.scan.finding.boxes import Floats
-
-MAX_FACES = 256  # of one picture
 
 # The framing. The packaged detector was trained and calibrated on crops around the squares of
 # another finder, OpenCV's Haar cascades. These constants turn a box of the networks into such a

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from fauxlab.scan.finding.boxes import Boxes, join, one_a_face, turn_boxes, turn_pixels
-from fauxlab.scan.finding.looks import Kind, look_closer
+from fauxlab.scan.finding.closeups import WindowSize, look_closer
 from fauxlab.scan.finding.networks import propose_faces
 from fauxlab.scan.finding.turns import choose_turn
 from fauxlab.scan.finding.views import LARGE, SMALLEST, tiles, whole_views
@@ -29,8 +29,8 @@ MOST_PROPOSALS = 1000  # of one view
 
 # CenterFace sees a place in two windows. The first is cheap and settles most places; the second
 # shows more around the place, and decides.
-GLANCE = Kind(face=32, side=64)
-LOOK = Kind(face=48, side=192)
+GLANCE = WindowSize(face=32, side=64)
+LOOK = WindowSize(face=48, side=192)
 LEAST_GLANCE = 0.05  # CenterFace's answer, 0 to 1, for a second window
 MOST_GLANCES = 256  # windows: bounds time
 MOST_LOOKS = 96

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import nn
 
-from fauxlab.bundle.folder import first_line
 from fauxlab.config import Recipe
 from fauxlab.data.cache import ImageArray
 from fauxlab.data.manifest import Manifest
 from fauxlab.errors import LabError
 from fauxlab.evaluation.networks import check_pretrained, load_pretrained
+from fauxlab.io.text import describe_error
 from fauxlab.models import create_detector
 from fauxlab.models.detectors import InceptionTrunk
 from fauxlab.training.detector.schedule import Schedule, run_name, schedule_stages
@@ -125,6 +125,6 @@ def _check_crop(network: nn.Module, recipe: Recipe) -> None:
     except RuntimeError as error:
         advice = "leave out train.crop, or make it larger" if crop else "change model.options"
         raise LabError(
-            f"model {recipe.model.name} cannot take crops of {side} px ({first_line(error)}); "
+            f"model {recipe.model.name} cannot take crops of {side} px ({describe_error(error)}); "
             f"{advice}"
         ) from None

@@ -1,4 +1,4 @@
-"""Closer looks at places that may show a face, each by the surer network, in a small window."""
+"""Small windows around places that may show a face, in which the surer network looks at them."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ ALIKE = 1.33
 INSIDE = 0.15
 
 
-class Kind(NamedTuple):
-    """A kind of window: the longer side of the face in it, and its own side, in pixels."""
+class WindowSize(NamedTuple):
+    """How a window shows a face: the longer side of the face in it, and its own, in pixels."""
 
     face: int
     side: int
@@ -37,14 +37,14 @@ class _Shared(NamedTuple):
 
 
 def look_closer(
-    image: Image.Image, boxes: Floats, kind: Kind, most: int, turn: int = 0
+    image: Image.Image, boxes: Floats, size: WindowSize, most: int, turn: int = 0
 ) -> tuple[Floats, int]:
     """How sure CenterFace is of each box [N, 4], in the turned picture, 0 to 1, [N].
 
     It gets `most` windows at most, for the first boxes. The second value says how many boxes, the
     last ones, were not looked at; they get 0.
     """
-    plan = _plan(image.size, boxes, kind)
+    plan = _plan(image.size, boxes, size)
     answers = np.zeros(len(boxes))
     for start in range(0, min(most, len(plan)), TOGETHER):
         part = plan[start : min(start + TOGETHER, most)]
@@ -52,19 +52,22 @@ def look_closer(
         inside = []
         which = []
         for number, (window, members) in enumerate(part):
-            pixels = cut_window(image, window, kind.side)
+            pixels = cut_window(image, window, size.side)
             windows.append(turn_pixels(pixels, turn))
-            inside.append(boxes_in_window(boxes[members], window, kind.side))
+            inside.append(boxes_in_window(boxes[members], window, size.side))
             which.append(np.full(len(members), number))
-        turned = turn_boxes(np.concatenate(inside), turn, kind.side, kind.side)
+        turned = turn_boxes(np.concatenate(inside), turn, size.side, size.side)
         members = np.concatenate([shared.boxes for shared in part])
         answers[members] = confirm_faces(np.stack(windows), turned, np.concatenate(which))
     not_seen = sum(len(shared.boxes) for shared in plan[most:])
     return answers, not_seen
 
 
-def _plan(size: tuple[int, int], boxes: Floats, kind: Kind) -> list[_Shared]:
-    """Windows in which all boxes are seen: one for each box that no earlier window shows."""
+def _plan(picture: tuple[int, int], boxes: Floats, size: WindowSize) -> list[_Shared]:
+    """Windows in which all boxes are seen: one for each box that no earlier window shows.
+
+    `picture` is the width and height of the picture.
+    """
     plan = []
     is_open = np.ones(len(boxes), dtype=bool)
     longer = boxes[:, 2:].max(axis=1)
@@ -72,7 +75,7 @@ def _plan(size: tuple[int, int], boxes: Floats, kind: Kind) -> list[_Shared]:
     for number, box in enumerate(boxes):
         if not is_open[number]:
             continue
-        window = place_window(size, box, kind.side / kind.face)
+        window = place_window(picture, box, size.side / size.face)
         corner = np.array([window.left, window.top])
         border = INSIDE * window.side
         is_inside = (boxes[:, :2] >= corner + border).all(axis=1)
