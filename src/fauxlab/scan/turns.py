@@ -1,9 +1,9 @@
 """How a picture lies: upright, on a side, or upside down.
 
-YuNet's five points do not tell: it puts the eyes above the mouth whatever it sees. Its score tells:
-an upright face gets a higher one. 55 photos with faces were each turned in three ways: in 123 of
-the 165 a face was still found as it lay, and in 115 of those its scores told the turn. Where no
-face is found, a small copy tells.
+The networks that find faces find many that do not lie upright, too, and take them for upright: the
+five points of YuNet put the eyes above the mouth whatever it sees. A third, small network tells how
+a found face lies. `benchmarks/detector/face_turns.py` trained and measured it. Where no face is
+found, YuNet's scores of a small copy tell.
 """
 
 from __future__ import annotations
@@ -12,25 +12,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fauxlab.scan.boxes import one_a_face, turn_boxes, turn_pixels
-from fauxlab.scan.networks import propose_faces
-from fauxlab.scan.views import boxes_in_window, cut_window, look_at, place_window
+from fauxlab.scan.boxes import one_a_face, turn_pixels
+from fauxlab.scan.networks import propose_faces, tell_turns
+from fauxlab.scan.views import cut_window, look_at, place_window
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from fauxlab.scan.boxes import Boxes, Floats
+    from fauxlab.scan.boxes import Boxes
 
 TURNS = (0, 90, 180, 270)  # degrees, counter-clockwise
-# A face that was found is seen in a window: its longer side and the window's in pixels. So many
-# faces are asked at most. A lead of one turn in the sum of scores ends the asking, a smaller one is
-# enough to turn the picture.
-FACE = 48
-SIDE = 96
+# The window around a face: its side per the face's longer side, and its side in pixels.
+ZOOM = 1.5
+SIDE = 32
+# So many of the surest faces are asked. Together they must find another turn so much likelier than
+# none, in natural logarithms.
 MOST_ASKED = 5
-CLEAR_LEAD = 0.3
-LEAST_LEAD = 0.1
-LEAST_SCORE = 0.12
+LEAST_LEAD = 2.0
 # Where no face was found: the longer side of the copy, the least score that counts, the least side
 # of a face in pixels of the picture, and the sum of what the scores exceed HALF by that is enough.
 PROBE = 480
@@ -43,32 +41,14 @@ def choose_turn(image: Image.Image, found: Boxes) -> int:
     """By how many degrees the picture must be turned, given the faces found in it as it is."""
     if not len(found.scores):
         return _probe(image)
-    totals = np.zeros(len(TURNS))
+    windows = []
     for box in found.boxes[:MOST_ASKED]:
-        totals += _score_turns(image, box)
-        second, first = np.sort(totals)[-2:]
-        if first - second >= CLEAR_LEAD:
-            break
-    best = int(totals.argmax())
-    if totals[best] - totals[0] < LEAST_LEAD:
-        return 0
-    return TURNS[best]
-
-
-def _score_turns(image: Image.Image, box: Floats) -> Floats:
-    """YuNet's score of one face in each of the four turns, [4]."""
-    window = place_window(image.size, box, SIDE / FACE)
-    pixels = cut_window(image, window, SIDE)
-    left, top, width, height = boxes_in_window(box, window, SIDE)
-    middle = np.array([left + width / 2, top + height / 2])
-    scores = np.zeros(len(TURNS))
-    for number, turn in enumerate(TURNS):
-        seen = propose_faces(turn_pixels(pixels, turn), LEAST_SCORE)
-        boxes = turn_boxes(seen.boxes, -turn % 360, SIDE, SIDE)
-        middles = boxes[:, :2] + boxes[:, 2:] / 2
-        distances = np.abs(middles - middle).max(axis=1)
-        scores[number] = seen.scores[distances < FACE / 2].max(initial=0)
-    return scores
+        window = place_window(image.size, box, ZOOM)
+        windows.append(cut_window(image, window, SIDE))
+    likelihoods = tell_turns(np.stack(windows)).sum(axis=0)
+    best = int(likelihoods.argmax())
+    lead = likelihoods[best] - likelihoods[0]
+    return TURNS[best] if lead >= LEAST_LEAD else 0
 
 
 def _probe(image: Image.Image) -> int:
