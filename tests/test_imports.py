@@ -20,6 +20,7 @@ ROOMS = [
     "errors",
     "version",
     "privacy",
+    "processors",
     "progress",
     "environment",
     "records",
@@ -55,7 +56,7 @@ STRANGERS = {
     ("calibration", "config"),
 }
 # A light install scans, so nothing here may need torch, not even inside a function.
-LIGHT = {"errors", "version", "privacy", "records", "io", "bundle", "scan"}
+LIGHT = {"errors", "version", "privacy", "processors", "records", "io", "bundle", "scan"}
 HEAVY = {"torch", "accelerate", "matplotlib", "torchmetrics", "safetensors"}
 NEVER = {"torchvision", "timm", "torch_fidelity", "cleanfid", "pytorch_fid", "facenet_pytorch"}
 FILES = sorted(SOURCE.rglob("*.py"))

@@ -13,8 +13,8 @@ Processor time is that of the search, beside that of YuNet alone on the same pho
 side at 1024 pixels, in the same process: with OpenCV, as published, if it is installed, and with
 onnxruntime, as the search itself runs it.
 
-The weights and thresholds of `fauxlab.scan.search` were chosen on such a folder. So the result also
-has both halves of the photos apart; the search for the constants saw both.
+The weights and thresholds of `fauxlab.scan.finding.search` were chosen on such a folder. So the
+result also has both halves of the photos apart; the search for the constants saw both.
 
 Writes benchmarks/results/face_finding.json.
 """
@@ -37,11 +37,11 @@ from benchmarks.detector.faceless_pictures import PATTERNS
 from benchmarks.output import command_line, describe_machine, print_results, save_results
 from PIL import Image
 
-from fauxlab.scan.boxes import one_a_face
-from fauxlab.scan.faces import find_faces
-from fauxlab.scan.networks import propose_faces
-from fauxlab.scan.search import search_faces
-from fauxlab.scan.views import LARGE, look_at
+from fauxlab.scan.finding.boxes import one_a_face
+from fauxlab.scan.finding.faces import find_faces
+from fauxlab.scan.finding.networks import propose_faces
+from fauxlab.scan.finding.search import search_faces
+from fauxlab.scan.finding.views import LARGE, look_at
 
 SMALL = 20  # heights of faces in pixels
 LARGE_FACE = 64

@@ -5,9 +5,9 @@ The former finder is gone, so it writes its squares in a checkout of version 0.2
     python face_framing.py squares pictures.zip squares.json        # there
     python face_framing.py compare pictures.zip squares.json        # here
 
-A zip holds any pictures; give one a kind of picture. The constants of `fauxlab.scan.faces` are the
-medians over the faces of eleven zips: ten kinds of cropped headshots, 50 pictures each, and 130
-photos with boxes. Medians of the kinds were 1.20 to 1.26 and .66 to .71.
+A zip holds any pictures; give one a kind of picture. The constants of `fauxlab.scan.finding.faces`
+are the medians over the faces of eleven zips: ten kinds of cropped headshots, 50 pictures each, and
+130 photos with boxes. Medians of the kinds were 1.20 to 1.26 and .66 to .71.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def read_pictures(archive: Path) -> Iterator[tuple[str, Image.Image]]:
 
 
 def write_squares(archive: Path, out: Path) -> None:
-    from fauxlab.scan.faces import find_faces
+    from fauxlab.scan.finding.faces import find_faces
 
     squares = {}
     for name, image in read_pictures(archive):
@@ -56,7 +56,7 @@ def write_squares(archive: Path, out: Path) -> None:
 
 def compare(archive: Path, squares: dict[str, list[list[int]]]) -> None:
     """Print medians: side per width of the box, and height above its lower edge per width."""
-    from fauxlab.scan.search import search_faces
+    from fauxlab.scan.finding.search import search_faces
 
     sides = []
     rises = []

@@ -35,15 +35,18 @@ from fauxlab.io.images import decode
 from fauxlab.io.limits import ImageError
 from fauxlab.io.sources import FileReader
 from fauxlab.progress import count_images
-from fauxlab.scan.boxes import Boxes, one_a_face
-from fauxlab.scan.faces import survey_faces
-from fauxlab.scan.networks import FOLDER, propose_faces
-from fauxlab.scan.turns import SIDE, TURNS, ZOOM
-from fauxlab.scan.views import cut_window, place_window
+from fauxlab.scan.finding.boxes import Boxes, one_a_face
+from fauxlab.scan.finding.faces import survey_faces
+from fauxlab.scan.finding.networks import FOLDER, propose_faces
+from fauxlab.scan.finding.turns import SMALL_SIDE, TURNS
+from fauxlab.scan.finding.views import cut_window, place_window
 
 RESULTS = "face_turns.json"
 HELD_OUT = ("snapshots", "pixabay", "dfdc-real", "community-africa", "sd3", "stylegan-512")
-LARGE_SIDE = 2 * SIDE  # of the windows that are kept in memory, which leaves room to shift them
+LARGE_SIDE = (
+    2 * SMALL_SIDE
+)  # of the windows that are kept in memory, which leaves room to shift them
+KEPT = 2.25  # the side of such a window per the face's; a face crop shows less around the face
 LEAST = 0.5  # YuNet's score for a face to learn from
 WIDTHS = (16, 32, 64)
 EPOCHS = 8
@@ -53,7 +56,7 @@ Pixels = NDArray[np.uint8]
 
 
 class TurnNetwork(nn.Module):
-    """Logits of the four turns, [N, 4], of windows uint8 [N, SIDE, SIDE, 3]."""
+    """Logits of the four turns, [N, 4], of windows uint8 [N, SMALL_SIDE, SMALL_SIDE, 3]."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -69,10 +72,11 @@ class TurnNetwork(nn.Module):
             channels = width
         self.layers = nn.Sequential(*layers)
         # Where in the window something lies counts, so there is no pooling over places.
-        self.head = nn.Linear(channels * (SIDE // 2 ** len(WIDTHS)) ** 2, len(TURNS))
+        self.head = nn.Linear(channels * (SMALL_SIDE // 2 ** len(WIDTHS)) ** 2, len(TURNS))
         self.drop = nn.Dropout(0.3)
 
     def forward(self, windows: Tensor) -> Tensor:
+        """Logits of the turns."""
         grey = windows.float().mean(dim=3)
         # Brightness and contrast say nothing about the turn.
         mean = grey.mean(dim=(1, 2), keepdim=True)
@@ -130,7 +134,7 @@ def collect(manifest: Manifest) -> tuple[Pixels, NDArray[np.str_]]:
 
 def cut_large(picture: Image.Image, found: Boxes) -> Pixels:
     """A window around the surest face, larger than the network's by half."""
-    window = place_window(picture.size, found.boxes[0], 1.5 * ZOOM)
+    window = place_window(picture.size, found.boxes[0], KEPT)
     return cut_window(picture, window, LARGE_SIDE)
 
 
@@ -173,7 +177,7 @@ def change(windows: Tensor) -> tuple[Tensor, Tensor]:
     first = torch.stack([cos * mirrored, -sin * mirrored, shift[:, 0]], dim=1)
     second = torch.stack([sin, cos, shift[:, 1]], dim=1)
     grid = functional.affine_grid(
-        torch.stack([first, second], dim=1), [count, 3, SIDE, SIDE], align_corners=False
+        torch.stack([first, second], dim=1), [count, 3, SMALL_SIDE, SMALL_SIDE], align_corners=False
     )
     pixels = windows.permute(0, 3, 1, 2).float()
     seen = functional.grid_sample(pixels, grid, padding_mode="reflection", align_corners=False)
@@ -183,7 +187,7 @@ def change(windows: Tensor) -> tuple[Tensor, Tensor]:
     noise = torch.rand(count, 1, 1, 1) * 12
     seen = seen + noise * torch.randn_like(seen)
     # Light from a side: a ramp over the window.
-    ramp = torch.linspace(-1, 1, SIDE)
+    ramp = torch.linspace(-1, 1, SMALL_SIDE)
     across, down = torch.randn(2, count, 1, 1, 1) * 25
     seen = seen + across * ramp + down * ramp[:, None]
     return seen.clamp(0, 255).permute(0, 2, 3, 1), turns
@@ -196,7 +200,7 @@ def measure(network: TurnNetwork, windows: Pixels) -> dict[str, float]:
     shares: dict[str, float] = {"n": len(windows)}
     for number, turn in enumerate(TURNS):
         turned = np.rot90(inner, -number, axes=(1, 2))
-        pictures = [np.asarray(Image.fromarray(w).resize((SIDE, SIDE))) for w in turned]
+        pictures = [np.asarray(Image.fromarray(w).resize((SMALL_SIDE, SMALL_SIDE))) for w in turned]
         with torch.no_grad():
             told = network(torch.from_numpy(np.stack(pictures))).argmax(dim=1)
         shares[str(turn)] = round(float((told == number).float().mean()), 4)
@@ -205,7 +209,7 @@ def measure(network: TurnNetwork, windows: Pixels) -> dict[str, float]:
 
 def export(network: TurnNetwork) -> str:
     """Write the ONNX file; returns its SHA-256."""
-    windows = torch.zeros(2, SIDE, SIDE, 3, dtype=torch.uint8)
+    windows = torch.zeros(2, SMALL_SIDE, SMALL_SIDE, 3, dtype=torch.uint8)
     stream = io.BytesIO()
     with warnings.catch_warnings():
         # The older exporter is enough for such a graph, and needs no further package.

@@ -199,22 +199,25 @@ def _find_differences(recipes: Sequence[dict[str, Any]]) -> dict[str, list[Any]]
 
 
 def _summarise_run(name: str, run: Run, gan: GanRun | None) -> RunSummary:
+    from fauxlab.training.run import fits_log
+
     environment = run.environment
     log = list(run.read_log())
-    images = 0
-    for line in log:
-        images = line.get("images", images)
-    figures = _generator_figures(gan) if gan else _detector_figures(log)
-    return RunSummary(
-        name=name,
-        kind="generator" if gan else "detector",
-        state=_describe_state(log),
-        recipe=run.recipe.name,
-        images=images,
-        data_hash=str(environment.get("data_hash", "")),
-        fauxlab=str(environment.get("fauxlab", "")),
-        figures=figures,
-    )
+    with fits_log(run):
+        images = 0
+        for line in log:
+            images = line.get("images", images)
+        figures = _generator_figures(gan) if gan else _detector_figures(log)
+        return RunSummary(
+            name=name,
+            kind="generator" if gan else "detector",
+            state=_describe_state(log),
+            recipe=run.recipe.name,
+            images=images,
+            data_hash=str(environment.get("data_hash", "")),
+            fauxlab=str(environment.get("fauxlab", "")),
+            figures=figures,
+        )
 
 
 def _describe_state(log: list[dict[str, Any]]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from fauxlab.bundle import trial
 from fauxlab.bundle.graph import MOST_NODES, RefusedError, check_graph
 from fauxlab.bundle.opening import PACKAGED
-from fauxlab.bundle.trial import limits_of, pictures_at_once, try_graph
+from fauxlab.bundle.trial import budget_of, pictures_at_once, try_graph
 
 SIZE = 32
 WORDS = {"cnd": True, "axes": [0], "zero": 0, "one": [1], "four": [2, 2, 2, 2], "size": [4, 4]}
@@ -228,6 +229,18 @@ def test_a_graph_that_takes_minutes_is_refused(monkeypatch: pytest.MonkeyPatch) 
         try_graph(content, SIZE)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [("frozen", True, "no Python interpreter"), ("platform", "win32", "needs Linux")],
+)
+def test_where_no_trial_can_be_made(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: object, message: str
+) -> None:
+    monkeypatch.setattr(sys, name, value, raising=False)
+    with pytest.raises(RefusedError, match=message):
+        try_graph(b"", SIZE)
+
+
 def test_what_onnxruntime_refuses_is_no_matter_of_trust() -> None:
     with pytest.raises(ValueError, match="ONNXRuntimeError") as caught:
         try_graph(model([node("Relu", "images", "images")]), SIZE)
@@ -235,8 +248,8 @@ def test_what_onnxruntime_refuses_is_no_matter_of_trust() -> None:
 
 
 @pytest.mark.parametrize(("size", "pictures"), [(16, 1024), (160, 10), (224, 5), (1024, 1)])
-def test_limits(size: int, pictures: int) -> None:
-    limits = limits_of(2**20, size)
-    assert (limits.pictures, pictures_at_once(size)) == (pictures, pictures)
+def test_budget(size: int, pictures: int) -> None:
+    budget = budget_of(2**20, size)
+    assert (budget.pictures, pictures_at_once(size)) == (pictures, pictures)
     pixels = max(2**18, pictures * size**2)
-    assert limits.memory == 2**28 + 2**10 * pixels + 4 * 2**20
+    assert budget.memory == 2**28 + 2**10 * pixels + 4 * 2**20

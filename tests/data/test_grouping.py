@@ -46,6 +46,7 @@ def in_collection(names: Iterable[str], rule: GroupBy = "auto") -> list[Entry]:
     return grouped
 
 
+SIDES = ("real", "fake")
 VIDEOS = range(6)
 FRAMES = range(5)
 WAYS = {
@@ -57,6 +58,7 @@ WAYS = {
     "clips": ("real/clip-{v}_{k:04}.png", "fake/swap/clip-{v}_{k:04}.png"),
     "suffix": ("real/v{v}.mp4_{k:06}.jpg", "fake/swap/v{v}.mp4_{k:06}.jpg"),
     "suffix of folders": ("real/{v:03}.mp4/{k}.jpg", "fake/swap/{v:03}/{k}.jpg"),
+    "frame first": ("real/frame{k:04}_clip{v}.jpg", "fake/swap/frame_{k}_clip{v}.png"),
     "hashes": ("real/abcdefgh{v}x_{k}.jpg", "fake/swap/abcdefgh{v}x_{k}.jpg"),
     "crops": ("real/v{v}_frame_{k}_face_0.jpg", "fake/s/v{v}_frame_{k}_face_1.jpg"),
     "aligned": ("real/{v:03}_{k:04}_aligned.jpg", "fake/s/{v:03}_{k:04}_fake.jpg"),
@@ -118,6 +120,15 @@ def test_many_small_folders_are_no_sources_and_few_large_ones_are(tmp_path: Path
     assert count_groups(entries) == 30, "equal names may be versions of one picture"
 
 
+def test_folders_of_drawn_names_are_videos_on_either_side(tmp_path: Path) -> None:
+    """As in DFDC."""
+    letters = "abcdefghijkl"
+    names = [f"{side}/{a}q{side}xyza/{k}.jpg" for side in SIDES for a in letters for k in FRAMES]
+    entries = below(tmp_path, names)
+    assert {entry.generator for entry in entries if entry.label} == {"fake"}
+    assert count_groups(entries) == 2 * len(letters)
+
+
 def test_generators_with_few_pictures_stay_generators(tmp_path: Path) -> None:
     names = [f"fake/gen{g:02}/{k}.jpg" for g in range(20) for k in range(2)]
     entries = below(tmp_path, [*names, "real/a.jpg"])
@@ -139,6 +150,9 @@ TRAPS = {
     "camera": [f"img_{k:04}.jpg" for k in range(300)],
     "cameras": [f"{name}_{k:04}.jpg" for name in ("IMG", "DSC", "DSCN", "PXL") for k in range(80)],
     "phone": [f"IMG_20240{k % 9 + 1}01_{k:06}.jpg" for k in range(300)],
+    "days": [f"202401{k % 28 + 1:02}_{k:06}.jpg" for k in range(300)],
+    "days with dashes": [f"2024-01-{k % 28 + 1:02}_{k:03}.jpg" for k in range(300)],
+    "small sets in one": [f"{x}_{k}.png" for x in ("ffhq", "lfw", "sd15") for k in range(20)],
     "seeds": [f"seed{k:04}.png" for k in range(300)],
     "seeds apart": [f"seed_{k:04}.png" for k in range(300)],
     "one prefix": [f"sd21-{k:05}.png" for k in range(300)],

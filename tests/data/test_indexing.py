@@ -325,12 +325,49 @@ def test_several_folders_of_reals_keep_their_names(tmp_path: Path, jpeg: Jpeg) -
     assert manifest.generators == ["Celeb-synthesis"]
 
 
-def test_plain_names_of_sides_come_first(tmp_path: Path, jpeg: Jpeg) -> None:
+def test_plain_names_of_sides_come_first(
+    tmp_path: Path, jpeg: Jpeg, caplog: pytest.LogCaptureFixture
+) -> None:
     put(tmp_path / "real/a.jpg", jpeg(1))
     put(tmp_path / "real_old/b.jpg", jpeg(2))
     put(tmp_path / "fake/gan/c.jpg", jpeg(3))
     put(tmp_path / "real_or_fake/d.jpg", jpeg(4))
+    caplog.clear()
     assert [row.path for row in index(tmp_path).rows] == ["real/a.jpg", "fake/gan/c.jpg"]
+    [warning] = caplog.messages
+    assert warning.startswith("2 folders passed over (neither real nor fake by their names): ")
+    assert "real_old" in warning
+    assert "real_or_fake" in warning
+
+
+def test_pairs_are_checked_before_a_picture_is_read(
+    tmp_path: Path, jpeg: Jpeg, caplog: pytest.LogCaptureFixture
+) -> None:
+    put(tmp_path / "real/a.jpg", jpeg(1))
+    put(tmp_path / "fake/gan/c.jpg", jpeg(3))
+    put(tmp_path / "fake/gan/notes.txt", b"text")
+    read: list[int] = []
+    with pytest.raises(LabError, match="no source 'b' to pair; there are real"):
+        index(tmp_path, read.append, pairs={"gan": ["b"]})
+    assert read == []
+    caplog.clear()
+    manifest = index(tmp_path, pairs={"gan": ["real"]})
+    assert [row.compare_to for row in manifest.rows] == ["", "real"]
+    assert len(caplog.messages) == 1, "what is passed over is told once"
+
+
+def test_methods_of_faceforensics_beside_the_originals(tmp_path: Path, jpeg: Jpeg) -> None:
+    put(tmp_path / "original/a.jpg", jpeg(1))
+    for k, name in enumerate(("Deepfakes", "Face2Face", "NeuralTextures")):
+        put(tmp_path / name / "a.jpg", jpeg(2 + k))
+    assert index(tmp_path).generators == ["Deepfakes", "Face2Face", "NeuralTextures"]
+
+
+def test_pictures_of_a_fake_video_with_real_sound_are_fake(tmp_path: Path, jpeg: Jpeg) -> None:
+    """As in FakeAVCeleb."""
+    put(tmp_path / "RealVideo-FakeAudio/a.jpg", jpeg(1))
+    put(tmp_path / "FakeVideo-RealAudio/a.jpg", jpeg(2))
+    assert [row.label for row in index(tmp_path).rows] == [0, 1]
 
 
 def test_folders_of_either_side_may_be_named(tmp_path: Path, jpeg: Jpeg) -> None:
@@ -503,7 +540,9 @@ def test_an_absolute_name_below_the_table_is_read(tmp_path: Path, jpeg: Jpeg) ->
         ({}, "no known layout"),
         ({"a.jpg": b""}, "no known layout"),
         ({"metadata.csv": b"file,label\n"}, "lacks the column file_name"),
-        ({"metadata.csv": b"file_name,label\na.jpg,genuine\n"}, "line 2: label 'genuine'"),
+        ({"metadata.csv": b"file_name,label\na.jpg,not real\n"}, "line 2: label 'not real'"),
+        ({"metadata.csv": b"file_name,label\n" + b"a" * 2**21}, "line 2 has more than 1,048,576"),
+        ({"metadata.jsonl": b'{"file_name": "' + b"a" * 2**21}, "line 1 has more than 1,048,576"),
         ({"metadata.csv": "file_name,label\n".encode("utf-16")}, "lacks the column"),
         ({"metadata.csv": b"\x00\r\x1b[2J" * 100}, "lacks the column|not CSV"),
         ({"metadata.csv": b"x" * 200_000}, "not CSV"),
@@ -525,6 +564,34 @@ def test_unusable_folders(tmp_path: Path, files: dict[str, bytes], message: str)
     with pytest.raises(LabError, match=message) as caught:
         index(tmp_path)
     assert str(caught.value).isprintable(), "one line"
+
+
+@pytest.mark.parametrize("name", ["metadata.csv", "metadata.jsonl"])
+def test_a_table_that_is_a_pipe_or_a_lost_link_is_named(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(LabError, match=f"cannot read table .*{name}: it is no regular file"):
+        index(tmp_path)
+    (tmp_path / name).unlink()
+    (tmp_path / name).symlink_to("nowhere")
+    with pytest.raises(LabError, match=f"cannot read table .*{name}: no such file"):
+        index(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("real", "fake"),
+    [("genuine", "Deepfake"), ("0_real", "1_fake"), ("Original", "AI-generated"), ("0", "1")],
+)
+def test_labels_in_other_words(tmp_path: Path, jpeg: Jpeg, real: str, fake: str) -> None:
+    content = f"file_name,label\nimg/0.jpg,{real}\nimg/1.jpg,{fake}\n"
+    manifest = table_of(tmp_path, jpeg, "metadata.csv", content.encode())
+    assert [row.label for row in manifest.rows] == [0, 1]
+
+
+def test_an_address_in_a_table_is_told(tmp_path: Path, jpeg: Jpeg) -> None:
+    content = b"file_name,label\nimg/0.jpg,real\nhttps://a.org/x.jpg,fake\n"
+    manifest = table_of(tmp_path, jpeg, "metadata.csv", content)
+    [(_, reason)] = manifest.skipped
+    assert reason.startswith("an address; pictures are not downloaded")
 
 
 def test_missing_folder(tmp_path: Path) -> None:
@@ -556,6 +623,14 @@ def test_symlink_loop_ends(tmp_path: Path, jpeg: Jpeg) -> None:
     assert names.count("a.jpg") == 1
     with FileReader() as reader, pytest.raises(ImageError, match="no such file"):
         reader.read(str(tmp_path / "real/dead.jpg"))
+
+
+def test_a_link_to_itself_is_no_folder(tmp_path: Path, jpeg: Jpeg) -> None:
+    put(tmp_path / "real/a.jpg", jpeg(1))
+    put(tmp_path / "train/real/a.jpg", jpeg(1))
+    for name in ("loop", "fake", "real/loop", "loop.zip", "train/fake"):
+        (tmp_path / name).symlink_to(Path(name).name)
+    assert [row.path for row in index(tmp_path).rows] == ["real/a.jpg"]
 
 
 def test_pipe_is_not_waited_for(tmp_path: Path) -> None:

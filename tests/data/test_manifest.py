@@ -206,7 +206,7 @@ def test_manifest_as_a_spreadsheet_saves_it(small: Manifest, tmp_path: Path) -> 
 
 def test_manifest_that_would_never_end(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "manifest.csv")
-    with pytest.raises(LabError, match="not a regular file"):
+    with pytest.raises(LabError, match="no regular file"):
         Manifest.load(tmp_path / "manifest.csv")
 
 

@@ -93,6 +93,21 @@ def test_a_child_that_hangs_is_killed_and_the_next_picture_is_decoded() -> None:
     assert decode(TIFF).size == (64, 32)
 
 
+def test_threads_whose_scan_has_ended_do_not_wait_for_a_child() -> None:
+    """The child is stopped, so that it would take the whole timeout; and so would a new one."""
+    mine = threading.get_ident()
+    with Remote(TIFF, Limits(timeout=600)) as remote:
+        child = remote._child
+        assert child is not None
+        os.kill(child._process.pid, signal.SIGSTOP)
+        with children.stop_decoding({mine}):
+            with pytest.raises(ImageError):
+                remote.frame(0)
+            with pytest.raises(ImageError):
+                decode(TIFF)
+    assert decode(TIFF).size == (64, 32)
+
+
 def test_a_child_that_crashes_is_one_bad_picture() -> None:
     with Remote(TIFF, DEFAULT_LIMITS) as remote:
         child = remote._child

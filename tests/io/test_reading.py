@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -36,6 +37,15 @@ def test_what_cannot_be_read(tmp_path: Path, name: str) -> None:
     with pytest.raises(LabError, match=message) as caught:
         read_text(path, 100)
     assert str(caught.value).isprintable()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux which files are open")
+def test_what_is_refused_is_closed(tmp_path: Path) -> None:
+    before = os.listdir("/proc/self/fd")
+    for path in (tmp_path, Path("/dev/zero")):
+        with pytest.raises(LabError):
+            read_bytes(path)
+    assert len(os.listdir("/proc/self/fd")) == len(before)
 
 
 def test_a_zero_byte_in_the_name() -> None:

@@ -69,7 +69,7 @@ def test_a_cell_of_a_table_is_no_formula_and_its_path_still_leads_there() -> Non
         assert spreadsheet_text(name) == f"'{name}"
     for name in ("a=1.jpg", "/=1.jpg", "./=1.jpg", "d/-2.jpg", "z.zip!/=1.jpg", ""):
         assert spreadsheet_path(name) == spreadsheet_text(name) == name
-    assert spreadsheet_path("-") == "-", "standard input"
+    assert spreadsheet_path("-") == spreadsheet_text("-") == "-", "standard input"
 
 
 def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ def test_a_folder_that_cannot_be_listed_is_reported(
     found = [path.relative_to(tmp_path).as_posix() for path in walk_images(tmp_path)]
     assert found == ["a/1.jpg", "b", "c/3.jpg"]
     assert refusal(tmp_path / "b") == "cannot be read: Permission denied"
-    assert refusal(tmp_path / "c") == "is a folder"
+    assert refusal(tmp_path / "c") == "is a folder; name the pictures in it"
 
 
 def test_more_archives_than_may_be_open(tmp_path: Path, jpeg: Jpeg) -> None:

@@ -13,9 +13,9 @@ from PIL import Image, ImageDraw
 from fauxlab.errors import LabError
 from fauxlab.io.images import decode
 from fauxlab.io.sources import FileReader, zip_images
-from fauxlab.scan import looks, networks, search, views
-from fauxlab.scan.boxes import Boxes, one_a_face, turn_boxes, turn_pixels
-from fauxlab.scan.faces import Face, Found, crop_face, find_faces, survey_faces
+from fauxlab.scan.finding import looks, networks, search, views
+from fauxlab.scan.finding.boxes import Boxes, one_a_face, turn_boxes, turn_pixels
+from fauxlab.scan.finding.faces import Face, Found, crop_face, find_faces, survey_faces
 
 TURNS = {
     90: Image.Transpose.ROTATE_90,

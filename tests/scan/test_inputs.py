@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import math
+import sys
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -262,3 +265,45 @@ def test_the_first_verdict_comes_before_many_pictures_are_asked_for(scanner: Sca
     next(verdicts)
     assert len(asked) == 4 + 8
     verdicts.close()  # type: ignore[attr-defined]
+
+
+def test_a_file_object_that_fails_is_one_bad_picture(scanner: Scanner) -> None:
+    class Broken:
+        def read(self, _size: int) -> bytes:
+            raise EOFError("the answer broke off")
+
+    verdict, sound = scanner.scan([Broken(), encode(PLAIN)])
+    assert (verdict.status, verdict.message) == ("error", "cannot be read: the answer broke off")
+    assert sound.status == "ok"
+
+
+def test_a_zip_and_a_folder_say_what_to_give(scanner: Scanner, tmp_path: Path) -> None:
+    archive = tmp_path / "a.zip"
+    with zipfile.ZipFile(archive, "w") as opened:
+        opened.writestr("a.png", encode(PLAIN))
+    assert scanner(archive).message == (
+        "a zip; unpack it and give the folder, or name a picture in it: ARCHIVE.zip!/NAME"
+    )
+    assert scanner(f"{archive}!/a.png").status == "ok"
+    assert scanner(tmp_path).message == "is a folder; name the pictures in it"
+
+
+def test_files_that_fail_are_let_go_at_once(scanner: Scanner) -> None:
+    """Without waiting for Python to look for circles: each of them may hold 256 MiB."""
+    broken = [
+        b"\x89PNG\r\n\x1a\n" + bytes(2**16),
+        b"RIFF\0\0\0\x10WEBPVP8 " + bytes(2**16),
+        b"II*\0\x08\0\0\0" + bytes(2**16),
+        b"no picture" + bytes(2**16),
+    ]
+    scanner(broken[0])
+    gc.collect()
+    gc.disable()
+    try:
+        before = [sys.getrefcount(data) for data in broken]
+        verdicts = list(scanner.scan(broken))
+        after = [sys.getrefcount(data) for data in broken]
+    finally:
+        gc.enable()
+    assert [verdict.status for verdict in verdicts] == ["error"] * 4
+    assert after == before

@@ -11,7 +11,7 @@ from PIL import Image
 from fauxlab.bundle.detector import AnyDetector
 from fauxlab.io.images import Frame
 from fauxlab.io.limits import ImageError
-from fauxlab.scan.faces import SMALLEST_JUDGED, Face, Found
+from fauxlab.scan.finding.faces import SMALLEST_JUDGED, Face, Found
 from fauxlab.scan.scanner import Scanner
 
 Levels = Sequence[int]
@@ -175,15 +175,8 @@ def test_a_detector_that_fails_on_one_batch_goes_on_with_the_next(
 def test_the_threads_are_those_that_the_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
     from fauxlab.scan import workers
 
-    monkeypatch.delattr("os.process_cpu_count", raising=False)
-    monkeypatch.setattr("os.sched_getaffinity", lambda process: {3, 5}, raising=False)
-    monkeypatch.setattr("os.cpu_count", lambda: 64)
-    assert workers.usable_cores() == 2
+    monkeypatch.setattr(workers, "usable_processors", lambda: 2)
     with workers.start_workers() as started:
         assert started.pool._max_workers == 2
         assert not started.stopping.is_set()
     assert started.stopping.is_set()
-    monkeypatch.delattr("os.sched_getaffinity")
-    assert workers.usable_cores() == 64
-    monkeypatch.setattr("os.process_cpu_count", lambda: 7, raising=False)
-    assert workers.usable_cores() == 7

@@ -102,3 +102,10 @@ def test_without_a_collector_a_log_tells(jpeg: Jpeg, caplog: pytest.LogCaptureFi
     put("d/notes.txt", b"text")
     assert list(expand_paths(["d"])) == ["d/a.jpg"]
     assert caplog.messages == ["1 file passed over (no picture): d/notes.txt"]
+
+
+def test_a_picture_that_is_named_like_a_zip(jpeg: Jpeg) -> None:
+    put("photos/a.zip", jpeg())
+    put("photos/b.zip", b"no zip")
+    paths, _ = expand("photos")
+    assert paths == ["photos/a.zip", "photos/b.zip!/"]

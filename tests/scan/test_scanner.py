@@ -27,7 +27,7 @@ from fauxlab.models import create_detector
 from fauxlab.models.pretrained import Detector
 from fauxlab.records import Verdict
 from fauxlab.scan.explain import Explained
-from fauxlab.scan.faces import Face, Found, crop_face
+from fauxlab.scan.finding.faces import Face, Found, crop_face
 from fauxlab.scan.paths import expand_paths
 from fauxlab.scan.scanner import BATCH, Scanner
 from fauxlab.scan.writers import Form, open_writer

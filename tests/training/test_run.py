@@ -15,7 +15,8 @@ import torch
 
 from fauxlab.config import load_recipe
 from fauxlab.errors import LabError
-from fauxlab.training.run import Run, open_run
+from fauxlab.pages.detector_curves import save_training_figure
+from fauxlab.training.run import Run, fits_log, open_run
 from fauxlab.training.session import point_latest, train_alone
 from fauxlab.version import __version__
 
@@ -98,6 +99,27 @@ with train_alone(Run(Path(sys.argv[1]))):
     print("held", flush=True)
     time.sleep(100)
 """
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
+def test_a_checkpoint_that_is_no_file_is_refused(
+    tmp_path: Path, make: Callable[[Path], None]
+) -> None:
+    (tmp_path / "checkpoints").mkdir()
+    make(tmp_path / "checkpoints" / "last.pt")
+    with pytest.raises(LabError, match=r"last\.pt cannot be used .*no regular file"):
+        Run(tmp_path).load_checkpoint()
+
+
+@pytest.mark.parametrize(
+    "event", ['{"event": "step"}', '{"event": "step", "stage": [], "images": 1}']
+)
+def test_a_log_whose_lines_lack_values_is_one_line(tmp_path: Path, event: str) -> None:
+    run = Run(tmp_path)
+    (tmp_path / "log.jsonl").write_text(f"{event}\n")
+    with pytest.raises(LabError, match=r"log\.jsonl is damaged: a line") as caught, fits_log(run):
+        save_training_figure(run.read_log(), tmp_path / "figures")
+    assert str(caught.value).isprintable()
 
 
 def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ leave out the metadata.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +23,7 @@ from fauxlab.io.images import FORMATS, decode, fingerprint, to_square
 from fauxlab.io.limits import ImageError
 from fauxlab.io.marking import read_mark
 from fauxlab.io.sources import FileReader
+from fauxlab.processors import usable_processors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -106,7 +106,7 @@ def measure_files(
     rows: list[Row] = []
     features: list[ShortcutFeatures] = []
     skipped: list[tuple[str, str]] = []
-    threads = workers or os.cpu_count() or 1
+    threads = workers or usable_processors()
     with FileReader() as reader, ThreadPoolExecutor(threads) as pool:
         for start in range(0, len(manifest), BLOCK):
             block = manifest.rows[start : start + BLOCK]

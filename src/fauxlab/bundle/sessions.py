@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from fauxlab.processors import usable_processors
 
 if TYPE_CHECKING:
     import onnxruntime
 
-# Linux: the share of processor time that a container may use, as "QUOTA PERIOD" or "max PERIOD".
-_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 # A user's own limit for libraries that compute, which onnxruntime itself does not read.
 _LIMIT = "OMP_NUM_THREADS"
 
@@ -18,8 +17,8 @@ _LIMIT = "OMP_NUM_THREADS"
 def make_session(model: bytes | str, threads: int | None = None) -> onnxruntime.InferenceSession:
     """A session on the CPU for a network in ONNX, given by its bytes or its path.
 
-    It computes in so many `threads`, by default in `usable_processors()`. Raises onnxruntime's own
-    errors where the network cannot be run.
+    It computes in so many `threads`, by default one for each usable processor, and no more than the
+    variable OMP_NUM_THREADS says. Raises onnxruntime's own errors where the network cannot be run.
     """
     import onnxruntime
 
@@ -28,7 +27,7 @@ def make_session(model: bytes | str, threads: int | None = None) -> onnxruntime.
     options.log_severity_level = 4
     # With a stated number, onnxruntime binds no thread to a core. In a container that may use a
     # part of the cores only, binding fails, and each thread prints an error.
-    options.intra_op_num_threads = threads or usable_processors()
+    options.intra_op_num_threads = threads or _threads()
     # Threads that wait busily would take the cores from those that decode the next pictures.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # Its second format can hold compiled parts, which `fauxlab.bundle.graph` cannot check.
@@ -36,33 +35,8 @@ def make_session(model: bytes | str, threads: int | None = None) -> onnxruntime.
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-def usable_processors() -> int:
-    """How many processors this process may use, at least 1.
-
-    It counts those that the system assigned to the process, and keeps a container's quota of
-    processor time and the variable OMP_NUM_THREADS.
-    """
-    limits = [_assigned_processors()]
-    quota = _read_quota(_QUOTA)
-    if quota is not None:
-        limits.append(quota)
+def _threads() -> int:
+    """The processors that this process may use, and no more than OMP_NUM_THREADS."""
     stated = os.environ.get(_LIMIT, "")
-    if stated.isdecimal():
-        limits.append(int(stated))
-    return max(1, min(limits))
-
-
-def _assigned_processors() -> int:
-    # macOS and Windows assign no processors to a process.
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _read_quota(path: Path) -> int | None:
-    """The quota in whole processors, rounded up; None where there is none."""
-    try:
-        quota, period = path.read_text(encoding="ascii").split()
-        return -(-int(quota) // int(period))
-    except (OSError, ValueError, ZeroDivisionError):
-        return None
+    processors = usable_processors()
+    return max(1, min(processors, int(stated))) if stated.isdecimal() else processors

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from fauxlab.bundle.graph import RefusedError
+from fauxlab.io.interpreter import find_interpreter, import_path
 
 # Pixels that are predicted at once: 10 pictures of 160 pixels, 5 of 224, 1 from 512 on.
 MOST_PIXELS = 2**18
@@ -42,8 +42,11 @@ _CODE = f"{_START}; trial.main(sys.argv[2])"
 
 
 @dataclass(frozen=True)
-class Limits:
-    """What a trial may take: bytes of memory, and seconds of a processor."""
+class Budget:
+    """What a trial may take: bytes of memory and seconds of a processor, for so many pictures.
+
+    `size` is the side of a picture in pixels.
+    """
 
     pictures: int
     size: int
@@ -56,13 +59,13 @@ def pictures_at_once(size: int) -> int:
     return max(1, MOST_PIXELS // size**2)
 
 
-def limits_of(length: int, size: int) -> Limits:
-    """The limits for a graph of so many bytes that takes pictures of this side."""
+def budget_of(length: int, size: int) -> Budget:
+    """The budget for a graph of so many bytes that takes pictures of this side."""
     pictures = pictures_at_once(size)
     pixels = max(pictures * size**2, MOST_PIXELS)
     memory = MEMORY + MEMORY_A_PIXEL * pixels + MEMORY_A_BYTE * length
     seconds = SECONDS * pixels / MOST_PIXELS + SECONDS_A_GIBIBYTE * length / 2**30
-    return Limits(pictures, size, memory, seconds)
+    return Budget(pictures, size, memory, seconds)
 
 
 def try_graph(content: bytes, size: int) -> None:
@@ -71,55 +74,57 @@ def try_graph(content: bytes, size: int) -> None:
     Raises ValueError where onnxruntime cannot load or run it. A graph that takes other pictures
     than the config says is only loaded.
     """
-    limits = limits_of(len(content), size)
-    arguments = [json.dumps(sys.path), json.dumps(asdict(limits))]
+    if sys.platform != "linux":
+        raise RefusedError("a trial of it needs Linux")
+    budget = budget_of(len(content), size)
+    arguments = [json.dumps(import_path()), json.dumps(asdict(budget))]
     # Isolated from the user's settings, and without leaving compiled files behind.
-    command = [sys.executable, "-I", "-B", "-c", _CODE, *arguments]
+    options = ["-I", "-B", "-c", _CODE, *arguments]
     try:
         ended = subprocess.run(
-            command,
+            [find_interpreter(), *options],
             input=content,
             capture_output=True,
-            timeout=CLOCK * limits.seconds + CLOCK_START,
+            timeout=CLOCK * budget.seconds + CLOCK_START,
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise RefusedError(_too_slow(limits)) from None
+        raise RefusedError(_too_slow(budget)) from None
     except OSError as error:
-        raise RefusedError(f"no process for a trial: {error.strerror}") from None
+        raise RefusedError(f"no process for a trial: {error.strerror or error}") from None
     answer = _read_answer(ended.stdout)
     if answer is None:
-        raise RefusedError(_describe_end(ended, limits))
+        raise RefusedError(_describe_end(ended, budget))
     if answer == TOO_LARGE:
-        raise RefusedError(_too_large(limits))
+        raise RefusedError(_too_large(budget))
     if answer:
         raise ValueError(answer)
 
 
-def main(limits: str) -> None:
+def main(budget: str) -> None:
     """What the process does: run the graph on its standard input, and print what is wrong."""
     content = sys.stdin.buffer.read()
-    problem = _run(content, Limits(**json.loads(limits)))
+    problem = _run(content, Budget(**json.loads(budget)))
     print(json.dumps(problem))
 
 
-def _run(content: bytes, limits: Limits) -> str:
+def _run(content: bytes, budget: Budget) -> str:
     """What is wrong with a graph: TOO_LARGE, onnxruntime's own words, or nothing."""
     import numpy as np
     import onnxruntime  # noqa: F401  # its own memory does not count
 
     from fauxlab.bundle.sessions import make_session
 
-    _limit_process(limits)
+    _limit_process(budget)
     try:
         session = make_session(content)
         inputs = session.get_inputs()
         shapes = [item.shape for item in inputs]
-        sides = [limits.size, limits.size]
+        sides = [budget.size, budget.size]
         if len(shapes) != 1 or shapes[0][1:] != [3, *sides] or isinstance(shapes[0][0], int):
             return ""
-        for count in sorted({1, limits.pictures}):
-            grey = np.zeros((count, 3, limits.size, limits.size), dtype=np.float32)
+        for count in sorted({1, budget.pictures}):
+            grey = np.zeros((count, 3, budget.size, budget.size), dtype=np.float32)
             session.run(None, {inputs[0].name: grey})
     except MemoryError:
         return TOO_LARGE
@@ -129,15 +134,19 @@ def _run(content: bytes, limits: Limits) -> str:
     return ""
 
 
-def _limit_process(limits: Limits) -> None:
+def _limit_process(budget: Budget) -> None:
     """Let this process take so much more memory and time than it has taken so far."""
-    _lower(resource.RLIMIT_DATA, _data_bytes() + limits.memory)
+    import resource  # only Unix has it
+
+    _lower(resource.RLIMIT_DATA, _data_bytes() + budget.memory)
     _lower(resource.RLIMIT_CORE, 0)
     # At its end this timer of processor time ends the process, whatever its threads do.
-    signal.setitimer(signal.ITIMER_PROF, limits.seconds)
+    signal.setitimer(signal.ITIMER_PROF, budget.seconds)
 
 
 def _lower(kind: int, limit: int) -> None:
+    import resource
+
     _, hard = resource.getrlimit(kind)
     if hard != resource.RLIM_INFINITY:
         limit = min(limit, hard)
@@ -159,23 +168,23 @@ def _read_answer(output: bytes) -> str | None:
         return None
 
 
-def _describe_end(ended: subprocess.CompletedProcess[bytes], limits: Limits) -> str:
+def _describe_end(ended: subprocess.CompletedProcess[bytes], budget: Budget) -> str:
     """Why a process ended without an answer."""
     code = ended.returncode
     if -code in (signal.SIGPROF, signal.SIGKILL):
-        return _too_slow(limits)
+        return _too_slow(budget)
     lines = ended.stderr.decode("utf-8", "replace").splitlines() or [f"exit code {code}"]
     return f"its trial ended without an answer: {lines[-1]}"
 
 
-def _too_large(limits: Limits) -> str:
-    return f"it takes more than {limits.memory / 2**20:,.0f} MiB for {_pictures(limits)}"
+def _too_large(budget: Budget) -> str:
+    return f"it takes more than {budget.memory / 2**20:,.0f} MiB for {_pictures(budget)}"
 
 
-def _too_slow(limits: Limits) -> str:
-    return f"it takes more than {limits.seconds:.0f} seconds for {_pictures(limits)}"
+def _too_slow(budget: Budget) -> str:
+    return f"it takes more than {budget.seconds:.0f} seconds for {_pictures(budget)}"
 
 
-def _pictures(limits: Limits) -> str:
-    noun = "picture" if limits.pictures == 1 else "pictures"
-    return f"{limits.pictures} {noun} of {limits.size} pixels"
+def _pictures(budget: Budget) -> str:
+    noun = "picture" if budget.pictures == 1 else "pictures"
+    return f"{budget.pictures} {noun} of {budget.size} pixels"

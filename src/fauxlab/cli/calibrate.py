@@ -106,10 +106,11 @@ def _open_bundle(model: Path) -> Detector | OnnxDetector:
     from fauxlab.bundle.opening import DEFAULT_MODEL, PACKAGED
     from fauxlab.models.pretrained import Detector
 
-    folder = PACKAGED if str(model) == DEFAULT_MODEL else model
+    is_packaged = str(model) == DEFAULT_MODEL
+    folder = PACKAGED if is_packaged else model
     has_weights = (folder / WEIGHTS).is_file()
     if (folder / GRAPH).is_file() and not has_weights:
-        return OnnxDetector.from_pretrained(folder)
+        return OnnxDetector.from_pretrained(folder, trust=is_packaged)
     return Detector.from_pretrained(folder)
 
 

@@ -82,23 +82,25 @@ def index_folder(
     sense before any file is read.
     """
     from fauxlab.auditing.checks import describe_missing_reals
-    from fauxlab.data.indexing import index, list_entries
-    from fauxlab.data.layouts import list_collections
-    from fauxlab.data.manifest import check_fractions, check_pairs
+    from fauxlab.data.indexing import index
+    from fauxlab.data.manifest import check_fractions
     from fauxlab.data.split import FRACTIONS
 
     fractions = fractions or list(FRACTIONS)
     check_fractions(fractions)
-    if pairs:
-        entries = list_entries(folder, reals, fakes, group_by)
-        check_pairs(pairs, *list_collections(entries))
     with count_images("indexing") as advance:
         lines: list[str] = []
         manifest = index(
-            folder, advance, reals=reals, fakes=fakes, group_by=group_by, tell=lines.append
+            folder,
+            advance,
+            reals=reals,
+            fakes=fakes,
+            group_by=group_by,
+            tell=lines.append,
+            pairs=pairs,
         )
     report_skipped(manifest.skipped)
-    manifest = manifest.split(seed, fractions, earlier).pair(pairs or {})
+    manifest = manifest.split(seed, fractions, earlier)
     _say_counts(manifest)
     for line in lines:
         say(line)

@@ -205,11 +205,12 @@ def _refuse_other_table(path: Path, columns: Collection[str], what: str) -> None
 
     An empty file may be replaced.
     """
+    from fauxlab.data.tables import open_table
     from fauxlab.io.text import printable
 
     if not path.is_file() or not path.stat().st_size:
         return
-    with path.open(encoding="utf-8-sig", errors="replace") as stream:
+    with open_table(path) as stream:
         first_line = stream.readline(1000).replace('"', "").strip()
     # Spreadsheets may have saved it with semicolons or tabs.
     if not set(columns) <= set(re.split("[,;\t]", first_line)):

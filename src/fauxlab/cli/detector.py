@@ -106,8 +106,10 @@ def train(
         )
     if is_main():
         from fauxlab.pages.detector_curves import save_training_figure
+        from fauxlab.training.run import fits_log
 
-        save_training_figure(run.read_log(), run.folder / "figures")
+        with fits_log(run):
+            save_training_figure(run.read_log(), run.folder / "figures")
         say_end(run)
 
 

@@ -117,8 +117,10 @@ def train(
         )
     if is_main():
         from fauxlab.pages.gan_figures import save_gan_figures
+        from fauxlab.training.run import fits_log
 
-        save_gan_figures(run.read_log(), run.folder / "figures")
+        with fits_log(run):
+            save_gan_figures(run.read_log(), run.folder / "figures")
         say_end(run)
     if run.stopped_by_guard:
         raise typer.Exit(COLLAPSED)

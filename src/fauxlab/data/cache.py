@@ -39,6 +39,7 @@ from fauxlab.io.limits import ImageError
 from fauxlab.io.sources import FileReader
 from fauxlab.io.text import printable, replace_file
 from fauxlab.privacy import cache_folder
+from fauxlab.processors import usable_processors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -143,7 +144,7 @@ def _damaged_slots(
         return set()
     pixels = _map_pixels(store, len(hashes), size)
     checks = (store / CHECKS).read_bytes()
-    damaged = find_damaged(pixels, hashes, checks, wanted, workers or os.cpu_count() or 1)
+    damaged = find_damaged(pixels, hashes, checks, wanted, workers or usable_processors())
     if damaged:
         _logger.warning("%s", describe_damage(len(damaged), store))
     return damaged
@@ -173,7 +174,7 @@ def _decode_into(
     skipped: dict[str, str] = {}
     with (
         FileReader() as reader,
-        ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool,
+        ThreadPoolExecutor(workers or usable_processors()) as pool,
         # Plain writes, not a memory map: mapped dirty pages would count as this process's memory.
         (store / IMAGES).open("r+b") as images,
         (store / CHECKS).open("ab") as checks,

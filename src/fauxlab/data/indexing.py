@@ -16,8 +16,8 @@ import numpy as np
 
 from fauxlab.data.entries import Entry
 from fauxlab.data.grouping import GroupBy, check_rule, group_entries
-from fauxlab.data.layouts import find_images, find_sides
-from fauxlab.data.manifest import Manifest
+from fauxlab.data.layouts import find_images, find_sides, list_collections
+from fauxlab.data.manifest import Manifest, SourcesOf, check_pairs
 from fauxlab.data.rows import Row
 from fauxlab.data.split import Pair, connected_components, near_duplicates
 from fauxlab.errors import LabError
@@ -25,6 +25,7 @@ from fauxlab.io.images import decode, fingerprint
 from fauxlab.io.limits import ImageError
 from fauxlab.io.sources import SEPARATOR, FileReader
 from fauxlab.io.text import printable
+from fauxlab.processors import usable_processors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -56,6 +57,7 @@ def index(
     fakes: Folders = (),
     group_by: GroupBy = "auto",
     tell: Tell | None = None,
+    pairs: SourcesOf | None = None,
 ) -> Manifest:
     """Read every image below `folder` into a manifest without splits.
 
@@ -64,18 +66,20 @@ def index(
     decoded are left out and listed in `skipped`. Images that share a group, equal bytes or nearly
     equal looks get one group; `group_by` says how names tie images (`fauxlab.data.grouping`).
     `progress` is called with the number of images just read, `tell` with lines on what was grouped.
+    `pairs` names the sources of reals that the fakes of a generator are compared with.
     Memory: about 2 kB an image. Raises LabError when the layout is unknown or no image is left.
 
     >>> manifest = index("faces/").split(seed=0)  # doctest: +SKIP
     >>> manifest.save("manifest.csv")  # doctest: +SKIP
     """
     rule = check_rule(group_by)
-    listed = list_entries(folder, reals, fakes, rule)
+    listed = list(list_entries(folder, reals, fakes, rule))
+    check_pairs(pairs or {}, *list_collections(listed))
     root = Path(folder).absolute() if folder else _common_folder((*reals, *fakes))
-    entries, grouping = group_entries(list(listed), rule)
+    entries, grouping = group_entries(listed, rule)
     images: list[_Image] = []
     skipped: Skipped = []
-    threads = workers or os.cpu_count() or 1
+    threads = workers or usable_processors()
     with FileReader() as reader, ThreadPoolExecutor(threads) as pool:
         for entry, result in _read_all(entries, reader, pool):
             if isinstance(result, ImageError):
@@ -93,7 +97,7 @@ def index(
     if tell:
         for line in grouping.describe(groups):
             tell(line)
-    return Manifest(tuple(rows), root, tuple(skipped))
+    return Manifest(tuple(rows), root, tuple(skipped)).pair(pairs or {})
 
 
 def list_entries(

@@ -15,7 +15,7 @@ folder that it was packed from, wherever it lies: `real/ffhq.zip` is the source 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from fauxlab.data.entries import Entry, collection_name, split_top, stem_of
@@ -27,6 +27,8 @@ from fauxlab.data.parts import Listed, find_part, is_zip, list_part, plain_name
 from fauxlab.data.sides import Pair, Side, find_pairs
 from fauxlab.data.tables import read_table
 from fauxlab.errors import LabError
+from fauxlab.io.kinds import FOLDER_UNNAMED, ZIP_UNNAMED
+from fauxlab.io.sources import PassedOver
 from fauxlab.io.text import printable
 
 __all__ = ["Entry", "find_images", "find_sides", "list_collections"]
@@ -99,7 +101,7 @@ def _refuse_overlap(real: Path, fake: Path) -> None:
         )
 
 
-def list_collections(entries: Iterator[Entry]) -> tuple[Names, Names]:
+def list_collections(entries: Iterable[Entry]) -> tuple[Names, Names]:
     """Generators of the fakes and sources of the reals; no image is read."""
     generators: dict[str, None] = {}
     sources: dict[str, None] = {}
@@ -138,6 +140,11 @@ def _real_fake(pairs: Sequence[Pair], group_by: GroupBy) -> Iterator[Entry]:
 
     Images of the same name below real/ and fake/<generator>/ are taken for versions of one picture.
     """
+    passed_over = PassedOver()
+    for pair in pairs:
+        for other in pair.others:
+            passed_over.add(str(other), ZIP_UNNAMED if is_zip(other) else FOLDER_UNNAMED)
+    passed_over.warn()
     for pair in pairs:
         for label, sides in enumerate((pair.reals, pair.fakes)):
             for side in sides:

@@ -11,6 +11,7 @@ from fauxlab.data.entries import Entry, collection_name, split_top
 from fauxlab.data.names import names_a_split
 from fauxlab.data.parts import plain_name
 from fauxlab.data.rows import COLUMNS
+from fauxlab.data.sides import label_in_words
 from fauxlab.data.tables import (
     JSON_LINES,
     Cells,
@@ -30,14 +31,16 @@ REQUIRED = ("file_name", "label")
 MembersOf = dict[Path, dict[str, str]]
 
 _DRIVE = re.compile(r"[a-z]:[/\\]", re.IGNORECASE)
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+ADDRESS = "an address; pictures are not downloaded: save it and name the file"
 OUTSIDE = "refused: the name in the table leads outside its folder; name files from the table on"
 
 
 def find_table(folder: Path) -> Path | None:
-    """The table of a folder, where there is one."""
+    """The table of a folder, where there is one. A pipe or a lost link is refused on reading."""
     for name in (CSV, JSON_LINES):
         table = folder / name
-        if table.is_file():
+        if os.path.lexists(table) and not table.is_dir():
             return table
     return None
 
@@ -61,6 +64,8 @@ def read_entries(table: Path, place: str = "") -> Iterator[Entry]:
     read = read_json_lines if table.name == JSON_LINES else read_table
     for line, row in enumerate(read(table, REQUIRED), start=2):
         label = parse_label(row["label"])
+        if label is None:
+            label = label_in_words(row["label"])
         if label is None:
             number = line - 1 if table.name == JSON_LINES else line
             raise LabError(
@@ -87,7 +92,7 @@ def _to_entry(folder: Path, row: Cells, label: int, members: MembersOf, place: s
         name=rest,
         own=place + name,
         is_free=True,
-        problem="" if named else OUTSIDE,
+        problem="" if named else _refusal(row["file_name"]),
     )
 
 
@@ -99,10 +104,15 @@ def _declared_groups(row: Cells, name: str) -> tuple[str, ...]:
     return groups or (name,)
 
 
+def _refusal(name: str) -> str:
+    return ADDRESS if _ADDRESS.match(name) else OUTSIDE
+
+
 def _below(folder: Path, name: str) -> str:
     """A name as a path from the folder of the table on, or nothing where it leads outside."""
     slashed = name.replace("\\", "/")
-    if ".." in PurePosixPath(slashed).parts or _DRIVE.match(name):
+    is_foreign = _DRIVE.match(name) or _ADDRESS.match(name)
+    if is_foreign or ".." in PurePosixPath(slashed).parts:
         return ""
     if not slashed.startswith("/"):
         return name

@@ -41,8 +41,12 @@ _COUNTED = re.compile(
     r"|speaker)s?[ ._-]?\d+",
     re.IGNORECASE,
 )
+# A name that begins with the number of the frame, as `frame0007_clip3`.
+_FRAME_FIRST = re.compile(r"(?:frame|frm)[ ._-]?\d{1,7}[ ._-]+(.*[a-z0-9])", re.IGNORECASE)
+_DATE = re.compile(r"(?:19|20)\d\d([ ._-]?)(?:0[1-9]|1[0-2])(?:\1(?:0[1-9]|[12]\d|3[01]))?")
 _YEAR = re.compile(r"(?:19|20)\d\d")
 _HEX = re.compile(r"[0-9a-f]+", re.IGNORECASE)
+_DRAWN_LENGTH = 8  # from so many characters on, names may be drawn at random
 _HASH_DIGITS = 16  # from so many hexadecimal digits on, a name is a hash
 
 # Cameras and phones number all their pictures behind one of these, and may add a date.
@@ -55,6 +59,12 @@ _COLLECTION_WORDS = word_set(
     "seed sample samples output out result gen generated fake real face faces portrait "
     "person man woman men women male female boy girl people human frame frames img2img "
     "txt2img train test val valid validation data file no nr number item index crop images"
+)
+# Data sets and generators whose pictures are numbered through, mixed in one folder.
+_COLLECTIONS = word_set(
+    "ffhq celeba celebahq celebamask hq lfw wiki imdb utkface fairface casia vggface coco imagenet "
+    "gan progan pggan stylegan biggan stargan attgan cyclegan diffusion ddpm ddim ldm sd sdxl "
+    "flux dalle midjourney mj imagen firefly kandinsky pixart"
 )
 _SPLIT = re.compile(r"train|training|trainset|val|valid|validation|dev|test|testing", re.IGNORECASE)
 # Folders that sort pictures by treatment, compression, part or split, and hold many subjects.
@@ -86,6 +96,9 @@ def parse_frame(file: str) -> Frame | None:
         return None
     name, _, _ = file.rpartition(".")
     name = _without_treatment(name or file)
+    first = _FRAME_FIRST.fullmatch(name)
+    if first:
+        return Frame(_VIDEO_SUFFIX.sub("", first[1]), is_marked=True)
     before = name.rstrip(_DIGITS)
     if not 0 < len(name) - len(before) <= _FRAME_DIGITS:
         return None
@@ -122,11 +135,16 @@ def _strip_treatment(name: str) -> str:
 
 
 def numbers_a_collection(stem: str) -> bool:
-    """Whether a stem only numbers pictures, as `img`, `seed` and `IMG_20230101` do."""
+    """Whether a stem only numbers pictures, as `img`, `seed`, `ffhq` and `IMG_20230101` do.
+
+    So does a date: the pictures of one day are not those of one person.
+    """
+    if _DATE.fullmatch(stem):
+        return True
     words = re.findall(r"[a-z]+(?:2[a-z]+)?", stem.lower())
     if not words:
         return False
-    if all(word in _CAMERAS for word in words):
+    if all(word in _CAMERAS for word in words) or all(word in _COLLECTIONS for word in words):
         return True
     has_number = any(character.isdigit() for character in stem)
     is_plain = all(word in _COLLECTION_WORDS or word in _CAMERAS for word in words)
@@ -175,6 +193,17 @@ def is_number_of_video(folder: str) -> bool:
 def names_a_video(folder: str) -> bool:
     """Whether a folder's name is that of a video or person, as `003`, `video_12` or `a.mp4`."""
     return is_number_of_video(folder) or _COUNTED.fullmatch(folder) is not None
+
+
+def are_drawn_names(folders: Sequence[str]) -> bool:
+    """Whether names look drawn at random: long, all of one length, and with different starts.
+
+    So look `aagfhgtpmv` (DFDC) and `dQw4w9WgXcQ` (YouTube); names of generators do not.
+    """
+    lengths = {len(_VIDEO_SUFFIX.sub("", folder)) for folder in folders}
+    starts = {folder[:2] for folder in folders}
+    are_long = len(lengths) == 1 and min(lengths) >= _DRAWN_LENGTH
+    return are_long and 2 * len(starts) >= len(folders)
 
 
 def only_sorts(folder: str) -> bool:

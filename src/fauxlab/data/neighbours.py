@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import mean, median
 
 from fauxlab.data.names import (
+    are_drawn_names,
     ends_on_number,
     is_number_of_video,
     is_shelf,
@@ -76,7 +77,8 @@ def find_video_folders(tops: Mapping[str, Sequence[str]], label: int) -> set[str
     """The folders directly below real/ or fake/ that are videos or persons, not collections.
 
     `tops` holds the files in each. Below real/ these are many small folders of numbered files.
-    Below fake/ a folder is a generator, unless its name is the number of a video.
+    Below fake/ a folder is a generator, unless its name is the number of a video, or all names
+    were drawn at random as those of DFDC's and YouTube's videos.
     """
     numbered = {folder: len(files) for folder, files in tops.items() if _are_numbered(files)}
     is_named = is_number_of_video if label else names_a_video
@@ -84,7 +86,8 @@ def find_video_folders(tops: Mapping[str, Sequence[str]], label: int) -> set[str
     if _are_videos(named):
         return set(named)
     are_all_numbered = len(numbered) == len(tops)
-    if not label and are_all_numbered and len(tops) >= MANY:
+    may_be_videos = not label or are_drawn_names(list(tops))
+    if may_be_videos and are_all_numbered and len(tops) >= MANY:
         typical = median(numbered.values())
         if typical <= 2 * len(tops):
             return set(numbered)

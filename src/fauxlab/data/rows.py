@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import stat
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ from fauxlab.data.tables import (
     name_columns,
     open_table,
     parse_label,
+    read_lines,
     read_sources,
     refuse_repeated,
 )
@@ -69,20 +69,18 @@ def read_rows(path: Path) -> tuple[Row, ...]:
     where there is no row.
     """
     try:
-        # A named pipe or a device can keep a reader waiting for ever.
-        mode = path.stat().st_mode
-        may_block = not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
-        if may_block:
-            raise LabError(f"manifest {printable(path)} is not a regular file; {_ADVICE}")
-        with open_table(path) as stream:
+        stream = open_table(path, "manifest")
+    except LabError as error:
+        raise LabError(f"{error}; or {_ADVICE}") from error
+    try:
+        with stream:
             delimiter = find_delimiter(stream, REQUIRED)
-            reader = csv.DictReader(stream, restval="", delimiter=delimiter)
+            reader = csv.DictReader(read_lines(stream, path), restval="", delimiter=delimiter)
             _check_columns(path, reader.fieldnames)
             rows = tuple(_parse(path, reader))
     except OSError as error:
-        raise LabError(
-            f"cannot read manifest {printable(path)}: {error.strerror}; {_ADVICE}"
-        ) from error
+        reason = error.strerror or error
+        raise LabError(f"cannot read manifest {printable(path)}: {reason}; {_ADVICE}") from error
     except csv.Error as error:
         raise LabError(f"manifest {printable(path)} is not CSV: {error}; {_ADVICE}") from error
     if not rows:

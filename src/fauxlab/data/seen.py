@@ -12,8 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from fauxlab.data.manifest import Manifest
+from fauxlab.io.reading import read_bytes
 from fauxlab.io.text import printable, replace_file
 
+MOST_BYTES = 2**30  # for 134 million images
 FILE = "training-images.u64"
 _DIGEST = np.dtype(">u8")
 _HEX_DIGITS = 16
@@ -34,7 +36,7 @@ def count_training_images(model: str | Path, manifest: Manifest) -> int:
     for place in (bundle, bundle.absolute().parent):
         path = place / FILE
         if path.is_file():
-            content = path.read_bytes()
+            content = read_bytes(path, MOST_BYTES)
             whole = len(content) // _DIGEST.itemsize * _DIGEST.itemsize
             known = np.frombuffer(content[:whole], _DIGEST)
             shown = _digests(row.sha256 for row in manifest.rows)

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import zip_longest
 from pathlib import Path
 
 from fauxlab.data.names import only_sorts, word_set
 from fauxlab.io.sources import is_hidden
 
-_REAL = word_set("real reals original originals authentic genuine pristine bonafide natural nature")
+_REAL = word_set(
+    "real reals original originals authentic genuine pristine bonafide fide natural nature"
+)
 _FAKE = word_set(
     "fake fakes manipulated synthetic synthesis synthesized synthesised generated ai aigc "
-    "deepfake deepfakes altered forged forgery tampered swapped"
+    "deepfake deepfakes altered forged forgery tampered swapped morph morphs morphed"
 )
 _SIDES = _REAL | _FAKE
+# Methods of FaceForensics++, whose folders people put beside the one of the originals.
+_METHODS = word_set("deepfakes face2face faceswap neuraltextures faceshifter deepfakedetection")
 # Words that say nothing of where pictures come from.
 _FILLERS = word_set(
-    "training train trainset validation valid val testing test images image imgs img faces "
+    "bona training train trainset validation valid val testing test images image imgs img faces "
     "face photos photo pictures pics sequences videos video frames data dataset samples"
 )
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
@@ -41,12 +47,14 @@ class Side:
 class Pair:
     """Sides that belong together.
 
-    `place` is the folder that holds them, from the given one on, as `train/`.
+    `place` is the folder that holds them, from the given one on, as `train/`. `others` lie beside
+    them, and their names say neither real nor fake.
     """
 
     reals: list[Side]
     fakes: list[Side]
     place: str = ""
+    others: tuple[Path, ...] = ()
 
     @property
     def name(self) -> str:
@@ -76,7 +84,7 @@ def find_pairs(folder: Path) -> list[Pair]:
         pair = _pair_in(here)
         place = here.relative_to(folder)
         if pair.reals and pair.fakes:
-            pairs.append(Pair(pair.reals, pair.fakes, os.path.join(*place.parts, "")))
+            pairs.append(replace(pair, place=os.path.join(*place.parts, "")))
         elif len(place.parts) < _DEPTH:
             waiting.extend(reversed(_folders_in(here)))
     return pairs
@@ -86,16 +94,50 @@ def _pair_in(folder: Path) -> Pair:
     reals: list[Side] = []
     fakes: list[Side] = []
     children = _children(folder)
+    has_methods = any(_is_method(path) for path in children if not _labels(_words(path)))
     for path in children:
         words = _words(path)
-        is_real = bool(_REAL.intersection(words))
-        is_fake = bool(_FAKE.intersection(words))
-        if is_real != is_fake:
-            others = set(words) - _SIDES - _FILLERS
-            side = Side(path, _plain(path) if others else "")
-            sides = reals if is_real else fakes
+        labels = _labels(words)
+        if has_methods and _is_method(path):
+            fakes.append(Side(path, _plain(path)))
+        elif len(labels) == 1:
+            has_name = set(words) - _SIDES - _FILLERS
+            side = Side(path, _plain(path) if has_name else "")
+            sides = fakes if labels == {1} else reals
             sides.append(side)
-    return Pair(_plainest(reals, "real"), _plainest(fakes, "fake"))
+    reals = _plainest(reals, "real")
+    fakes = _plainest(fakes, "fake")
+    taken = {side.path for side in (*reals, *fakes)}
+    return Pair(reals, fakes, others=tuple(path for path in children if path not in taken))
+
+
+def _labels(words: Sequence[str]) -> set[int]:
+    """The labels that the words of a name speak of: 0 for real, 1 for fake."""
+    labels = set()
+    for word, following in zip_longest(words, words[1:]):
+        # As in FakeVideo-RealAudio: the pictures of such a video are fake.
+        is_of_sound = following == "audio"
+        if word in _REAL and not is_of_sound:
+            labels.add(0)
+        if word in _FAKE and not is_of_sound:
+            labels.add(1)
+    return labels
+
+
+def label_in_words(text: str) -> int | None:
+    """The label that a text names in other words, as `genuine` and `AI-generated`; or None.
+
+    Words that say nothing of a label may stand beside it, others may not: "not real" is no label.
+    """
+    words = [word.lower() for word in _WORD.findall(text)]
+    labels = _labels(words)
+    is_plain = not set(words) - _SIDES - _FILLERS
+    return labels.pop() if len(labels) == 1 and is_plain else None
+
+
+def _is_method(path: Path) -> bool:
+    plain = re.sub("[ ._-]", "", _plain(path))
+    return plain.casefold() in _METHODS
 
 
 def _plainest(sides: list[Side], word: str) -> list[Side]:
@@ -111,12 +153,13 @@ def _children(folder: Path) -> list[Path]:
     except OSError:
         return []
     shown = [entry for entry in entries if not is_hidden(entry.name)]
-    folders = [Path(entry.path) for entry in shown if entry.is_dir()]
+    # A link to itself is no folder; asked for it, the entry would raise.
+    folders = [Path(entry.path) for entry in shown if os.path.isdir(entry.path)]
     unpacked = {path.name for path in folders}
     zips = []
     for entry in shown:
         path = Path(entry.path)
-        is_zip = path.suffix.lower() == ".zip" and not entry.is_dir()
+        is_zip = path.suffix.lower() == ".zip" and not os.path.isdir(entry.path)
         if is_zip and path.stem not in unpacked:
             zips.append(path)
     return folders + zips

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -10,10 +11,11 @@ from pathlib import Path
 from typing import TextIO
 
 from fauxlab.errors import LabError
+from fauxlab.io.reading import open_regular, parse_json
 from fauxlab.io.text import printable
 
 JSON_LINES = "metadata.jsonl"
-LONGEST_LINE = 2**20  # characters of JSON for one image
+LONGEST_LINE = 2**20  # characters for one image
 
 _LABELS = {
     "real": 0,
@@ -34,7 +36,8 @@ def read_table(path: Path, required: tuple[str, ...]) -> Iterator[dict[str, str]
     """
     try:
         with open_table(path) as stream:
-            reader = csv.DictReader(stream, restval="", delimiter=find_delimiter(stream, required))
+            delimiter = find_delimiter(stream, required)
+            reader = csv.DictReader(read_lines(stream, path), restval="", delimiter=delimiter)
             columns = reader.fieldnames = _tidy_columns(reader.fieldnames or [], required)
             missing = [column for column in required if column not in columns]
             if missing:
@@ -47,7 +50,9 @@ def read_table(path: Path, required: tuple[str, ...]) -> Iterator[dict[str, str]
     except OSError as error:
         raise LabError(f"cannot read {printable(path)}: {error.strerror or error}") from error
     except csv.Error as error:
-        raise LabError(f"{printable(path)} is not CSV: {error}") from error
+        raise LabError(
+            f"{printable(path)} is not CSV: {error}; save it as CSV, in UTF-8"
+        ) from error
 
 
 def read_json_lines(path: Path, required: tuple[str, ...]) -> Iterator[dict[str, str]]:
@@ -57,9 +62,7 @@ def read_json_lines(path: Path, required: tuple[str, ...]) -> Iterator[dict[str,
     """
     try:
         with open_table(path) as stream:
-            number = 0
-            while line := stream.readline(LONGEST_LINE):
-                number += 1
+            for number, line in enumerate(read_lines(stream, path), start=1):
                 if line.strip():
                     yield _parse_object(f"{printable(path)}, line {number}", line, required)
     except OSError as error:
@@ -69,8 +72,8 @@ def read_json_lines(path: Path, required: tuple[str, ...]) -> Iterator[dict[str,
 def _parse_object(where: str, line: str, required: tuple[str, ...]) -> dict[str, str]:
     advice = "write one object a line, as JSON Lines"
     try:
-        fields = json.loads(line)
-    except (ValueError, RecursionError) as error:
+        fields = parse_json(line)
+    except ValueError as error:
         reason = str(error)[:80]
         raise LabError(f"{where} is not JSON ({reason}); {advice}") from None
     if not isinstance(fields, dict):
@@ -123,13 +126,30 @@ def _tidy_columns(columns: Sequence[str], required: tuple[str, ...]) -> list[str
     return tidied
 
 
-def open_table(path: Path) -> TextIO:
-    """A table's text, without the byte order mark of spreadsheets, with bytes that are no UTF-8."""
-    return path.open(
+def open_table(path: Path, what: str = "table") -> TextIO:
+    """A table's text, without the byte order mark of spreadsheets, with bytes that are no UTF-8.
+
+    Raises LabError where there is no such regular file.
+    """
+    return io.TextIOWrapper(
+        open_regular(path, what=what),
         encoding="utf-8-sig",
         errors="surrogateescape",
         newline="",
     )
+
+
+def read_lines(stream: TextIO, path: Path) -> Iterator[str]:
+    """The lines of a table, none longer than LONGEST_LINE. Raises LabError on a longer one."""
+    number = 0
+    while line := stream.readline(LONGEST_LINE + 1):
+        number += 1
+        if len(line) > LONGEST_LINE:
+            raise LabError(
+                f"{printable(path)}, line {number} has more than {LONGEST_LINE:,} characters; "
+                "is it a table, with a line for each image?"
+            )
+        yield line
 
 
 def refuse_repeated(path: Path, columns: Sequence[str]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -19,6 +20,7 @@ from fauxlab.data.layouts import DEEPFAKEFACE_FAKES
 from fauxlab.datasets.hub import HubFile, count_present, data_page, list_files, obtain
 from fauxlab.datasets.shards import TABLE, pack_shard, write_table
 from fauxlab.errors import LabError
+from fauxlab.io.reading import parse_json, read_text
 from fauxlab.io.text import printable, replace_file
 
 RECEIPT = "LICENCE-ACCEPTED.json"
@@ -158,13 +160,12 @@ class Receipt:
         self.files: dict[str, Fetched] = {}
         repo = dataset.repo
         try:
-            content = json.loads(self.path.read_bytes())
-            repo = content["dataset"]
-            for name, entry in content["files"].items():
-                self.files[name] = Fetched(**entry)
-        except FileNotFoundError:
-            pass
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            if os.path.lexists(self.path):
+                content = parse_json(read_text(self.path))
+                repo = content["dataset"]
+                for name, entry in content["files"].items():
+                    self.files[name] = Fetched(**entry)
+        except (LabError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise LabError(
                 f"{printable(self.path)} cannot be read ({error}); "
                 "delete it or choose another --out"

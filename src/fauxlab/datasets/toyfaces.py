@@ -23,6 +23,7 @@ from PIL import Image
 from fauxlab.datasets.fakes import draw_inpainting, draw_insight, draw_real, draw_text2img
 from fauxlab.datasets.plan import Photo, plan
 from fauxlab.errors import LabError
+from fauxlab.io.reading import read_bytes
 from fauxlab.io.text import printable
 
 __all__ = ["FOLDERS", "Photo", "draw", "is_drawn", "plan", "write_toyfaces"]
@@ -145,7 +146,7 @@ def _is_complete(out: Path, marker: str) -> bool:
     if out.is_dir():
         names = {entry.name for entry in out.iterdir()}
     if MARKER in names:
-        present = (out / MARKER).read_text(errors="replace")
+        present = read_bytes(out / MARKER).decode(errors="replace")
         if present == marker:
             return True
         raise LabError(

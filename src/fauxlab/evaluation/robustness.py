@@ -7,7 +7,6 @@ far smaller than the width of either interval.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -16,6 +15,7 @@ import numpy as np
 
 from fauxlab.errors import LabError
 from fauxlab.evaluation.detection import predict_scores, report_on
+from fauxlab.processors import usable_processors
 from fauxlab.records import DegradedScores, DetectionReport, Interval, RobustnessReport
 from fauxlab.statistics import auc_change
 from fauxlab.transforms.protocol import (
@@ -63,7 +63,7 @@ def robustness_report(
     groups = images.manifest.groups.tolist()
     clean_scores = predict_scores(detector, images, progress=progress)
     degraded = []
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(usable_processors()) as pool:
         for kind, level in steps:
             change = _degrade_in(pool, kind, level)
             scores = predict_scores(detector, images, change, progress)

@@ -9,10 +9,9 @@ import os
 import stat
 from typing import NamedTuple
 
+from fauxlab.io.reading import open_at_once
+
 HEAD_BYTES = 512  # as many as `kind_of` looks at
-# A flag that not every system has.
-_BINARY = getattr(os, "O_BINARY", 0)
-_NON_BLOCKING = getattr(os, "O_NONBLOCK", 0)
 
 
 class Kind(NamedTuple):
@@ -38,8 +37,18 @@ UNREADABLE = Kind("a file that cannot be opened", "files that cannot be opened")
 HIDDEN_PICTURE = Kind("a hidden picture", "hidden pictures", "rename a picture to read it")
 HIDDEN_FOLDER = Kind("hidden", "hidden", "rename a folder to read it", "folder")
 FOLDER_WITHOUT = Kind("without pictures", "without pictures", noun="folder")
+FOLDER_UNNAMED = Kind(
+    "neither real nor fake by its name",
+    "neither real nor fake by their names",
+    "name the folders with --real DIR --fake DIR to read all",
+    noun="folder",
+)
+ZIP_UNNAMED = FOLDER_UNNAMED._replace(noun="zip")
 ZIP_WITHOUT = Kind("without pictures", "without pictures", noun="zip")
 ZIP = Kind("a zip under another name", "zips under other names", "rename it to end in .zip")
+NAMED_ZIP = Kind(
+    "a zip", "zips", "unpack it and give the folder, or name a picture in it: ARCHIVE.zip!/NAME"
+)
 ZIP_IN_ZIP = Kind(
     "a zip inside a zip", "zips inside zips", "unpack the outer zip and give the folder"
 )
@@ -185,7 +194,7 @@ def kind_of(head: bytes, name: str) -> Kind:
     # Office documents are zips, too.
     if by_name and kind in (OTHER, ZIP):
         return by_name
-    return kind
+    return NAMED_ZIP if kind == ZIP and suffix == ".zip" else kind
 
 
 def kind_of_file(path: str) -> Kind:
@@ -194,8 +203,7 @@ def kind_of_file(path: str) -> Kind:
         status = os.stat(path)
         if not stat.S_ISREG(status.st_mode):
             return OTHER
-        descriptor = os.open(path, os.O_RDONLY | _BINARY | _NON_BLOCKING)
-        with open(descriptor, "rb", buffering=0) as stream:
+        with open_at_once(path) as stream:
             head = stream.read(HEAD_BYTES)
     except OSError:
         return UNREADABLE

@@ -61,4 +61,5 @@ def refuse_size(width: int, height: int, most: int) -> None:
 def most_scans(pixels: int) -> int:
     """How many scans a JPEG of that many pixels may have."""
     affordable = MAX_SCANNED // max(pixels, 1)
-    return min(MAX_SCANS, affordable)
+    # A picture too large for one scan is refused for its size.
+    return min(MAX_SCANS, max(affordable, 1))

@@ -1,4 +1,4 @@
-"""Text files read with limits: regular files only, of a bounded size, in UTF-8.
+"""Files read with limits: regular files only, of a bounded size; and what is parsed from a text.
 
 A path that a user names may lead to a pipe that nobody writes to, to a device that never ends, or
 to a file that fills the memory. What is parsed from a text may be nested deeper than Python can
@@ -12,12 +12,15 @@ import os
 import re
 import stat
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from fauxlab.errors import LabError
 from fauxlab.io.text import printable
 
+_NON_BLOCKING = getattr(os, "O_NONBLOCK", 0)  # Windows has no such flag
 # Bytes of a text file that a person writes or a program keeps beside its data.
 MOST_TEXT = 2**24
 DEEPEST = 32  # tables and lists in each other
@@ -57,15 +60,29 @@ def read_bytes(path: str | Path, most: int = MOST_TEXT, *, what: str = "") -> by
     Raises LabError where the file is missing, may not be read, is a folder, a pipe or a device, or
     is larger.
     """
-    try:
+    with _told(path, what):
         return _read(path, most)
-    except ValueError as error:  # a zero byte in the path is one, too
-        raise LabError(f"cannot read {_name(path, what)}: {error}; name another file") from None
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise LabError(
-            f"cannot read {_name(path, what)}: {reason}; check the name, and that it may be read"
-        ) from error
+
+
+def open_regular(path: str | Path, *, what: str = "") -> BinaryIO:
+    """A regular file opened for reading, of any size.
+
+    Raises LabError where it is missing, may not be read, or is a folder, a pipe or a device.
+    """
+    with _told(path, what):
+        return _open(path)
+
+
+def open_at_once(path: str | Path) -> BinaryIO:
+    """A file, open for reading. A pipe that nobody writes to is not waited for: it reads as empty.
+
+    Raises OSError as `open` does, and ValueError on a zero byte in the path.
+    """
+    return open(path, "rb", opener=_open_without_waiting)
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | _NON_BLOCKING)
 
 
 def parse_json(text: str) -> Any:
@@ -117,6 +134,20 @@ def check_values(values: Any) -> None:
     raise ValueError(_TOO_DEEP)
 
 
+@contextmanager
+def _told(path: str | Path, what: str) -> Iterator[None]:
+    """Raise LabError, in one line, for what keeps a file from being read."""
+    try:
+        yield
+    except ValueError as error:  # a zero byte in the path is one, too
+        raise LabError(f"cannot read {_name(path, what)}: {error}; name another file") from None
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise LabError(
+            f"cannot read {_name(path, what)}: {reason}; check the name, and that it may be read"
+        ) from error
+
+
 def _name(path: str | Path, what: str) -> str:
     name = printable(path)
     return f"{what} {name}" if what else name
@@ -136,14 +167,16 @@ def _next_level(level: list[Any]) -> list[Any]:
 
 
 def _read(path: str | Path, most: int) -> bytes:
-    # Without waiting: opening a pipe that nobody writes to would take for ever.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(descriptor, "rb") as stream:
-        status = os.fstat(descriptor)
-        if stat.S_ISDIR(status.st_mode):
-            raise ValueError("it is a folder")
-        if not stat.S_ISREG(status.st_mode):
-            raise ValueError("it is no regular file, but a pipe or a device")
-        if status.st_size > most:
-            raise ValueError(f"its {status.st_size:,} bytes are above the limit of {most:,}")
-        return stream.read(status.st_size)
+    with _open(path) as stream:
+        size = os.fstat(stream.fileno()).st_size
+        if size > most:
+            raise ValueError(f"its {size:,} bytes are above the limit of {most:,}")
+        return stream.read(size)
+
+
+def _open(path: str | Path) -> BinaryIO:
+    stream = open_at_once(path)
+    if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+        stream.close()
+        raise ValueError("it is no regular file, but a pipe or a device")
+    return stream

@@ -23,6 +23,7 @@ from fauxlab.io.kinds import (
     EMPTY,
     HEAD_BYTES,
     HIDDEN_FOLDER,
+    NAMED_ZIP,
     OTHER,
     PICTURE,
     ZIP,
@@ -36,6 +37,7 @@ from fauxlab.io.kinds import (
 )
 from fauxlab.io.limits import ImageError
 from fauxlab.io.passed_over import PassedOver, is_hidden
+from fauxlab.io.reading import open_at_once
 
 __all__ = [
     "SEPARATOR",
@@ -271,11 +273,11 @@ def _read_file(path: str) -> bytes:
     if stat.S_ISDIR(status.st_mode):
         # Where the folder may not be listed, this raises the reason to give.
         os.scandir(path).close()
-        raise ImageError("is a folder")
+        raise ImageError("is a folder; name the pictures in it")
     # A named pipe or a device would block for ever.
     if not stat.S_ISREG(status.st_mode):
         raise ImageError("not a regular file; a single picture may be piped in, as: scan - < FILE")
-    with open(path, "rb") as stream:
+    with open_at_once(path) as stream:
         return _read_stream(stream, path, status.st_size)
 
 
@@ -303,7 +305,7 @@ def _read_standard_input() -> bytes:
 
 def _refuse_kind(kind: Kind, inside_zip: bool = False) -> None:
     """Raise ImageError for a kind of file that is known for no picture, with what to do."""
-    if kind == ZIP and inside_zip:
+    if kind in (ZIP, NAMED_ZIP) and inside_zip:
         kind = ZIP_IN_ZIP
     # For these the decoder has messages of its own.
     if kind not in (PICTURE, OTHER, EMPTY):

@@ -24,8 +24,9 @@ _UNSHOWN = re.compile(
     r"\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8"
     r"\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
-# What a spreadsheet takes for the beginning of a formula, also behind blanks and in full width.
-_FORMULA = re.compile(r"\s*[=+\-@\t\r\n＝＋－＠]")
+# What a spreadsheet takes for the beginning of a formula, also behind blanks and in full width. A
+# mere "-" is none: it stands for standard input.
+_FORMULA = re.compile(r"(?!-\Z)\s*[=+\-@\t\r\n＝＋－＠]")
 
 
 def printable(path: str | Path) -> str:
@@ -47,8 +48,7 @@ def _escape(unshown: re.Match[str]) -> str:
 
 def spreadsheet_path(path: str) -> str:
     """A path for a cell of a table: the same file, and never a formula."""
-    is_formula = path != "-" and _FORMULA.match(path)
-    return f"./{path}" if is_formula else path
+    return f"./{path}" if _FORMULA.match(path) else path
 
 
 def spreadsheet_text(text: str) -> str:

@@ -30,7 +30,7 @@ from fauxlab.training.detector.loop import train_detector
 from fauxlab.training.detector.plan import plan_training
 from fauxlab.training.detector.schedule import run_name, schedule_stages
 from fauxlab.training.detector.validation import stage_folder
-from fauxlab.training.run import Run
+from fauxlab.training.run import Run, fits_log
 from fauxlab.training.session import OnStep
 from fauxlab.version import __version__
 
@@ -163,13 +163,14 @@ def _describe_run(
     """A run's recipe, what its log says of steps and epochs, and its results on the test images."""
     steps = []
     epochs = []
-    for line in run.read_log():
-        if line["event"] == "step":
-            step = {key: line[key] for key in ("images", "stage", "loss")}
-            steps.append(step)
-        if "val_loss" in line:
-            epoch = {key: value for key, value in line.items() if key != "event"}
-            epochs.append(epoch)
+    with fits_log(run):
+        for line in run.read_log():
+            if line["event"] == "step":
+                step = {key: line[key] for key in ("images", "stage", "loss")}
+                steps.append(step)
+            if "val_loss" in line:
+                epoch = {key: value for key, value in line.items() if key != "event"}
+                epochs.append(epoch)
     report = evaluate_and_save(run.model, images, run.folder / "test")
     return {
         "name": experiment.name,

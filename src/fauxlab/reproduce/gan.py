@@ -28,7 +28,7 @@ from fauxlab.training.detector.loop import train_detector
 from fauxlab.training.detector.plan import plan_training
 from fauxlab.training.gan.loop import train_gan
 from fauxlab.training.gan.plan import plan_gan
-from fauxlab.training.run import Run
+from fauxlab.training.run import Run, fits_log
 from fauxlab.training.session import OnEvent, OnStep
 from fauxlab.version import __version__
 
@@ -209,9 +209,10 @@ def _describe_run(experiment: GanExperiment, run: Run, manifest: Manifest) -> di
     ends = events.pop("end")
     plan = plan_gan(manifest, experiment.recipe)
     samples = []
-    for line in events["evals"]:
-        path = f"samples/fakes{line['images']:09}.png"
-        samples.append({"images": line["images"], "path": path})
+    with fits_log(run):
+        for line in events["evals"]:
+            path = f"samples/fakes{line['images']:09}.png"
+            samples.append({"images": line["images"], "path": path})
     return {
         "name": run.folder.name,
         "part": experiment.part,

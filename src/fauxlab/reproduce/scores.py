@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,10 +10,11 @@ import numpy as np
 
 from fauxlab.data.cache import ImageArray
 from fauxlab.data.manifest import Manifest
+from fauxlab.data.tables import read_table
 from fauxlab.errors import LabError
 from fauxlab.evaluation.detection import detection_report, predict_scores
 from fauxlab.io.reading import read_text
-from fauxlab.io.text import csv_line, replace_file
+from fauxlab.io.text import csv_line, printable, replace_file
 from fauxlab.models.pretrained import Detector
 from fauxlab.records import DetectionReport
 
@@ -34,7 +34,8 @@ def evaluate_and_save(detector: Detector, images: ImageArray, folder: Path) -> D
     and have the present schema.
     """
     saved = _read_results(folder / RESULTS)
-    if saved and _is_current(saved, detector, images.manifest):
+    has_scores = (folder / SCORES).is_file()
+    if saved and has_scores and _is_current(saved, detector, images.manifest):
         return saved
     scores = predict_scores(detector, images)
     report = detection_report(
@@ -54,9 +55,12 @@ def evaluate_and_save(detector: Detector, images: ImageArray, folder: Path) -> D
 def read_scores(folder: Path) -> NDArray[np.float64]:
     """The scores that `evaluate_and_save` wrote, in the order of the images."""
     path = folder / SCORES
-    with path.open(encoding="utf-8", errors="surrogateescape", newline="") as stream:
-        rows = csv.DictReader(stream)
-        scores = [float(row["score"]) for row in rows]
+    try:
+        scores = [float(row["score"]) for row in read_table(path, ("score",))]
+    except ValueError as error:
+        raise LabError(
+            f"{printable(path)} is damaged ({error}); delete {printable(folder)} to evaluate again"
+        ) from None
     return np.array(scores)
 
 

@@ -113,7 +113,8 @@ def _convert(image: Image.Image, limits: Limits) -> Image.Image | ImageError:
     try:
         return convert(image, limits)
     except ImageError as error:
-        return error
+        # A new one: the first holds the functions that raised it, and with them the picture.
+        return ImageError(str(error))
 
 
 def _convert_array(array: NDArray[Any], limits: Limits) -> Image.Image | ImageError:
@@ -146,7 +147,10 @@ def _read(file: Any) -> bytes | ImageError:
                 raise TypeError(f"a file whose read() gives {kind}; open it with 'rb'")
             pieces.append(piece)
             left -= len(piece)
-    except (OSError, ValueError) as error:  # ValueError: the file is closed
+    except TypeError:
+        raise
+    # A file object may be of any library: a member of a damaged zip, an answer that breaks off.
+    except Exception as error:
         return ImageError(f"cannot be read: {printable(str(error))}")
     if left <= 0:
         return ImageError(f"above the limit of {MAX_BYTES:,} bytes")

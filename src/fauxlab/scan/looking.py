@@ -10,7 +10,7 @@ import numpy as np
 
 from fauxlab.io.images import Frame, to_square
 from fauxlab.io.limits import ImageError
-from fauxlab.scan.faces import SMALLEST_JUDGED, Face, crop_face, survey_faces
+from fauxlab.scan.finding.faces import SMALLEST_JUDGED, Face, crop_face, survey_faces
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,7 +35,7 @@ class Looked:
     """What a picture shows: its upright size, and the crops that get a verdict.
 
     `frame` of `frames` is the one that they are from, counted from 0; both are None of a file with
-    one picture. `left_out` and `coarse` are as in `fauxlab.scan.faces.Found`.
+    one picture. `left_out` and `coarse` are as in `fauxlab.scan.finding.faces.Found`.
     """
 
     width: int

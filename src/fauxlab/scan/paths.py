@@ -13,7 +13,7 @@ from pathlib import Path
 
 from fauxlab.errors import LabError
 from fauxlab.io.images import SUFFIXES
-from fauxlab.io.kinds import FOLDER_WITHOUT, HIDDEN_FOLDER, suffix_of
+from fauxlab.io.kinds import FOLDER_WITHOUT, HIDDEN_FOLDER, PICTURE, kind_of_file, suffix_of
 from fauxlab.io.passed_over import PassedOver, is_hidden
 from fauxlab.io.sources import (
     SEPARATOR,
@@ -80,6 +80,9 @@ def _expand_zip(archive: str, passed_over: PassedOver) -> Iterator[str]:
     try:
         members = zip_images(Path(archive), passed_over)
     except LabError:
+        if kind_of_file(archive) == PICTURE:
+            yield archive
+            return
         # Whoever reads this path opens the zip again, and so learns what is wrong with it.
         members = [""]
     for member in members:

@@ -32,6 +32,7 @@ from fauxlab.io.text import printable
 from fauxlab.io.tint import measure_tint
 from fauxlab.records import Verdict
 from fauxlab.scan.explain import Explained
+from fauxlab.scan.finding.faces import MAX_FACES
 from fauxlab.scan.inputs import Given, take, take_all
 from fauxlab.scan.looking import Looked, look_for_faces, take_whole
 from fauxlab.scan.verdicts import Answer, Fields, make_verdicts
@@ -53,7 +54,6 @@ NOT_FINITE = "the model gives no finite score for it"
 BATCH = 32
 # The first batches are smaller, so that the first verdicts come soon.
 FIRST_BATCHES = (4, 8, 16)
-MAX_FACES = 256  # of a picture
 LONGEST_TIMEOUT = 86_400  # a day; clocks of threads take no infinite time
 Crop = Literal["face", "none"]
 
@@ -200,7 +200,8 @@ class Scanner:
             with closing(frames):
                 return _Read(given.name, self._look(frames, stopping))
         except ImageError as error:
-            return _Read(given.name, error)
+            # A new one: the first holds the functions that raised it, and with them the file.
+            return _Read(given.name, ImageError(str(error)))
         except LabError:  # a part of the installation is missing
             raise
         except Exception as error:

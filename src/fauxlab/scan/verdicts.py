@@ -9,7 +9,7 @@ import numpy as np
 
 from fauxlab.records import Box, Verdict
 from fauxlab.scan.explain import Explained
-from fauxlab.scan.faces import SMALLEST_JUDGED, Face
+from fauxlab.scan.finding.faces import SMALLEST_JUDGED, Face
 from fauxlab.scan.looking import Cut, Looked
 
 if TYPE_CHECKING:

@@ -7,7 +7,6 @@ done.
 
 from __future__ import annotations
 
-import csv
 import json
 import logging
 import os
@@ -29,10 +28,12 @@ from fauxlab.config import (
     difference,
     parse_recipe,
 )
+from fauxlab.data.manifest import SKIPPED_COLUMNS
+from fauxlab.data.tables import read_table
 from fauxlab.environment import describe_environment
 from fauxlab.errors import LabError
 from fauxlab.io.files import file_aside
-from fauxlab.io.reading import parse_json, parse_toml, read_text
+from fauxlab.io.reading import open_regular, parse_json, parse_toml, read_text
 from fauxlab.io.text import csv_line, replace_file, write_fault
 from fauxlab.version import __version__
 
@@ -110,9 +111,7 @@ class Run:
         path = self.folder / "skipped.csv"
         if not path.exists():
             return []
-        with path.open(encoding="utf-8", errors="surrogateescape", newline="") as stream:
-            _header, *rows = csv.reader(stream)
-        return [(path, reason) for path, reason in rows]
+        return [(row["path"], row["reason"]) for row in read_table(path, SKIPPED_COLUMNS)]
 
     def read_log(self) -> Iterator[dict[str, Any]]:
         """The lines of log.jsonl; a last line cut short by a kill is left out."""
@@ -201,7 +200,8 @@ class Run:
         if not path.exists():
             return None
         try:
-            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+            with open_regular(path) as stream:
+                state: dict[str, Any] = torch.load(stream, map_location="cpu", weights_only=True)
             _check_parts(state)
         except Exception as error:  # the unpickler raises whatever the bytes make it raise
             reason = first_line(error)[:120]
@@ -304,9 +304,22 @@ def fits_checkpoint(run: Run) -> Iterator[None]:
         ) from error
 
 
+@contextmanager
+def fits_log(run: Run) -> Iterator[None]:
+    """Turn what is raised on lines of log.jsonl that lack values, or hold others, into one line."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise LabError(
+            f"{run.folder / 'log.jsonl'} is damaged: a line of it lacks a value or holds another "
+            f"({type(error).__name__}: {first_line(error)}); restore it, or start over in another "
+            "folder"
+        ) from error
+
+
 def _read_event(line: str) -> dict[str, Any]:
     entry = parse_json(line)
-    if not isinstance(entry, dict) or "event" not in entry:
+    if not isinstance(entry, dict) or not isinstance(entry.get("event"), str):
         raise ValueError(f"no event in {line[:60].strip()!r}")
     return entry
 

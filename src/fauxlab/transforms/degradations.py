@@ -8,7 +8,6 @@ label: a change that one class gets more often than the other would give the lab
 
 from __future__ import annotations
 
-import os
 import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +17,7 @@ import numpy as np
 from PIL import Image
 
 from fauxlab.io.images import MIN_SIDE, to_picture, to_pixels
+from fauxlab.processors import usable_processors
 from fauxlab.transforms.filters import blur, encode, noise, scaled_size
 from fauxlab.transforms.random_filters import random_filter
 
@@ -114,7 +114,7 @@ def _change_batch(change: Change, pixels: Pixels, seeds: Seeds, workers: int | N
 
     if not len(pixels):
         return pixels.copy()
-    threads = workers or os.cpu_count() or 1
+    threads = workers or usable_processors()
     with ThreadPoolExecutor(threads) as pool:
         changed = list(pool.map(change_one, pixels, seeds))
     return np.stack(changed)

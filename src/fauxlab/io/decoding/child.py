@@ -37,7 +37,7 @@ class _Pictures:
         """Do what a request asks for, and send what comes out or the reason why nothing does."""
         act = getattr(self, f"do_{request['do']}")
         try:
-            with decoder_errors(self._data):
+            with decoder_errors(b""):
                 act(request)
         except ImageError as error:
             self._connection.send({"error": str(error)})
@@ -46,9 +46,10 @@ class _Pictures:
         """Take a file, and say how large its picture is and how many frames it holds."""
         self._take(request)
         frames = request["frames"]
-        stripped = strip(self._data, frames)
         max_pixels = request["max_pixels"]
-        self._opened = open_frames(stripped, max_pixels, request["at_least"], frames)
+        with decoder_errors(self._data):
+            stripped = strip(self._data, frames)
+            self._opened = open_frames(stripped, max_pixels, request["at_least"], frames)
         # The open picture holds the file.
         self._data = self._data[:64]
         width, height = self._opened.image.size
@@ -77,7 +78,8 @@ class _Pictures:
         from fauxlab.io.encoding import describe_here, to_json
 
         self._take(request)
-        encoding = describe_here(self._data)
+        with decoder_errors(self._data):
+            encoding = describe_here(self._data)
         self._connection.send(to_json(encoding))
 
     def do_forget(self, request: dict[str, Any]) -> None:
@@ -129,6 +131,7 @@ def _limit_memory(file_bytes: int, max_pixels: int) -> None:
     import resource
 
     most = OWN_MEMORY + FILE_COPIES * file_bytes + PIXEL_BYTES * max_pixels
+    most = min(most, sys.maxsize)
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     if hard != resource.RLIM_INFINITY:
         most = min(most, hard)

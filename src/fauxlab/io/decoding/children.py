@@ -8,26 +8,25 @@ from __future__ import annotations
 
 import atexit
 import os
-import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Collection, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
 from PIL import Image
 
-import fauxlab
 from fauxlab.io.decoding.messages import Connection, bands
+from fauxlab.io.interpreter import find_interpreter, import_path
 from fauxlab.io.limits import ImageError, Limits
+from fauxlab.processors import usable_processors
 
 if TYPE_CHECKING:
     from io import RawIOBase
 
 # Pictures that are decoded at the same time, and children that are kept.
-MOST = min(4, os.cpu_count() or 1)
+MOST = min(4, usable_processors())
 START_SECONDS = 60.0
 # Above so many pixels a picture takes hundreds of megabytes on its way to RGB. Such pictures are
 # decoded one after the other.
@@ -49,16 +48,14 @@ class _Child:
         # Most programs never start a child.
         import subprocess
 
-        if getattr(sys, "frozen", False) or not sys.executable:
-            raise OSError("this program is no Python interpreter")
         self._killed = False
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "fauxlab.io.decoding.child"],
+            [find_interpreter(), "-P", "-m", "fauxlab.io.decoding.child"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             bufsize=0,
-            env={**os.environ, **_ENVIRONMENT, "PYTHONPATH": _search_path()},
+            env={**os.environ, **_ENVIRONMENT, "PYTHONPATH": os.pathsep.join(import_path())},
             # Ctrl-C on a terminal reaches the whole group of this process.
             start_new_session=True,
             creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
@@ -120,14 +117,19 @@ class _Children:
     def __init__(self) -> None:
         self._of_others: list[_Child] = []
         self._idle: list[_Child] = []
+        # Which thread each child works for.
+        self._busy: dict[_Child, int] = {}
+        self._stopped: set[int] = set()
         self._lock = threading.Lock()
         self.slots = threading.BoundedSemaphore(MOST)
         self.one_large = threading.Lock()
 
     def start_anew(self) -> None:
         """In a forked process: leave alone the children and locks of the process it came from."""
-        self._of_others += self._idle
+        self._of_others += [*self._idle, *self._busy]
         self._idle = []
+        self._busy = {}
+        self._stopped = set()
         self._lock = threading.Lock()
         self.slots = threading.BoundedSemaphore(MOST)
         self.one_large = threading.Lock()
@@ -135,23 +137,50 @@ class _Children:
     def take(self) -> _Child:
         """An idle child, or a new one."""
         with self._lock:
-            while self._idle:
-                child = self._idle.pop()
-                if child.is_usable:
-                    return child
-        try:
-            return _Child()
-        except (OSError, ImageError) as error:
-            raise ImageError(f"no process can be started to decode it in: {error}") from error
+            child = self._take_idle()
+        if child is None:
+            try:
+                child = _Child()
+            except (OSError, ImageError) as error:
+                raise ImageError(f"no process can be started to decode it in: {error}") from error
+        thread = threading.get_ident()
+        with self._lock:
+            self._busy[child] = thread
+            # It may have been stopped while the child started.
+            if thread in self._stopped:
+                child.kill()
+        return child
+
+    def _take_idle(self) -> _Child | None:
+        while self._idle:
+            child = self._idle.pop()
+            if child.is_usable:
+                return child
+        return None
 
     def give_back(self, child: _Child) -> None:
         """Keep a child for the next picture, or end it where there are enough."""
         with self._lock:
+            self._busy.pop(child, None)
             is_kept = child.is_usable and len(self._idle) < MOST
             if is_kept:
                 self._idle.append(child)
         if not is_kept:
             child.close()
+
+    @contextmanager
+    def stopped(self, threads: Collection[int]) -> Iterator[None]:
+        """As `stop_decoding`."""
+        with self._lock:
+            self._stopped.update(threads)
+            for child, thread in self._busy.items():
+                if thread in threads:
+                    child.kill()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._stopped.difference_update(threads)
 
     def close(self) -> None:
         """End all idle children."""
@@ -300,15 +329,13 @@ def describe(data: bytes, limits: Limits) -> dict[str, Any]:
     return header
 
 
+def stop_decoding(threads: Collection[int]) -> AbstractContextManager[None]:
+    """While the block runs, children decode nothing for these threads, given by their numbers.
+
+    What they were at is ended at once, with an ImageError.
+    """
+    return _children.stopped(threads)
+
+
 def _describe_timeout(seconds: float) -> str:
     return f"took longer than {seconds:g} seconds"
-
-
-def _search_path() -> str:
-    """Where the child finds this package and those that it needs.
-
-    Not in the folder where it happens to run, which may hold anybody's files.
-    """
-    home = Path(fauxlab.__file__).parents[1]
-    places = [place for place in sys.path if os.path.isabs(place)]
-    return os.pathsep.join([*places, str(home)])

@@ -20,6 +20,7 @@ from PIL import (
     BmpImagePlugin,  # noqa: F401
     GifImagePlugin,  # noqa: F401
     Image,
+    ImageChops,
     ImageFile,
     JpegImagePlugin,
     PngImagePlugin,  # noqa: F401
@@ -32,6 +33,7 @@ from fauxlab.io.decoding import heif, jpeg, png, tiff, webp
 from fauxlab.io.decoding.messages import bands
 from fauxlab.io.decoding.metadata import MAX_EXIF, ORIENTATION, Stripped, read_orientation
 from fauxlab.io.decoding.profiles import to_srgb
+from fauxlab.io.kinds import PICTURE, kind_of
 from fauxlab.io.limits import ImageError, refuse_size
 
 # Only formats in which people keep photos. Hostile bytes never reach the other decoders; the one of
@@ -46,6 +48,7 @@ _AVIF_BRANDS = (b"avif", b"avis")
 
 # Where Pillow keeps the EXIF of a picture. The second is text, two digits a byte.
 _EXIF_KEYS = ("exif", "Raw profile type exif")
+_OF_GREY = b"GRAY"  # in a profile
 _OLD_BMP_HEADER = 12  # bytes
 
 _TURNS = {
@@ -75,11 +78,9 @@ class Opened:
         self._metadata = replace(metadata, data=b"")
         self.count = 1
         # Of the pictures of a HEIF, the one that it says to show is the first.
-        self._order = [image.tell()]
+        self._shown = image.tell()
         if frames:
             self.count = int(getattr(image, "n_frames", 1))
-            others = set(range(self.count)) - {image.tell()}
-            self._order += sorted(others)
 
     def frame(self, number: int, max_pixels: int) -> Upright:
         """A frame, decoded; it holds until the next one is.
@@ -88,7 +89,7 @@ class Opened:
         """
         image = self.image
         if self.count > 1:
-            image.seek(self._order[number])
+            image.seek(self._place(number))
         refuse_size(*image.size, max_pixels)
         image.load()
         if self.count == 1 and isinstance(image, ImageFile.ImageFile):
@@ -96,6 +97,12 @@ class Opened:
             image.fp = None
         orientation = read_orientation(self._metadata.exif, self._metadata.xmp)
         return _turn(image, orientation, self._metadata.profile)
+
+    def _place(self, number: int) -> int:
+        """Where in the file a frame stands. No list of all: a file may claim billions."""
+        if number == 0:
+            return self._shown
+        return number - 1 if number <= self._shown else number
 
 
 @dataclass(frozen=True)
@@ -229,7 +236,18 @@ def _turn(image: Image.Image, orientation: object, profile: bytes) -> Upright:
     # Not ImageOps.exif_transpose: it writes the metadata anew, and fails on odd entries.
     turn = _TURNS.get(orientation) if isinstance(orientation, int) else None
     turned = image if turn is None else image.transpose(turn)
+    if profile[16:20] == _OF_GREY and image.mode in ("RGB", "RGBA"):
+        turned = _without_channels(turned)
     return Upright(turned, profile, scale)
+
+
+def _without_channels(image: Image.Image) -> Image.Image:
+    """A grey picture that its format stores as RGB, as WebP does, in one channel; others as is."""
+    red, green, blue = image.split()[:3]
+    for other in (green, blue):
+        if ImageChops.difference(red, other).getbbox():
+            return image
+    return image.convert("LA" if image.mode == "RGBA" else "L")
 
 
 def _bmp_size(data: bytes) -> tuple[int, int] | None:
@@ -265,6 +283,8 @@ def _describe_unknown(data: bytes) -> str:
         return 'a HEIC picture: pip install "fauxlab[heic]" to read it, or save it as JPEG'
     if brand in _AVIF_BRANDS and not AvifImagePlugin.SUPPORTED:
         return "an AVIF picture, which this build of Pillow does not read; save it as JPEG"
+    if kind_of(data, "") == PICTURE:
+        return "cannot be decoded: damaged, cut off or of a rare kind; save it as JPEG or PNG"
     return f"not an image in a known format ({', '.join(FORMATS)})"
 
 
@@ -288,6 +308,8 @@ def _complete(data: bytes) -> bytes:
 
 
 def _lay_on_white(image: Image.Image, profile: bytes) -> Image.Image:
+    if image.mode == "La":
+        image = image.convert("LA")
     rgba = image.convert("RGBA")
     if profile:
         # A profile of grey is for a single channel.
@@ -309,6 +331,9 @@ def _shallow_grey(image: Image.Image, scale: float) -> Image.Image:
         rounded = np.rint(grey * scale)
         bounded = np.clip(rounded, 0, 255)
         pixels = bounded.astype(np.uint8)
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, int):
+        pixels[grey == transparent] = 255
     return Image.fromarray(pixels)
 
 

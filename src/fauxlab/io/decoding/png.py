@@ -66,7 +66,10 @@ def strip_png(data: bytes, frames: bool) -> Stripped:
     for kind, body, length in _bounded_chunks(data):
         start = body - 8
         end = min(body + length + 4, len(data))
-        if kind in wanted or not kind.isalpha():
+        # With full colours a palette is advice for old screens.
+        is_advice = kind == b"PLTE" and data[25:26] != bytes([_PALETTE])
+        is_wanted = kind in wanted or not kind.isalpha()
+        if is_wanted and not is_advice:
             continue
         if kind == _TRANSPARENCY and _fits(data, _sound_body(data, body, length)):
             continue

@@ -13,12 +13,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from fauxlab.io.decoding.metadata import MAX_PROFILE
+
 if TYPE_CHECKING:
     from PIL import ImageCms
 
 # Profiles that change a colour by no more than this are sRGB in another writing. Their pictures
 # keep every bit.
 SAME = 2
+# No real profile makes a middle grey as dark as this, or as bright.
+DARKEST = 16
 # Profiles that are kept ready. Most pictures of a folder come with the same few.
 KEPT = 8
 
@@ -30,12 +34,12 @@ _LEVELS = 9  # of each ink or light, in the colours that are tried out
 def to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
     """A picture of mode RGB, L or CMYK in the colours of its profile, as RGB in those of sRGB.
 
-    Returns the picture itself where the profile is missing, broken, of another kind of picture, or
-    sRGB already.
+    Returns the picture itself where the profile is missing, broken, too long, of another kind of
+    picture, or sRGB already.
     """
     if not profile:
         return image
-    found = _open_transform(profile)
+    found = _open_transform(profile) if len(profile) <= MAX_PROFILE else None
     if found is None:
         return image
     mode, transform = found
@@ -72,7 +76,9 @@ def _open_transform(profile: bytes) -> tuple[str, ImageCms.ImageCmsTransform] | 
     # ImageCms raises its own error, and others for profiles of odd types.
     except Exception:
         return None
-    if converted is None or (mode != "CMYK" and _is_same(trial, converted)):
+    if converted is None:
+        return None
+    if mode != "CMYK" and (_is_same(trial, converted) or _is_senseless(converted)):
         return None
     return mode, transform
 
@@ -86,6 +92,13 @@ def _all_colours(mode: str) -> Image.Image:
     grid = np.meshgrid(*[levels] * channels, indexing="ij")
     colours = np.stack(grid, axis=-1).reshape(1, -1, channels)
     return Image.frombytes(mode, colours.shape[1::-1], colours.tobytes())
+
+
+def _is_senseless(converted: Image.Image) -> bool:
+    """Whether a profile makes the middle grey, in the middle of all colours, black or white."""
+    middle = converted.getpixel((converted.width // 2, 0))
+    luma = np.mean(middle) if middle is not None else 0
+    return not DARKEST <= luma <= 255 - DARKEST
 
 
 def _is_same(trial: Image.Image, converted: Image.Image) -> bool:

@@ -23,15 +23,21 @@ _BIG = 43
 _KIND = 254
 _WIDTH = 256
 _HEIGHT = 257
+_BITS = 258
 _COMPRESSION = 259
+_PHOTOMETRIC = 262
 _STRIPS = 273
 _ROWS = 278
 _STRIP_BYTES = 279
+_PLANAR = 284
 _COLOUR_MAP = 320
 _TILE_WIDTH = 322
 _TILE_HEIGHT = 323
 _TILES = 324
 _TILE_BYTES = 325
+_NUMBERS = 339
+_UNSIGNED = 1
+_SIGNED = 2
 _JPEG_START = 513
 _JPEG_BYTES = 514
 _XMP = 700
@@ -93,6 +99,7 @@ def strip_tiff(data: bytes, pages: bool) -> Stripped:
         if not reader.integer(directory, _KIND) & _COPY:
             shown.append(directory)
     for directory in shown:
+        _refuse_layout(reader, directory)
         _refuse_scans(reader, directory)
     xmp = b"" if ORIENTATION in first.entries else reader.body(first, _XMP, MAX_XMP)
     profile = reader.body(first, _PROFILE, MAX_PROFILE)
@@ -206,6 +213,20 @@ class _Reader:
 
     def _bytes(self, number: int, size: int) -> bytes:
         return number.to_bytes(size, self.byte_order)
+
+
+def _refuse_layout(reader: _Reader, directory: _Directory) -> None:
+    """Raise ImageError for numbers of more than 8 bits that Pillow takes for others."""
+    bits = max(reader.integers(directory, _BITS), default=1)
+    if bits <= 8:
+        return
+    white_is_zero = reader.integer(directory, _PHOTOMETRIC, 1) == 0
+    is_apart = reader.integer(directory, _PLANAR, 1) == 2
+    is_raw = reader.integer(directory, _COMPRESSION, 1) == 1
+    kind = reader.integer(directory, _NUMBERS, _UNSIGNED)
+    is_odd = bits == 12 or (bits, kind) in ((16, _SIGNED), (32, _UNSIGNED))
+    if white_is_zero or (is_apart and is_raw) or is_odd:
+        raise ImageError(f"a TIFF that stores numbers of {bits} bits in a rare way; save it as PNG")
 
 
 def _refuse_scans(reader: _Reader, directory: _Directory) -> None:

@@ -16,7 +16,8 @@ _EXTENDED = b"VP8X"
 _LOSSY = b"VP8 "
 _LOSSLESS = b"VP8L"
 _FIRST = (_EXTENDED, _LOSSY, _LOSSLESS)
-_PIXELS = (_LOSSY, _LOSSLESS, b"ALPH", b"ANIM", b"ANMF")
+_FRAME = b"ANMF"
+_PIXELS = (_LOSSY, _LOSSLESS, b"ALPH", b"ANIM", _FRAME)
 _METADATA = {b"EXIF": "exif", b"ICCP": "icc", b"XMP ": "xmp"}
 _ANIMATED = 0x02
 # Flags of VP8X: a colour profile, EXIF and XMP are in the file.
@@ -39,7 +40,9 @@ def strip_webp(data: bytes) -> Stripped:
     """Cut the metadata out of a WebP, and complete its frame where the last byte is missing.
 
     That byte is the padding of a chunk of odd length. The decoder reads nothing of a file that is
-    shorter than its frame says. Raises ImageError for more than MAX_CHUNKS chunks.
+    shorter than its frame says. Of an animation that is cut off, the whole frames stay.
+
+    Raises ImageError for more than MAX_CHUNKS chunks.
     """
     size = _read_size(data)
     if data[12:16] != _EXTENDED:
@@ -56,6 +59,9 @@ def strip_webp(data: bytes) -> Stripped:
             body = bytes([flags]) + data[start + 1 : start + length]
             kept.append(kind + struct.pack("<I", length) + body)
         elif kind in _PIXELS:
+            if kind == _FRAME and start + length > len(data) and _holds_frame(kept):
+                # The decoder would refuse the whole animation.
+                break
             kept.append(_chunk(data, kind, start, length))
         elif length <= MAX_PROFILE:
             metadata.setdefault(kind, data[start : start + length])
@@ -94,6 +100,10 @@ def _chunk(data: bytes, kind: bytes, start: int, length: int) -> bytes:
     is_whole = len(body) == length
     padding = bytes(length % 2) if is_whole else b""
     return kind + struct.pack("<I", length) + body + padding
+
+
+def _holds_frame(chunks: list[bytes]) -> bool:
+    return any(chunk.startswith(_FRAME) for chunk in chunks)
 
 
 def _frame(chunks: list[bytes]) -> bytes:

@@ -18,7 +18,7 @@ import numpy as np
 
 from fauxlab.bundle.sessions import make_session
 from fauxlab.errors import LabError
-from fauxlab.scan.boxes import Boxes, join
+from fauxlab.scan.finding.boxes import Boxes, join
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Indices = NDArray[np.intp]
 
-FOLDER = Path(__file__).parents[1] / "weights" / "faces"
+FOLDER = Path(__file__).parents[2] / "weights" / "faces"
 INPUT = "pictures"
 STEP = 32  # both networks take sides that are multiples of this, in pixels
 
@@ -44,7 +44,7 @@ YUNET = Network("yunet.onnx", "828fb6755ecbd9795f3fab9ad2158230ff58393df57cbc263
 CENTERFACE = Network(
     "centerface.onnx", "472f391a790428b7b45318c7e96c94edf68eeff3141c9855d3e2c0ed169bd66e"
 )
-TURNS = Network("turns.onnx", "TO-BE-SET")
+TURNS = Network("turns.onnx", "9a1d2d036717c956d6897c8b3284c925859b3913ecea3a1e84772754c467aaf7")
 
 # YuNet has a row of outputs for each cell of three grids; a grid's cells are so many pixels wide.
 GRIDS = (8, 16, 32)

@@ -9,23 +9,22 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from fauxlab.scan.boxes import Boxes, join, one_a_face, turn_boxes, turn_pixels
-from fauxlab.scan.looks import Kind, look_closer
-from fauxlab.scan.networks import propose_faces
-from fauxlab.scan.turns import choose_turn
-from fauxlab.scan.views import LARGE, tiles, whole_views
+from fauxlab.scan.finding.boxes import Boxes, join, one_a_face, turn_boxes, turn_pixels
+from fauxlab.scan.finding.looks import Kind, look_closer
+from fauxlab.scan.finding.networks import propose_faces
+from fauxlab.scan.finding.turns import choose_turn
+from fauxlab.scan.finding.views import LARGE, SMALLEST, tiles, whole_views
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from PIL import Image
 
-    from fauxlab.scan.boxes import Floats
-    from fauxlab.scan.views import View
+    from fauxlab.scan.finding.boxes import Floats
+    from fauxlab.scan.finding.views import View
 
 LEAST = 0.12  # YuNet's score for a place to be looked at
 SURE = 0.85  # at this score CenterFace is not asked
-SMALLEST = 14  # the longer side of a face's box, in pixels of the picture
 MOST_PROPOSALS = 1000  # of one view
 
 # CenterFace sees a place in two windows. The first is cheap and settles most places; the second

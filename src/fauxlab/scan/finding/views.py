@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from PIL import Image
 
-from fauxlab.scan.networks import STEP
+from fauxlab.scan.finding.networks import STEP
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fauxlab.scan.boxes import Floats
+    from fauxlab.scan.finding.boxes import Floats
 
     Pixels = NDArray[np.uint8]
     Part = tuple[float, float, float, float]  # left, top, right, bottom in a picture
@@ -32,6 +32,7 @@ MOST_FINE = 2**24
 WORTH = 1.25  # tiles are worth their time if they show the picture so many times as large
 TILE = 1024  # a tile's side; a narrow picture has longer tiles of the same area
 OVERLAP = 256  # of neighbouring tiles
+SMALLEST = 14  # the longer side of a face's box that counts, in pixels of the picture
 
 
 class View(NamedTuple):

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from PIL import Image
 
-from fauxlab.scan.boxes import turn_boxes
-from fauxlab.scan.search import search_faces
-from fauxlab.scan.views import is_coarse
+from fauxlab.scan.finding.boxes import turn_boxes
+from fauxlab.scan.finding.search import search_faces
+from fauxlab.scan.finding.views import is_coarse
 
 if TYPE_CHECKING:
-    from fauxlab.scan.boxes import Floats
+    from fauxlab.scan.finding.boxes import Floats
 
-MOST = 256  # faces of one picture
+MAX_FACES = 256  # of one picture
 
 # The framing. The packaged detector was trained and calibrated on crops around the squares of
 # another finder, OpenCV's Haar cascades. These constants turn a box of the networks into such a
@@ -70,12 +70,12 @@ class Found(NamedTuple):
     coarse: bool = False
 
 
-def find_faces(image: Image.Image, most: int = MOST) -> list[Face]:
+def find_faces(image: Image.Image, most: int = MAX_FACES) -> list[Face]:
     """The faces of a picture, as `survey_faces` finds them."""
     return survey_faces(image, most).faces
 
 
-def survey_faces(image: Image.Image, most: int = MOST) -> Found:
+def survey_faces(image: Image.Image, most: int = MAX_FACES) -> Found:
     """The faces of an RGB picture, at most `most`, and a count of what was left out.
 
     Faces from about 14 pixels on are found, those of a picture that lies on a side or upside down

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from fauxlab.scan.boxes import turn_boxes, turn_pixels
-from fauxlab.scan.networks import confirm_faces
-from fauxlab.scan.views import Window, boxes_in_window, cut_window, place_window
+from fauxlab.scan.finding.boxes import turn_boxes, turn_pixels
+from fauxlab.scan.finding.networks import confirm_faces
+from fauxlab.scan.finding.views import Window, boxes_in_window, cut_window, place_window
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from fauxlab.scan.boxes import Floats, Indices
+    from fauxlab.scan.finding.boxes import Floats, Indices
 
 TOGETHER = 16  # windows that the network sees at once: bounds memory
 # A window answers for other faces, too, if they have so many times the size of the face that it
