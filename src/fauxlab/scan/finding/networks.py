@@ -1,4 +1,4 @@
-"""The two networks that find faces, run by onnxruntime.
+"""The networks that find faces, and tell how they lie, run by onnxruntime.
 
 YuNet (Wu, Peng and Yu, 2023) is fast. It looks at the whole picture and proposes places. CenterFace
 (Xu and others, 2019) is surer and four times slower a pixel. It looks at single places.
@@ -44,6 +44,7 @@ YUNET = Network("yunet.onnx", "828fb6755ecbd9795f3fab9ad2158230ff58393df57cbc263
 CENTERFACE = Network(
     "centerface.onnx", "472f391a790428b7b45318c7e96c94edf68eeff3141c9855d3e2c0ed169bd66e"
 )
+TURNS = Network("turns.onnx", "9a1d2d036717c956d6897c8b3284c925859b3913ecea3a1e84772754c467aaf7")
 
 # YuNet has a row of outputs for each cell of three grids; a grid's cells are so many pixels wide.
 GRIDS = (8, 16, 32)
@@ -99,6 +100,20 @@ def confirm_faces(windows: Pixels, boxes: Floats, which: Indices) -> Floats:
         seen = heat[window, 0][is_beside & is_level & is_alike]
         answers[number] = seen.max(initial=0)
     return answers
+
+
+def tell_turns(windows: Pixels) -> Floats:
+    """How likely each turn sets a face upright, [N, 4], in natural logarithms.
+
+    Windows around faces are uint8 [N, 32, 32, 3]. The turns are by 0, 90, 180 and 270 degrees,
+    counter-clockwise. Raises LabError where the network's file is damaged.
+    """
+    (logits,) = _session(TURNS).run(None, {"windows": windows})
+    precise = logits.astype(np.float64)
+    largest = precise.max(axis=1, keepdims=True)
+    total = np.exp(precise - largest).sum(axis=1, keepdims=True)
+    likelihoods: Floats = precise - largest - np.log(total)
+    return likelihoods
 
 
 def _read_grid(
