@@ -313,7 +313,7 @@ def fits_log(run: Run) -> Iterator[None]:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise LabError(
             f"{run.folder / 'log.jsonl'} is damaged: a line of it lacks a value or holds another "
-            f"({type(error).__name__}: {first_line(error)}); restore it, or start over in another "
+            f"({type(error).__name__}: {describe_error(error)}); restore it, or start over in another "
             "folder"
         ) from error
 
