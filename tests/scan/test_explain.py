@@ -74,8 +74,7 @@ def test_colour_is_never_stronger_between_cells_than_in_them() -> None:
 
 def test_words() -> None:
     assert describe(verdict()) == "looks generated"
-    assert describe(verdict(uncertain=True)) == "uncertain, leans to generated"
-    assert describe(verdict(uncertain=True, score=0.59)) == "uncertain, leans to real"
+    assert describe(verdict(uncertain=True)) == "uncertain"
     assert describe(verdict(status="error", label=None)) == "could not be judged"
     assert describe_score(verdict()) == "score 0.900, fake from 0.600"
     assert describe_score(verdict(calibrated=False, threshold=None)) == "raw score 0.900"

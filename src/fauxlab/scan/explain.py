@@ -85,15 +85,11 @@ class Explained:
 
 
 def describe(verdict: Verdict) -> str:
-    """The verdict in words, as "uncertain, leans to generated"."""
+    """The verdict in words, as "cannot tell: too blurred or too small"."""
     words = DECISION_WORDS.get(verdict.decision, verdict.decision)
     cannot_tell = verdict.decision == "cannot tell"
     if cannot_tell and verdict.message:
         return f"cannot tell: {verdict.message}"
-    if verdict.decision == "uncertain" and verdict.score is not None:
-        leans_to_fake = verdict.threshold is not None and verdict.score >= verdict.threshold
-        side = "generated" if leans_to_fake else "real"
-        return f"{words}, leans to {side}"
     return words
 
 

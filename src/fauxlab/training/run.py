@@ -313,8 +313,8 @@ def fits_log(run: Run) -> Iterator[None]:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise LabError(
             f"{run.folder / 'log.jsonl'} is damaged: a line of it lacks a value or holds another "
-            f"({type(error).__name__}: {describe_error(error)}); restore it, or start over in another "
-            "folder"
+            f"({type(error).__name__}: {describe_error(error)}); restore it, or start over in "
+            "another folder"
         ) from error
 
 

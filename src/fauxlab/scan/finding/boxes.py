@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # Two boxes show one face if they share so much of the area that both cover, or if so much of the
 # smaller lies in the larger.
 SHARED = 0.4
-CONTAINED = 0.75
+CONTAINED = 0.5
 
 
 class Boxes(NamedTuple):
