@@ -104,6 +104,7 @@ def test_without_a_collector_a_log_tells(jpeg: Jpeg, caplog: pytest.LogCaptureFi
     assert caplog.messages == ["1 file passed over (no picture): d/notes.txt"]
 
 
+@pytest.mark.usefixtures("here")
 def test_a_picture_that_is_named_like_a_zip(jpeg: Jpeg) -> None:
     put("photos/a.zip", jpeg())
     put("photos/b.zip", b"no zip")

@@ -204,6 +204,8 @@ class Run:
             with open_regular(path) as stream:
                 state: dict[str, Any] = torch.load(stream, map_location="cpu", weights_only=True)
             _check_parts(state)
+        except LabError:
+            raise
         except Exception as error:  # the unpickler raises whatever the bytes make it raise
             reason = describe_error(error)[:120]
             raise LabError(
