@@ -137,7 +137,7 @@ def _check_counts(manifest: Manifest, recipe: GanRecipe) -> None:
     if n > available:
         raise LabError(
             f"evaluate.n = {n}, but there are {available} real images to compare with; "
-            f"index more images or set evaluate.n={available}"
+            f"index more images, or use --set evaluate.n={available}"
         )
 
 
