@@ -391,11 +391,10 @@ def test_the_readmes_scan_is_what_scan_prints(tmp_path: Path) -> None:
     assert rule == told_rule
     assert len(table) == len(told_table) == 9
     for line, expected in zip(table, told_table, strict=True):
-        *verdict, score, path = line.split()
-        *told_verdict, told_score, told_path = expected.split()
-        assert (*verdict, path) == (*told_verdict, told_path)
+        # The verdict, the score, and the path with the reason of a "cannot tell".
+        assert (line[:12], line[19:]) == (expected[:12], expected[19:])
         if expected != told_table[0]:
-            assert float(score) == pytest.approx(float(told_score), abs=0.003)
+            assert float(line[12:19]) == pytest.approx(float(expected[12:19]), abs=0.003)
 
 
 def split_table(text: str) -> tuple[list[str], list[str]]:

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from fauxlab.bundle import trial
 from fauxlab.bundle.graph import MOST_NODES, RefusedError, check_graph
 from fauxlab.bundle.opening import PACKAGED
+from fauxlab.bundle.sessions import make_session
 from fauxlab.bundle.trial import budget_of, pictures_at_once, try_graph
 
 SIZE = 32
@@ -44,6 +46,15 @@ def model(
 
 def node(operator: str, *inputs: str, out: str = "out", **attributes: Any) -> onnx.NodeProto:
     return helper.make_node(operator, inputs, [out], **attributes)
+
+
+def run_checked(content: bytes, size: int) -> NDArray[np.float32]:
+    """The first output on two grey pictures, of a graph that passed the checks."""
+    check_graph(content)
+    try_graph(content, size)
+    pictures = np.zeros((2, 3, size, size), np.float32)
+    first, *_ = make_session(content, threads=1).run(None, {"images": pictures})
+    return np.asarray(first)
 
 
 def identity(change: Callable[[onnx.ModelProto], object]) -> bytes:
@@ -174,14 +185,12 @@ def test_shapes_may_follow_from_the_shape_of_the_input() -> None:
     many = node("Expand", "one", "shape", out="ones")
     cast = node("Cast", "ones", out="floats", to=TensorProto.FLOAT)
     content = model([shape, many, cast, node("Mul", "images", "floats")])
-    check_graph(content)
-    try_graph(content, SIZE)
+    assert run_checked(content, SIZE).shape == (2, 3, SIZE, SIZE)
 
 
 def test_the_packaged_graph_passes_as_a_foreign_one() -> None:
     content = (PACKAGED / "model.onnx").read_bytes()
-    check_graph(content)
-    try_graph(content, 160)
+    assert np.isfinite(run_checked(content, 160)).all()
 
 
 def test_a_quantised_transformer_block_passes() -> None:
@@ -197,8 +206,7 @@ def test_a_quantised_transformer_block_passes() -> None:
     ]
     nodes[0].output.extend(["scale", "zero_point"])
     content = model(nodes, constants={"w": weight, "w1": weight[0]})
-    check_graph(content)
-    try_graph(content, SIZE)
+    assert run_checked(content, SIZE).shape == (2, SIZE, SIZE, 3)
 
 
 @pytest.mark.parametrize(

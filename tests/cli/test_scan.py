@@ -80,7 +80,10 @@ def test_the_table_says_how_scores_are_read(fauxlab: Command, photos: Path) -> N
     assert code == 0
     head, *rows, empty, scores, rates = out.splitlines()
     assert head.split() == ["verdict", "score", "path"]
-    assert [row.split()[-1].rpartition("/")[2] for row in rows[:2]] == ["0.png", "1.png"]
+    for number, row in enumerate(rows[:2]):
+        path, _, reason = row[21:].partition(": ")
+        assert path == str(photos / f"{number}.png")
+        assert bool(reason) == row.startswith("cannot tell")
     assert empty == ""
     assert scores == (
         "threshold 0.922: real below 0.272, uncertain from 0.272 to below 0.922, fake from 0.922 on"

@@ -59,11 +59,12 @@ for form in ("JPEG", "PNG", "WEBP", "BMP"):
     stream = io.BytesIO()
     Image.new("RGB", (64, 64)).save(stream, form)
     decode(stream.getvalue())
-assert not children._children._idle
 heavy = {"torch", "onnxruntime", "cv2", "PIL.ImageCms"} & set(sys.modules)
-assert not heavy, heavy
+print(len(children._children._idle), sorted(heavy))
 """
-    subprocess.run([sys.executable, "-c", code], check=True)
+    command = [sys.executable, "-c", code]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert run.stdout == "0 []\n"
 
 
 def test_a_child_is_kept_and_one_that_died_is_replaced() -> None:
@@ -298,11 +299,12 @@ if not forked:
     decode(data)
     os._exit(children._children._idle[0]._process.pid == mine)
 _, status = os.waitpid(forked, 0)
-assert status == 0
-assert decode(data).size == (64, 32)
-assert children._children._idle[0]._process.pid == mine
+size = decode(data).size
+print(status, size, children._children._idle[0]._process.pid == mine)
 """
-    subprocess.run([sys.executable, "-W", "ignore", "-c", code], input=TIFF, check=True)
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    run = subprocess.run(command, input=TIFF, capture_output=True, check=True)
+    assert run.stdout == b"0 (64, 32) True\n"
 
 
 def test_a_program_that_is_no_interpreter_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

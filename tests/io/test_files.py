@@ -174,6 +174,7 @@ def test_links_and_foreign_names_stay(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_listed_is_no_fault(tmp_path: Path) -> None:
     sweep(tmp_path / "none" / "a")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_large_folder_is_not_listed_for_every_file(

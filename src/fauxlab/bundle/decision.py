@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from fauxlab.bundle.config import DetectorConfig, Label
 
 
+BLURRED = "too blurred or too small"
+TINTED = "nearly one colour, as of a sepia filter"
+UNLIKE = "unlike the faces that the model was made for"
+
+
 def compute_scores(config: DetectorConfig, logits: NDArray[np.float32]) -> NDArray[np.float64]:
     """P(fake) [N] from logits [N]: calibrated, or the plain sigmoid without a calibration."""
     # In single precision the most certain pictures would all get the same score.
@@ -41,10 +46,25 @@ def decide(config: DetectorConfig, score: float) -> tuple[Label, bool]:
     return label, low <= score < high
 
 
+def why_cannot_tell(
+    config: DetectorConfig, distance: float, sharpness: float, tint: float
+) -> str | None:
+    """Why a picture at this distance, of this sharpness and tint gets no verdict; None if it does.
+
+    Blur and tint come first, because they say more than the distance, which they raise.
+    """
+    if not sharp_enough(config, sharpness):
+        return BLURRED
+    if not has_colours(config, tint):
+        return TINTED
+    if not in_distribution(config, distance):
+        return UNLIKE
+    return None
+
+
 def can_tell(config: DetectorConfig, distance: float, sharpness: float, tint: float) -> bool:
     """Whether a picture at this distance, of this sharpness and tint gets a verdict."""
-    is_like_faces = in_distribution(config, distance) and sharp_enough(config, sharpness)
-    return is_like_faces and has_colours(config, tint)
+    return why_cannot_tell(config, distance, sharpness, tint) is None
 
 
 def in_distribution(config: DetectorConfig, distance: float) -> bool:

@@ -29,11 +29,12 @@ class Verdict(Record):
       answer.
     - `ood` (out of distribution): the face is unlike all that the model was made for, too blurred,
       too small or in nearly one colour, so that a score would mean nothing. `message` gives the
-      reason where it is known.
+      reason.
     - `score` is P(fake) after calibration. A model without a calibration gives the raw sigmoid;
       `calibrated` says which it is. A face that is too small gets none.
     - `threshold`: certain verdicts are fake from this score on, and real below it.
-    - `face` is the square in which a face was found, in pixels of the upright picture.
+    - `face` is the square in which a face was found, in pixels of the upright picture. It may
+      reach beyond the picture.
     - `turned`: the picture must be turned by so many degrees, counter-clockwise, for the face to
       stand upright. One of 0, 90, 180, 270.
     - `frame`: which frame of an animation or page of a TIFF this is, counted from 0, of `frames`.

@@ -60,7 +60,6 @@ DECISION_WORDS = {
     "fake": "looks generated",
     "real": "looks real",
     "uncertain": "uncertain",
-    "cannot tell": "cannot tell: unlike the faces that the model was made for",
     "no face": "no face found",
     "error": "could not be judged",
 }
@@ -86,11 +85,9 @@ class Explained:
 
 def describe(verdict: Verdict) -> str:
     """The verdict in words, as "cannot tell: too blurred or too small"."""
-    words = DECISION_WORDS.get(verdict.decision, verdict.decision)
-    cannot_tell = verdict.decision == "cannot tell"
-    if cannot_tell and verdict.message:
+    if verdict.decision == "cannot tell" and verdict.message:
         return f"cannot tell: {verdict.message}"
-    return words
+    return DECISION_WORDS.get(verdict.decision, verdict.decision)
 
 
 def describe_score(verdict: Verdict) -> str:

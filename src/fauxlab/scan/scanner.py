@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
-from fauxlab.bundle.decision import can_tell, decide, has_colours, sharp_enough
+from fauxlab.bundle.decision import decide, why_cannot_tell
 from fauxlab.bundle.detector import check_pipeline
 from fauxlab.bundle.opening import DEFAULT_MODEL, open_detector
 from fauxlab.errors import LabError
@@ -39,14 +39,11 @@ from fauxlab.scan.workers import start_workers
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fauxlab.bundle.config import DetectorConfig
     from fauxlab.bundle.detector import AnyDetector
     from fauxlab.scan.inputs import Content, Input
 
     Pixels = NDArray[np.uint8]
 
-BLURRED = "too blurred or too small"
-TINTED = "nearly one colour, as of a sepia filter"
 NOT_FINITE = "the model gives no finite score for it"
 # Pictures in a batch. Two batches are in memory at once.
 BATCH = 32
@@ -281,26 +278,17 @@ class Scanner:
         sharpness = measure_sharpness(crop)
         tint = measure_tint(crop)
         label, uncertain = decide(config, score)
+        reason = why_cannot_tell(config, distance, sharpness, tint)
         return {
             "status": "ok",
             "label": label,
             "uncertain": uncertain,
-            # Blur and tint count here, too: such pictures are unlike those of the fit in their way.
-            "ood": not can_tell(config, distance, sharpness, tint),
-            "message": _why_not(config, sharpness, tint),
+            "ood": reason is not None,
+            "message": reason,
             "score": score,
             "calibrated": config.calibration is not None,
             "threshold": config.threshold,
         }
-
-
-def _why_not(config: DetectorConfig, sharpness: float, tint: float) -> str | None:
-    """Why a crop gets no verdict, where it can be said in a few words."""
-    if not sharp_enough(config, sharpness):
-        return BLURRED
-    if not has_colours(config, tint):
-        return TINTED
-    return None
 
 
 def _is_finite(score: float, activation_map: NDArray[np.float32]) -> bool:
