@@ -17,10 +17,12 @@ from fauxlab.io.decoding.messages import Connection, bands
 from fauxlab.io.decoding.opening import Opened, decoder_errors, open_frames, strip
 from fauxlab.io.limits import ImageError
 
-# Memory of this process: for itself, for a file, and for its pixels in three copies and more.
-OWN_MEMORY = 2**29
+# Address space of this process: for itself, for a file, and for its pixels in three copies. With
+# the default limit of pixels it stays below 1 GiB of memory. All formats get by with that up to the
+# limit, but WebP, whose decoder takes 17 bytes a pixel, up to 60 million pixels only.
+OWN_MEMORY = 2**28
 FILE_COPIES = 3
-PIXEL_BYTES = 20
+PIXEL_BYTES = 13
 # Seconds after which it ends by itself, should nobody have killed it.
 GRACE = 5.0
 

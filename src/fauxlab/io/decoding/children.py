@@ -38,6 +38,9 @@ _ENVIRONMENT = {
     "OPENBLAS_NUM_THREADS": "1",
     "MALLOC_ARENA_MAX": "1",
     "PYTHONDONTWRITEBYTECODE": "1",
+    # What a picture took goes back to the system. Else glibc keeps it, and how large the next
+    # picture may be would depend on those before.
+    "MALLOC_MMAP_THRESHOLD_": "262144",
 }
 
 
