@@ -2,12 +2,11 @@ r"""Train the small network that says how a face lies: upright, on a side, or up
 
     fauxlab data index FACES --out faces/manifest.csv
     .venv/bin/python -m benchmarks.detector.face_turns faces/manifest.csv
-    .venv/bin/python -m benchmarks.detector.face_turns faces/manifest.csv --photos PHOTOS
 
 FACES holds upright faces, real and fake. YuNet finds the face in each; a window around it, at a
 random place, size and angle, is turned by 0, 90, 180 or 270 degrees, and the network learns which.
-The kinds of HELD_OUT are not learned from: the accuracy is measured on these. `--photos` measures
-only: a folder with faces.json, in the layout of `face_finding`, of which every photo is turned.
+The kinds of HELD_OUT are not learned from: the accuracy is measured on these. `face_finding`
+measures how often whole photos are turned upright.
 
 Writes src/fauxlab/weights/faces/turns.onnx, and benchmarks/results/face_turns.json.
 """
@@ -17,14 +16,12 @@ from __future__ import annotations
 import argparse
 import hashlib
 import io
-import json
 import warnings
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from benchmarks.output import command_line, describe_machine, load_results, save_results
+from benchmarks.output import command_line, describe_machine, print_results, save_results
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
@@ -36,16 +33,14 @@ from fauxlab.io.limits import ImageError
 from fauxlab.io.sources import FileReader
 from fauxlab.progress import count_images
 from fauxlab.scan.finding.boxes import Boxes, one_a_face
-from fauxlab.scan.finding.faces import survey_faces
 from fauxlab.scan.finding.networks import FOLDER, propose_faces
 from fauxlab.scan.finding.turns import SMALL_SIDE, TURNS
 from fauxlab.scan.finding.views import cut_window, place_window
 
 RESULTS = "face_turns.json"
 HELD_OUT = ("snapshots", "pixabay", "dfdc-real", "community-africa", "sd3", "stylegan-512")
-LARGE_SIDE = (
-    2 * SMALL_SIDE
-)  # of the windows that are kept in memory, which leaves room to shift them
+# Of the windows that are kept in memory, which leaves room to shift them.
+LARGE_SIDE = 2 * SMALL_SIDE
 KEPT = 2.25  # the side of such a window per the face's; a face crop shows less around the face
 LEAST = 0.5  # YuNet's score for a face to learn from
 WIDTHS = (16, 32, 64)
@@ -90,29 +85,23 @@ class TurnNetwork(nn.Module):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("manifest", type=Path)
-    parser.add_argument("--photos", type=Path)
     options = parser.parse_args()
-    results: dict[str, Any] = load_results(RESULTS) or {}
-    if options.photos:
-        results["photos"] = measure_photos(options.photos)
-        results["photos_command"] = command_line()
-    else:
-        windows, kinds = collect(Manifest.load(options.manifest))
-        is_held_out = np.isin(kinds, HELD_OUT)
-        network = train(windows[~is_held_out])
-        digest = export(network)
-        accuracy = {}
-        for kind in HELD_OUT:
-            accuracy[kind] = measure(network, windows[kinds == kind])
-        results |= {
-            "sha256": digest,
-            "learned_from": int((~is_held_out).sum()),
-            "accuracy_of_kinds_held_out": accuracy,
-            "command": command_line(),
-            "environment": describe_machine(),
-        }
+    windows, kinds = collect(Manifest.load(options.manifest))
+    is_held_out = np.isin(kinds, HELD_OUT)
+    network = train(windows[~is_held_out])
+    digest = export(network)
+    accuracy = {}
+    for kind in HELD_OUT:
+        accuracy[kind] = measure(network, windows[kinds == kind])
+    results = {
+        "sha256": digest,
+        "learned_from": int((~is_held_out).sum()),
+        "accuracy_of_kinds_held_out": accuracy,
+        "command": command_line(),
+        "environment": describe_machine(),
+    }
     save_results(RESULTS, results)
-    print(json.dumps({k: v for k, v in results.items() if k != "environment"}, indent=1))
+    print_results(results)
 
 
 def collect(manifest: Manifest) -> tuple[Pixels, NDArray[np.str_]]:
@@ -227,28 +216,6 @@ def export(network: TurnNetwork) -> str:
     content = stream.getvalue()
     (FOLDER / "turns.onnx").write_bytes(content)
     return hashlib.sha256(content).hexdigest()
-
-
-def measure_photos(folder: Path) -> dict[str, dict[str, int]]:
-    """How many turned photos with faces are found to be turned so; only what `scan` does counts."""
-    photos = json.loads((folder / "faces.json").read_text(encoding="utf-8"))
-    counts: dict[str, dict[str, int]] = {}
-    for turn in TURNS:
-        told = {"right": 0, "wrong": 0, "nothing found": 0}
-        for photo in photos:
-            if not photo["faces"] or max(face[3] for face in photo["faces"]) < 48:
-                continue
-            picture = Image.open(folder / photo["file"]).convert("RGB")
-            # As it lies in a file: turned clockwise, so that `turn` sets it upright.
-            faces = survey_faces(picture.rotate(-turn, expand=True)).faces
-            if not faces:
-                told["nothing found"] += 1
-            elif faces[0].turn == turn:
-                told["right"] += 1
-            else:
-                told["wrong"] += 1
-        counts[str(turn)] = told
-    return counts
 
 
 if __name__ == "__main__":
