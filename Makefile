@@ -8,7 +8,7 @@ BIN := .venv/bin
 help:  ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## */\1\t/' | expand -t 12
 
-demo: install  ## repeat both halves of the report on drawn faces: some minutes
+demo: install  ## the report's detectors and a small GAN on drawn faces: 4 minutes
 	$(BIN)/fauxlab demo
 	@echo "Open runs/demo/report.html in a browser."
 

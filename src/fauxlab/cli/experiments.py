@@ -68,7 +68,7 @@ def demo(
     out: Out = Path("runs/demo"),
     images: Annotated[int, typer.Option(help="images in each of the four folders", min=60)] = 400,
 ) -> None:
-    """Draw the embedded data set and run both halves of the report on it, small.
+    """Draw the embedded data set, and train the report's detectors and a small GAN on it.
 
     Writes report.html and gan.html.
     """
