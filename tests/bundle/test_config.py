@@ -33,7 +33,7 @@ def make_config(**changes: object) -> DetectorConfig:
 
 
 def test_each_format_counts_its_own_versions() -> None:
-    assert SCHEMA_VERSION == 4
+    assert SCHEMA_VERSION == 5
     assert verdict.SCHEMA_VERSION == 6
     records = (audit, comparison, detection, generation)
     assert [module.SCHEMA_VERSION for module in records] == [5, 5, 5, 4]
@@ -41,7 +41,7 @@ def test_each_format_counts_its_own_versions() -> None:
 
 def test_the_packaged_weights_are_read_and_would_be_written_as_they_are() -> None:
     text = (PACKAGED / CONFIG).read_text(encoding="utf-8")
-    assert json.loads(text)["schema_version"] == 4
+    assert json.loads(text)["schema_version"] == 5
     config = open_detector("fauxlab").config
     assert config.ood is not None
     assert config.ood.sharpness == pytest.approx(0.0217, abs=1e-4)
@@ -55,7 +55,7 @@ def test_a_config_is_written_for_readers_of_version_4(tmp_path: Path) -> None:
     config = make_config(ood=limits, calibration=fit)
     write_bundle(tmp_path / "model", config, GRAPH, b"weights")
     fields = json.loads((tmp_path / "model" / CONFIG).read_text(encoding="utf-8"))
-    assert fields["schema_version"] == 4
+    assert fields["schema_version"] == 5
     assert fields["typicality"] == {"limit": 2.0, "rate": 0.01, "n": 100, "detail": 0.02}
     # Readers of version 4 refuse fields that they do not know.
     assert "ood" not in fields
@@ -64,7 +64,7 @@ def test_a_config_is_written_for_readers_of_version_4(tmp_path: Path) -> None:
     assert config.model_dump()["ood"]["sharpness"] == 0.02
     assert DetectorConfig.model_validate(config.model_dump()) == config
     generator = GeneratorConfig(architecture="r3", latent=64, size=32)
-    assert json.loads(config_text(generator))["schema_version"] == 4
+    assert json.loads(config_text(generator))["schema_version"] == 5
 
 
 @pytest.mark.parametrize("version", [1, 2, 3, 4])
@@ -78,7 +78,7 @@ def test_older_configs_are_read(tmp_path: Path, version: int) -> None:
 def test_a_newer_config_says_what_to_do(tmp_path: Path) -> None:
     write_bundle(tmp_path / "model", make_config(), GRAPH, b"weights")
     change_version(tmp_path / "model", 5)
-    with pytest.raises(LabError, match=r"schema_version 5, .* up to 4; install a newer fauxlab"):
+    with pytest.raises(LabError, match=r"schema_version 6, .* up to 5; install a newer fauxlab"):
         read_config(tmp_path / "model", DetectorConfig, "detector", GRAPH)
 
 

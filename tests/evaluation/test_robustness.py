@@ -32,7 +32,10 @@ Command = Callable[..., tuple[int, str, str]]
 
 def predict(model: nn.Module, images: Tensor) -> TensorPrediction:
     logits = model(images)
-    return TensorPrediction(logits, logits[:, None, None], torch.zeros_like(logits))
+    no_heads = logits[:, None][:, :0]
+    return TensorPrediction(
+        logits, logits[:, None, None], torch.zeros_like(logits), no_heads, no_heads
+    )
 
 
 class Brightness(nn.Module):

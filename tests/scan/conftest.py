@@ -28,7 +28,8 @@ class Brightness:
         means = pixels.mean(axis=(1, 2, 3), dtype=np.float64)
         logits = ((means - 128) / 16).astype(np.float32)
         maps = logits[:, None, None]
-        return Prediction(logits, maps, np.zeros_like(logits))
+        no_heads = np.zeros((len(logits), 0), dtype=np.float32)
+        return Prediction(logits, maps, np.zeros_like(logits), no_heads, no_heads)
 
     def scores(self, logits: NDArray[np.float32]) -> NDArray[np.float64]:
         return compute_scores(self.config, logits)

@@ -16,13 +16,16 @@ if TYPE_CHECKING:
 
 # The version of `config.json`, counted apart from that of the verdicts. It rises only when a model
 # could be misread by a fauxlab that knows the version before, because each refuses newer ones.
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 # A calibration outside these bounds shows that the logits say nothing about the pictures.
 TEMPERATURES = (0.01, 100.0)
 MOST_BIAS = 1e6
 
 Label = Literal["real", "fake"]
+# How a picture is fake: made whole by a generator, or a real photo that was altered inside (a swap,
+# an inpainting, a composite).
+Manipulation = Literal["made", "altered"]
 Labels = tuple[Literal["real"], Literal["fake"]]
 Settings = dict[str, Any]
 Counts = dict[str, PositiveInt]
@@ -33,6 +36,15 @@ PlusOne = Annotated[float, Field(ge=1, le=1)]
 Side = Annotated[int, Field(ge=16, le=1024)]  # of a picture, in pixels
 InputRange = tuple[MinusOne, PlusOne]
 SchemaVersion = Annotated[int, Field(le=SCHEMA_VERSION)]
+
+
+class OperatingPoint(Record):
+    """A stated false-alarm rate, and the scores from which on verdicts keep it."""
+
+    rate: Rate
+    threshold: Share
+    low: Share
+    high: Share
 
 
 class Calibration(Record):
@@ -56,6 +68,9 @@ class Calibration(Record):
     alpha: Rate | None = None
     low: Share | None = None
     high: Share | None = None
+    points: tuple[OperatingPoint, ...] = Field(
+        (), description="further false-alarm rates that may be asked for, with their thresholds"
+    )
     n_real: Counts = Field({})
     n_fake: Counts = Field({})
     degraded: bool = False
@@ -103,6 +118,16 @@ class OodLimits(Record):
     tint: float | None = Field(None, ge=0, allow_inf_nan=False)
 
 
+class Head(Record):
+    """A question that a detector answers of its own: was the picture made, or altered?
+
+    The order of a config's heads is that of `Prediction.head_logits`.
+    """
+
+    name: str
+    manipulation: Manipulation
+
+
 class Preprocessing(Record):
     """How a picture becomes the network's input; training and use share it."""
 
@@ -124,6 +149,9 @@ class DetectorConfig(Record):
     precision: Literal["float32", "int8"] = "float32"
     preprocessing: Preprocessing
     labels: Labels = ("real", "fake")
+    heads: tuple[Head, ...] = Field(
+        (), description="the questions behind the score; empty: real or fake alone"
+    )
     threshold: Share = 0.5
     calibration: Calibration | None = None
     ood: OodLimits | None = Field(None, serialization_alias="typicality")

@@ -23,11 +23,17 @@ class Prediction(NamedTuple):
     activation maps (Zhou et al., 2016): the head pools and is linear, so the cells of a map sum
     to the picture's logit. `ood_distances` [N] say how far a picture lies from those that the
     network was fitted to; 0 where it was not fitted.
+
+    `head_logits` [N, H] are those of the detector's heads, on one scale, so that the largest says
+    how a fake was made; H is 0 of a detector without heads. `features` [N, D] are what the heads
+    are linear in; D is 0 of a graph that does not give them.
     """
 
     logits: NDArray[np.float32]
     activation_maps: NDArray[np.float32]
     ood_distances: NDArray[np.float32]
+    head_logits: NDArray[np.float32]
+    features: NDArray[np.float32]
 
 
 class AnyDetector(Protocol):

@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 # "evidence" is the class activation map, "distance" the out-of-distribution distance.
 INPUT = "images"
 OUTPUTS = ("logits", "evidence", "distance")
-DIMENSIONS = [1, 3, 1]  # of the outputs: [N], [N, h, w], [N]
+# What graphs give besides since version 0.4: the logits of each head, and what these are linear in.
+FURTHER_OUTPUTS = ("heads", "features")
+DIMENSIONS = [1, 3, 1, 2, 2]  # of the outputs: [N], [N, h, w], [N], [N, H], [N, D]
 # Constants of the calibration that the graph was exported with. A later calibration changes the
 # config alone, and the config counts.
 CALIBRATED = frozenset(("threshold", "temperature", "bias", "most_distance", "least_detail"))
@@ -59,8 +61,18 @@ class OnnxDetector:
         return predict_in_parts(self._run, pixels, self.most)
 
     def _run(self, pixels: NDArray[np.uint8]) -> Prediction:
-        outputs = self.session.run(OUTPUTS, {INPUT: to_floats(pixels)})
-        return Prediction(*outputs)
+        outputs = self.session.run(self._outputs, {INPUT: to_floats(pixels)})
+        nothing = np.zeros((len(pixels), 0), dtype=np.float32)
+        missing = len(DIMENSIONS) - len(outputs)
+        return Prediction(*outputs, *[nothing] * missing)
+
+    @property
+    def _outputs(self) -> list[str]:
+        """The names of the outputs that the graph gives, in the order of a `Prediction`."""
+        given = {output.name for output in self.session.get_outputs()}
+        if given.issuperset(FURTHER_OUTPUTS):
+            return [*OUTPUTS, *FURTHER_OUTPUTS]
+        return list(OUTPUTS)
 
     def scores(self, logits: NDArray[np.float32]) -> NDArray[np.float64]:
         """P(fake) [N] from logits [N], by the config's calibration."""
@@ -197,7 +209,7 @@ def _check_outputs(detector: OnnxDetector) -> None:
     if dimensions != DIMENSIONS or not are_float_pairs:
         raise ValueError(
             f"its outputs have {dimensions} dimensions, "
-            "expected logits [N], evidence [N, h, w], distance [N]"
+            "expected logits [N], evidence [N, h, w], distance [N], heads [N, H], features [N, D]"
         )
     if not all(np.isfinite(output).all() for output in outputs):
         raise ValueError("a grey picture gets no finite score")

@@ -248,13 +248,19 @@ def predict_logits(
 
     from fauxlab.models.inputs import to_input
 
+    def predict(images: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = model(to_input(images))
+        if logits.ndim == 2:  # one column a head
+            logits = model.join(logits)  # type: ignore[operator]
+        return logits
+
     device = device_of(model)
     was_training = model.training
     model.eval()
     logits = [np.zeros(0, dtype=np.float32)]
     for part in row_batches(len(rows), batch):
         pixels = torch.from_numpy(images.take(rows[part]))
-        logits.append(apply_network(lambda x: model(to_input(x)), pixels, device))
+        logits.append(apply_network(predict, pixels, device))
     model.train(was_training)
     return np.concatenate(logits)
 

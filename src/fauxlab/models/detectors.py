@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
+from fauxlab.models.heads import Heads, check_dropout
 from fauxlab.models.inception import Inception
 
 # The last block of an Inception trunk → the width of its map.
@@ -22,6 +23,8 @@ class TensorPrediction(NamedTuple):
     logits: Tensor
     activation_maps: Tensor
     ood_distances: Tensor
+    head_logits: Tensor
+    features: Tensor
 
 
 class ReportCNN(nn.Module):
@@ -47,7 +50,7 @@ class ReportCNN(nn.Module):
         slope: float = 0.2,
     ) -> None:
         super().__init__()
-        _check_dropout(dropout)
+        check_dropout(dropout)
         if not 0 <= slope <= 1:
             raise ValueError(f"slope {slope!r}, expected a number from 0 to 1")
         if norm not in ("batch", "none"):
@@ -92,28 +95,36 @@ class ReportCNN(nn.Module):
         flat = maps.flatten(1)
         logits = self.head(flat)[:, 0]
         no_distance = torch.zeros_like(activation[:, 0, 0])
-        return TensorPrediction(logits, activation, no_distance)
+        no_heads = flat[:, :0]
+        return TensorPrediction(logits, activation, no_distance, no_heads, flat)
 
 
 class AveragedDetector(nn.Module):
-    """A trunk, a linear head on the average of its last map, and an OOD distance.
+    """A trunk, linear heads on the average of its last map, and an OOD distance.
 
-    The head averages over positions, so pictures may have any size that the trunk takes. `trunk`
+    The heads average over positions, so pictures may have any size that the trunk takes. `trunk`
     gives a list of maps [N, C, h, w]: the last one has `channels`, all others together `described`.
     """
 
-    def __init__(self, trunk: nn.Module, channels: int, described: int, dropout: float) -> None:
+    def __init__(
+        self, trunk: nn.Module, channels: int, described: int, dropout: float, heads: int
+    ) -> None:
         super().__init__()
         self.trunk = trunk
-        self.head = Head(channels, dropout)
+        self.head = Heads(channels, dropout, heads)
         # The OOD distance; the weights of all bundles so far have it under this name.
         self.typicality = OodDistance(described)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Float [N, 3, H, W] to logits [N]."""
+        """Float [N, 3, H, W] to logits [N]; of several heads to the logits [N, heads] of each."""
         levels = self.trunk(images)
         logits: Tensor = self.head(levels[-1])
         return logits
+
+    def join(self, head_logits: Tensor) -> Tensor:
+        """The logits [N, heads] of several heads to one logit [N]."""
+        joined: Tensor = self.head.join(head_logits)
+        return joined
 
     def describe(self, images: Tensor) -> Tensor:
         """Float [N, 3, H, W] to features [N, described], in which the OOD distance is measured."""
@@ -121,14 +132,14 @@ class AveragedDetector(nn.Module):
         return _describe(levels)
 
     def predict(self, images: Tensor) -> TensorPrediction:
-        """As `forward`, with class activation maps and OOD distances."""
+        """One logit for each picture, with all that the heads and the OOD distance say of it."""
         levels = self.trunk(images)
-        last = levels[-1]
-        logits = self.head(last)
-        activation = self.head.activation_map(last)
-        features = _describe(levels)
-        distances = self.typicality(features)
-        return TensorPrediction(logits, activation, distances)
+        answer = self.head.explain(levels[-1])
+        early = _describe(levels)
+        distances = self.typicality(early)
+        return TensorPrediction(
+            answer.logits, answer.activation_maps, distances, answer.head_logits, answer.features
+        )
 
 
 def trace_net(
@@ -137,6 +148,7 @@ def trace_net(
     blocks: Sequence[int] = (1, 1, 1, 1),
     stem: int = 32,
     dropout: float = 0.2,
+    heads: int = 1,
 ) -> AveragedDetector:
     """A small residual network (He et al., 2016), trained from scratch; 1.2 million parameters.
 
@@ -147,11 +159,11 @@ def trace_net(
     trunk = TraceTrunk(widths, blocks, stem)
     last = widths[-1]
     described = sum(widths[:-1]) or last
-    return AveragedDetector(trunk, last, described, dropout)
+    return AveragedDetector(trunk, last, described, dropout, heads)
 
 
 def inception_detector(
-    size: int = 160, depth: str = "Mixed_5d", dropout: float = 0.2
+    size: int = 160, depth: str = "Mixed_5d", dropout: float = 0.2, heads: int = 1
 ) -> AveragedDetector:
     """The trunk of Inception-v3 up to `depth`, made for weights from ImageNet that are fine-tuned.
 
@@ -165,7 +177,7 @@ def inception_detector(
     trunk = InceptionTrunk(depth)
     last = TRUNKS[depth]
     described = sum(InceptionTrunk.LEVELS.values())
-    return AveragedDetector(trunk, last, described, dropout)
+    return AveragedDetector(trunk, last, described, dropout, heads)
 
 
 class TraceTrunk(nn.Module):
@@ -267,34 +279,6 @@ class Residual(nn.Module):
         return torch.relu_(y)
 
 
-class Head(nn.Module):
-    """A linear layer on a map that is averaged over space.
-
-    Both steps are linear, so each position's part of the logit is known: its class activation map
-    (CAM, Zhou et al., 2016).
-    """
-
-    def __init__(self, channels: int, dropout: float) -> None:
-        super().__init__()
-        _check_dropout(dropout)
-        self.dropout = nn.Dropout(dropout)
-        self.linear = nn.Linear(channels, 1)
-
-    def forward(self, maps: Tensor) -> Tensor:
-        """Float [N, channels, h, w] to logits [N]."""
-        averages = maps.mean((2, 3))
-        averages = self.dropout(averages)
-        logits: Tensor = self.linear(averages)
-        return logits[:, 0]
-
-    def activation_map(self, maps: Tensor) -> Tensor:
-        """Float [N, channels, h, w] to [N, h, w], which sums to the logits."""
-        weight = self.linear.weight[:, :, None, None]
-        parts = F.conv2d(maps, weight, self.linear.bias)
-        positions = maps.shape[2] * maps.shape[3]
-        return parts[:, 0] / positions
-
-
 class OodDistance(nn.Module):
     """Mahalanobis distance of features from those of the fitted pictures (Lee et al., 2018).
 
@@ -331,8 +315,3 @@ def _describe(levels: Sequence[Tensor]) -> Tensor:
     means = [level.mean((2, 3)) for level in described]
     features = torch.cat(means, 1)
     return features.clamp(min=0).sqrt()
-
-
-def _check_dropout(dropout: float) -> None:
-    if not 0 <= dropout < 1:
-        raise ValueError(f"dropout {dropout!r}, expected a share from 0 to below 1")

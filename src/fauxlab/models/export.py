@@ -15,7 +15,14 @@ import numpy as np
 
 from fauxlab.bundle.folder import GRAPH, WEIGHTS, check_place, write_bundle
 from fauxlab.bundle.inputs import to_floats
-from fauxlab.bundle.onnx import INPUT, OUTPUTS, OnnxDetector, constants, start_graph
+from fauxlab.bundle.onnx import (
+    FURTHER_OUTPUTS,
+    INPUT,
+    OUTPUTS,
+    OnnxDetector,
+    constants,
+    start_graph,
+)
 from fauxlab.errors import LabError
 from fauxlab.io.files import scratch_folder
 from fauxlab.io.text import write_fault
@@ -43,7 +50,8 @@ def export_onnx(
     """Write a bundle with a `model.onnx` in place of weights for torch, over an older export.
 
     The graph takes `images`, float32 [N, 3, size, size] in [-1, 1], and gives logits [N], evidence
-    (class activation maps) [N, h, w] and distance [N]; `constants` are its metadata. With
+    (class activation maps) [N, h, w], distance [N], heads [N, H] and features [N, D]; `constants` are
+    its metadata. With
     `pictures`, uint8 [M, 3, size, size] like those that it will be used on, its convolutions
     compute in 8-bit integers, with scales measured on these pictures. Raises LabError where the
     folder holds something else, or where the graph in single precision differs from torch.
@@ -74,7 +82,8 @@ def trace_graph(model: nn.Module, size: int) -> bytes:
     import torch
 
     any_number = {0: "N"}
-    dynamic_axes = dict.fromkeys((INPUT, *OUTPUTS), any_number)
+    outputs = (*OUTPUTS, *FURTHER_OUTPUTS)
+    dynamic_axes = dict.fromkeys((INPUT, *outputs), any_number)
     network = _predicting(_plain(model))
     example = torch.zeros(2, 3, size, size)
     with _scratch() as folder, warnings.catch_warnings(), torch.no_grad():
@@ -87,7 +96,7 @@ def trace_graph(model: nn.Module, size: int) -> bytes:
             (example,),
             path,
             input_names=[INPUT],
-            output_names=[*OUTPUTS],
+            output_names=[*outputs],
             dynamic_axes=dynamic_axes,
             opset_version=OPSET,
             dynamo=False,
@@ -162,7 +171,8 @@ def _compare(detector: Detector, graph: OnnxDetector) -> None:
     for pixels in (noise, grey):
         by_torch = detector.predict(pixels)
         by_graph = graph.predict(pixels)
-        for name, expected, output in zip(OUTPUTS, by_torch, by_graph, strict=True):
+        names = (*OUTPUTS, *FURTHER_OUTPUTS)
+        for name, expected, output in zip(names, by_torch, by_graph, strict=True):
             difference = _largest(expected - output)
             scale = max(1.0, _largest(expected))
             agrees = difference <= TOLERANCE * scale  # False for NaN
@@ -174,7 +184,7 @@ def _compare(detector: Detector, graph: OnnxDetector) -> None:
 
 
 def _largest(numbers: NDArray[np.float32]) -> float:
-    return float(np.abs(numbers).max())
+    return float(np.abs(numbers).max(initial=0))
 
 
 def _plain(model: nn.Module) -> nn.Module:

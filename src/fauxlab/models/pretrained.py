@@ -227,6 +227,8 @@ def _check_score(model: nn.Module, size: int) -> int:
     grey = torch.zeros(1, 3, size, size, device=device)
     with torch.inference_mode(), measure_costs(model) as costs:
         logit = model(grey)
+        if logit.ndim == 2:  # one column a head
+            logit = model.join(logit)  # type: ignore[operator]
     if logit.shape != (1,) or not _is_finite(logit):
         raise ValueError("a grey picture gets no finite score")
     return costs.pictures_at_once
