@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fauxlab.bundle.config import Calibration, DetectorConfig, GeneratorConfig, OodLimits
+from fauxlab.bundle.config import Calibration, DetectorConfig, GeneratorConfig, LeftOut, OodLimits
 
 
 def write_card(config: DetectorConfig | GeneratorConfig, digest: str) -> str:
@@ -61,9 +61,7 @@ def _describe_calibration(fit: Calibration) -> str:
             f"Expected calibration error: {fit.ece_before:.3f} before, {fit.ece_after:.3f} after."
         )
     if fit.false_alarm_rate is not None:
-        lines.append(
-            f"At most {fit.false_alarm_rate:.3g} of the reals of each source are called fake."
-        )
+        lines += _describe_false_alarms(fit, fit.false_alarm_rate)
     if fit.low is not None and fit.high is not None and fit.alpha is not None:
         lines += [
             f"Scores from {fit.low:.3f} to below {fit.high:.3f} are uncertain: at most "
@@ -73,6 +71,37 @@ def _describe_calibration(fit: Calibration) -> str:
     if fit.n_real or fit.n_fake:
         lines += _describe_pictures(fit)
     return "\n".join(lines) + "\n\n"
+
+
+def _describe_false_alarms(fit: Calibration, rate: float) -> list[str]:
+    if fit.left_out is None:
+        return [f"At most {rate:.3g} of the reals of each source are called fake."]
+    n_kinds = len(fit.left_out.called_fake)
+    lines = [
+        f"Stated false-alarm rate: {rate:.3g} of the real photos of a further kind. No more is "
+        f"promised than {n_kinds} kinds can show:",
+        "",
+        f"| stated rate | threshold | called fake, mean of kinds left out of {fit.left_out.of} "
+        "| worst kind | uncertain, mean |",
+        "|---|---|---|---|---|",
+        _rate_row(rate, fit.high, fit.left_out),
+    ]
+    for point in fit.points:
+        if point.left_out is not None:
+            lines.append(_rate_row(point.rate, point.threshold, point.left_out))
+    return [*lines, ""]
+
+
+def _rate_row(rate: float, threshold: float | None, left_out: LeftOut) -> str:
+    source, worst = left_out.worst
+    cells = [
+        f"{rate:.3g}",
+        "" if threshold is None else f"{threshold:.6g}",
+        f"{left_out.mean_called_fake:.3f}",
+        f"{worst:.3f} ({source})",
+        f"{left_out.mean_uncertain:.3f}",
+    ]
+    return f"| {' | '.join(cells)} |"
 
 
 def _describe_pictures(fit: Calibration) -> list[str]:

@@ -38,13 +38,50 @@ InputRange = tuple[MinusOne, PlusOne]
 SchemaVersion = Annotated[int, Field(le=SCHEMA_VERSION)]
 
 
+class LeftOut(Record):
+    """Shares of each kind of real photos by limits that were fitted without the kind.
+
+    The kind was left out of the `calibration` alone, or of the `training`, too.
+    """
+
+    of: Literal["calibration", "training"]
+    called_fake: dict[str, Share] = Field(min_length=1)
+    uncertain: dict[str, Share] = Field(min_length=1)
+
+    @property
+    def mean_called_fake(self) -> float:
+        """The mean share that is called fake; each kind counts alike."""
+        return sum(self.called_fake.values()) / len(self.called_fake)
+
+    @property
+    def worst(self) -> tuple[str, float]:
+        """The kind of which most is called fake, and the share."""
+        return max(self.called_fake.items(), key=lambda pair: pair[1])
+
+    @property
+    def mean_uncertain(self) -> float:
+        """The mean share that is uncertain; each kind counts alike."""
+        return sum(self.uncertain.values()) / len(self.uncertain)
+
+
 class OperatingPoint(Record):
-    """A stated false-alarm rate, and the scores from which on verdicts keep it."""
+    """A stated false-alarm rate, and the scores from which on verdicts keep it.
+
+    The fields mean what those of a `Calibration` do.
+    """
 
     rate: Rate
     threshold: Share
     low: Share
     high: Share
+    alpha: Rate | None = None
+    left_out: LeftOut | None = None
+
+    @model_validator(mode="after")
+    def _check_order(self) -> Self:
+        if not self.low <= self.threshold <= self.high:
+            raise ValueError("low, threshold and high of a further rate are not in this order")
+        return self
 
 
 class Calibration(Record):
@@ -55,7 +92,8 @@ class Calibration(Record):
     - Scores in [low, high) are uncertain: at most `alpha` of the fakes score below `low`, and at
       most `alpha` of the reals at or above `high`.
     - At most `false_alarm_rate` of the reals of every source are called fake: they reach the
-      detector's threshold, and do not get "cannot tell".
+      detector's threshold, and do not get "cannot tell". Where `left_out` is given, the rate is
+      that which can be expected of a further source; `left_out` says how it held.
 
     Both hold for pictures like those that the calibration was fitted on: `n_real` of each source
     and `n_fake` of each generator, degraded at random where `degraded` says so. Without these
@@ -71,6 +109,7 @@ class Calibration(Record):
     points: tuple[OperatingPoint, ...] = Field(
         (), description="further false-alarm rates that may be asked for, with their thresholds"
     )
+    left_out: LeftOut | None = None
     n_real: Counts = Field({})
     n_fake: Counts = Field({})
     degraded: bool = False

@@ -8,14 +8,17 @@ into a word.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fauxlab.errors import LabError
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fauxlab.bundle.config import DetectorConfig, Label
+    from fauxlab.bundle.config import Calibration, DetectorConfig, Label, OperatingPoint
 
 
 BLURRED = "too blurred or too small"
@@ -44,6 +47,39 @@ def decide(config: DetectorConfig, score: float) -> tuple[Label, bool]:
         return label, False
     low, high = band
     return label, low <= score < high
+
+
+def at_rate(config: DetectorConfig, rate: float | None) -> DetectorConfig:
+    """The config with threshold and band of one of its stated false-alarm rates.
+
+    None leaves it as it is. Raises LabError on a rate that the config does not state.
+    """
+    fit = config.calibration
+    if rate is None or (fit is not None and _is_same(rate, fit.false_alarm_rate)):
+        return config
+    if fit is not None:
+        for point in fit.points:
+            if _is_same(rate, point.rate):
+                changed = _at_point(fit, point)
+                return config.model_copy(
+                    update={"calibration": changed, "threshold": point.threshold}
+                )
+    stated = ", ".join(f"{known:g}" for known in stated_rates(config)) or "none"
+    raise LabError(
+        f"the model states no false-alarm rate of {rate:g}; it states: {stated}; "
+        "`fauxlab detector calibrate --also RATE` adds another"
+    )
+
+
+def stated_rates(config: DetectorConfig) -> list[float]:
+    """The false-alarm rates that a scan may ask for; the default first."""
+    fit = config.calibration
+    if fit is None:
+        return []
+    rates = [point.rate for point in fit.points]
+    if fit.false_alarm_rate is not None:
+        rates.insert(0, fit.false_alarm_rate)
+    return rates
 
 
 def why_cannot_tell(
@@ -84,3 +120,20 @@ def has_colours(config: DetectorConfig, tint: float) -> bool:
     if config.ood is None or config.ood.tint is None:
         return True
     return tint <= config.ood.tint
+
+
+def _at_point(fit: Calibration, point: OperatingPoint) -> Calibration:
+    """The calibration with a further rate as its default."""
+    changes: dict[str, object] = {
+        "false_alarm_rate": point.rate,
+        "low": point.low,
+        "high": point.high,
+        "left_out": point.left_out,
+    }
+    if point.alpha is not None:
+        changes["alpha"] = point.alpha
+    return fit.model_copy(update=changes)
+
+
+def _is_same(rate: float, stated: float | None) -> bool:
+    return stated is not None and math.isclose(rate, stated, rel_tol=1e-6)

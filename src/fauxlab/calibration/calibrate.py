@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fauxlab.bundle.config import Calibration, DetectorConfig
+from fauxlab.bundle.config import DetectorConfig
 from fauxlab.bundle.detector import check_pipeline
 from fauxlab.bundle.onnx import OnnxDetector
-from fauxlab.calibration.counts import check_counts
-from fauxlab.calibration.figures import Figures, Predictions, format_figures
-from fauxlab.calibration.fit import Bin, conformal_band, fit_calibration, threshold_at_fpr
+from fauxlab.calibration.counts import Rates, choose_rates, describe_counts
+from fauxlab.calibration.figures import Figures, Predictions, format_figures, format_left_out
+from fauxlab.calibration.fit import Bin, fit_calibration
+from fauxlab.calibration.kinds import Kinds
 from fauxlab.calibration.ood import fit_ood, limit_tint, measures_ood, refit_limits
+from fauxlab.calibration.points import Reals, fit_point
+from fauxlab.calibration.unseen import check_left_out, score_left_out
 from fauxlab.errors import LabError
 from fauxlab.models.pretrained import Detector
 
@@ -36,12 +38,14 @@ class Calibrated:
     """A detector with its new calibration; figures and reliability by split.
 
     The pairs are (before, after). `skipped` are the images that could not be read (path, reason).
+    `notes` say what the number of pictures does not allow to promise, a line each.
     """
 
     detector: AnyBundle
     figures: dict[str, tuple[Figures, Figures]]
     reliability: dict[str, tuple[list[Bin], list[Bin]]]
     skipped: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
 
     def table(self) -> str:
         """The figures as plain text, a block for each split.
@@ -52,43 +56,57 @@ class Calibrated:
         for split, (before, after) in self.figures.items():
             block = format_figures(split, before, after)
             blocks.append(block)
+        fit = self.detector.config.calibration
+        if fit is not None:
+            blocks += format_left_out(fit)
         return "\n\n".join(blocks)
 
 
 def calibrate(
     detector: AnyBundle,
     manifest: Manifest,
-    rate: float = 0.05,
+    rate: float | None = None,
     alpha: float = 0.1,
     degrade: Degrade | None = None,
     progress: Progress | None = None,
     refuse_tinted: bool = False,
     keep_limits: bool = False,
+    also: Sequence[float] | None = None,
+    left_out: Mapping[str, AnyBundle] | None = None,
 ) -> Calibrated:
     """Fit temperature, bias, threshold, uncertain band and OOD limits on the calibration split.
 
-    `rate` is the false-alarm rate: of the reals of any source, at most this share is called fake
-    (a real that gets "cannot tell" is not). `alpha` is the share of each class that may be certain
-    and wrong. `degrade` takes a picture uint8 [3, size, size] and returns it changed: then all is
-    fitted and measured on changed pictures. Figures are of the calibration and the test split,
-    before and after. `progress` is called with the number of images just scored. Images that cannot
-    be read are left out and listed in `skipped`.
+    `rate` is the false-alarm rate: of the reals of a further source, at most this share can be
+    expected to be called fake (a real that gets "cannot tell" is not). None is .02, or the lowest
+    rate that the pictures can promise. `also` are further rates that a scan may ask for; None is
+    .01 where that can be promised. `alpha` is the share of the fakes that may be called real; a
+    cap on the share of uncertain reals can raise it (see `fauxlab.calibration.points`).
+
+    `left_out` maps sources to detectors that were trained in the same way without them. Then the
+    threshold keeps the rates on these sources, too, each scored by its own detector.
+
+    `degrade` takes a picture uint8 [3, size, size] and returns it changed: then all is fitted and
+    measured on changed pictures. Figures are of the calibration and the test split, before and
+    after. `progress` is called with the number of images just scored. Images that cannot be read
+    are left out and listed in `skipped`.
 
     An exported detector keeps its graph: its config alone changes, and its OOD limits are for the
     distances that its graph measures. `refuse_tinted` gives pictures in nearly one colour "cannot
     tell", for detectors that have learned none. With `keep_limits` the other OOD limits stay as
-    they are. Raises LabError when the split has too few pictures of a class or source.
+    they are. Raises LabError when the split has too few pictures for the rates.
 
     >>> import fauxlab as fl
     >>> data = fl.Manifest.load("manifest.csv")  # doctest: +SKIP
     >>> detector = fl.Detector.from_pretrained("runs/latest/best")  # doctest: +SKIP
-    >>> calibrated = fl.calibrate(detector, data, rate=0.01)  # doctest: +SKIP
+    >>> calibrated = fl.calibrate(detector, data, rate=0.02, also=[0.01])  # doctest: +SKIP
     >>> print(calibrated.table())  # doctest: +SKIP
     >>> calibrated.detector.save_pretrained("calibrated")  # doctest: +SKIP
     """
     check_pipeline(detector)
     # Before hours of scoring, not after.
-    check_counts(manifest.calibration.rows, rate, alpha)
+    rows = manifest.calibration.rows
+    rates = choose_rates(rows, rate, also, alpha)
+    check_left_out(manifest, left_out or {}, detector)
     images = _load_splits(manifest, detector.size)
 
     # The OOD limits first: they change a network of torch, whose distances are measured below.
@@ -101,17 +119,19 @@ def calibrate(
     for split, part in images.items():
         predictions[split] = Predictions.of(detector, part, degrade, progress)
     fitted = predictions["calibration"]
-    fit, threshold = _fit(detector, fitted, rate, alpha)
+    reals = Reals(_known_reals(fitted, detector.config))
+    if left_out:
+        unseen = score_left_out(left_out, manifest, reals.known, degrade, progress)
+        reals = replace(reals, unseen=unseen)
+    after = _with_points(detector, fitted, reals, rates, alpha)
 
     # What the bundle says of its own calibration.
-    after = _with_calibration(detector, fit, threshold)
     changes = {
         "degraded": degrade is not None,
         "ece_before": fitted.figures(before).ece,
         "ece_after": fitted.figures(after).ece,
     }
-    fit = fit.model_copy(update=changes)
-    after = _with_calibration(detector, fit, threshold)
+    after = _with_calibration(after, changes, after.config.threshold)
 
     figures = {}
     diagrams = {}
@@ -120,7 +140,8 @@ def calibrate(
         figures[split] = (predicted.figures(before), predicted.figures(after))
         diagrams[split] = (predicted.reliability(before), predicted.reliability(after))
         skipped += images[split].skipped
-    return Calibrated(after, figures, diagrams, tuple(skipped))
+    notes = describe_counts(rows, rates, rate)
+    return Calibrated(after, figures, diagrams, tuple(skipped), tuple(notes))
 
 
 def _fit_limits(
@@ -170,46 +191,50 @@ def _load_splits(manifest: Manifest, size: int) -> dict[str, ImageArray]:
     return images
 
 
-def _fit(
-    detector: AnyBundle, fitted: Predictions, rate: float, alpha: float
-) -> tuple[Calibration, float]:
-    """The calibration and the threshold, from the predictions on the calibration split."""
-    # Temperature and bias.
-    groups = fitted.groups.tolist()
-    fit = fit_calibration(fitted.logits, fitted.labels, groups=groups)
+def _known_reals(fitted: Predictions, config: DetectorConfig) -> Kinds:
+    """The reals of the calibration split that get a verdict: the others are not called fake."""
+    told = fitted.is_real & fitted.told(config)
+    if not told.any():
+        raise LabError(
+            "no real photo of the calibration split gets a verdict; train on such photos"
+        )
+    return fitted.kinds(told)
 
-    # Threshold, by the false-alarm rate of the worst source.
-    scores = fitted.scores(_with_calibration(detector, fit, 0.5))
-    real = fitted.is_real
-    # What gets "cannot tell" is not called fake, whatever its score.
-    told = fitted.told(detector.config)
-    counted = np.where(told, scores, 0.0)
-    real_names = fitted.names[real].tolist()
-    real_groups = fitted.groups[real].tolist()
-    threshold = threshold_at_fpr(counted[real], rate, real_names, real_groups)
 
-    # Uncertain band. A certain label must not contradict the threshold, so this must lie inside.
-    # A threshold below the band is raised to it: that costs no more than `alpha` of the fakes and
-    # saves false alarms. Above the band, the band is widened.
-    low, high = conformal_band(fitted.labels, scores, alpha, groups)
-    threshold = max(threshold, low)
-    high = max(high, threshold)
-    fake_names = fitted.names[~real].tolist()
+def _with_points(
+    detector: AnyBundle, fitted: Predictions, reals: Reals, rates: Rates, alpha: float
+) -> AnyBundle:
+    """The detector with probabilities, and with a threshold and a band at each of the rates."""
+    weights = fitted.kind_weights()
+    fit = fit_calibration(fitted.logits, fitted.labels, weights)
+    detector = _with_calibration(detector, fit.model_dump(), 0.5)
+    fakes = fitted.kinds(~fitted.is_real)
+
+    points = []
+    for rate in (rates.default, *rates.further):
+        point = fit_point(detector.config, reals, fakes, rate, alpha)
+        points.append(point)
+    default, *further = points
     changes = {
-        "false_alarm_rate": rate,
-        "alpha": alpha,
-        "low": low,
-        "high": high,
-        "n_real": dict(Counter(real_names)),
-        "n_fake": dict(Counter(fake_names)),
+        "false_alarm_rate": default.rate,
+        "alpha": default.alpha,
+        "low": default.low,
+        "high": default.high,
+        "left_out": default.left_out,
+        "points": further,
+        "n_real": fitted.count(fitted.is_real),
+        "n_fake": fitted.count(~fitted.is_real),
         "data_hash": fitted.data_hash,
     }
-    return fit.model_copy(update=changes), threshold
+    return _with_calibration(detector, changes, default.threshold)
 
 
-def _with_calibration(detector: AnyBundle, fit: Calibration, threshold: float) -> AnyBundle:
+def _with_calibration(
+    detector: AnyBundle, changes: Mapping[str, object], threshold: float
+) -> AnyBundle:
     # Made anew, not copied with changes, so that it is checked as a bundle is on loading.
     fields = detector.config.model_dump(exclude={"schema_version"})
-    fields |= {"calibration": fit.model_dump(), "threshold": threshold}
+    fit = {**(fields["calibration"] or {}), **changes}
+    fields |= {"calibration": fit, "threshold": threshold}
     config = DetectorConfig.model_validate(fields)
     return replace(detector, config=config, hash="")

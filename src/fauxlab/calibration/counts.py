@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from math import ceil, floor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from fauxlab.errors import LabError
 
@@ -12,25 +12,109 @@ if TYPE_CHECKING:
     from fauxlab.data.rows import Row
 
 SLACK = 1e-9  # 1 / 0.05 must count as 20 and 0.05 · 100 as 5, whatever rounding makes of it
-Groups = dict[str, set[str]]  # groups of pictures by the name of what they are
+DEFAULT_RATE = 0.02
+DEFAULT_FURTHER = 0.01
+# Groups of a kind that counts in full. One with fewer counts for less, in proportion: a share of
+# its pictures cannot be measured finer than that, and must not decide alone.
+FULL_KIND = 10
+MOST_NAMED = 5  # kinds in a message
+GroupCounts = dict[str, int]  # number of groups by kind: source of reals, generator of fakes
 
 
-def check_counts(rows: Iterable[Row], rate: float, alpha: float) -> None:
-    """Raise LabError where a calibration split is too small for its two rates.
+class Rates(NamedTuple):
+    """The false-alarm rates that a calibration states: the default, and further ones."""
 
-    `rate` is promised for each source of reals, `alpha` for the reals and for the fakes.
+    default: float
+    further: tuple[float, ...]
+
+
+def choose_rates(
+    rows: Iterable[Row], rate: float | None, also: Sequence[float] | None, alpha: float
+) -> Rates:
+    """The rates to state: those that are asked for, or what the pictures can promise.
+
+    A rate of None is DEFAULT_RATE, or the lowest that can be promised. Further rates of None are
+    DEFAULT_FURTHER, where that can be promised. `alpha` is promised for the fakes. Raises LabError
+    where a class is missing, or has too few groups for what is asked.
     """
-    sources: Groups = {}
-    classes: Groups = {}
+    reals, fakes = count_kinds(rows)
+    if reals or fakes:
+        classes = [name for name, counts in (("reals", reals), ("fakes", fakes)) if counts]
+        check_classes(classes)
+    n_real = effective_groups(reals.values())
+    n_fake = effective_groups(fakes.values())
+    check_groups({"fakes": n_fake}, alpha, "--alpha")
+
+    if rate is None:
+        rate = max(DEFAULT_RATE, lowest_rate(n_real))
+    check_groups({"reals": n_real}, rate, "--rate")
+    if also is None:
+        is_possible = groups_needed(DEFAULT_FURTHER) <= n_real
+        also = [DEFAULT_FURTHER] if is_possible else []
+    for further in also:
+        check_groups({"reals": n_real}, further, "--also")
+    others = sorted({further for further in also if further != rate}, reverse=True)
+    return Rates(rate, tuple(others))
+
+
+def describe_counts(rows: Iterable[Row], rates: Rates, asked: float | None) -> list[str]:
+    """What the number of kinds and of their groups does not allow to promise, a line each."""
+    reals, _ = count_kinds(rows)
+    lines = []
+    if asked is None and rates.default > DEFAULT_RATE:
+        n = effective_groups(reals.values())
+        lines.append(
+            f"{n} group(s) of real photos cannot promise {DEFAULT_RATE:.1%}; the stated rate is "
+            f"{rates.default:.1%}"
+        )
+    if len(reals) == 1:
+        lines.append("one kind of real photos: nothing can be said of other kinds")
+    else:
+        lines.append(
+            f"{len(reals)} kinds of real photos: a further kind can be expected to keep the rate "
+            f"in {len(reals)} of {len(reals) + 1} cases, and no more can be promised"
+        )
+    needed = groups_needed(rates.default)
+    small = [f"{name} ({n})" for name, n in reals.items() if n < needed]
+    if small and len(reals) > 1:
+        named = ", ".join(small[:MOST_NAMED])
+        more = f" and {len(small) - MOST_NAMED} more" if len(small) > MOST_NAMED else ""
+        lines.append(
+            f"too few groups to measure {rates.default:.1%} of the kind alone, which takes "
+            f"{needed}: {named}{more}; the spread of all kinds stands in for it"
+        )
+    return lines
+
+
+def count_kinds(rows: Iterable[Row]) -> tuple[GroupCounts, GroupCounts]:
+    """Number of groups of each kind: of the reals by source, of the fakes by generator."""
+    groups: tuple[dict[str, set[str]], dict[str, set[str]]] = ({}, {})
     for row in rows:
-        name = "fakes" if row.label else "reals"
-        classes.setdefault(name, set()).add(row.group)
-        if not row.label:
-            sources.setdefault(f"real source {row.source!r}", set()).add(row.group)
-    if classes:
-        check_classes(set(classes))
-    check_groups(count_groups(sources), rate, "--fpr")
-    check_groups(count_groups(classes), alpha, "--alpha")
+        kind = row.generator if row.label else row.source
+        groups[row.label].setdefault(kind, set()).add(row.group)
+    reals, fakes = ({kind: len(own) for kind, own in kinds.items()} for kinds in groups)
+    return reals, fakes
+
+
+def kind_weight(n_groups: int) -> float:
+    """How much a kind of so many groups counts, from 0 to 1."""
+    return min(n_groups / FULL_KIND, 1.0)
+
+
+def effective_groups(counts: Iterable[int]) -> int:
+    """The number of equal groups that say as much as these groups do, whose kinds count alike.
+
+    (Σ weight)² / Σ weight² over all groups (Kish, 1965). Of one kind, its own number.
+    """
+    total = 0.0
+    squares = 0.0
+    for n_groups in counts:
+        weight = kind_weight(n_groups)
+        total += weight
+        squares += weight**2 / n_groups
+    if not squares:
+        return 0
+    return floor(total**2 / squares + SLACK)
 
 
 def check_classes(names: Collection[str]) -> None:
@@ -68,11 +152,6 @@ def check_rate(rate: float, option: str) -> None:
     """Raise LabError where a rate is no share between 0 and 1."""
     if not 0 < rate < 1:
         raise LabError(f"{option} {rate}: give a share between 0 and 1, as 0.05")
-
-
-def count_groups(groups: Groups) -> dict[str, int]:
-    """Number of groups by name."""
-    return {name: len(own) for name, own in groups.items()}
 
 
 def groups_needed(rate: float) -> int:

@@ -12,6 +12,7 @@ from fauxlab.bundle import decision
 from fauxlab.bundle.config import Calibration
 from fauxlab.bundle.onnx import OnnxDetector
 from fauxlab.calibration.fit import Bin, log_loss, reliability
+from fauxlab.calibration.kinds import Kinds
 from fauxlab.evaluation.detection import predict_batches
 from fauxlab.evaluation.metrics import balanced, expected_calibration_error
 from fauxlab.io.sharpness import measure_sharpness
@@ -163,6 +164,23 @@ class Predictions:
             counts[str(name)] = int(size)
         return counts
 
+    def kinds(self, rows: Bools) -> Kinds:
+        """The logits of the rows [N], by source or generator."""
+        return Kinds.of(self.logits[rows], self.names[rows], self.groups[rows])
+
+    def kind_weights(self) -> Floats:
+        """How much each picture [N] counts: in a class each kind alike, in a kind each group.
+
+        The weights of a class sum to its number of groups.
+        """
+        weights = np.zeros(len(self.labels))
+        for label in (0, 1):
+            own = self.labels == label
+            if own.any():
+                n_groups = len(np.unique(self.groups[own]))
+                weights[own] = self.kinds(own).weights * n_groups
+        return weights
+
     def told(self, config: DetectorConfig) -> Bools:
         """Which pictures [N] the limits of a config let pass; for the network that was measured."""
         told = []
@@ -209,6 +227,24 @@ def format_figures(split: str, before: Figures, after: Figures) -> str:
     for name, n, old, new in _rows(before, after):
         lines.append(f"  {name:<42}{n:>7}{old:>16}{new:>16}")
     return "\n".join(lines)
+
+
+def format_left_out(fit: Calibration) -> list[str]:
+    """The figures of the kinds left out as plain text, a block for each stated rate."""
+    stated = [(fit.false_alarm_rate, fit.left_out)]
+    stated += [(point.rate, point.left_out) for point in fit.points]
+    blocks = []
+    for rate, left_out in stated:
+        if rate is None or left_out is None:
+            continue
+        head = f"kinds of reals left out of {left_out.of}, at {rate:.3g}"
+        lines = [f"{head:<51}{'called fake':>16}{'uncertain':>16}"]
+        for name, called_fake in left_out.called_fake.items():
+            lines.append(f"  {name:<49}{called_fake:>16.1%}{left_out.uncertain[name]:>16.1%}")
+        means = f"{left_out.mean_called_fake:>16.1%}{left_out.mean_uncertain:>16.1%}"
+        lines.append(f"  {'mean of kinds':<49}{means}")
+        blocks.append("\n".join(lines))
+    return blocks
 
 
 def _rows(before: Figures, after: Figures) -> Iterator[TableRow]:

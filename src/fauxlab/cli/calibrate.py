@@ -15,6 +15,7 @@ from fauxlab.cli.common import (
     report_skipped,
     say,
 )
+from fauxlab.errors import LabError
 from fauxlab.progress import count_images
 
 if TYPE_CHECKING:
@@ -28,12 +29,38 @@ def calibrate(
         Path, typer.Argument(metavar="MODEL", help="a bundle, as runs/<name>/best, or `fauxlab`")
     ],
     manifest: ManifestPath,
-    fpr: Annotated[
-        float, typer.Option(help="most reals of any source that may be called fake, as a share")
-    ] = 0.05,
+    rate: Annotated[
+        float | None,
+        typer.Option(
+            "--rate",
+            "--fpr",
+            metavar="SHARE",
+            help="share of the reals of a further source that may be called fake; by default .02, "
+            "or the lowest that the pictures can promise",
+            show_default=False,
+        ),
+    ] = None,
+    also: Annotated[
+        list[float] | None,
+        typer.Option(
+            metavar="SHARE",
+            help="a further rate, for `scan --rate`; may be given several times; by default .01, "
+            "where the pictures can promise it",
+            show_default=False,
+        ),
+    ] = None,
     alpha: Annotated[
-        float, typer.Option(help="most of each class that may be certain and wrong, as a share")
+        float, typer.Option(help="most fakes that may be called real, as a share")
     ] = 0.1,
+    left_out: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--left-out",
+            metavar="SOURCE,…=MODEL",
+            help="MODEL was trained in the same way without these sources of reals: keep the rate "
+            "on them, too; may be given several times",
+        ),
+    ] = None,
     degraded: Annotated[
         bool,
         typer.Option(
@@ -77,6 +104,7 @@ def calibrate(
     from fauxlab.calibration.calibrate import calibrate
 
     detector = _open_bundle(model)
+    others = _open_left_out(left_out or [])
     if len(data.calibration):  # `calibrate` reports an empty split
         with count_images("decoding") as advance:
             images = load_images(data.in_split("calibration", "test"), detector.size, advance)
@@ -86,18 +114,38 @@ def calibrate(
         calibrated = calibrate(
             detector,
             data,
-            fpr,
+            rate,
             alpha,
             degrade,
             advance,
             refuse_tinted=refuse_tinted,
             keep_limits=keep_limits,
+            also=also,
+            left_out=others,
         )
     saved = calibrated.detector.save_pretrained(folder)
     if figure:
         _save_figure(calibrated, figure)
     print(calibrated.table())
+    for note in calibrated.notes:
+        say(note)
     say(f"wrote {folder}: model hash {saved.hash}")
+
+
+def _open_left_out(options: list[str]) -> dict[str, Detector | OnnxDetector]:
+    """The detector of each source that was left out, as --left-out names them."""
+    detectors: dict[str, Detector | OnnxDetector] = {}
+    for option in options:
+        sources, found, model = option.partition("=")
+        names = [name for name in sources.split(",") if name]
+        if not found or not model or not names:
+            raise LabError(f"--left-out {option}: give SOURCE=MODEL, or SOURCE,SOURCE=MODEL")
+        detector = _open_bundle(Path(model))
+        for name in names:
+            if name in detectors:
+                raise LabError(f"--left-out {option}: {name} has a model already")
+            detectors[name] = detector
+    return detectors
 
 
 def _open_bundle(model: Path) -> Detector | OnnxDetector:

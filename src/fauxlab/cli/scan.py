@@ -95,6 +95,14 @@ Timeout = Annotated[
 MaxFaces = Annotated[
     int, typer.Option(help="faces of a picture that get a verdict", callback=_positive)
 ]
+Rate = Annotated[
+    float | None,
+    typer.Option(
+        help="false-alarm rate to decide by, one of those that the model states, as .01; by "
+        "default the first of these",
+        show_default=False,
+    ),
+]
 
 
 @dataclass
@@ -164,6 +172,7 @@ def scan(
     timeout: Timeout = DEFAULT_LIMITS.timeout,
     max_faces: MaxFaces = MAX_FACES,
     trust_model: TrustModel = False,
+    rate: Rate = None,
 ) -> None:
     """Say of each face in the pictures whether it looks real or generated."""
     from fauxlab.io.text import printable
@@ -178,6 +187,7 @@ def scan(
         timeout=timeout,
         max_faces=max_faces,
         trust=trust_model,
+        rate=rate,
     )
     with ExitStack() as stack:
         sinks = _open_sinks(stack, scanner, model, html, explain, form)
@@ -215,7 +225,7 @@ def _open_sinks(
     from fauxlab.scan.writers import open_writer
 
     sinks: list[Sink] = []
-    config = scanner.detector.config
+    config = scanner.config
     rule = describe_rule(config)
     if html:
         from fauxlab.scan.page import open_page

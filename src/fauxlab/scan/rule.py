@@ -5,12 +5,27 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fauxlab.bundle.config import Calibration, DetectorConfig
+    from fauxlab.bundle.config import Calibration, DetectorConfig, LeftOut
 
 
 def describe_rule(config: DetectorConfig) -> list[str]:
-    """Two lines: where scores become verdicts, and how often they err by the calibration."""
-    return [_describe_scores(config), _describe_rates(config.calibration)]
+    """Lines: where scores become verdicts, and how often they err by the calibration."""
+    fit = config.calibration
+    scores = _describe_scores(config)
+    if fit is None or fit.left_out is None or fit.false_alarm_rate is None:
+        return [scores, _describe_rates(fit)]
+    return [scores, _describe_stated(fit, fit.false_alarm_rate), describe_left_out(fit.left_out)]
+
+
+def describe_left_out(left_out: LeftOut) -> str:
+    """How the stated rate held on kinds of real photos that were left out."""
+    n_kinds = len(left_out.called_fake)
+    source, worst = left_out.worst
+    return (
+        f"of {n_kinds} kinds of real photos, each left out of the {left_out.of}: "
+        f"{_percent(left_out.mean_called_fake)} called fake on average, {_percent(worst)} at worst "
+        f"({source}), {_percent(left_out.mean_uncertain)} uncertain"
+    )
 
 
 def _describe_scores(config: DetectorConfig) -> str:
@@ -38,5 +53,12 @@ def _describe_rates(calibration: Calibration | None) -> str:
     return f"of pictures like those of its calibration at most {rates}"
 
 
+def _describe_stated(fit: Calibration, rate: float) -> str:
+    line = f"stated false-alarm rate: {_percent(rate)} of real photos"
+    if fit.alpha is not None:
+        line += f"; at most {_percent(fit.alpha)} of the fakes of known generators are called real"
+    return line
+
+
 def _percent(rate: float) -> str:
-    return f"{100 * rate:g} %"
+    return f"{100 * rate:.3g} %"

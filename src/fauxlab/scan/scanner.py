@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
-from fauxlab.bundle.decision import decide, why_cannot_tell
+from fauxlab.bundle.decision import at_rate, decide, why_cannot_tell
 from fauxlab.bundle.detector import check_pipeline
 from fauxlab.bundle.opening import DEFAULT_MODEL, open_detector
 from fauxlab.errors import LabError
@@ -84,7 +84,11 @@ class Scanner:
     A picture may have at most `max_pixels`. Decoding it may take `timeout` seconds; after that no
     further frame of it is begun. At most `max_faces` of its faces get a verdict.
 
-    Raises LabError on another `crop`, and on limits that are not positive.
+    `rate` is one of the false-alarm rates that the detector states; None is its default. `config`
+    is the detector's, with the threshold and the uncertain band of that rate.
+
+    Raises LabError on another `crop`, on a rate that the detector does not state, and on limits
+    that are not positive.
 
     >>> scanner = Scanner.from_pretrained()  # the detector that comes with the package
     >>> scanner("no-such-photo.jpg").decision
@@ -101,6 +105,7 @@ class Scanner:
         max_pixels: int = DEFAULT_LIMITS.max_pixels,
         timeout: float = DEFAULT_LIMITS.timeout,
         max_faces: int = MAX_FACES,
+        rate: float | None = None,
     ) -> None:
         if crop not in ("face", "none"):
             raise LabError(f"crop {crop!r}: one of face, none")
@@ -110,6 +115,7 @@ class Scanner:
             raise LabError(f"timeout {timeout:g}: at most {LONGEST_TIMEOUT:,} seconds")
         check_pipeline(detector)
         self.detector = detector
+        self.config = at_rate(detector.config, rate)
         self.crop = crop
         self.max_faces = operator.index(max_faces)
         self._limits = Limits(int(max_pixels), timeout)
@@ -124,6 +130,7 @@ class Scanner:
         timeout: float = DEFAULT_LIMITS.timeout,
         max_faces: int = MAX_FACES,
         trust: bool = False,
+        rate: float | None = None,
     ) -> Scanner:
         """A scanner for a model, which is named, found and checked as by `open_detector`.
 
@@ -131,7 +138,14 @@ class Scanner:
         were prepared in another way.
         """
         detector = open_detector(model, trust)
-        return cls(detector, crop, max_pixels=max_pixels, timeout=timeout, max_faces=max_faces)
+        return cls(
+            detector,
+            crop,
+            max_pixels=max_pixels,
+            timeout=timeout,
+            max_faces=max_faces,
+            rate=rate,
+        )
 
     @property
     def max_pixels(self) -> int:
@@ -274,7 +288,7 @@ class Scanner:
 
     def _decide(self, crop: Pixels, score: float, distance: float) -> Fields:
         """The fields of a verdict on a crop with this score and out-of-distribution distance."""
-        config = self.detector.config
+        config = self.config
         sharpness = measure_sharpness(crop)
         tint = measure_tint(crop)
         label, uncertain = decide(config, score)

@@ -1,0 +1,161 @@
+"""The scores from which on a detector says real, uncertain or fake, at a stated false-alarm rate.
+
+A score is called fake from the threshold on: at most the stated rate of the real photos of a
+further kind can be expected to reach it. It is called real below the low end of the uncertain band,
+where few of the known fakes lie. Between the two it is uncertain.
+
+How well this holds is measured by leaving kinds out. Each kind of real photos gets verdicts by
+limits that were fitted without it. A kind that the detector was trained on is still easier than a
+new one. So detectors that were trained without the kind can score it instead.
+
+All limits are on the logits, whose order is that of the scores.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from fauxlab.bundle.config import LeftOut, OperatingPoint
+from fauxlab.bundle.decision import compute_scores
+from fauxlab.calibration.counts import groups_needed
+from fauxlab.calibration.kinds import Kinds, bound_for_next_kind, bound_on_average
+from fauxlab.errors import LabError
+
+if TYPE_CHECKING:
+    from fauxlab.bundle.config import DetectorConfig
+
+# The most real photos of kinds that were left out which may be uncertain, as a share.
+MOST_UNCERTAIN = 0.15
+LARGEST_SHARE = 0.999  # that a stated rate may be
+
+
+class Limits(NamedTuple):
+    """Where the band begins and where it ends, in logits."""
+
+    low: float
+    threshold: float
+
+
+@dataclass(frozen=True)
+class Reals:
+    """The logits of real photos: of kinds that the detector knows, and of kinds left out.
+
+    `unseen` are by detectors that were trained without the kind, on the scale of this one; None
+    where there are none.
+    """
+
+    known: Kinds
+    unseen: Kinds | None = None
+
+    @property
+    def strangest(self) -> Kinds:
+        """The reals that come nearest to photos of a new kind."""
+        return self.unseen or self.known
+
+    def without(self, name: str) -> Reals | None:
+        """The other kinds; None where no known ones are left."""
+        known = self.known.without(name)
+        if known is None:
+            return None
+        return Reals(known, self.unseen and self.unseen.without(name))
+
+
+def fit_point(
+    config: DetectorConfig, reals: Reals, fakes: Kinds, rate: float, alpha: float
+) -> OperatingPoint:
+    """Threshold and uncertain band at a false-alarm rate, as scores of a config.
+
+    At most `alpha` of the fakes lie below the band, each generator counted alike, unless more than
+    MOST_UNCERTAIN of the reals would then be uncertain; the point has the share that it came to.
+    Raises LabError where there are too few groups, or where the reals get the highest score.
+    """
+    limits = fit_limits(reals, fakes, rate, alpha)
+    logits = np.array([limits.low, limits.threshold])
+    low, threshold = compute_scores(config, logits).tolist()
+    # Two logits can have one score: a real just below the threshold must not reach it.
+    threshold = float(np.nextafter(threshold, np.inf))
+    if threshold >= 1:
+        raise LabError(
+            f"more than {rate:g} of the reals get the highest score there is, and no threshold "
+            "spares them; ask for a higher rate (--rate), or train the model on more of them"
+        )
+    below = fakes.values < limits.low
+    missed = (fakes.share(below) * fakes.n_groups + 1) / (fakes.n_groups + 1)
+    return OperatingPoint(
+        rate=rate,
+        threshold=threshold,
+        low=min(low, threshold),
+        high=threshold,
+        alpha=min(max(alpha, missed), LARGEST_SHARE),
+        left_out=leave_kinds_out(reals, fakes, rate, alpha),
+    )
+
+
+def fit_limits(reals: Reals, fakes: Kinds, rate: float, alpha: float) -> Limits:
+    """Threshold and low end of the band; arguments and errors as of `fit_point`."""
+    threshold = bound_for_next_kind(reals.known, rate)
+    if reals.unseen is not None:
+        threshold = max(threshold, _bound_of_unseen(reals.unseen, rate))
+    # The lower tail of the fakes is the upper tail of their negatives. A fake exactly at the bound
+    # is not called real: undo the step that the bound took.
+    mirrored = replace(fakes, values=-fakes.values)
+    bound = bound_on_average(mirrored, alpha, "fakes")
+    low = -float(np.nextafter(bound, -np.inf))
+    low = max(low, _lowest_allowed(reals.strangest, threshold))
+    return Limits(min(low, threshold), threshold)
+
+
+def leave_kinds_out(reals: Reals, fakes: Kinds, rate: float, alpha: float) -> LeftOut | None:
+    """The verdicts on each kind of reals by limits that were fitted without the kind.
+
+    None where the kinds that are left have too few groups for the rate.
+    """
+    called_fake = {}
+    uncertain = {}
+    for name in reals.strangest.names:
+        others = reals.without(name)
+        if others is None or others.known.n_groups < groups_needed(rate):
+            return None
+        low, threshold = fit_limits(others, fakes, rate, alpha)
+        own = reals.strangest.only(name)
+        is_fake = own.values >= threshold
+        is_uncertain = (own.values >= low) & ~is_fake
+        called_fake[name] = own.share(is_fake)
+        uncertain[name] = own.share(is_uncertain)
+    return LeftOut(
+        of="calibration" if reals.unseen is None else "training",
+        called_fake=called_fake,
+        uncertain=uncertain,
+    )
+
+
+def to_scale(values: Kinds, theirs: Kinds, ours: Kinds) -> Kinds:
+    """Logits of another detector on the scale of ours.
+
+    `theirs` and `ours` are the logits of both detectors on the same reals, which both know. Their
+    means and deviations are made equal.
+    """
+    their_mean, their_deviation = theirs.scale()
+    our_mean, our_deviation = ours.scale()
+    stretch = our_deviation / their_deviation if their_deviation else 1.0
+    moved = (values.values - their_mean) * stretch + our_mean
+    return replace(values, values=moved)
+
+
+def _bound_of_unseen(unseen: Kinds, rate: float) -> float:
+    """The bound of kinds left out, at the lowest rate that they allow where they are few."""
+    if unseen.n_groups < groups_needed(rate):
+        return float(np.nextafter(unseen.values.max(), np.inf))
+    return bound_on_average(unseen, rate)
+
+
+def _lowest_allowed(reals: Kinds, threshold: float) -> float:
+    """The lowest logit at which a band may begin: few enough reals lie in the band."""
+    above = reals.share(reals.values >= threshold)
+    allowed = above + MOST_UNCERTAIN
+    if allowed >= 1 or reals.n_groups < groups_needed(allowed):
+        return -np.inf
+    return bound_on_average(reals, allowed)

@@ -1,0 +1,124 @@
+"""Real photos of kinds that a detector was trained without: what to expect of the next kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fauxlab.bundle.detector import check_pipeline
+from fauxlab.calibration.figures import Predictions
+from fauxlab.calibration.kinds import Kinds
+from fauxlab.calibration.points import to_scale
+from fauxlab.errors import LabError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from fauxlab.bundle.onnx import OnnxDetector
+    from fauxlab.data.manifest import Manifest
+    from fauxlab.data.rows import Row
+    from fauxlab.models.pretrained import Detector
+
+    AnyBundle = Detector | OnnxDetector
+    Pixels = NDArray[np.uint8]
+    Degrade = Callable[[Pixels], Pixels]
+    Progress = Callable[[int], None]
+
+
+def check_left_out(
+    manifest: Manifest, left_out: Mapping[str, AnyBundle], detector: AnyBundle
+) -> None:
+    """Raise LabError where a source is not there, or a detector prepares pictures differently."""
+    known = {row.source for row in manifest.calibration.rows if not row.label}
+    for name, other in left_out.items():
+        if name not in known:
+            there = ", ".join(sorted(known))
+            raise LabError(
+                f"no real photos of {name!r} in the calibration split; there are {there}"
+            )
+        check_pipeline(other)
+        if other.size != detector.size:
+            raise LabError(
+                f"the detector without {name!r} takes pictures of {other.size} pixels, this one of "
+                f"{detector.size}: give detectors of the same recipe"
+            )
+    for other, names in _by_detector(left_out):
+        if known <= set(names):
+            raise LabError(
+                f"the detector {other.config.architecture} is given for every source of reals; "
+                "to compare two detectors, some sources must be known to both"
+            )
+
+
+def score_left_out(
+    left_out: Mapping[str, AnyBundle],
+    manifest: Manifest,
+    ours: Kinds,
+    degrade: Degrade | None,
+    progress: Progress | None,
+) -> Kinds:
+    """The logits of reals by detectors trained without their source, on the scale of ours.
+
+    `ours` are the reals of the calibration split by the detector that is calibrated. Pictures that
+    get "cannot tell" are left out.
+    """
+    from fauxlab.data.cache import load_images
+
+    parts = []
+    for detector, names in _by_detector(left_out):
+        wanted = _reals_for(manifest, names)
+        images = load_images(wanted, detector.size)
+        predicted = Predictions.of(detector, images, degrade, progress)
+        told = predicted.told(detector.config)
+        is_out = np.isin(predicted.names, list(names))
+        if not (told & is_out).any() or not (told & ~is_out).any():
+            continue
+        unseen = predicted.kinds(told & is_out)
+        theirs = predicted.kinds(told & ~is_out)
+        ours_too = _without_all(ours, names)
+        parts.append(to_scale(unseen, theirs, ours_too))
+    if not parts:
+        raise LabError("no photo of the sources left out gets a verdict")
+    return _joined(parts)
+
+
+def _reals_for(manifest: Manifest, names: Collection[str]) -> Manifest:
+    """The reals of the calibration split, and all of the sources left out but the test split."""
+
+    def is_wanted(row: Row) -> bool:
+        if row.label:
+            return False
+        if row.source in names:
+            return row.split != "test"
+        return row.split == "calibration"
+
+    return manifest.where(is_wanted)
+
+
+def _by_detector(left_out: Mapping[str, AnyBundle]) -> list[tuple[AnyBundle, list[str]]]:
+    """Each detector once, with the sources that it was trained without."""
+    names: dict[int, list[str]] = {}
+    detectors: dict[int, AnyBundle] = {}
+    for name, detector in left_out.items():
+        detectors[id(detector)] = detector
+        names.setdefault(id(detector), []).append(name)
+    return [(detectors[key], own) for key, own in names.items()]
+
+
+def _without_all(kinds: Kinds, names: Collection[str]) -> Kinds:
+    """The kinds without several."""
+    kept = [name not in names for name in kinds.names]
+    return kinds.where(np.array(kept)[kinds.codes])
+
+
+def _joined(parts: list[Kinds]) -> Kinds:
+    """Several kinds as one record."""
+    names: list[str] = []
+    groups: list[str] = []
+    for part in parts:
+        names += np.array(part.names)[part.codes].tolist()
+        groups += part.groups.tolist()
+    values = np.concatenate([part.values for part in parts])
+    return Kinds.of(values, names, groups)
