@@ -52,8 +52,8 @@ def fit_join(
         is_own = ~is_real & (sorts == name)
         if not is_own.any():
             raise LabError(
-                f"no fakes of the manipulation {name!r} to set the join of the heads on; index some "
-                "for validation"
+                f"no fakes of the manipulation {name!r} to set the join of the heads on; index "
+                "some for validation"
             )
         weights = np.zeros(len(labels))
         for rows in (is_real, is_own):

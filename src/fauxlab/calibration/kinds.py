@@ -85,7 +85,8 @@ class Kinds:
 
     def share(self, hits: Bools) -> float:
         """The share of the pictures [N] that are hit."""
-        return float(self.weights @ hits)
+        # The weights sum to 1 but for rounding.
+        return min(float(self.weights @ hits), 1.0)
 
     def means(self) -> tuple[Floats, Floats]:
         """The mean of each kind [K], and the weights [K] of the kinds, which sum to 1."""

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 # The most real photos of kinds that were left out which may be uncertain, as a share.
 MOST_UNCERTAIN = 0.15
+# How the rate falls that limits are fitted for, until kinds that are left out keep the stated one.
+STEP = 0.8
+MOST_STEPS = 10
 LARGEST_SHARE = 0.999  # that a stated rate may be
 
 
@@ -72,7 +75,8 @@ def fit_point(
     MOST_UNCERTAIN of the reals would then be uncertain; the point has the share that it came to.
     Raises LabError where there are too few groups, or where the reals get the highest score.
     """
-    limits = fit_limits(reals, fakes, rate, alpha)
+    level = find_level(reals, fakes, rate, alpha)
+    limits = fit_limits(reals, fakes, level, alpha)
     logits = np.array([limits.low, limits.threshold])
     low, threshold = compute_scores(config, logits).tolist()
     # Two logits can have one score: a real just below the threshold must not reach it.
@@ -90,8 +94,25 @@ def fit_point(
         low=min(low, threshold),
         high=threshold,
         alpha=min(max(alpha, missed), LARGEST_SHARE),
-        left_out=leave_kinds_out(reals, fakes, rate, alpha),
+        left_out=leave_kinds_out(reals, fakes, level, alpha),
     )
+
+
+def find_level(reals: Reals, fakes: Kinds, rate: float, alpha: float) -> float:
+    """The rate to fit limits for, so that kinds left out keep `rate` on average.
+
+    It is `rate`, or lower: limits that are fitted without a kind do not know how high this kind's
+    scores are. Where the pictures are too few, it is the lowest that they allow.
+    """
+    level = rate
+    for _ in range(MOST_STEPS):
+        lower = STEP * level
+        left_out = leave_kinds_out(reals, fakes, level, alpha)
+        is_kept = left_out is None or left_out.mean_called_fake <= rate
+        if is_kept or reals.known.n_groups < groups_needed(lower):
+            break
+        level = lower
+    return level
 
 
 def fit_limits(reals: Reals, fakes: Kinds, rate: float, alpha: float) -> Limits:
