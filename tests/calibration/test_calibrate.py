@@ -190,21 +190,23 @@ def test_too_few_pictures_are_told_before_any_is_scored(
     detector: Detector, small: Manifest, halves: Manifest
 ) -> None:
     seen: list[int] = []
-    with pytest.raises(LabError, match=r"4 group.* it takes 19, of about 190 .* --fpr 0.2$"):
-        calibrate(detector, small, progress=seen.append)
-    with pytest.raises(LabError, match=r"0.02 .* 20 .* of reals .* takes 49, .* --alpha 0.048$"):
+    with pytest.raises(LabError, match=r"4 group.* it takes 19, of about 190 .* --rate 0.2$"):
+        calibrate(detector, small, 0.05, progress=seen.append)
+    with pytest.raises(LabError, match=r"0.02 .* 40 .* of fakes .* takes 49, .* --alpha 0.025$"):
         calibrate(detector, halves, 0.1, 0.02, progress=seen.append)
+    with pytest.raises(LabError, match=r"0.01 .* 20 .* of reals .* takes 99, .* --also 0.048$"):
+        calibrate(detector, halves, 0.1, 0.2, also=[0.01], progress=seen.append)
     assert seen == []
     # What the messages advise works.
-    for data, rate, alpha in ((small, 0.2, 0.2), (halves, 0.1, 0.048)):
+    for data, rate, alpha in ((small, 0.2, 0.2), (halves, 0.1, 0.025)):
         assert calibrate(detector, data, rate, alpha).detector.config.calibration is not None
 
 
 def test_what_cannot_be_calibrated_is_refused(detector: Detector, small: Manifest) -> None:
     with pytest.raises(
-        LabError, match=r"rate of 0.05 cannot be promised from 4 group\(s\) of real source 'photos'"
+        LabError, match=r"rate of 0.05 cannot be promised from 4 group\(s\) of reals"
     ):
-        calibrate(detector, small)
+        calibrate(detector, small, 0.05)
     with pytest.raises(LabError, match="calibration split is empty"):
         calibrate(detector, small.split(0, (0.5, 0, 0, 0.5)))
     with pytest.raises(LabError, match="no reals to calibrate on"):

@@ -16,7 +16,7 @@ from fauxlab.calibration.figures import Figures, Predictions, format_figures, fo
 from fauxlab.calibration.fit import Bin, fit_calibration
 from fauxlab.calibration.kinds import Kinds
 from fauxlab.calibration.ood import fit_ood, limit_tint, measures_ood, refit_limits
-from fauxlab.calibration.points import Reals, fit_point
+from fauxlab.calibration.points import MOST_UNCERTAIN, Reals, fit_point
 from fauxlab.calibration.unseen import check_left_out, score_left_out
 from fauxlab.errors import LabError
 from fauxlab.models.pretrained import Detector
@@ -66,7 +66,7 @@ def calibrate(
     detector: AnyBundle,
     manifest: Manifest,
     rate: float | None = None,
-    alpha: float = 0.1,
+    alpha: float | None = None,
     degrade: Degrade | None = None,
     progress: Progress | None = None,
     refuse_tinted: bool = False,
@@ -79,8 +79,9 @@ def calibrate(
     `rate` is the false-alarm rate: of the reals of a further source, at most this share can be
     expected to be called fake (a real that gets "cannot tell" is not). None is .02, or the lowest
     rate that the pictures can promise. `also` are further rates that a scan may ask for; None is
-    .01 where that can be promised. `alpha` is the share of the fakes that may be called real; a
-    cap on the share of uncertain reals can raise it (see `fauxlab.calibration.points`).
+    .01 where that can be promised. `alpha` is the share of the fakes that may be called real; None
+    is .1, or the lowest that can be promised. A cap on the share of uncertain reals can raise it
+    (see `fauxlab.calibration.points`).
 
     `left_out` maps sources to detectors that were trained in the same way without them. Then the
     threshold keeps the rates on these sources, too, each scored by its own detector.
@@ -123,7 +124,7 @@ def calibrate(
     if left_out:
         unseen = score_left_out(left_out, manifest, reals.known, degrade, progress)
         reals = replace(reals, unseen=unseen)
-    after = _with_points(detector, fitted, reals, rates, alpha)
+    after = _with_points(detector, fitted, reals, rates)
 
     # What the bundle says of its own calibration.
     changes = {
@@ -140,7 +141,7 @@ def calibrate(
         figures[split] = (predicted.figures(before), predicted.figures(after))
         diagrams[split] = (predicted.reliability(before), predicted.reliability(after))
         skipped += images[split].skipped
-    notes = describe_counts(rows, rates, rate)
+    notes = [*describe_counts(rows, rates, rate), *_describe_cap(after.config, rates)]
     return Calibrated(after, figures, diagrams, tuple(skipped), tuple(notes))
 
 
@@ -201,9 +202,7 @@ def _known_reals(fitted: Predictions, config: DetectorConfig) -> Kinds:
     return fitted.kinds(told)
 
 
-def _with_points(
-    detector: AnyBundle, fitted: Predictions, reals: Reals, rates: Rates, alpha: float
-) -> AnyBundle:
+def _with_points(detector: AnyBundle, fitted: Predictions, reals: Reals, rates: Rates) -> AnyBundle:
     """The detector with probabilities, and with a threshold and a band at each of the rates."""
     weights = fitted.kind_weights()
     fit = fit_calibration(fitted.logits, fitted.labels, weights)
@@ -212,7 +211,7 @@ def _with_points(
 
     points = []
     for rate in (rates.default, *rates.further):
-        point = fit_point(detector.config, reals, fakes, rate, alpha)
+        point = fit_point(detector.config, reals, fakes, rate, rates.alpha)
         points.append(point)
     default, *further = points
     changes = {
@@ -227,6 +226,17 @@ def _with_points(
         "data_hash": fitted.data_hash,
     }
     return _with_calibration(detector, changes, default.threshold)
+
+
+def _describe_cap(config: DetectorConfig, rates: Rates) -> list[str]:
+    """That the band is narrower than `alpha` asks for, if it is."""
+    fit = config.calibration
+    if fit is None or fit.alpha is None or fit.alpha <= rates.alpha:
+        return []
+    return [
+        f"more than {MOST_UNCERTAIN:.0%} of the real photos would be uncertain where at most "
+        f"{rates.alpha:g} of the fakes are called real; so it is up to {fit.alpha:.3g} of the fakes"
+    ]
 
 
 def _with_calibration(

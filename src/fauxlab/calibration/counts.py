@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 SLACK = 1e-9  # 1 / 0.05 must count as 20 and 0.05 · 100 as 5, whatever rounding makes of it
 DEFAULT_RATE = 0.02
 DEFAULT_FURTHER = 0.01
+DEFAULT_ALPHA = 0.1
 # Groups of a kind that counts in full. One with fewer counts for less, in proportion: a share of
 # its pictures cannot be measured finer than that, and must not decide alone.
 FULL_KIND = 10
@@ -22,19 +23,23 @@ GroupCounts = dict[str, int]  # number of groups by kind: source of reals, gener
 
 
 class Rates(NamedTuple):
-    """The false-alarm rates that a calibration states: the default, and further ones."""
+    """The rates that a calibration states.
+
+    False-alarm rates: the default, and `further` ones. `alpha`: of the fakes that are called real.
+    """
 
     default: float
     further: tuple[float, ...]
+    alpha: float
 
 
 def choose_rates(
-    rows: Iterable[Row], rate: float | None, also: Sequence[float] | None, alpha: float
+    rows: Iterable[Row], rate: float | None, also: Sequence[float] | None, alpha: float | None
 ) -> Rates:
     """The rates to state: those that are asked for, or what the pictures can promise.
 
-    A rate of None is DEFAULT_RATE, or the lowest that can be promised. Further rates of None are
-    DEFAULT_FURTHER, where that can be promised. `alpha` is promised for the fakes. Raises LabError
+    A rate of None is DEFAULT_RATE, and an alpha of None DEFAULT_ALPHA, or the lowest that can be
+    promised. Further rates of None are DEFAULT_FURTHER, where that can be promised. Raises LabError
     where a class is missing, or has too few groups for what is asked.
     """
     reals, fakes = count_kinds(rows)
@@ -43,29 +48,35 @@ def choose_rates(
         check_classes(classes)
     n_real = effective_groups(reals.values())
     n_fake = effective_groups(fakes.values())
-    check_groups({"fakes": n_fake}, alpha, "--alpha")
-
+    if alpha is None:
+        alpha = max(DEFAULT_ALPHA, lowest_rate(n_fake))
     if rate is None:
         rate = max(DEFAULT_RATE, lowest_rate(n_real))
     check_groups({"reals": n_real}, rate, "--rate")
+    check_groups({"fakes": n_fake}, alpha, "--alpha")
     if also is None:
         is_possible = groups_needed(DEFAULT_FURTHER) <= n_real
         also = [DEFAULT_FURTHER] if is_possible else []
     for further in also:
         check_groups({"reals": n_real}, further, "--also")
     others = sorted({further for further in also if further != rate}, reverse=True)
-    return Rates(rate, tuple(others))
+    return Rates(rate, tuple(others), alpha)
 
 
 def describe_counts(rows: Iterable[Row], rates: Rates, asked: float | None) -> list[str]:
     """What the number of kinds and of their groups does not allow to promise, a line each."""
-    reals, _ = count_kinds(rows)
+    reals, fakes = count_kinds(rows)
     lines = []
     if asked is None and rates.default > DEFAULT_RATE:
-        n = effective_groups(reals.values())
+        n_real = effective_groups(reals.values())
         lines.append(
-            f"{n} group(s) of real photos cannot promise {DEFAULT_RATE:.1%}; the stated rate is "
-            f"{rates.default:.1%}"
+            f"{n_real} group(s) of real photos cannot promise a false-alarm rate of "
+            f"{DEFAULT_RATE:g}; the stated rate is {rates.default:g}"
+        )
+    n_fake = effective_groups(fakes.values())
+    if groups_needed(DEFAULT_ALPHA) > n_fake:
+        lines.append(
+            f"{n_fake} group(s) of fakes: up to {rates.alpha:g} of the fakes may be called real"
         )
     if len(reals) == 1:
         lines.append("one kind of real photos: nothing can be said of other kinds")
@@ -80,7 +91,7 @@ def describe_counts(rows: Iterable[Row], rates: Rates, asked: float | None) -> l
         named = ", ".join(small[:MOST_NAMED])
         more = f" and {len(small) - MOST_NAMED} more" if len(small) > MOST_NAMED else ""
         lines.append(
-            f"too few groups to measure {rates.default:.1%} of the kind alone, which takes "
+            f"too few groups to measure a rate of {rates.default:g} on the kind alone, which takes "
             f"{needed}: {named}{more}; the spread of all kinds stands in for it"
         )
     return lines

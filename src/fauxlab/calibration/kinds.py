@@ -38,12 +38,12 @@ if TYPE_CHECKING:
 class Kinds:
     """The logits [N] of pictures of one class, and the kind and group of each.
 
-    `codes` [N] number the kinds. `weights` [N] sum to 1.
+    `codes` [N] number the kinds, and `groups` [N] the groups. `weights` [N] sum to 1.
     """
 
     values: Floats
     codes: Integers
-    groups: NDArray[np.str_]
+    groups: Integers
     names: tuple[str, ...]
     weights: Floats
     n_groups: int  # the effective number, see `effective_groups`
@@ -57,20 +57,25 @@ class Kinds:
         if not len(names):
             raise LabError("no pictures to set a threshold on; index some for calibration")
         kinds, codes = np.unique(np.asarray(names, np.str_), return_inverse=True)
-        group_names = np.asarray(groups, np.str_)
+        _, group_codes = np.unique(np.asarray(groups, np.str_), return_inverse=True)
+        logits = np.asarray(values, np.float64)
+        return cls._weighted(logits, codes, group_codes, tuple(kinds.tolist()))
+
+    @classmethod
+    def _weighted(
+        cls, values: Floats, codes: Integers, groups: Integers, names: tuple[str, ...]
+    ) -> Kinds:
+        """With the weights that follow from the kinds and groups."""
         weights = np.zeros(len(codes))
         counts = []
-        for code in range(len(kinds)):
+        for code in range(len(names)):
             own = codes == code
-            _, places, sizes = np.unique(group_names[own], return_inverse=True, return_counts=True)
+            _, places, sizes = np.unique(groups[own], return_inverse=True, return_counts=True)
             n_groups = len(sizes)
             counts.append(n_groups)
             weights[own] = kind_weight(n_groups) / (n_groups * sizes[places])
         weights /= weights.sum()
-        logits = np.asarray(values, np.float64)
-        return cls(
-            logits, codes, group_names, tuple(kinds.tolist()), weights, effective_groups(counts)
-        )
+        return cls(values, codes, groups, names, weights, effective_groups(counts))
 
     def only(self, name: str) -> Kinds:
         """The pictures of one kind."""
@@ -102,8 +107,22 @@ class Kinds:
 
     def where(self, rows: Bools) -> Kinds:
         """Some of the pictures [N], at least one."""
-        names = np.array(self.names)[self.codes[rows]]
-        return Kinds.of(self.values[rows], names.tolist(), self.groups[rows].tolist())
+        kept, codes = np.unique(self.codes[rows], return_inverse=True)
+        names = tuple(self.names[code] for code in kept.tolist())
+        return Kinds._weighted(self.values[rows], codes, self.groups[rows], names)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Kinds]) -> Kinds:
+        """Several as one, whose kinds are all different."""
+        names: tuple[str, ...] = ()
+        codes = []
+        groups = []
+        for part in parts:
+            codes.append(part.codes + len(names))
+            groups.append(part.groups)
+            names += part.names
+        values = np.concatenate([part.values for part in parts])
+        return cls._weighted(values, np.concatenate(codes), np.concatenate(groups), names)
 
 
 def bound_on_average(kinds: Kinds, rate: float, name: str = "reals") -> float:

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 # The most real photos of kinds that were left out which may be uncertain, as a share.
 MOST_UNCERTAIN = 0.15
+# Of the fakes, that may be called real for the sake of this: of a detector that cannot tell, more
+# reals must stay uncertain.
+MOST_MISSED = 0.5
 # How the rate falls that limits are fitted for, until kinds that are left out keep the stated one.
 STEP = 0.8
 MOST_STEPS = 10
@@ -72,7 +75,8 @@ def fit_point(
     """Threshold and uncertain band at a false-alarm rate, as scores of a config.
 
     At most `alpha` of the fakes lie below the band, each generator counted alike, unless more than
-    MOST_UNCERTAIN of the reals would then be uncertain; the point has the share that it came to.
+    MOST_UNCERTAIN of the reals would then be uncertain. Then it is more of the fakes, up to
+    MOST_MISSED; the point has the share that it came to.
     Raises LabError where there are too few groups, or where the reals get the highest score.
     """
     level = find_level(reals, fakes, rate, alpha)
@@ -120,12 +124,10 @@ def fit_limits(reals: Reals, fakes: Kinds, rate: float, alpha: float) -> Limits:
     threshold = bound_for_next_kind(reals.known, rate)
     if reals.unseen is not None:
         threshold = max(threshold, _bound_of_unseen(reals.unseen, rate))
-    # The lower tail of the fakes is the upper tail of their negatives. A fake exactly at the bound
-    # is not called real: undo the step that the bound took.
-    mirrored = replace(fakes, values=-fakes.values)
-    bound = bound_on_average(mirrored, alpha, "fakes")
-    low = -float(np.nextafter(bound, -np.inf))
-    low = max(low, _lowest_allowed(reals.strangest, threshold))
+    low = _bound_below(fakes, alpha)
+    narrowest = _bound_below(fakes, max(alpha, MOST_MISSED))
+    capped = min(_lowest_allowed(reals.strangest, threshold), narrowest)
+    low = max(low, capped)
     return Limits(min(low, threshold), threshold)
 
 
@@ -171,6 +173,15 @@ def _bound_of_unseen(unseen: Kinds, rate: float) -> float:
     if unseen.n_groups < groups_needed(rate):
         return float(np.nextafter(unseen.values.max(), np.inf))
     return bound_on_average(unseen, rate)
+
+
+def _bound_below(fakes: Kinds, rate: float) -> float:
+    """The highest logit that at most `rate` of new fakes lie below, on average over generators."""
+    # The lower tail of the fakes is the upper tail of their negatives. A fake exactly at the bound
+    # does not lie below it: undo the step that the bound took.
+    mirrored = replace(fakes, values=-fakes.values)
+    bound = bound_on_average(mirrored, rate, "fakes")
+    return -float(np.nextafter(bound, -np.inf))
 
 
 def _lowest_allowed(reals: Kinds, threshold: float) -> float:

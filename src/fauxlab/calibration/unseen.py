@@ -81,7 +81,7 @@ def score_left_out(
         parts.append(to_scale(unseen, theirs, ours_too))
     if not parts:
         raise LabError("no photo of the sources left out gets a verdict")
-    return _joined(parts)
+    return Kinds.joined(parts)
 
 
 def _reals_for(manifest: Manifest, names: Collection[str]) -> Manifest:
@@ -111,14 +111,3 @@ def _without_all(kinds: Kinds, names: Collection[str]) -> Kinds:
     """The kinds without several."""
     kept = [name not in names for name in kinds.names]
     return kinds.where(np.array(kept)[kinds.codes])
-
-
-def _joined(parts: list[Kinds]) -> Kinds:
-    """Several kinds as one record."""
-    names: list[str] = []
-    groups: list[str] = []
-    for part in parts:
-        names += np.array(part.names)[part.codes].tolist()
-        groups += part.groups.tolist()
-    values = np.concatenate([part.values for part in parts])
-    return Kinds.of(values, names, groups)

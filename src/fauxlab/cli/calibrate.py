@@ -50,8 +50,14 @@ def calibrate(
         ),
     ] = None,
     alpha: Annotated[
-        float, typer.Option(help="most fakes that may be called real, as a share")
-    ] = 0.1,
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            help="share of the fakes that may be called real; by default .1, or the lowest that "
+            "the pictures can promise",
+            show_default=False,
+        ),
+    ] = None,
     left_out: Annotated[
         list[str] | None,
         typer.Option(
