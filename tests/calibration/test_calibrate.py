@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +51,13 @@ def test_fitted_on_one_split_and_measured_on_two(detector: Detector, halves: Man
     config, fit = found.detector.config, found.detector.config.calibration
     assert fit is not None
     assert (fit.n_real, fit.n_fake) == ({"photos": 20}, {"grain": 20, "speckle": 20})
-    assert (fit.false_alarm_rate, fit.alpha, fit.degraded) == (0.1, 0.2, False)
+    assert (fit.false_alarm_rate, fit.points, fit.degraded) == (0.1, (), False)
+    # Random weights cannot tell: a band for .2 would hold too many reals, and half of the fakes is
+    # the most that may lie below. Of 40 it is 19, and one more for the next picture.
+    assert fit.alpha == pytest.approx(20 / 41)
+    assert "up to 0.488 of the fakes" in found.notes[-1]
+    assert "nothing can be said of other kinds" in found.notes[0]
+    assert fit.left_out is None
     assert fit.data_hash == halves.calibration.data_hash
     assert fit.low is not None
     assert fit.high is not None
@@ -58,11 +65,9 @@ def test_fitted_on_one_split_and_measured_on_two(detector: Detector, halves: Man
     assert detector.config.calibration is None
 
     before, after = found.figures["calibration"]
-    # Of 20 reals .1 · 21 = 2, so one may be called fake; of 20 and 40 at .2, 3 and 7 may be certain
-    # and wrong.
-    assert after.called_fake["photos"] <= 1 / 20
-    assert after.wrong[0] <= 3 / 20
-    assert after.wrong[1] <= 7 / 40
+    # Of 20 reals .1 · 21 = 2, so one may be called fake.
+    assert after.called_fake["photos"] == after.wrong[0] == 1 / 20
+    assert after.wrong[1] == 19 / 40
     assert (before.ece, after.ece) == (fit.ece_before, fit.ece_after)
     assert after.log_loss < before.log_loss
     assert before.uncertain == (0, 0)
@@ -157,7 +162,7 @@ def test_an_exported_detector_is_fitted_as_the_one_it_came_from(
     assert expected.calibration is not None
     assert fit.temperature == pytest.approx(expected.calibration.temperature, rel=1e-3)
     assert config.threshold == pytest.approx(expected.threshold, rel=1e-3)
-    assert (fit.n_real, fit.alpha) == ({"photos": 20}, 0.2)
+    assert (fit.n_real, fit.alpha) == ({"photos": 20}, expected.calibration.alpha)
     # Its distances stay; of 30 groups at 1 % none may lie beyond the new limit.
     pixels = load_images(halves.calibration, 32).take(np.arange(60))
     both = [pixels, np.stack([degrade_repeatably(picture) for picture in pixels])]
@@ -219,6 +224,72 @@ def test_what_cannot_be_calibrated_is_refused(detector: Detector, small: Manifes
             Detector(detector.model, detector.config.model_copy(update={"preprocessing": other})),
             small,
         )
+
+
+def two_sources(manifest: Manifest) -> Manifest:
+    """The manifest with its reals as of two sources."""
+    rows = []
+    for number, row in enumerate(manifest.rows):
+        is_film = not row.label and number % 2
+        rows.append(replace(row, source="film") if is_film else row)
+    return replace(manifest, rows=tuple(rows))
+
+
+def test_small_sets_get_the_lowest_rates_that_they_can_promise(
+    detector: Detector, small: Manifest, halves: Manifest
+) -> None:
+    few = calibrate(detector, small)
+    fit = few.detector.config.calibration
+    assert fit is not None
+    # 4 reals: 1 in 5; 8 fakes: 1 in 9, if the band needs no cap.
+    assert fit.false_alarm_rate == 0.2
+    assert fit.points == ()
+    assert "4 group(s) of real photos cannot promise a false-alarm rate of 0.02" in few.notes[0]
+    assert "8 group(s) of fakes" in few.notes[1]
+
+    found = calibrate(detector, two_sources(halves), 0.1, 0.2, also=[0.05, 0.1])
+    fit = found.detector.config.calibration
+    assert fit is not None
+    assert [point.rate for point in fit.points] == [0.05]
+    assert fit.left_out is not None
+    assert fit.left_out.of == "calibration"
+    assert set(fit.left_out.called_fake) == {"film", "photos"}
+    # 10 groups of a kind that is left cannot promise .05.
+    assert fit.points[0].left_out is None
+    assert "in 2 of 3 cases" in found.notes[0]
+    assert "kinds of reals left out of calibration, at 0.1" in found.table()
+    assert fit.points[0].threshold > found.detector.config.threshold
+
+
+def test_a_detector_trained_without_a_source_scores_it(
+    detector: Detector, halves: Manifest, tmp_path: Path, fauxlab: Command
+) -> None:
+    data = two_sources(halves)
+    found = calibrate(detector, data, 0.1, 0.2, left_out={"film": detector})
+    fit = found.detector.config.calibration
+    assert fit is not None
+    assert fit.left_out is not None
+    assert fit.left_out.of == "training"
+    assert set(fit.left_out.called_fake) == {"film"}
+    for wrong, message in (
+        ({"files": detector}, "no real photos of 'files' .* there are film, photos"),
+        ({"film": detector, "photos": detector}, "some sources must be known to both"),
+    ):
+        with pytest.raises(LabError, match=message):
+            calibrate(detector, data, 0.1, 0.2, left_out=wrong)
+
+    detector.save_pretrained(tmp_path / "best")
+    data.save(tmp_path / "manifest.csv")
+    best = tmp_path / "best"
+    command = ("detector", "calibrate", best, tmp_path / "manifest.csv", "--rate", ".1")
+    code, out, err = fauxlab(*command, "--left-out", f"film={best}")
+    assert code == 0, err
+    assert "kinds of reals left out of training, at 0.1" in out
+    for option in ("film", "=x", f"film={best}", f"={best}"):
+        twice = ("--left-out", f"film={best}", "--left-out", option)
+        code, _, err = fauxlab(*command, *twice)
+        assert code == 1
+        assert f"--left-out {option}: " in err
 
 
 def test_command_writes_a_new_bundle_beside(

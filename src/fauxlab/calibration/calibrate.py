@@ -106,6 +106,10 @@ def calibrate(
     check_pipeline(detector)
     # Before hours of scoring, not after.
     rows = manifest.calibration.rows
+    if not rows:
+        raise LabError(
+            "the manifest's calibration split is empty; split it again with `fauxlab data index`"
+        )
     rates = choose_rates(rows, rate, also, alpha)
     check_left_out(manifest, left_out or {}, detector)
     images = _load_splits(manifest, detector.size)
@@ -180,10 +184,6 @@ def _load_splits(manifest: Manifest, size: int) -> dict[str, ImageArray]:
     """The images of the calibration split, and of the test split where there is one."""
     from fauxlab.data.cache import load_images
 
-    if not len(manifest.in_split("calibration")):
-        raise LabError(
-            "the manifest's calibration split is empty; split it again with `fauxlab data index`"
-        )
     images = {}
     for split in ("calibration", "test"):
         part = manifest.in_split(split)
