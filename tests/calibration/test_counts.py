@@ -54,9 +54,19 @@ def rows(reals: dict[str, int], fakes: dict[str, int]) -> list[Row]:
     for label, counts in ((0, reals), (1, fakes)):
         for kind, n in counts.items():
             source, generator = ("", kind) if label else (kind, "")
-            made += [
-                Row(f"{kind}{i}.png", label, generator, source, "", f"{kind}{i}") for i in range(n)
-            ]
+            for number in range(n):
+                name = f"{kind}{number}"
+                row = Row(
+                    path=f"{name}.png",
+                    label=label,
+                    generator=generator,
+                    source=source,
+                    compare_to="",
+                    group=name,
+                    split="calibration",
+                    sha256="",
+                )
+                made.append(row)
     return made
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fauxlab.io.text import printable
+
 if TYPE_CHECKING:
     from fauxlab.bundle.config import Calibration, DetectorConfig, LeftOut
 
@@ -24,7 +26,7 @@ def describe_left_out(left_out: LeftOut) -> str:
     return (
         f"of {n_kinds} kinds of real photos, each left out of the {left_out.of}: "
         f"{_percent(left_out.mean_called_fake)} called fake on average, {_percent(worst)} at worst "
-        f"({source}), {_percent(left_out.mean_uncertain)} uncertain"
+        f"({printable(source)}), {_percent(left_out.mean_uncertain)} uncertain"
     )
 
 
