@@ -7,10 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
-from fauxlab.bundle.config import Calibration, OperatingPoint
+from fauxlab.bundle.config import Calibration, DetectorConfig, OperatingPoint, Preprocessing
 from fauxlab.bundle.detector import AnyDetector
 from fauxlab.errors import LabError
+from fauxlab.io.images import PIPELINE_VERSION
+from fauxlab.models import create_detector
 from fauxlab.models.pretrained import Detector
 from fauxlab.scan.scanner import Scanner
 
@@ -18,9 +21,10 @@ Jpeg = Callable[..., bytes]
 Command = Callable[..., tuple[int, str, str]]
 
 
-def calibrated(detector: AnyDetector) -> Detector:
-    """The detector with scores near .5 that are fake at one rate, and uncertain at the other."""
-    assert isinstance(detector, Detector)
+@pytest.fixture
+def detector() -> Detector:
+    """A detector with scores near .5, which are fake at one rate and uncertain at the other."""
+    torch.manual_seed(0)
     further = OperatingPoint(rate=0.01, threshold=0.99, low=0.02, high=0.99)
     fit = Calibration(
         temperature=100,
@@ -31,12 +35,16 @@ def calibrated(detector: AnyDetector) -> Detector:
         high=0.01,
         points=(further,),
     )
-    config = detector.config.model_copy(update={"calibration": fit, "threshold": 0.01})
-    return Detector(detector.model, config, detector.hash)
+    config = DetectorConfig(
+        architecture="report-cnn",
+        preprocessing=Preprocessing(size=32, pipeline_version=PIPELINE_VERSION),
+        threshold=0.01,
+        calibration=fit,
+    )
+    return Detector(create_detector("report-cnn", 32).eval(), config, "abc")
 
 
-def test_the_rate_decides(scanner: Scanner, jpeg: Jpeg) -> None:
-    detector = calibrated(scanner.detector)
+def test_the_rate_decides(detector: Detector, jpeg: Jpeg) -> None:
     default = Scanner(detector, "none")(jpeg(0))
     named = Scanner(detector, "none", rate=0.02)(jpeg(0))
     stricter = Scanner(detector, "none", rate=0.01)(jpeg(0))
@@ -47,16 +55,18 @@ def test_the_rate_decides(scanner: Scanner, jpeg: Jpeg) -> None:
     assert stricter.model_hash == default.model_hash
 
 
-def test_another_rate_is_refused_with_those_there_are(scanner: Scanner) -> None:
+def test_another_rate_is_refused_with_those_there_are(
+    detector: Detector, brightness: AnyDetector
+) -> None:
     with pytest.raises(LabError, match=r"rate of 0.3; it states: 0.02, 0.01; "):
-        Scanner(calibrated(scanner.detector), rate=0.3)
+        Scanner(detector, rate=0.3)
     with pytest.raises(LabError, match="it states: none"):
-        Scanner(scanner.detector, rate=0.02)
+        Scanner(brightness, rate=0.02)
 
 
-def test_the_option(scanner: Scanner, jpeg: Jpeg, tmp_path: Path, fauxlab: Command) -> None:
+def test_the_option(detector: Detector, jpeg: Jpeg, tmp_path: Path, fauxlab: Command) -> None:
     folder = tmp_path / "model"
-    calibrated(scanner.detector).save_pretrained(folder)
+    detector.save_pretrained(folder)
     (tmp_path / "a.jpg").write_bytes(jpeg(0))
     command = ("scan", tmp_path / "a.jpg", "--model", folder, "--crop", "none")
     code, out, err = fauxlab(*command, "--rate", ".01", "--json")
