@@ -56,10 +56,13 @@ class Kinds:
         """
         if not len(names):
             raise LabError("no pictures to set a threshold on; index some for calibration")
-        kinds, codes = np.unique(np.asarray(names, np.str_), return_inverse=True)
-        _, group_codes = np.unique(np.asarray(groups, np.str_), return_inverse=True)
+        kind_names = np.asarray(names, np.str_)
+        group_names = np.asarray(groups, np.str_)
         logits = np.asarray(values, np.float64)
-        return cls._weighted(logits, codes, group_codes, tuple(kinds.tolist()))
+        kinds, codes = np.unique(kind_names, return_inverse=True)
+        _, group_codes = np.unique(group_names, return_inverse=True)
+        known = tuple(kinds.tolist())
+        return cls._weighted(logits, codes, group_codes, known)
 
     @classmethod
     def _weighted(
@@ -72,10 +75,12 @@ class Kinds:
             own = codes == code
             _, places, sizes = np.unique(groups[own], return_inverse=True, return_counts=True)
             n_groups = len(sizes)
+            group_weight = kind_weight(n_groups) / n_groups
+            weights[own] = group_weight / sizes[places]
             counts.append(n_groups)
-            weights[own] = kind_weight(n_groups) / (n_groups * sizes[places])
         weights /= weights.sum()
-        return cls(values, codes, groups, names, weights, effective_groups(counts))
+        n_effective = effective_groups(counts)
+        return cls(values, codes, groups, names, weights, n_effective)
 
     def only(self, name: str) -> Kinds:
         """The pictures of one kind."""
@@ -85,8 +90,10 @@ class Kinds:
         """The pictures of the other kinds; None where there are no others."""
         if name not in self.names:
             return self
+        if len(self.names) == 1:
+            return None
         others = self.codes != self.names.index(name)
-        return self.where(others) if others.any() else None
+        return self.where(others)
 
     def share(self, hits: Bools) -> float:
         """The share of the pictures [N] that are hit."""
@@ -96,20 +103,24 @@ class Kinds:
     def means(self) -> tuple[Floats, Floats]:
         """The mean of each kind [K], and the weights [K] of the kinds, which sum to 1."""
         weights = np.bincount(self.codes, self.weights).astype(np.float64)
-        sums = np.bincount(self.codes, self.weights * self.values)
+        parts = self.weights * self.values
+        sums = np.bincount(self.codes, parts)
         return sums / weights, weights
 
     def scale(self) -> tuple[float, float]:
         """Mean and deviation of all pictures."""
         mean = float(self.weights @ self.values)
-        variance = float(self.weights @ (self.values - mean) ** 2)
+        squares = (self.values - mean) ** 2
+        variance = float(self.weights @ squares)
         return mean, variance**0.5
 
     def where(self, rows: Bools) -> Kinds:
         """Some of the pictures [N], at least one."""
         kept, codes = np.unique(self.codes[rows], return_inverse=True)
         names = tuple(self.names[code] for code in kept.tolist())
-        return Kinds._weighted(self.values[rows], codes, self.groups[rows], names)
+        values = self.values[rows]
+        groups = self.groups[rows]
+        return Kinds._weighted(values, codes, groups, names)
 
     @classmethod
     def joined(cls, parts: Sequence[Kinds]) -> Kinds:
@@ -121,8 +132,11 @@ class Kinds:
             codes.append(part.codes + len(names))
             groups.append(part.groups)
             names += part.names
-        values = np.concatenate([part.values for part in parts])
-        return cls._weighted(values, np.concatenate(codes), np.concatenate(groups), names)
+        all_values = np.concatenate([part.values for part in parts])
+        all_codes = np.concatenate(codes)
+        # Groups are counted in each kind, so equal numbers of two parts do no harm.
+        all_groups = np.concatenate(groups)
+        return cls._weighted(all_values, all_codes, all_groups, names)
 
 
 def bound_on_average(kinds: Kinds, rate: float, name: str = "reals") -> float:
@@ -162,9 +176,11 @@ def bound_for_next_kind(kinds: Kinds, rate: float) -> float:
 
     centre = weights @ means
     n_kinds = 1 / float(weights @ weights)
-    variance = weights @ (means - centre) ** 2 * n_kinds / (n_kinds - 1)
+    spread = weights @ (means - centre) ** 2
+    variance = spread * n_kinds / (n_kinds - 1)
     next_mean = centre + deviations_to_next(n_kinds) * np.sqrt(variance)
-    return max(float(next_mean + inside), on_average)
+    bound = float(next_mean + inside)
+    return max(bound, on_average)
 
 
 def deviations_to_next(n_kinds: float) -> float:
@@ -173,8 +189,10 @@ def deviations_to_next(n_kinds: float) -> float:
     Of two kinds this is the higher one.
     """
     n_kinds = max(n_kinds, 2.0)
-    normal = NormalDist().inv_cdf(n_kinds / (n_kinds + 1))
-    return _student_quantile(normal, n_kinds - 1) * (1 + 1 / n_kinds) ** 0.5
+    probability = n_kinds / (n_kinds + 1)
+    normal = NormalDist().inv_cdf(probability)
+    student = _student_quantile(normal, n_kinds - 1)
+    return student * (1 + 1 / n_kinds) ** 0.5
 
 
 def _student_quantile(normal: float, freedom: float) -> float:
@@ -196,9 +214,11 @@ def _student_quantile(normal: float, freedom: float) -> float:
 def _upper_bound(kinds: Kinds, values: Floats, rate: float, name: str) -> float:
     """The lowest bound that a new value reaches with probability at most `rate`; see above."""
     n = kinds.n_groups
-    check_groups({name: n}, rate, "--alpha" if name == "fakes" else "--rate")
+    option = "--alpha" if name == "fakes" else "--rate"
+    check_groups({name: n}, rate, option)
     falling, codes = np.unique(-values, return_inverse=True)
-    votes = n * np.bincount(codes, kinds.weights, len(falling))
+    shares = np.bincount(codes, kinds.weights, len(falling))
+    votes = n * shares
     votes_above = np.cumsum(votes) - votes
     rates = (votes_above + 1) / (n + 1)
     n_allowed = np.searchsorted(rates, rate + SLACK, side="right")
