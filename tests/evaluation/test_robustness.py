@@ -168,14 +168,14 @@ def test_the_clean_row_is_the_plain_report(small: Manifest) -> None:
 
 def test_both_classes_are_treated_alike(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[bytes] = []
-    predict = robustness.predict_scores
+    predict = robustness.predict_decisions
 
     def watch(model: Detector, images: ImageArray, change=None, progress=None) -> np.ndarray:
         pixels = images.take(np.arange(len(images)))
         seen.append((change(pixels) if change else pixels).tobytes())
         return predict(model, images, change, progress)
 
-    monkeypatch.setattr(robustness, "predict_scores", watch)
+    monkeypatch.setattr(robustness, "predict_decisions", watch)
     pixels = np.random.default_rng(2).integers(0, 256, (12, 3, 16, 16), dtype=np.uint8)
     labels = [0, 1] * 6
     robustness_report(detector(Brightness()), array(pixels, labels), bootstrap=10)
