@@ -28,7 +28,7 @@ def row(number: int, kind: str, group: str, split: str = "train") -> Row:
 
 
 def mixed() -> Manifest:
-    """20 press photos of 10 people, 10 fakes apart, one persona of 6 pictures, 30 of a large kind."""
+    """20 press photos of 10 people, 10 fakes, 6 of one persona, and 30 photos of a large kind."""
     rows = [row(i, "press", f"person {i // 2}") for i in range(20)]
     rows += [row(20 + i, "fake-sd", f"fake {i}", "test" if i < 2 else "train") for i in range(10)]
     rows += [row(30 + i, "fake-persona", "persona") for i in range(6)]

@@ -162,7 +162,7 @@ def test_too_few_pictures_to_calibrate_are_told_before_the_training(
 ) -> None:
     leaving = Leaving(sorts=["real-kinds"], split="all", rate=0.001)
     recipe = load_recipe("unified-joint", TINY)
-    with pytest.raises(LabError, match="a rate of 0.001 cannot be promised"):
+    with pytest.raises(LabError, match=r"a rate of 0\.001 cannot be promised"):
         leave_one_out(with_kinds(small), recipe, tmp_path, leaving=leaving)
     assert not list(tmp_path.glob("unified-*"))
 
@@ -182,5 +182,5 @@ def test_what_cannot_be_left_out(small: Manifest, leaving: Leaving, message: str
 
 def test_an_unknown_source_to_leave_out(small: Manifest) -> None:
     recipe = load_recipe("unified-joint", [*TINY, "data.leave_out=photo"])
-    with pytest.raises(LabError, match="no real source 'photo'.*did you mean 'photos'"):
+    with pytest.raises(LabError, match=r"no real source 'photo'.*did you mean 'photos'"):
         schedule_stages(small, recipe)

@@ -21,6 +21,7 @@ from fauxlab.cli.common import (
     RunName,
     Sets,
     Split,
+    check_output,
     check_split,
     claim_folder,
     decode,
@@ -206,6 +207,9 @@ def evaluate(
             "of numbers; may be given several times",
         ),
     ] = None,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="write the tables as an HTML page")
+    ] = None,
     json_: AsJson = False,
 ) -> None:
     """Evaluate a detector on a split: per generator against its matched reals, and pooled."""
@@ -217,6 +221,7 @@ def evaluate(
     from fauxlab.evaluation.subgroups import parse_grouping
 
     check_split(split)
+    check_output(html, "--html", "evaluation.html")
     data = Manifest.load(manifest).pair(parse_pairs(pair))
     columns = by or []
     groupings = [parse_grouping(column, data.columns) for column in columns]
@@ -232,6 +237,7 @@ def evaluate(
         degraded = _evaluate_degraded(detector, data, groupings)
         clean = _add_file_baseline(degraded.clean, train, data)
         degraded = degraded.model_copy(update={"clean": clean})
+        _write_page(clean, html)
         tables = f"{clean.table()}\n\n{degraded.table()}"
         print(degraded.model_dump_json(indent=2) if json_ else tables)
         return
@@ -239,7 +245,17 @@ def evaluate(
         decode(data, detector.size)
     report = evaluate(detector, data, by=columns)  # says what is wrong with an empty split
     report = _add_file_baseline(report, train, data)
+    _write_page(report, html)
     print(report.model_dump_json(indent=2) if json_ else report.table())
+
+
+def _write_page(report: DetectionReport, path: Path | None) -> None:
+    if path is None:
+        return
+    from fauxlab.pages.evaluation import write_evaluation
+
+    write_evaluation(report, path)
+    say(f"wrote {path}")
 
 
 def _add_file_baseline(
