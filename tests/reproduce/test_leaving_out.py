@@ -107,8 +107,11 @@ def test_splits_of_the_left_out_kinds(small: Manifest) -> None:
     assert {row.split for row in chosen.rows if row.generator != "grain"} == {"val"}
 
 
-def test_a_kind_of_reals_is_out_of_training_validation_and_calibration(small: Manifest) -> None:
+def test_a_kind_of_reals_is_out_of_training_validation_and_calibration(
+    small: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
     data = with_kinds(small)
+    monkeypatch.setattr(unseen, "ALPHA", 0.5)
     leaving = Leaving(sorts=["real-kinds"], split="all", rate=0.5)
     planned = plan_leave_one_out(data, load_recipe("unified-joint", TINY), leaving)
     assert [plan.recipe.name for plan in planned] == [
@@ -172,11 +175,17 @@ def test_too_few_pictures_to_calibrate_are_told_before_the_training(
     [
         (Leaving(sorts=["generators", "real-kinds"]), "left out together in folds only"),
         (Leaving(sorts=["generators"], folds=3), "3 folds: give 2 to 2"),
-        (Leaving(sorts=["real-kinds"]), "two real-kinds or more; there is photos"),
+        (Leaving(sorts=["generators"], only=["x"]), "no generator 'x' to leave out"),
     ],
 )
 def test_what_cannot_be_left_out(small: Manifest, leaving: Leaving, message: str) -> None:
     with pytest.raises(LabError, match=message):
+        plan_leave_one_out(with_kinds(small), load_recipe("unified-joint", TINY), leaving)
+
+
+def test_the_only_kind_of_reals_cannot_be_left_out(small: Manifest) -> None:
+    leaving = Leaving(sorts=["real-kinds"])
+    with pytest.raises(LabError, match="two real-kinds or more; there is photos"):
         plan_leave_one_out(small, load_recipe("unified-joint", TINY), leaving)
 
 

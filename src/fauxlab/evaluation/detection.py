@@ -366,7 +366,7 @@ def _real_accuracy(
     """Share of each source of reals that is called real."""
     groups = manifest.groups
     sources = _real_sources(manifest)
-    shares = {}
+    shares: dict[str, Interval] = {}
     for source in manifest.sources:
         inside = sources == source
         if inside.any():

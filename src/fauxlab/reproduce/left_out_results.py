@@ -24,8 +24,9 @@ class Scored:
 
     report: DetectionReport
     run: Run
-    trained_hash: str
+    recipe: Recipe  # of the run: without the part
     part: Part
+    trained_hash: str
     rate: float
     degraded: bool
     note: str
@@ -43,7 +44,7 @@ def summarise_part(scored: Scored) -> Summary:
     """The rows of the kinds that one part left out, and what is known of its training."""
     report = scored.report
     by_name = {scores.name: scores for scores in report.generators}
-    seen_auc = _mean_seen(scored.run.recipe, scored.part, by_name)
+    seen_auc = _mean_seen(scored.recipe, scored.part, by_name)
     generators = []
     for name in scored.part.generators:
         generators.append(_generator_row(scored, by_name[name], seen_auc))
@@ -97,7 +98,7 @@ def _describe_part(scored: Scored) -> LeftOutPart:
         run=scored.run.folder.name,
         generators=list(part.generators),
         reals=list(part.reals),
-        seed=scored.run.recipe.train.seed,
+        seed=scored.recipe.train.seed,
         trained_hash=scored.trained_hash,
         rate=scored.rate,
         degraded=scored.degraded,

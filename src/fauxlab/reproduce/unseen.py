@@ -210,7 +210,16 @@ def _result_of(
     detector, note = _calibrate(trained, plan, leaving, run.folder / CALIBRATED)
     images = load_images(plan.evaluated, detector.size)
     report = evaluate_and_save(detector, images, run.folder / "test")
-    scored = Scored(report, run, trained.hash, plan.part, leaving.rate, leaving.degraded, note)
+    scored = Scored(
+        report,
+        run,
+        plan.recipe,
+        plan.part,
+        trained_hash=trained.hash,
+        rate=leaving.rate,
+        degraded=leaving.degraded,
+        note=note,
+    )
     summary = summarise_part(scored)
     result = LeaveOneOutReport(
         recipe=recipe.name,
