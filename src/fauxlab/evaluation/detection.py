@@ -14,27 +14,11 @@ from fauxlab.bundle.detector import check_pipeline
 from fauxlab.errors import LabError
 from fauxlab.evaluation.decisions import Decided, decide_batch, share_intervals, shares_of
 from fauxlab.evaluation.kinds import measure_kinds, name_kinds
-from fauxlab.evaluation.metrics import (
-    accuracy,
-    balanced,
-    confusion_counts,
-    expected_calibration_error,
-    expected_ece,
-    macro_f1,
-)
+from fauxlab.evaluation.scoring import score_set
 from fauxlab.evaluation.subgroups import Grouping, measure_subgroups, parse_grouping
 from fauxlab.io.text import printable
 from fauxlab.models.batches import apply_network, device_of, row_batches
-from fauxlab.records import Confusion, DecisionShares, DetectionReport, DetectionScores, Interval
-from fauxlab.statistics import (
-    Counts,
-    auc,
-    average_precision,
-    count_pairs,
-    eer,
-    tpr_at_fpr,
-    with_intervals,
-)
+from fauxlab.records import DecisionShares, DetectionReport, DetectionScores, Interval
 from fauxlab.version import __version__
 
 if TYPE_CHECKING:
@@ -202,52 +186,6 @@ def list_parts(manifest: Manifest) -> Iterator[tuple[str, Bools, list[str]]]:
     yield "pooled", np.ones(len(manifest), dtype=bool), manifest.sources
 
 
-def score_set(
-    name: str,
-    labels: Integers,
-    scores: Floats,
-    groups: Sequence[str],
-    reals: list[str],
-    threshold: float = 0.5,
-    bootstrap: int = 1000,
-    seed: int = 0,
-) -> DetectionScores:
-    """All figures of one set of images, with 95 % intervals over groups.
-
-    Labels, scores and groups are [N]; `reals` are the sources of the real images.
-    """
-    called_fake = scores >= threshold
-
-    def measure(weights: Floats) -> dict[str, Floats]:
-        counts = Counts.of(labels, scores, weights)
-        cells = confusion_counts(labels, called_fake, weights)
-        return {
-            "accuracy": accuracy(cells),
-            "macro_f1": macro_f1(cells),
-            "auc": auc(counts),
-            "average_precision": average_precision(counts),
-            "eer": eer(counts),
-            "tpr_at_1_fpr": tpr_at_fpr(counts, 0.01),
-            "tpr_at_5_fpr": tpr_at_fpr(counts, 0.05),
-        }
-
-    trials = _count_trials(labels, groups)
-    figures = with_intervals(measure, groups, labels, bootstrap, seed, trials)
-    confusion = _confusion(labels, called_fake)
-    return DetectionScores(
-        name=name,
-        reals=reals,
-        n_real=confusion.real_as_real + confusion.real_as_fake,
-        n_fake=confusion.fake_as_real + confusion.fake_as_fake,
-        n_groups=len(set(groups)),
-        # No interval: chance raises this error, and raises it more in a drawn set.
-        ece=Interval(value=_balanced_ece(labels, scores)),
-        ece_expected=expected_ece(labels, scores, seed),
-        confusion=confusion,
-        **figures,
-    )
-
-
 def predict_scores(
     detector: AnyDetector,
     images: ImageArray,
@@ -374,28 +312,3 @@ def _real_accuracy(
             hits = {source: called_real[inside]}
             shares |= share_intervals(hits, inside_groups, bootstrap, seed)
     return shares
-
-
-def _count_trials(labels: Integers, groups: Sequence[str]) -> dict[str, int]:
-    """Independent trials behind each figure that is a share; see `with_intervals`."""
-    fake_groups = {group for group, label in zip(groups, labels, strict=True) if label}
-    return {
-        "accuracy": len(set(groups)),
-        "auc": count_pairs(labels, groups),
-        "tpr_at_1_fpr": len(fake_groups),
-        "tpr_at_5_fpr": len(fake_groups),
-    }
-
-
-def _confusion(labels: Integers, called_fake: Bools) -> Confusion:
-    cells = confusion_counts(labels, called_fake, np.ones((1, len(labels))))
-    tn, fp, fn, tp = cells[0].astype(int).tolist()
-    return Confusion(real_as_real=tn, real_as_fake=fp, fake_as_real=fn, fake_as_fake=tp)
-
-
-def _balanced_ece(labels: Integers, scores: Floats) -> float | None:
-    """The calibration error with both classes weighing one half; None where a class is missing."""
-    if not 0 < labels.sum() < len(labels):
-        return None
-    weights = balanced(labels)[None]
-    return float(expected_calibration_error(labels, scores, weights)[0])
