@@ -68,7 +68,7 @@ def test_dry_run_shows_what_is_left_out(fauxlab: Command, table: Path) -> None:
     code, out, _ = fauxlab(*train, "--leave-one-out")
     assert code == 0
     assert fauxlab(*train, "--leave-out", "generators")[1] == out
-    names = [line for line in out.splitlines() if line.startswith("name = ")]
+    names = [line for line in out.splitlines() if line.startswith('name = "unified')]
     assert names == [
         'name = "unified-joint-without-grain"',
         'name = "unified-joint-without-speckle"',

@@ -11,7 +11,7 @@ from fauxlab.records.base import Interval, Record
 LONGEST_NAME = 40  # characters of a name in a table
 SHORTEST_NAME = 20
 FIGURE_WIDTH = 23  # of a column that holds a figure with its interval
-SHARE_WIDTH = 11  # of a column that holds a share alone
+SHARE_WIDTH = 13  # of a column that holds a share alone
 
 Line = tuple[str, "DecisionShares"]
 
@@ -133,8 +133,7 @@ def _format_means(means: KindMeans) -> list[str]:
 
 def format_shares(title: str, lines: Sequence[Line]) -> str:
     """Shares of decisions as plain text: a head with the title, then a line for each name."""
-    longest = max((len(name) for name, _ in lines), default=0)
-    width = max(SHORTEST_NAME, len(title), min(longest, LONGEST_NAME))
+    width = max(len(title), width_of_names([name for name, _ in lines]))
     told = any(shares.manipulation_right is not None for _, shares in lines)
     head = [
         f"{title:<{width}}{'N':>7}{'groups':>8} ",
@@ -145,7 +144,7 @@ def format_shares(title: str, lines: Sequence[Line]) -> str:
     rows = ["".join(head)]
     for name, shares in lines:
         row = [
-            f"{_cut(name):<{width}}{shares.n:>7}{shares.n_groups:>8} ",
+            f"{cut(name):<{width}}{shares.n:>7}{shares.n_groups:>8} ",
             f"{shares.called_fake!s:<{FIGURE_WIDTH}}",
             *_percents((shares.uncertain, shares.cannot_tell)),
         ]
@@ -153,6 +152,12 @@ def format_shares(title: str, lines: Sequence[Line]) -> str:
             row.append(f"  {shares.manipulation_right}")
         rows.append("".join(row))
     return "\n".join(rows)
+
+
+def width_of_names(names: Iterable[str]) -> int:
+    """The width of a column that holds these names, of which the longest are cut."""
+    longest = max((len(name) for name in names), default=0)
+    return max(SHORTEST_NAME, min(longest, LONGEST_NAME))
 
 
 def _percents(shares: Iterable[Interval]) -> list[str]:
@@ -165,7 +170,7 @@ def _percent(share: Interval) -> str:
     return f"{share.value:.1%}"
 
 
-def _cut(name: str) -> str:
+def cut(name: str) -> str:
     """A name that fits its column: the end stays, since it tells the labels apart."""
     if len(name) <= LONGEST_NAME:
         return name

@@ -7,7 +7,14 @@ from collections.abc import Sequence
 from pydantic import Field
 
 from fauxlab.records.base import Interval, Record, rounded
-from fauxlab.records.decisions import DecisionShares, KindMeans, Subgroups, format_kinds
+from fauxlab.records.decisions import (
+    DecisionShares,
+    KindMeans,
+    Subgroups,
+    cut,
+    format_kinds,
+    width_of_names,
+)
 
 # 6: the decisions of a scan on each kind and subgroup; means in which every kind weighs alike.
 SCHEMA_VERSION = 6  # of the records in this file and in `left_out`
@@ -125,7 +132,7 @@ class DetectionReport(Record):
 
     def _head(self) -> str:
         names = ("accuracy", "macro F1", "AUC", "TPR@1%FPR", "ECE")
-        head = f"{'':<20}{'N':>7} {cells(names)}"
+        head = f"{'':<{self._width}}{'N':>7} {cells(names)}"
         if self.file_auc:
             return f"{head} AUC of file features alone"
         return head.rstrip()
@@ -133,7 +140,13 @@ class DetectionReport(Record):
     def _line(self, scores: DetectionScores, ece: str) -> str:
         figures = (scores.accuracy, scores.macro_f1, scores.auc, scores.tpr_at_1_fpr, ece)
         file_auc = self.file_auc.get(scores.name, "")
-        return f"{scores.name:<20}{scores.n:>7} {cells(figures)} {file_auc}".rstrip()
+        name = f"{cut(scores.name):<{self._width}}"
+        return f"{name}{scores.n:>7} {cells(figures)} {file_auc}".rstrip()
+
+    @property
+    def _width(self) -> int:
+        """Of the column of names."""
+        return width_of_names(scores.name for scores in self.generators)
 
 
 class DegradedScores(Record):

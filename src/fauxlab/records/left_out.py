@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import Field
 
 from fauxlab.records.base import Interval, Record, rounded
-from fauxlab.records.decisions import DecisionShares, format_shares
+from fauxlab.records.decisions import DecisionShares, cut, format_shares, width_of_names
 from fauxlab.records.detection import SCHEMA_VERSION, DetectionScores, cells
 
 
@@ -115,12 +115,14 @@ class LeaveOneOutReport(Record):
 
     def _generators_table(self) -> str:
         head = cells(("AUC", "TPR@1%FPR", "accuracy"))
-        lines = [f"{'never seen':<20}{'N':>7} {head}mean AUC on those seen"]
+        width = width_of_names(left_out.scores.name for left_out in self.generators)
+        lines = [f"{'never seen':<{width}}{'N':>7} {head}mean AUC on those seen"]
         for left_out in self.generators:
             scores = left_out.scores
             figures = cells((scores.auc, scores.tpr_at_1_fpr, scores.accuracy))
             seen = rounded(left_out.seen_auc)
-            lines.append(f"{scores.name:<20}{scores.n:>7} {figures}{seen}")
+            name = f"{cut(scores.name):<{width}}"
+            lines.append(f"{name}{scores.n:>7} {figures}{seen}")
         return "\n".join(lines)
 
     @staticmethod
