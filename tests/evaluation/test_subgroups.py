@@ -66,11 +66,17 @@ def test_decisions_are_those_of_a_scan() -> None:
     assert plain.manipulations.tolist() == [""] * 5
 
 
-def test_shares_of_each_kind_by_hand() -> None:
+def test_shares_of_each_kind_by_hand(tmp_path: Path) -> None:
     rows = [row(i, 0, "studio") for i in range(4)] + [row(i, 0, "press") for i in range(4, 6)]
-    rows += [row(i, 1, "swap", manipulation="altered") for i in range(6, 8)]
-    rows += [row(i, 1, "gan") for i in range(8, 10)]
-    manifest = Manifest(tuple(rows), Path())
+    rows += [row(i, 1, "swap") for i in range(6, 8)] + [row(i, 1, "gan") for i in range(8, 10)]
+    lines = ["path,label,generator,source,group,split,sha256,manipulation"]
+    for item in rows:
+        altered = "altered" if item.generator == "swap" else ""
+        label = "fake" if item.label else "real"
+        cells = (item.path, label, item.generator, item.source, item.group, "test", item.sha256)
+        lines.append(",".join((*cells, altered)))
+    (tmp_path / "manifest.csv").write_text("\n".join(lines))
+    manifest = Manifest.load(tmp_path / "manifest.csv")
     words = ["fake", "real", "uncertain", "cannot tell", "real", "real"]
     words += ["fake", "fake", "fake", "uncertain"]
     said = ["altered"] * 6 + ["altered", "made", "made", "altered"]

@@ -29,14 +29,14 @@ TINY = ["data.size=32", "model.options.widths=[8, 16]", "train.batch=8", "train.
 
 
 def with_kinds(small: Manifest) -> Manifest:
-    """The small set with its reals from two sources: photos and press."""
+    """The small set with its reals from two sources, and half of it to calibrate on."""
     rows = []
     for number, row in enumerate(small.rows):
         fields: dict[str, Any] = {name: getattr(row, name) for name in Row.__dataclass_fields__}
         if not row.label and number % 2:
             fields["source"] = "press"
         rows.append(Row(**fields))
-    return Manifest(tuple(rows), small.root)
+    return Manifest(tuple(rows), small.root).split(fractions=(0.3, 0.1, 0.5, 0.1))
 
 
 def test_the_largest_is_dealt_first_each_to_the_smallest_fold() -> None:
@@ -107,11 +107,8 @@ def test_splits_of_the_left_out_kinds(small: Manifest) -> None:
     assert {row.split for row in chosen.rows if row.generator != "grain"} == {"val"}
 
 
-def test_a_kind_of_reals_is_out_of_training_validation_and_calibration(
-    small: Manifest, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_kind_of_reals_is_out_of_training_validation_and_calibration(small: Manifest) -> None:
     data = with_kinds(small)
-    monkeypatch.setattr(unseen, "ALPHA", 0.5)
     leaving = Leaving(sorts=["real-kinds"], split="all", rate=0.5)
     planned = plan_leave_one_out(data, load_recipe("unified-joint", TINY), leaving)
     assert [plan.recipe.name for plan in planned] == [
@@ -132,8 +129,6 @@ def test_a_kind_of_reals_is_scored_at_the_threshold_of_the_others(
     small: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = with_kinds(small)
-    # The set is too small for a stated rate of 10 % of each class that may be wrong.
-    monkeypatch.setattr(unseen, "ALPHA", 0.5)
     recipe = load_recipe("unified-joint", TINY)
     leaving = Leaving(sorts=["real-kinds"], split="all", rate=0.5)
     report = leave_one_out(data, recipe, tmp_path, leaving=leaving)
@@ -153,20 +148,21 @@ def test_a_kind_of_reals_is_scored_at_the_threshold_of_the_others(
     assert "reals never seen, 2 kinds" in report.table()
     assert type(report).model_validate_json(report.model_dump_json()) == report
 
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise AssertionError("calibrated twice")
 
     monkeypatch.setattr(unseen, "calibrate", refuse)
     assert leave_one_out(data, recipe, tmp_path, leaving=leaving).reals == report.reals
 
 
-def test_too_few_pictures_to_calibrate_are_told_before_the_training(
+def test_nothing_to_calibrate_on_is_told_before_the_training(
     small: Manifest, tmp_path: Path
 ) -> None:
-    leaving = Leaving(sorts=["real-kinds"], split="all", rate=0.001)
+    data = with_kinds(small).where(lambda row: row.split != "calibration" or not row.label)
+    leaving = Leaving(sorts=["real-kinds"], split="all")
     recipe = load_recipe("unified-joint", TINY)
-    with pytest.raises(LabError, match=r"a rate of 0\.001 cannot be promised"):
-        leave_one_out(with_kinds(small), recipe, tmp_path, leaving=leaving)
+    with pytest.raises(LabError, match="without real-photos the calibration split lacks a class"):
+        leave_one_out(data, recipe, tmp_path, leaving=leaving)
     assert not list(tmp_path.glob("unified-*"))
 
 

@@ -91,8 +91,12 @@ def train(
         ),
     ] = "test",
     rate: Annotated[
-        float, typer.Option(help="false-alarm rate for which the remaining kinds are calibrated")
-    ] = 0.02,
+        float | None,
+        typer.Option(
+            help="false-alarm rate to calibrate for on the remaining kinds; by default as "
+            "`detector calibrate` has it"
+        ),
+    ] = None,
     degraded: Annotated[
         bool, typer.Option("--degraded", help="calibrate them on pictures recompressed at random")
     ] = False,
@@ -114,8 +118,11 @@ def train(
                 "--leave-out names its runs RECIPE-without-KIND; "
                 "leave out --name, or choose another --out"
             )
-    elif family or folds or split != "test":
-        raise LabError("--family, --folds and --split go with --leave-out; name what to leave out")
+    elif family or folds or split != "test" or rate is not None or degraded:
+        raise LabError(
+            "--family, --folds, --split, --rate and --degraded go with --leave-out; "
+            "name what to leave out"
+        )
     data = Manifest.load(manifest)
     if dry_run:
         print_plans(data, experiment, leaving)

@@ -22,11 +22,10 @@ def parse_leaving(
     families: Sequence[str],
     folds: int | None,
     split: str,
-    rate: float,
+    rate: float | None,
     degraded: bool,
 ) -> Leaving:
     """What the options ask to leave out. Raises LabError where they make no sense."""
-    from fauxlab.calibration.counts import check_rate
     from fauxlab.reproduce.leaving_out import SORTS, parse_families, parse_splits
     from fauxlab.reproduce.unseen import Leaving
 
@@ -37,7 +36,8 @@ def parse_leaving(
     if {"generators", "families"} <= {*sorts}:
         raise LabError("--leave-out takes generators or families, not both: a family is of these")
     parse_splits(split)
-    check_rate(rate, "--rate")
+    if rate is not None and not 0 < rate < 1:
+        raise LabError(f"--rate {rate}: give a share between 0 and 1, as 0.02")
     return Leaving(
         sorts=[known[sort] for sort in dict.fromkeys(sorts)],
         families=parse_families(families),

@@ -48,7 +48,8 @@ class LeftOutPart(Record):
     reals: list[str] = Field(description="sources of real photos that were left out")
     seed: int
     trained_hash: str = Field(description="of the model in best/, before its calibration")
-    rate: float
+    rate_asked: float | None = Field(description="false-alarm rate; null: as calibration has it")
+    rate: float | None = Field(description="the false-alarm rate that it states")
     degraded: bool
     threshold: float
     calibrated: bool

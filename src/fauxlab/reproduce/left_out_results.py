@@ -11,6 +11,7 @@ from fauxlab.records import LeaveOneOutReport, LeftOut, LeftOutPart, LeftOutReal
 from fauxlab.version import __version__
 
 if TYPE_CHECKING:
+    from fauxlab.bundle.config import DetectorConfig
     from fauxlab.config import Recipe
     from fauxlab.data.manifest import Manifest
     from fauxlab.records import DetectionReport, DetectionScores
@@ -27,7 +28,8 @@ class Scored:
     recipe: Recipe  # of the run: without the part
     part: Part
     trained_hash: str
-    rate: float
+    config: DetectorConfig
+    rate_asked: float | None
     degraded: bool
     note: str
 
@@ -88,6 +90,7 @@ def _generator_row(scored: Scored, unseen: DetectionScores, seen_auc: float | No
 def _describe_part(scored: Scored) -> LeftOutPart:
     part = scored.part
     report = scored.report
+    fit = scored.config.calibration
     known = []
     for name, shares in report.real_decisions.items():
         rate = shares.called_fake.value
@@ -100,7 +103,8 @@ def _describe_part(scored: Scored) -> LeftOutPart:
         reals=list(part.reals),
         seed=scored.recipe.train.seed,
         trained_hash=scored.trained_hash,
-        rate=scored.rate,
+        rate_asked=scored.rate_asked,
+        rate=fit.false_alarm_rate if fit else None,
         degraded=scored.degraded,
         threshold=report.threshold,
         calibrated=not scored.note,

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from fauxlab.calibration.calibrate import calibrate
-from fauxlab.calibration.counts import check_counts
 from fauxlab.config import Recipe
 from fauxlab.data.cache import load_images
 from fauxlab.data.manifest import Manifest
@@ -34,13 +34,13 @@ from fauxlab.reproduce.left_out_results import Scored, merge_parts, summarise_pa
 from fauxlab.reproduce.scores import evaluate_and_save
 from fauxlab.training.detector.loop import train_detector
 from fauxlab.training.detector.plan import plan_training
+from fauxlab.training.detector.schedule import schedule_stages
 from fauxlab.training.run import Run
 from fauxlab.training.session import OnStep
 from fauxlab.transforms.degradations import degrade_repeatably
 
 RESULTS = "left-out.json"  # of one part, in its run folder
 CALIBRATED = "calibrated"  # the part's calibrated bundle, in its run folder
-ALPHA = 0.1  # share of each class that may be certain and wrong
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,8 @@ class Leaving:
     `families` are generators that are left out together. With `folds`, the kinds of each of the
     `sorts` are dealt to so many trainings, and several sorts are left out together. `split` says
     which pictures of the left-out kinds are scored: a split, some joined by +, or all. `rate` is
-    the stated false-alarm rate; if `degraded`, calibration sees pictures recompressed at random.
+    the false-alarm rate to calibrate for, None that of `fauxlab.calibrate`; if `degraded`,
+    calibration sees pictures recompressed at random.
     `only` names the parts to train, all by default.
     """
 
@@ -58,7 +59,7 @@ class Leaving:
     families: Families = field(default_factory=dict)
     folds: int | None = None
     split: str = "test"
-    rate: float = 0.02
+    rate: float | None = None
     degraded: bool = False
     only: Sequence[str] | None = None
 
@@ -123,14 +124,14 @@ def plan_leave_one_out(
     Raises LabError for all that `leave_one_out` refuses before it trains.
     """
     leaving = leaving or Leaving()
-    generators = recipe.data.generators or manifest.generators
+    generators = schedule_stages(manifest, recipe).generators
     reals = [name for name in manifest.sources if name not in recipe.data.leave_out]
     splits = parse_splits(leaving.split)
     parts = list_parts(manifest, leaving.sorts, generators, reals, leaving.families, leaving.folds)
     planned = []
     for part in _choose(parts, leaving.only):
         without = part.recipe(recipe, generators)
-        calibration = _take_calibration(manifest, without)
+        calibration = _take_calibration(manifest, without, generators)
         evaluated = choose_evaluated(manifest, part, splits)
         _refuse_untested(part, evaluated, leaving.split)
         planned.append(PlannedPart(part, without, calibration, evaluated))
@@ -138,7 +139,7 @@ def plan_leave_one_out(
     for plan in planned:
         plan_training(manifest, plan.recipe, read_weights=False)
         if plan.part.reals:
-            _refuse_uncalibrated(plan, leaving.rate)
+            _refuse_uncalibrated(plan)
     return planned
 
 
@@ -151,15 +152,15 @@ def _choose(parts: Sequence[Part], only: Iterable[str] | None) -> list[Part]:
     return [by_name[name] for name in only or by_name]
 
 
-def _take_calibration(manifest: Manifest, recipe: Recipe) -> Manifest:
-    """The calibration split of the kinds that a recipe trains on."""
-    generators = recipe.data.generators or manifest.generators
+def _take_calibration(manifest: Manifest, recipe: Recipe, generators: Sequence[str]) -> Manifest:
+    """The calibration split of the kinds that a recipe trains on; `generators` unless it says."""
+    known_generators = recipe.data.generators or generators
 
     def is_known(row: Row) -> bool:
         if row.split != "calibration":
             return False
         if row.label:
-            return row.generator in generators
+            return row.generator in known_generators
         return row.source not in recipe.data.leave_out
 
     return manifest.where(is_known)
@@ -188,14 +189,13 @@ def _refuse_untested(part: Part, evaluated: Manifest, split: str) -> None:
             )
 
 
-def _refuse_uncalibrated(plan: PlannedPart, rate: float) -> None:
-    """Raise LabError where the kinds that remain cannot keep the rate: told before the training."""
-    if not len(plan.calibration):
+def _refuse_uncalibrated(plan: PlannedPart) -> None:
+    """Raise LabError where a class is missing to calibrate on: told before the training."""
+    if set(plan.calibration.labels.tolist()) != {0, 1}:
         raise LabError(
-            "the calibration split is empty, so no threshold can be found for kinds never seen; "
-            "split the manifest again with `fauxlab data index`"
+            f"without {plan.part.name} the calibration split lacks a class, so there is no "
+            "threshold for kinds never seen; split the manifest again with `fauxlab data index`"
         )
-    check_counts(plan.calibration.rows, rate, ALPHA)
 
 
 def _result_of(
@@ -216,7 +216,8 @@ def _result_of(
         plan.recipe,
         plan.part,
         trained_hash=trained.hash,
-        rate=leaving.rate,
+        config=detector.config,
+        rate_asked=leaving.rate,
         degraded=leaving.degraded,
         note=note,
     )
@@ -244,11 +245,13 @@ def _calibrate(
     Without a calibration the figures that need no threshold still hold, so it is required where
     kinds of real photos are left out, and nowhere else.
     """
-    degrade = degrade_repeatably if leaving.degraded else None
+    options: dict[str, Any] = {"degrade": degrade_repeatably if leaving.degraded else None}
+    if leaving.rate is not None:
+        options["rate"] = leaving.rate
     try:
         if not len(plan.calibration):
             raise LabError("the calibration split is empty")
-        found = calibrate(trained, plan.calibration, leaving.rate, ALPHA, degrade).detector
+        found = calibrate(trained, plan.calibration, **options).detector
     except LabError as error:
         if plan.part.reals:
             raise
@@ -281,7 +284,7 @@ def _is_current(
         "data": saved.data_hash,
         "split": saved.split,
         "hash": part.trained_hash,
-        "rate": part.rate,
+        "rate": part.rate_asked,
         "degraded": part.degraded,
         "left out": [*part.generators, *part.reals],
     }
