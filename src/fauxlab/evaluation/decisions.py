@@ -85,7 +85,8 @@ def _decide(config: DetectorConfig, picture: Pixels, score: float, distance: flo
 
 def name_manipulations(config: DetectorConfig, predicted: Prediction) -> Texts:
     """The manipulation that the strongest head stands for [N]; "" for a detector without heads."""
-    if not config.heads:
+    n_heads = predicted.head_logits.shape[1]
+    if not config.heads or not n_heads:
         return np.full(len(predicted.logits), "", dtype=np.str_)
     names = np.array([head.manipulation for head in config.heads], dtype=np.str_)
     strongest = predicted.head_logits.argmax(axis=1)
@@ -133,10 +134,13 @@ def _manipulation_right(
     asked = rows & is_named & is_fake
     if not asked.any():
         return None
-    caught = asked & (decided.words == FAKE)
-    right = right_manipulations(manifest, decided)[caught]
+    is_caught = decided.words == FAKE
+    caught = asked & is_caught
+    is_right = right_manipulations(manifest, decided)
+    hits = {"right": is_right[caught]}
     groups = manifest.groups[caught].tolist()
-    return share_intervals({"right": right}, groups, bootstrap, seed)["right"]
+    shares = share_intervals(hits, groups, bootstrap, seed)
+    return shares["right"]
 
 
 def share_intervals(
@@ -145,7 +149,8 @@ def share_intervals(
     """Each share of hits [N] with its 95 % interval over groups [N]; all are drawn together."""
     if not groups:
         return {name: Interval(value=None) for name in hits}
-    table = np.stack([*hits.values()], axis=1).astype(np.float64)
+    columns = list(hits.values())
+    table = np.stack(columns, axis=1).astype(np.float64)
 
     def measure(weights: Floats) -> dict[str, Floats]:
         totals = weights.sum(axis=1, keepdims=True)

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     Texts = NDArray[np.str_]
     Shares = Mapping[str, DecisionShares]
 
+# Figures of one bootstrap; no generator's begins as the means do.
+AUC_OF = "auc of "
 MEAN_AUC = "mean auc"
 MEAN_TPR = "mean tpr"
 
@@ -77,30 +79,37 @@ def _rank(
         nothing = Interval(value=None)
         return dict.fromkeys(names, nothing), nothing, nothing
 
+    is_real = labels == 0
     parts = {}
     for name in names:
-        matched = manifest.matched_reals(name)
-        own_fakes = (labels == 1) & (kinds == name)
-        own_reals = (labels == 0) & np.isin(kinds, matched)
-        parts[name] = own_fakes | own_reals
+        parts[name] = _compared(manifest, kinds, is_real, name)
 
     def measure(weights: Floats) -> dict[str, Floats]:
-        alike = _weigh_alike(weights, labels == 0, kinds)
-        aucs = {}
+        alike = _weigh_alike(weights, is_real, kinds)
+        figures = {}
         tprs = []
         for name, rows in parts.items():
-            counts = Counts.of(labels[rows], scores[rows], alike[:, rows])
-            aucs[name] = auc(counts)
+            own_weights = alike[:, rows]
+            counts = Counts.of(labels[rows], scores[rows], own_weights)
+            figures[AUC_OF + name] = auc(counts)
             tprs.append(tpr_at_fpr(counts, 0.01))
-        return {
-            **{f"auc {name}": area for name, area in aucs.items()},
-            MEAN_AUC: _mean_of([*aucs.values()]),
-            MEAN_TPR: _mean_of(tprs),
-        }
+        aucs = list(figures.values())
+        figures[MEAN_AUC] = _mean_of(aucs)
+        figures[MEAN_TPR] = _mean_of(tprs)
+        return figures
 
     groups = manifest.groups.tolist()
     figures = with_intervals(measure, groups, labels, bootstrap, seed)
-    return {name: figures[f"auc {name}"] for name in names}, figures[MEAN_AUC], figures[MEAN_TPR]
+    aucs = {name: figures[AUC_OF + name] for name in names}
+    return aucs, figures[MEAN_AUC], figures[MEAN_TPR]
+
+
+def _compared(manifest: Manifest, kinds: Texts, is_real: Bools, generator: str) -> Bools:
+    """A generator's fakes and the reals that they are compared with, as rows [N]."""
+    matched = manifest.matched_reals(generator)
+    own_fakes = ~is_real & (kinds == generator)
+    own_reals = is_real & np.isin(kinds, matched)
+    return own_fakes | own_reals
 
 
 def _weigh_alike(weights: Floats, chosen: Bools, kinds: Texts) -> Floats:
@@ -127,8 +136,11 @@ def _mean_shares(
     manifest: Manifest, decided: Decided, label: int, bootstrap: int, seed: int
 ) -> dict[str, Interval]:
     """Mean over the kinds of a label of the shares that get each decision."""
-    hits = {word: decided.words == word for word in (FAKE, UNCERTAIN, CANNOT_TELL)}
-    return _mean_over_kinds(manifest, hits, manifest.labels == label, bootstrap, seed)
+    hits = {}
+    for word in (FAKE, UNCERTAIN, CANNOT_TELL):
+        hits[word] = decided.words == word
+    of_label = manifest.labels == label
+    return _mean_over_kinds(manifest, hits, of_label, bootstrap, seed)
 
 
 def _mean_right(manifest: Manifest, decided: Decided, bootstrap: int, seed: int) -> Interval | None:
@@ -136,7 +148,9 @@ def _mean_right(manifest: Manifest, decided: Decided, bootstrap: int, seed: int)
     is_named = decided.manipulations != ""
     if not is_named.any():
         return None
-    caught = (manifest.labels == 1) & (decided.words == FAKE) & is_named
+    is_fake = manifest.labels == 1
+    is_caught = decided.words == FAKE
+    caught = is_fake & is_caught & is_named
     hits = {"right": right_manipulations(manifest, decided)}
     return _mean_over_kinds(manifest, hits, caught, bootstrap, seed)["right"]
 
