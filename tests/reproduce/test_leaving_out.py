@@ -73,6 +73,7 @@ def test_a_family_is_left_out_together(small: Manifest) -> None:
         ("noise", ("grain", "speckle")),
         ("gan", ("gan",)),
     ]
+    check_families({"grain": ["grain", "speckle"]}, ["grain", "speckle", "gan"])  # named after one
     with pytest.raises(LabError, match="two families or more; there is noise"):
         list_parts(small, ["families"], ["grain", "speckle"], ["photos"], families)
 
