@@ -26,7 +26,7 @@ import numpy as np
 from benchmarks.output import save_results
 
 from fauxlab.data.manifest import Manifest
-from fauxlab.evaluation.detection import score_set
+from fauxlab.evaluation.scoring import score_set
 
 # A script of 100 lines: the same CNN, trained jointly for 4 epochs on the same images. Its AUC on
 # a tenth of the groups, and its share of reals called real.

@@ -10,7 +10,7 @@ from sklearn import metrics as sk
 
 from fauxlab.bundle.config import DetectorConfig, Preprocessing
 from fauxlab.data.manifest import Manifest
-from fauxlab.evaluation.detection import detection_report, evaluate, score_set
+from fauxlab.evaluation.detection import detection_report, evaluate
 from fauxlab.evaluation.metrics import (
     accuracy,
     balanced,
@@ -19,6 +19,7 @@ from fauxlab.evaluation.metrics import (
     expected_ece,
     macro_f1,
 )
+from fauxlab.evaluation.scoring import score_set
 from fauxlab.io.images import PIPELINE_VERSION
 from fauxlab.models import create_detector
 from fauxlab.models.pretrained import Detector

@@ -18,7 +18,7 @@ from fauxlab.data.cache import ImageArray
 from fauxlab.data.manifest import Manifest, Row
 from fauxlab.errors import LabError
 from fauxlab.evaluation import detection, robustness
-from fauxlab.evaluation.detection import detection_report, predict_scores
+from fauxlab.evaluation.detection import detection_report, predict_decisions
 from fauxlab.evaluation.robustness import robustness_report
 from fauxlab.io.images import PIPELINE_VERSION
 from fauxlab.models import create_detector
@@ -153,9 +153,11 @@ def test_the_clean_row_is_the_plain_report(small: Manifest) -> None:
     report = robustness_report(
         model, images, ["crop"], bootstrap=100, seed=3, progress=calls.append
     )
+    scores, decided = predict_decisions(model, images)
     plain = detection_report(
         small,
-        predict_scores(model, images),
+        scores,
+        decided=decided,
         model="by-hand",
         model_hash="hash",
         bootstrap=100,
@@ -168,14 +170,14 @@ def test_the_clean_row_is_the_plain_report(small: Manifest) -> None:
 
 def test_both_classes_are_treated_alike(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[bytes] = []
-    predict = robustness.predict_scores
+    predict = robustness.predict_decisions
 
     def watch(model: Detector, images: ImageArray, change=None, progress=None) -> np.ndarray:
         pixels = images.take(np.arange(len(images)))
         seen.append((change(pixels) if change else pixels).tobytes())
         return predict(model, images, change, progress)
 
-    monkeypatch.setattr(robustness, "predict_scores", watch)
+    monkeypatch.setattr(robustness, "predict_decisions", watch)
     pixels = np.random.default_rng(2).integers(0, 256, (12, 3, 16, 16), dtype=np.uint8)
     labels = [0, 1] * 6
     robustness_report(detector(Brightness()), array(pixels, labels), bootstrap=10)

@@ -21,6 +21,7 @@ from fauxlab.cli.common import (
     RunName,
     Sets,
     Split,
+    check_output,
     check_split,
     claim_folder,
     decode,
@@ -32,6 +33,7 @@ from fauxlab.cli.common import (
     step_bar,
     take_split,
 )
+from fauxlab.cli.leaving_out import parse_leaving, print_plans, train_without_each
 from fauxlab.errors import LabError
 from fauxlab.progress import count_images
 
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from fauxlab.bundle.detector import AnyDetector
     from fauxlab.config import Recipe
     from fauxlab.data.manifest import Manifest
+    from fauxlab.evaluation.subgroups import Grouping
     from fauxlab.records import DetectionReport, RobustnessReport
     from fauxlab.training.detector.plan import TrainingPlan
 
@@ -57,30 +60,88 @@ def train(
     dry_run: DryRun = False,
     max_minutes: MaxMinutes = None,
     leave_one_out: Annotated[
-        bool,
+        bool, typer.Option("--leave-one-out", help="the same as --leave-out generators")
+    ] = False,
+    leave_out: Annotated[
+        list[str] | None,
         typer.Option(
-            "--leave-one-out", help="train without each generator in turn, and evaluate on that one"
+            "--leave-out",
+            metavar="SORT",
+            help="generators, families or real-kinds: train without each in turn, and evaluate on "
+            "that one; may be given twice, with --folds",
         ),
+    ] = None,
+    family: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--family",
+            metavar="NAME=GENERATOR,…",
+            help="generators that are left out together; may be given several times",
+        ),
+    ] = None,
+    folds: Annotated[
+        int | None,
+        typer.Option(help="leave out in so many trainings, a share of the kinds in each", min=2),
+    ] = None,
+    split: Annotated[
+        str,
+        typer.Option(
+            help="the left-out kinds' pictures to evaluate on: test, all, or some splits, as "
+            "train+val"
+        ),
+    ] = "test",
+    rate: Annotated[
+        float | None,
+        typer.Option(
+            help="false-alarm rate to calibrate for on the remaining kinds; by default as "
+            "`detector calibrate` has it"
+        ),
+    ] = None,
+    degraded: Annotated[
+        bool, typer.Option("--degraded", help="calibrate them on pictures recompressed at random")
     ] = False,
 ) -> None:
-    """Train a detector. Under `torchrun --nproc-per-node N -m` it trains on N processes."""
+    """Train a detector. Under `torchrun --nproc-per-node N -m` it trains on N processes.
+
+    The options from --family on go with --leave-out.
+    """
     from fauxlab.config import load_recipe
     from fauxlab.data.manifest import Manifest
 
     experiment = load_recipe(recipe, sets or [])
-    if leave_one_out and name is not None:
+    sorts = [*(leave_out or []), *(["generators"] if leave_one_out else [])]
+    leaving = None
+    if sorts:
+        leaving = parse_leaving(sorts, family or [], folds, split, rate, degraded)
+        if name is not None:
+            raise LabError(
+                "--leave-out names its runs RECIPE-without-KIND; "
+                "leave out --name, or choose another --out"
+            )
+    elif family or folds or split != "test" or rate is not None or degraded:
         raise LabError(
-            "--leave-one-out names its runs RECIPE-without-GENERATOR; "
-            "leave out --name, or choose another --out"
+            "--family, --folds, --split, --rate and --degraded go with --leave-out; "
+            "name what to leave out"
         )
     data = Manifest.load(manifest)
     if dry_run:
-        _print_plans(data, experiment, leave_one_out)
+        print_plans(data, experiment, leaving)
         return
     refuse_unwritable(out / experiment.name, "--out")
-    if leave_one_out:
-        _train_without_each(data, experiment, out, max_minutes)
+    if leaving:
+        train_without_each(data, experiment, out, leaving, max_minutes)
         return
+    _train_one(data, experiment, out, name, resume, max_minutes)
+
+
+def _train_one(
+    data: Manifest,
+    experiment: Recipe,
+    out: Path,
+    name: str | None,
+    resume: bool,
+    max_minutes: float | None,
+) -> None:
     from fauxlab.training.detector.loop import train_plan
     from fauxlab.training.detector.plan import list_warnings, plan_training
 
@@ -126,42 +187,6 @@ def _announce(plan: TrainingPlan) -> None:
     )
 
 
-def _print_plans(data: Manifest, experiment: Recipe, leave_one_out: bool) -> None:
-    """What --dry-run shows: the plan, or one for each generator that is left out."""
-    from fauxlab.reproduce.unseen import plan_leave_one_out
-    from fauxlab.training.detector.plan import describe_plan, plan_training
-
-    recipes = [experiment]
-    if leave_one_out:
-        recipes = list(plan_leave_one_out(data, experiment).values())
-    plans = [plan_training(data, recipe, read_weights=False) for recipe in recipes]
-    print("\n\n".join(describe_plan(plan) for plan in plans))
-
-
-def _train_without_each(
-    data: Manifest, experiment: Recipe, out: Path, max_minutes: float | None
-) -> None:
-    """Print how the recipe does on generators that it never saw, and write it beside the runs."""
-    from fauxlab.io.text import replace_file
-    from fauxlab.reproduce.unseen import leave_one_out
-    from fauxlab.training.detector.schedule import run_name
-
-    with ExitStack() as stack:
-        report = leave_one_out(
-            data,
-            experiment,
-            out,
-            max_minutes=max_minutes,
-            on_step=(lambda title: step_bar(stack, title)) if is_main() else None,
-        )
-    if not is_main():
-        return
-    path = out / f"{run_name(experiment)}-leave-one-out.json"
-    replace_file(path, report.model_dump_json(indent=1) + "\n")
-    print(report.table())
-    say(f"wrote {path}")
-
-
 @app.command("eval")
 def evaluate(
     model: Annotated[
@@ -180,6 +205,18 @@ def evaluate(
             help="evaluate again after recompression, resizing, blur, …: 29 times the work",
         ),
     ] = False,
+    by: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--by",
+            metavar="COLUMN",
+            help="what a scan says of pictures by a column of the manifest; age:0,13,20 for bands "
+            "of numbers; may be given several times",
+        ),
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="write the tables as an HTML page")
+    ] = None,
     json_: AsJson = False,
 ) -> None:
     """Evaluate a detector on a split: per generator against its matched reals, and pooled."""
@@ -188,9 +225,13 @@ def evaluate(
     from fauxlab.data.manifest import Manifest
     from fauxlab.data.seen import describe_training_images
     from fauxlab.evaluation.detection import evaluate
+    from fauxlab.evaluation.subgroups import parse_grouping
 
     check_split(split)
+    check_output(html, "--html", "evaluation.html")
     data = Manifest.load(manifest).pair(parse_pairs(pair))
+    columns = by or []
+    groupings = [parse_grouping(column, data.columns) for column in columns]
     for line in describe_missing_reals(data):
         say(f"warning: {line}")
     detector = open_detector(model)
@@ -200,17 +241,28 @@ def evaluate(
     if seen:
         say(f"warning: {seen}")
     if robustness and len(data):
-        degraded = _evaluate_degraded(detector, data)
+        degraded = _evaluate_degraded(detector, data, groupings)
         clean = _add_file_baseline(degraded.clean, train, data)
         degraded = degraded.model_copy(update={"clean": clean})
+        _write_page(clean, html)
         tables = f"{clean.table()}\n\n{degraded.table()}"
         print(degraded.model_dump_json(indent=2) if json_ else tables)
         return
     if len(data):
         decode(data, detector.size)
-    report = evaluate(detector, data)  # says what is wrong with an empty split
+    report = evaluate(detector, data, by=columns)  # says what is wrong with an empty split
     report = _add_file_baseline(report, train, data)
+    _write_page(report, html)
     print(report.model_dump_json(indent=2) if json_ else report.table())
+
+
+def _write_page(report: DetectionReport, path: Path | None) -> None:
+    if path is None:
+        return
+    from fauxlab.pages.evaluation import write_evaluation
+
+    write_evaluation(report, path)
+    say(f"wrote {path}")
 
 
 def _add_file_baseline(
@@ -236,11 +288,13 @@ def _add_file_baseline(
     return report.model_copy(update={"file_auc": areas})
 
 
-def _evaluate_degraded(detector: AnyDetector, data: Manifest) -> RobustnessReport:
+def _evaluate_degraded(
+    detector: AnyDetector, data: Manifest, groupings: list[Grouping]
+) -> RobustnessReport:
     from fauxlab.evaluation.robustness import robustness_report
     from fauxlab.transforms.protocol import list_degradations
 
     images = decode(data, detector.size)
     rounds = 1 + len(list_degradations())
     with count_images("degrading and scoring", rounds * len(images)) as advance:
-        return robustness_report(detector, images, progress=advance)
+        return robustness_report(detector, images, by=groupings, progress=advance)

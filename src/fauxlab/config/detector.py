@@ -29,6 +29,9 @@ class DataConfig(Table):
     reals: Literal["matched", "all"] = Field(
         "matched", description="to train on: those matched with the generators"
     )
+    leave_out: Names = Field(
+        [], description="sources of reals that are neither trained nor validated on"
+    )
 
 
 class ModelConfig(Table):

@@ -12,26 +12,13 @@ import numpy as np
 
 from fauxlab.bundle.detector import check_pipeline
 from fauxlab.errors import LabError
-from fauxlab.evaluation.metrics import (
-    accuracy,
-    balanced,
-    confusion_counts,
-    expected_calibration_error,
-    expected_ece,
-    macro_f1,
-)
+from fauxlab.evaluation.decisions import Decided, decide_batch, share_intervals, shares_of
+from fauxlab.evaluation.kinds import measure_kinds, name_kinds
+from fauxlab.evaluation.scoring import score_set
+from fauxlab.evaluation.subgroups import Grouping, measure_subgroups, parse_grouping
 from fauxlab.io.text import printable
 from fauxlab.models.batches import apply_network, device_of, row_batches
-from fauxlab.records import Confusion, DetectionReport, DetectionScores, Interval
-from fauxlab.statistics import (
-    Counts,
-    auc,
-    average_precision,
-    count_pairs,
-    eer,
-    tpr_at_fpr,
-    with_intervals,
-)
+from fauxlab.records import DecisionShares, DetectionReport, DetectionScores, Interval
 from fauxlab.version import __version__
 
 if TYPE_CHECKING:
@@ -52,12 +39,18 @@ BATCH = 128
 
 
 def evaluate(
-    detector: AnyDetector, manifest: Manifest, bootstrap: int = 1000, seed: int = 0
+    detector: AnyDetector,
+    manifest: Manifest,
+    bootstrap: int = 1000,
+    seed: int = 0,
+    by: Sequence[str] = (),
 ) -> DetectionReport:
     """Score every image of `manifest` with a detector, and measure how often it is right.
 
-    Pass one split. Images that could not be decoded are listed in the result's `skipped`. Raises
-    LabError on an empty manifest, and where none of its images can be read.
+    Pass one split. `by` names columns of the manifest: the result's `subgroups` then say how often
+    each of their values is called fake. `age:0,13,20` stands for bands of numbers. Images that
+    could not be decoded are listed in the result's `skipped`. Raises LabError on an empty manifest
+    or an unknown column, and where none of the images can be read.
 
     >>> import fauxlab as fl
     >>> data = fl.Manifest.load("manifest.csv")  # doctest: +SKIP
@@ -68,20 +61,30 @@ def evaluate(
 
     if not len(manifest):
         raise LabError("there is no image to evaluate on: this split of the manifest is empty")
+    groupings = [parse_grouping(text, manifest.columns) for text in by]
     images = load_images(manifest, detector.size)
-    return report_on(detector, images, predict_scores(detector, images), bootstrap, seed)
+    scores, decided = predict_decisions(detector, images)
+    return report_on(detector, images, scores, decided, groupings, bootstrap, seed)
 
 
 def report_on(
-    detector: AnyDetector, images: ImageArray, scores: Floats, bootstrap: int = 1000, seed: int = 0
+    detector: AnyDetector,
+    images: ImageArray,
+    scores: Floats,
+    decided: Decided,
+    by: Sequence[Grouping] = (),
+    bootstrap: int = 1000,
+    seed: int = 0,
 ) -> DetectionReport:
-    """All figures of a detector's scores P(fake) [N] of stored images."""
+    """All figures of a detector's scores P(fake) [N] and decisions [N] on stored images."""
     return detection_report(
         images.manifest,
         scores,
         model=detector.config.architecture,
         model_hash=detector.hash,
         threshold=detector.config.threshold,
+        decided=decided,
+        by=by,
         bootstrap=bootstrap,
         seed=seed,
         skipped=images.skipped,
@@ -95,6 +98,8 @@ def detection_report(
     model: str,
     model_hash: str,
     threshold: float = 0.5,
+    decided: Decided | None = None,
+    by: Sequence[Grouping] = (),
     bootstrap: int = 1000,
     seed: int = 0,
     skipped: Sequence[tuple[str, str]] = (),
@@ -102,8 +107,52 @@ def detection_report(
     """All figures of scores P(fake) [N], which are in the manifest's order.
 
     Each generator's fakes are compared with their matched reals, and all images are pooled.
-    `skipped` are the images (path, reason) that have no score.
+    `decided` are the decisions of a scan; without them the threshold alone decides. `by` are the
+    columns whose values are looked at apart. `skipped` are the images (path, reason) that have no
+    score.
     """
+    if decided is None:
+        decided = Decided.by_threshold(scores, threshold)
+    real_decisions = _decisions(manifest, decided, 0, bootstrap, seed)
+    kind_aucs, kind_means = measure_kinds(
+        manifest, scores, decided, real_decisions, bootstrap, seed
+    )
+    subgroups = []
+    for grouping in by:
+        subgroups.append(measure_subgroups(manifest, decided, grouping, bootstrap, seed))
+    *generators, pooled = _score_parts(manifest, scores, threshold, kind_aucs, bootstrap, seed)
+    splits = sorted({row.split for row in manifest.rows})
+    called_real = ~(scores >= threshold)
+    return DetectionReport(
+        model=model,
+        model_hash=model_hash,
+        data_hash=manifest.data_hash,
+        split="+".join(splits) or "unsplit",
+        n=len(manifest),
+        seed=seed,
+        bootstrap=bootstrap,
+        threshold=threshold,
+        code_version=__version__,
+        pooled=pooled,
+        generators=generators,
+        real_accuracy=_real_accuracy(manifest, called_real, bootstrap, seed),
+        real_decisions=real_decisions,
+        fake_decisions=_decisions(manifest, decided, 1, bootstrap, seed),
+        kind_means=kind_means,
+        subgroups=subgroups,
+        skipped=[(printable(path), reason) for path, reason in skipped],
+    )
+
+
+def _score_parts(
+    manifest: Manifest,
+    scores: Floats,
+    threshold: float,
+    kind_aucs: dict[str, Interval],
+    bootstrap: int,
+    seed: int,
+) -> list[DetectionScores]:
+    """The figures of each of the manifest's parts, the pooled ones last."""
     groups = manifest.groups
     scored = []
     for name, rows, reals in list_parts(manifest):
@@ -118,23 +167,9 @@ def detection_report(
             seed=seed,
         )
         scored.append(part)
-    splits = sorted({row.split for row in manifest.rows})
-    called_real = ~(scores >= threshold)
-    return DetectionReport(
-        model=model,
-        model_hash=model_hash,
-        data_hash=manifest.data_hash,
-        split="+".join(splits) or "unsplit",
-        n=len(manifest),
-        seed=seed,
-        bootstrap=bootstrap,
-        threshold=threshold,
-        code_version=__version__,
-        pooled=scored[-1],
-        generators=scored[:-1],
-        real_accuracy=_real_accuracy(manifest, called_real, bootstrap, seed),
-        skipped=[(printable(path), reason) for path, reason in skipped],
-    )
+    pooled = scored.pop()
+    alike = [part.model_copy(update={"kind_auc": kind_aucs[part.name]}) for part in scored]
+    return [*alike, pooled]
 
 
 def list_parts(manifest: Manifest) -> Iterator[tuple[str, Bools, list[str]]]:
@@ -149,52 +184,6 @@ def list_parts(manifest: Manifest) -> Iterator[tuple[str, Bools, list[str]]]:
         own_fakes = (generators == name) & (manifest.labels == 1)
         yield name, own_fakes | np.isin(sources, reals), reals
     yield "pooled", np.ones(len(manifest), dtype=bool), manifest.sources
-
-
-def score_set(
-    name: str,
-    labels: Integers,
-    scores: Floats,
-    groups: Sequence[str],
-    reals: list[str],
-    threshold: float = 0.5,
-    bootstrap: int = 1000,
-    seed: int = 0,
-) -> DetectionScores:
-    """All figures of one set of images, with 95 % intervals over groups.
-
-    Labels, scores and groups are [N]; `reals` are the sources of the real images.
-    """
-    called_fake = scores >= threshold
-
-    def measure(weights: Floats) -> dict[str, Floats]:
-        counts = Counts.of(labels, scores, weights)
-        cells = confusion_counts(labels, called_fake, weights)
-        return {
-            "accuracy": accuracy(cells),
-            "macro_f1": macro_f1(cells),
-            "auc": auc(counts),
-            "average_precision": average_precision(counts),
-            "eer": eer(counts),
-            "tpr_at_1_fpr": tpr_at_fpr(counts, 0.01),
-            "tpr_at_5_fpr": tpr_at_fpr(counts, 0.05),
-        }
-
-    trials = _count_trials(labels, groups)
-    figures = with_intervals(measure, groups, labels, bootstrap, seed, trials)
-    confusion = _confusion(labels, called_fake)
-    return DetectionScores(
-        name=name,
-        reals=reals,
-        n_real=confusion.real_as_real + confusion.real_as_fake,
-        n_fake=confusion.fake_as_real + confusion.fake_as_fake,
-        n_groups=len(set(groups)),
-        # No interval: chance raises this error, and raises it more in a drawn set.
-        ece=Interval(value=_balanced_ece(labels, scores)),
-        ece_expected=expected_ece(labels, scores, seed),
-        confusion=confusion,
-        **figures,
-    )
 
 
 def predict_scores(
@@ -212,6 +201,34 @@ def predict_scores(
     for _, prediction in predict_batches(detector, images, change, progress):
         logits.append(prediction.logits)
     scores = detector.scores(np.concatenate(logits))
+    _refuse_unscored(images, scores)
+    return scores
+
+
+def predict_decisions(
+    detector: AnyDetector,
+    images: ImageArray,
+    change: Change | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> tuple[Floats, Decided]:
+    """P(fake) float64 [N] of all images, as `change` leaves them, and what a scan says of them.
+
+    Raises LabError where the model gives an image no finite score.
+    """
+    check_pipeline(detector)
+    scores = [np.zeros(0, dtype=np.float64)]
+    decided = []
+    for pixels, prediction in predict_batches(detector, images, change, progress):
+        own_scores = detector.scores(prediction.logits)
+        scores.append(own_scores)
+        decided.append(decide_batch(detector.config, pixels, own_scores, prediction))
+    all_scores = np.concatenate(scores)
+    _refuse_unscored(images, all_scores)
+    return all_scores, Decided.join(decided)
+
+
+def _refuse_unscored(images: ImageArray, scores: Floats) -> None:
+    """Raise LabError where an image has no finite score."""
     without = np.flatnonzero(~np.isfinite(scores))
     if len(without):
         first = images.manifest.rows[without[0]]
@@ -219,7 +236,6 @@ def predict_scores(
             f"the model gives {len(without)} of {len(scores)} pictures no finite score, the first "
             f"{printable(first.path)}; train it again"
         )
-    return scores
 
 
 def predict_batches(
@@ -270,52 +286,29 @@ def _real_sources(manifest: Manifest) -> NDArray[np.str_]:
     return np.array(["" if row.label else row.source for row in manifest.rows])
 
 
+def _decisions(
+    manifest: Manifest, decided: Decided, label: int, bootstrap: int, seed: int
+) -> dict[str, DecisionShares]:
+    """What a scan says of each kind of a label, in the manifest's order."""
+    kinds = name_kinds(manifest)
+    shares = {}
+    for kind in manifest.generators if label else manifest.sources:
+        rows = (kinds == kind) & (manifest.labels == label)
+        shares[kind] = shares_of(manifest, decided, rows, bootstrap, seed)
+    return shares
+
+
 def _real_accuracy(
     manifest: Manifest, called_real: Bools, bootstrap: int, seed: int
 ) -> dict[str, Interval]:
     """Share of each source of reals that is called real."""
     groups = manifest.groups
     sources = _real_sources(manifest)
-    shares = {}
+    shares: dict[str, Interval] = {}
     for source in manifest.sources:
         inside = sources == source
         if inside.any():
             inside_groups = groups[inside].tolist()
-            shares[source] = _share(called_real[inside], inside_groups, bootstrap, seed)
+            hits = {source: called_real[inside]}
+            shares |= share_intervals(hits, inside_groups, bootstrap, seed)
     return shares
-
-
-def _share(hits: Bools, groups: Sequence[str], bootstrap: int, seed: int) -> Interval:
-    """Share of hits [N] with its 95 % interval over groups [N]."""
-
-    def measure(weights: Floats) -> dict[str, Floats]:
-        return {"share": weights @ hits / weights.sum(axis=1)}
-
-    one_class = np.zeros(len(hits), dtype=np.int64)
-    trials = {"share": len(set(groups))}
-    return with_intervals(measure, groups, one_class, bootstrap, seed, trials)["share"]
-
-
-def _count_trials(labels: Integers, groups: Sequence[str]) -> dict[str, int]:
-    """Independent trials behind each figure that is a share; see `with_intervals`."""
-    fake_groups = {group for group, label in zip(groups, labels, strict=True) if label}
-    return {
-        "accuracy": len(set(groups)),
-        "auc": count_pairs(labels, groups),
-        "tpr_at_1_fpr": len(fake_groups),
-        "tpr_at_5_fpr": len(fake_groups),
-    }
-
-
-def _confusion(labels: Integers, called_fake: Bools) -> Confusion:
-    cells = confusion_counts(labels, called_fake, np.ones((1, len(labels))))
-    tn, fp, fn, tp = cells[0].astype(int).tolist()
-    return Confusion(real_as_real=tn, real_as_fake=fp, fake_as_real=fn, fake_as_fake=tp)
-
-
-def _balanced_ece(labels: Integers, scores: Floats) -> float | None:
-    """The calibration error with both classes weighing one half; None where a class is missing."""
-    if not 0 < labels.sum() < len(labels):
-        return None
-    weights = balanced(labels)[None]
-    return float(expected_calibration_error(labels, scores, weights)[0])

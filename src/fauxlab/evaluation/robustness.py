@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fauxlab.errors import LabError
-from fauxlab.evaluation.detection import predict_scores, report_on
+from fauxlab.evaluation.detection import predict_decisions, report_on
 from fauxlab.processors import usable_processors
 from fauxlab.records import DegradedScores, DetectionReport, Interval, RobustnessReport
 from fauxlab.statistics import auc_change
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from fauxlab.bundle.detector import AnyDetector
     from fauxlab.data.cache import ImageArray
+    from fauxlab.evaluation.subgroups import Grouping
 
     Pixels = NDArray[np.uint8]
 
@@ -41,11 +42,13 @@ def robustness_report(
     *,
     bootstrap: int = 1000,
     seed: int = 0,
+    by: Sequence[Grouping] = (),
     progress: Callable[[int], None] | None = None,
 ) -> RobustnessReport:
     """Score pictures as they are, then after each degradation of `kinds` (by default all).
 
-    `progress` is called with the number of pictures just scored; all pictures are scored `1 +
+    `by` are columns whose values are looked at apart, on the pictures as they are. `progress` is
+    called with the number of pictures just scored; all pictures are scored `1 +
     len(list_degradations(kinds))` times. Raises LabError on an unknown kind, where there is no
     picture, and where the pictures have another size than the detector's.
 
@@ -61,16 +64,16 @@ def robustness_report(
 
     labels = images.manifest.labels
     groups = images.manifest.groups.tolist()
-    clean_scores = predict_scores(detector, images, progress=progress)
+    clean_scores, clean_decided = predict_decisions(detector, images, progress=progress)
     degraded = []
     with ThreadPoolExecutor(usable_processors()) as pool:
         for kind, level in steps:
             change = _degrade_in(pool, kind, level)
-            scores = predict_scores(detector, images, change, progress)
+            scores, decided = predict_decisions(detector, images, change, progress)
             lost = auc_change(labels, clean_scores, scores, groups, bootstrap, seed)
-            report = report_on(detector, images, scores, bootstrap, seed)
+            report = report_on(detector, images, scores, decided, (), bootstrap, seed)
             degraded.append(_degraded_scores(kind, level, report, lost))
-    clean = report_on(detector, images, clean_scores, bootstrap, seed)
+    clean = report_on(detector, images, clean_scores, clean_decided, by, bootstrap, seed)
     return RobustnessReport(clean=clean, degraded=degraded, worst=_find_worst(degraded))
 
 
@@ -107,6 +110,9 @@ def _degraded_scores(
         pooled=report.pooled,
         generators=report.generators,
         real_accuracy=report.real_accuracy,
+        real_decisions=report.real_decisions,
+        fake_decisions=report.fake_decisions,
+        kind_means=report.kind_means,
         auc_change=change,
     )
 

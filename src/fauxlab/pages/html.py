@@ -52,8 +52,7 @@ def write_page(out: Path, name: str, template: str, facts: dict[str, Any]) -> Pa
     and whichever comes second fills both.
     """
     path = out / name
-    page_template = _environment().get_template(template)
-    text = page_template.render(link_place=LINK_PLACE, **facts)
+    text = render_page(template, {"link_place": LINK_PLACE, **facts})
     replace_file(path, text.encode())
     present = [page for page in PAGES if (out / page).is_file()]
     for page in present:
@@ -61,6 +60,11 @@ def write_page(out: Path, name: str, template: str, facts: dict[str, Any]) -> Pa
             if other != page:
                 _add_link(out / page, other)
     return path
+
+
+def render_page(template: str, facts: dict[str, Any]) -> str:
+    """A template of this folder, filled; every value is escaped."""
+    return _environment().get_template(template).render(**facts)
 
 
 def escape_unprintable(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Results of detectors: figures per generator, after degradations, and for unseen generators."""
+"""Results of detectors: figures per generator, per kind and subgroup, and after degradations."""
 
 from __future__ import annotations
 
@@ -7,8 +7,17 @@ from collections.abc import Sequence
 from pydantic import Field
 
 from fauxlab.records.base import Interval, Record, rounded
+from fauxlab.records.decisions import (
+    DecisionShares,
+    KindMeans,
+    Subgroups,
+    cut,
+    format_kinds,
+    width_of_names,
+)
 
-SCHEMA_VERSION = 5  # of the records in this file
+# 6: the decisions of a scan on each kind and subgroup; means in which every kind weighs alike.
+SCHEMA_VERSION = 6  # of the records in this file and in `left_out`
 
 WIDTH = 23  # of a column that holds a figure with its interval
 
@@ -33,6 +42,9 @@ class DetectionScores(Record):
     accuracy: Interval
     macro_f1: Interval
     auc: Interval
+    kind_auc: Interval | None = Field(
+        None, description="AUC with every kind of the reals weighing alike; null of 'pooled'"
+    )
     average_precision: Interval
     eer: Interval
     tpr_at_1_fpr: Interval
@@ -79,7 +91,17 @@ class DetectionReport(Record):
     code_version: str
     pooled: DetectionScores
     generators: list[DetectionScores]
-    real_accuracy: dict[str, Interval] = Field(description="share of each real source called real")
+    real_accuracy: dict[str, Interval] = Field(
+        description="share of each real source that scores below the threshold"
+    )
+    real_decisions: dict[str, DecisionShares] = Field(
+        {}, description="what a scan says of each source of reals"
+    )
+    fake_decisions: dict[str, DecisionShares] = Field(
+        {}, description="what a scan says of each generator's fakes"
+    )
+    kind_means: KindMeans | None = None
+    subgroups: list[Subgroups] = Field([], description="by the columns that were asked for")
     file_auc: dict[str, Interval] = Field(
         {},
         description="AUC of each generator by what its files tell without their pixels: a detector "
@@ -96,15 +118,21 @@ class DetectionReport(Record):
             lines.append(self._line(scores, ece=""))
         # The scores are calibrated for all generators together, so the error is shown for these.
         lines.append(self._line(self.pooled, ece=self.pooled.ece_words))
-        for source, share in self.real_accuracy.items():
-            lines.append(f"{source:<20}{'':>7} {share!s:<{WIDTH}}called real")
+        if self.real_decisions or self.fake_decisions:
+            kinds = format_kinds(self.real_decisions, self.fake_decisions, self.kind_means)
+            lines += ["", kinds]
+        else:
+            for source, share in self.real_accuracy.items():
+                lines.append(f"{source:<20}{'':>7} {share!s:<{WIDTH}}called real")
+        for subgroups in self.subgroups:
+            lines += ["", subgroups.table()]
         if self.skipped:
             lines.append(f"note: {len(self.skipped):,} images could not be read and were left out")
         return "\n".join(lines)
 
     def _head(self) -> str:
         names = ("accuracy", "macro F1", "AUC", "TPR@1%FPR", "ECE")
-        head = f"{'':<20}{'N':>7} {_cells(names)}"
+        head = f"{'':<{self._width}}{'N':>7} {cells(names)}"
         if self.file_auc:
             return f"{head} AUC of file features alone"
         return head.rstrip()
@@ -112,7 +140,13 @@ class DetectionReport(Record):
     def _line(self, scores: DetectionScores, ece: str) -> str:
         figures = (scores.accuracy, scores.macro_f1, scores.auc, scores.tpr_at_1_fpr, ece)
         file_auc = self.file_auc.get(scores.name, "")
-        return f"{scores.name:<20}{scores.n:>7} {_cells(figures)} {file_auc}".rstrip()
+        name = f"{cut(scores.name):<{self._width}}"
+        return f"{name}{scores.n:>7} {cells(figures)} {file_auc}".rstrip()
+
+    @property
+    def _width(self) -> int:
+        """Of the column of names."""
+        return width_of_names(scores.name for scores in self.generators)
 
 
 class DegradedScores(Record):
@@ -126,7 +160,16 @@ class DegradedScores(Record):
     stands_for: str = Field(description="what happens to pictures like that")
     pooled: DetectionScores
     generators: list[DetectionScores]
-    real_accuracy: dict[str, Interval] = Field(description="share of each real source called real")
+    real_accuracy: dict[str, Interval] = Field(
+        description="share of each real source that scores below the threshold"
+    )
+    real_decisions: dict[str, DecisionShares] = Field(
+        {}, description="what a scan says of each source of reals"
+    )
+    fake_decisions: dict[str, DecisionShares] = Field(
+        {}, description="what a scan says of each generator's fakes"
+    )
+    kind_means: KindMeans | None = None
     auc_change: Interval = Field(
         description="pooled AUC minus the clean one, paired: over the same drawn groups"
     )
@@ -159,42 +202,7 @@ class RobustnessReport(Record):
         return "\n".join(lines)
 
 
-class LeftOut(Record):
-    """A detector that was trained without one generator, scored on that generator."""
-
-    scores: DetectionScores = Field(
-        description="on the generator that it never saw, against its matched reals"
-    )
-    seen_auc: float | None = Field(description="mean AUC on the generators that it was trained on")
-    real_accuracy: dict[str, Interval] = Field(
-        description="share of each of these reals' sources called real"
-    )
-    run: str = Field(description="run folder's name")
-    model_hash: str
-
-
-class LeaveOneOutReport(Record):
-    """One recipe trained without each generator in turn."""
-
-    schema_version: int = SCHEMA_VERSION
-    recipe: str
-    data_hash: str
-    code_version: str
-    generators: list[LeftOut]
-
-    def table(self) -> str:
-        """The results as plain text, a line for each left-out generator."""
-        head = _cells(("AUC", "TPR@1%FPR", "accuracy"))
-        lines = [f"{'never seen':<20}{'N':>7} {head}mean AUC on those seen"]
-        for left_out in self.generators:
-            scores = left_out.scores
-            cells = _cells((scores.auc, scores.tpr_at_1_fpr, scores.accuracy))
-            seen = rounded(left_out.seen_auc)
-            lines.append(f"{scores.name:<20}{scores.n:>7} {cells}{seen}")
-        return "\n".join(lines)
-
-
-def _cells(values: Sequence[object]) -> str:
+def cells(values: Sequence[object]) -> str:
     """Values side by side, in columns of WIDTH."""
     return "".join(f"{value!s:<{WIDTH}}" for value in values)
 

@@ -12,7 +12,7 @@ from fauxlab.data.cache import ImageArray
 from fauxlab.data.manifest import Manifest
 from fauxlab.data.tables import read_table
 from fauxlab.errors import LabError
-from fauxlab.evaluation.detection import detection_report, predict_scores
+from fauxlab.evaluation.detection import predict_decisions, report_on
 from fauxlab.io.reading import read_text
 from fauxlab.io.text import csv_line, printable, replace_file
 from fauxlab.models.pretrained import Detector
@@ -37,15 +37,8 @@ def evaluate_and_save(detector: Detector, images: ImageArray, folder: Path) -> D
     has_scores = (folder / SCORES).is_file()
     if saved and has_scores and _is_current(saved, detector, images.manifest):
         return saved
-    scores = predict_scores(detector, images)
-    report = detection_report(
-        images.manifest,
-        scores,
-        model=detector.config.architecture,
-        model_hash=detector.hash,
-        threshold=detector.config.threshold,
-        skipped=images.skipped,
-    )
+    scores, decided = predict_decisions(detector, images)
+    report = report_on(detector, images, scores, decided)
     folder.mkdir(parents=True, exist_ok=True)
     _write_scores(folder / SCORES, images.manifest, scores)
     replace_file(folder / RESULTS, report.model_dump_json(indent=1) + "\n")

@@ -1,24 +1,77 @@
-"""Detectors on generators they have never seen: trained without each in turn, tested on it."""
+"""Detectors on kinds that they never saw: trained without each in turn, and tested on it."""
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from fauxlab.config import Recipe, as_name
+from fauxlab.calibration.calibrate import calibrate
+from fauxlab.config import Recipe
 from fauxlab.data.cache import load_images
 from fauxlab.data.manifest import Manifest
+from fauxlab.data.rows import Row
+from fauxlab.environment import describe_environment
 from fauxlab.errors import LabError
-from fauxlab.records import DetectionReport, LeaveOneOutReport, LeftOut
+from fauxlab.io.reading import read_text
+from fauxlab.io.text import replace_file
+from fauxlab.models.pretrained import Detector
+from fauxlab.records import LeaveOneOutReport
 from fauxlab.reproduce.detector import check_names
+from fauxlab.reproduce.leaving_out import (
+    Families,
+    Part,
+    Sort,
+    choose_evaluated,
+    list_parts,
+    parse_splits,
+)
+from fauxlab.reproduce.left_out_results import Scored, merge_parts, summarise_part
 from fauxlab.reproduce.scores import evaluate_and_save
 from fauxlab.training.detector.loop import train_detector
 from fauxlab.training.detector.plan import plan_training
-from fauxlab.training.detector.schedule import run_name
+from fauxlab.training.detector.schedule import schedule_stages
 from fauxlab.training.run import Run
 from fauxlab.training.session import OnStep
-from fauxlab.version import __version__
+from fauxlab.transforms.degradations import degrade_repeatably
+
+RESULTS = "left-out.json"  # of one part, in its run folder
+CALIBRATED = "calibrated"  # the part's calibrated bundle, in its run folder
+
+
+@dataclass(frozen=True)
+class Leaving:
+    """What is left out, and how the detectors without it are calibrated and scored.
+
+    `families` are generators that are left out together. With `folds`, the kinds of each of the
+    `sorts` are dealt to so many trainings, and several sorts are left out together. `split` says
+    which pictures of the left-out kinds are scored: a split, some joined by +, or all. `rate` is
+    the false-alarm rate to calibrate for, None that of `fauxlab.calibrate`; if `degraded`,
+    calibration sees pictures recompressed at random.
+    `only` names the parts to train, all by default.
+    """
+
+    sorts: Sequence[Sort] = ("generators",)
+    families: Families = field(default_factory=dict)
+    folds: int | None = None
+    split: str = "test"
+    rate: float | None = None
+    degraded: bool = False
+    only: Sequence[str] | None = None
+
+
+@dataclass(frozen=True)
+class PlannedPart:
+    """One training: what it leaves out, its recipe, and the pictures that are asked for."""
+
+    part: Part
+    recipe: Recipe
+    calibration: Manifest  # the known kinds' calibration split
+    evaluated: Manifest
 
 
 def leave_one_out(
@@ -27,83 +80,227 @@ def leave_one_out(
     out: str | Path = "runs",
     *,
     only: list[str] | None = None,
+    leaving: Leaving | None = None,
     max_minutes: float | None = None,
     on_step: Callable[[str], OnStep] | None = None,
 ) -> LeaveOneOutReport:
     """Train a recipe without each generator in turn, and test it on the one that was left out.
 
-    Training takes all reals; the test compares the generator with its matched reals. Runs are
-    folders below `out`; finished ones are not repeated, others resumed. `only` names the generators
-    to leave out, all by default; `on_step` is as for `reproduce_detector`. Raises LabError where
-    there are fewer than two generators, or no images of a class, and when `max_minutes` were too
-    few to finish a run.
+    `leaving` can ask for families of generators or for kinds of real photos instead. Each detector
+    is calibrated on the kinds that it knows, where these have enough pictures. A generator is
+    compared with its matched reals. Runs are folders below `out`; finished ones are not repeated,
+    others resumed. `only` names the generators to leave out, all by default; `on_step` is as for
+    `reproduce_detector`. Raises LabError where there is too little to leave out, to test on or to
+    calibrate on, and when `max_minutes` were too few to finish a run.
 
     >>> import fauxlab as fl
     >>> data = fl.index("faces/").split(seed=0)  # doctest: +SKIP
     >>> print(fl.leave_one_out(data, fl.recipe("unified-joint")).table())  # doctest: +SKIP
     """
-    plans = plan_leave_one_out(manifest, recipe, only)
-    names = recipe.data.generators or manifest.generators
-    images = load_images(manifest.test, recipe.data.size)
-    _refuse_untested(plans, images.manifest)
+    leaving = leaving or Leaving(only=only)
+    planned = plan_leave_one_out(manifest, recipe, leaving)
+    _refuse_unreadable(manifest, planned, leaving, recipe.data.size)
     deadline = _find_deadline(max_minutes)
-    rows = []
-    for name, plan in plans.items():
-        on_run_step = on_step(plan.name) if on_step else None
+    results = []
+    for plan in planned:
+        on_run_step = on_step(plan.recipe.name) if on_step else None
         minutes = _minutes_left(deadline)
         run = train_detector(
-            manifest, plan, out, resume=True, max_minutes=minutes, on_step=on_run_step
+            manifest, plan.recipe, out, resume=True, max_minutes=minutes, on_step=on_run_step
         )
         if not run.finished:
             raise LabError(f"{run.folder} is not finished; the same command goes on")
-        report = evaluate_and_save(run.model, images, run.folder / "test")
-        rows.append(_summarise(report, run, name, names))
-    return LeaveOneOutReport(
-        recipe=recipe.name, data_hash=manifest.data_hash, code_version=__version__, generators=rows
-    )
+        # Under torchrun all processes train, and the first one alone writes results.
+        if _is_first_process():
+            results.append(_result_of(manifest, recipe, leaving, plan, run))
+    return merge_parts(results, recipe, manifest, leaving.sorts, leaving.split, leaving.families)
 
 
 def plan_leave_one_out(
-    manifest: Manifest, recipe: Recipe, only: list[str] | None = None
-) -> dict[str, Recipe]:
-    """The recipe without each generator, by the generator's name.
+    manifest: Manifest, recipe: Recipe, leaving: Leaving | None = None
+) -> list[PlannedPart]:
+    """The recipe without each part.
 
     Raises LabError for all that `leave_one_out` refuses before it trains.
     """
-    names = recipe.data.generators or manifest.generators
-    if len(names) < 2:
-        raise LabError(
-            f"leaving one out needs two generators or more; there is {', '.join(names) or 'none'}"
-        )
+    leaving = leaving or Leaving()
+    generators = schedule_stages(manifest, recipe).generators
+    reals = [name for name in manifest.sources if name not in recipe.data.leave_out]
+    splits = parse_splits(leaving.split)
+    parts = list_parts(manifest, leaving.sorts, generators, reals, leaving.families, leaving.folds)
+    planned = []
+    for part in _choose(parts, leaving.only):
+        without = part.recipe(recipe, generators)
+        calibration = _take_calibration(manifest, without, generators)
+        evaluated = choose_evaluated(manifest, part, splits)
+        _refuse_untested(part, evaluated, leaving.split)
+        planned.append(PlannedPart(part, without, calibration, evaluated))
+    check_names(plan.recipe for plan in planned)
+    for plan in planned:
+        plan_training(manifest, plan.recipe, read_weights=False)
+        if plan.part.reals:
+            _refuse_uncalibrated(plan)
+    return planned
+
+
+def _choose(parts: Sequence[Part], only: Iterable[str] | None) -> list[Part]:
+    by_name = {part.name: part for part in parts}
     for name in only or []:
-        if name not in names:
-            raise LabError(f"no generator {name!r} to leave out; there are {', '.join(names)}")
-    plans = {name: without(recipe, name, names) for name in only or names}
-    check_names(plans.values())
-    _refuse_untested(plans, manifest.test)
-    for plan in plans.values():
-        plan_training(manifest, plan, read_weights=False)
-    return plans
+        if name not in by_name:
+            known = ", ".join(by_name)
+            raise LabError(f"no generator {name!r} to leave out; there are {known}")
+    return [by_name[name] for name in only or by_name]
 
 
-def without(recipe: Recipe, name: str, names: list[str]) -> Recipe:
-    """The recipe on all generators but one, and on all reals.
+def _take_calibration(manifest: Manifest, recipe: Recipe, generators: Sequence[str]) -> Manifest:
+    """The calibration split of the kinds that a recipe trains on; `generators` unless it says."""
+    known_generators = recipe.data.generators or generators
 
-    Reals that only this generator is compared with stay in training.
-    """
-    others = [other for other in names if other != name]
-    data = recipe.data.model_copy(update={"generators": others, "reals": "all"})
-    new_name = f"{run_name(recipe)}-without-{as_name(name)}"
-    return recipe.model_copy(update={"name": new_name, "data": data})
+    def is_known(row: Row) -> bool:
+        if row.split != "calibration":
+            return False
+        if row.label:
+            return row.generator in known_generators
+        return row.source not in recipe.data.leave_out
+
+    return manifest.where(is_known)
 
 
-def _refuse_untested(names: Iterable[str], test: Manifest) -> None:
-    """Raise LabError where the test split has no image of a generator that is to be left out."""
-    for name in names:
-        if name not in test.generators:
+def _refuse_unreadable(
+    manifest: Manifest, planned: Sequence[PlannedPart], leaving: Leaving, size: int
+) -> None:
+    """Raise LabError where no picture of a left-out kind can be decoded; told before training."""
+    asked = {row.sha256 for plan in planned for row in plan.evaluated.rows}
+    images = load_images(manifest.where(lambda row: row.sha256 in asked), size)
+    splits = parse_splits(leaving.split)
+    for plan in planned:
+        readable = choose_evaluated(images.manifest, plan.part, splits)
+        _refuse_untested(plan.part, readable, leaving.split)
+
+
+def _refuse_untested(part: Part, evaluated: Manifest, split: str) -> None:
+    """Raise LabError where there is no picture of a kind that is to be left out."""
+    present = {*evaluated.generators, *evaluated.sources}
+    for name in (*part.generators, *part.reals):
+        if name not in present:
             raise LabError(
-                f"the test split has no image of {name} to evaluate on; index more images of it"
+                f"the {split} split has no image of {name} to evaluate on; index more images of "
+                "it, or test on --split all"
             )
+
+
+def _refuse_uncalibrated(plan: PlannedPart) -> None:
+    """Raise LabError where a class is missing to calibrate on: told before the training."""
+    if set(plan.calibration.labels.tolist()) != {0, 1}:
+        raise LabError(
+            f"without {plan.part.name} the calibration split lacks a class, so there is no "
+            "threshold for kinds never seen; split the manifest again with `fauxlab data index`"
+        )
+
+
+def _result_of(
+    manifest: Manifest, recipe: Recipe, leaving: Leaving, plan: PlannedPart, run: Run
+) -> LeaveOneOutReport:
+    """What one part comes to: as it was saved, or calibrated, scored and saved now."""
+    path = run.folder / RESULTS
+    trained = run.model
+    saved = _read_result(path)
+    if saved and _is_current(saved, manifest, leaving, plan, trained.hash):
+        return saved
+    detector, note = _calibrate(trained, plan, leaving, run.folder / CALIBRATED)
+    images = load_images(plan.evaluated, detector.size)
+    report = evaluate_and_save(detector, images, run.folder / "test")
+    scored = Scored(
+        report,
+        run,
+        plan.recipe,
+        plan.part,
+        trained_hash=trained.hash,
+        config=detector.config,
+        rate_asked=leaving.rate,
+        degraded=leaving.degraded,
+        note=note,
+    )
+    summary = summarise_part(scored)
+    result = LeaveOneOutReport(
+        recipe=recipe.name,
+        data_hash=manifest.data_hash,
+        code_version=report.code_version,
+        generators=summary.generators,
+        reals=summary.reals,
+        parts=[summary.part],
+        left_out=list(leaving.sorts),
+        split=leaving.split,
+        environment=describe_environment(manifest.data_hash),
+    )
+    replace_file(path, result.model_dump_json(indent=1) + "\n")
+    return result
+
+
+def _calibrate(
+    trained: Detector, plan: PlannedPart, leaving: Leaving, folder: Path
+) -> tuple[Detector, str]:
+    """The detector calibrated on the kinds that it knows, or as it was and why.
+
+    Without a calibration the figures that need no threshold still hold, so it is required where
+    kinds of real photos are left out, and nowhere else.
+    """
+    options: dict[str, Any] = {"degrade": degrade_repeatably if leaving.degraded else None}
+    if leaving.rate is not None:
+        options["rate"] = leaving.rate
+    try:
+        if not len(plan.calibration):
+            raise LabError("the calibration split is empty")
+        found = calibrate(trained, plan.calibration, **options).detector
+    except LabError as error:
+        if plan.part.reals:
+            raise
+        return trained, str(error)
+    found.save_pretrained(folder)
+    return Detector.from_pretrained(folder), ""
+
+
+def _read_result(path: Path) -> LeaveOneOutReport | None:
+    """The result in a file; None where there is none that this version can read."""
+    if path.exists():
+        with suppress(LabError, ValueError):
+            return LeaveOneOutReport.model_validate_json(read_text(path))
+    return None
+
+
+def _is_current(
+    saved: LeaveOneOutReport,
+    manifest: Manifest,
+    leaving: Leaving,
+    plan: PlannedPart,
+    trained_hash: str,
+) -> bool:
+    """Whether a saved result is of this detector, these pictures and this calibration."""
+    schema = LeaveOneOutReport.model_fields["schema_version"].default
+    if saved.schema_version != schema or len(saved.parts) != 1:
+        return False
+    [part] = saved.parts
+    found: Mapping[str, object] = {
+        "data": saved.data_hash,
+        "split": saved.split,
+        "hash": part.trained_hash,
+        "rate": part.rate_asked,
+        "degraded": part.degraded,
+        "left out": [*part.generators, *part.reals],
+    }
+    wanted: Mapping[str, object] = {
+        "data": manifest.data_hash,
+        "split": leaving.split,
+        "hash": trained_hash,
+        "rate": leaving.rate,
+        "degraded": leaving.degraded,
+        "left out": [*plan.part.generators, *plan.part.reals],
+    }
+    return found == wanted
+
+
+def _is_first_process() -> bool:
+    return os.environ.get("RANK", "0") == "0"
 
 
 def _find_deadline(minutes: float | None) -> float | None:
@@ -119,25 +316,3 @@ def _minutes_left(deadline: float | None) -> float | None:
         return None
     seconds = deadline - time.monotonic()
     return max(seconds, 0) / 60
-
-
-def _summarise(report: DetectionReport, run: Run, name: str, names: list[str]) -> LeftOut:
-    """One row: the results on the generator left out, and the mean AUC on the others."""
-    scores = {part.name: part for part in report.generators}
-    aucs = []
-    for other in names:
-        if other != name and other in scores:
-            auc = scores[other].auc.value
-            if auc is not None:
-                aucs.append(auc)
-    seen_auc = None
-    if aucs:
-        seen_auc = sum(aucs) / len(aucs)
-    unseen = scores[name]
-    return LeftOut(
-        scores=unseen,
-        seen_auc=seen_auc,
-        real_accuracy={source: report.real_accuracy[source] for source in unseen.reals},
-        run=run.folder.name,
-        model_hash=report.model_hash,
-    )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fauxlab.config import Recipe, as_name
 from fauxlab.data.manifest import Manifest
-from fauxlab.errors import LabError
+from fauxlab.errors import LabError, suggest
 
 Rows = NDArray[np.int64]  # indices into a manifest's rows
 LISTED = 20  # names in a message
@@ -98,6 +98,7 @@ def schedule_stages(manifest: Manifest, recipe: Recipe) -> Schedule:
     Raises LabError when generators are unknown or a class has no images.
     """
     manifest.in_split("train")  # raises where the manifest was never split
+    _check_left_out(manifest, recipe)
     generators = _choose_generators(manifest, recipe)
     pools = _Pools(manifest, recipe, "train")
     stages: list[Stage] = []
@@ -130,6 +131,16 @@ def _choose_generators(manifest: Manifest, recipe: Recipe) -> list[str]:
             f"with one of {present}"
         )
     return generators
+
+
+def _check_left_out(manifest: Manifest, recipe: Recipe) -> None:
+    known = manifest.sources
+    for name in recipe.data.leave_out:
+        if name not in known:
+            raise LabError(
+                f"no real source {name!r} to leave out; the manifest has {_list(known)}"
+                f"{suggest(name, known)}"
+            )
 
 
 def _make_stage(pools: _Pools, generators: list[str], previous: Stage | None) -> Stage:
@@ -176,6 +187,7 @@ class _Pools:
         sources = self._sources
         if generators and self.recipe.data.reals == "matched":
             sources = self._matched(generators)
+        sources = sources.difference(self.recipe.data.leave_out)
         if sources not in self._reals:
             self._reals[sources] = self._rows(0, sources)
         return self._reals[sources]
