@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from fauxlab.config import Recipe
 from fauxlab.data.cache import ImageArray, load_images
@@ -14,8 +16,16 @@ from fauxlab.data.manifest import Manifest
 from fauxlab.data.seen import keep_training_images
 from fauxlab.errors import LabError
 from fauxlab.training.detector.inputs import TrainingInputs
+from fauxlab.training.detector.losses import HeadLoss, label_loss
+from fauxlab.training.detector.network import Answers
 from fauxlab.training.detector.plan import TrainingPlan, plan_training
 from fauxlab.training.detector.state import start_state
+from fauxlab.training.detector.teacher import (
+    TeacherAnswers,
+    ask_about_training,
+    keep_answers,
+    read_answers,
+)
 from fauxlab.training.detector.validation import ValidationClock, end_epoch, release_early
 from fauxlab.training.ema import update_average
 from fauxlab.training.prefetch import Prefetcher
@@ -96,9 +106,12 @@ def _train(
     main = current.is_main
     train = plan.recipe.train
     schedule = plan.schedule
-    state = start_state(accelerator, run, plan, images.skipped)
-    inputs = TrainingInputs(accelerator, images, schedule, train)
-    loss_of = nn.BCEWithLogitsLoss()
+    heads = plan.recipe.model.heads
+    teacher = _answers_of_teacher(current, run, plan, images)
+    components = 0 if teacher is None else teacher.components
+    state = start_state(accelerator, run, plan, images.skipped, components)
+    inputs = TrainingInputs(accelerator, images, schedule, train, heads, teacher)
+    loss_of: Callable[[Answers, Any], Tensor] = HeadLoss(train) if heads else label_loss
     losses: list[Tensor] = []  # since the last log line
     clock = ValidationClock(plan, state)
 
@@ -110,11 +123,11 @@ def _train(
             batch = batches.take(state.step, following)
             seed_networks(batch.generator)
 
-            # The update: binary cross-entropy against 1 for fake, 0 for real.
+            # The update: binary cross-entropy against 1 for fake, 0 for real, of each head.
             for group in state.optimizer.param_groups:
                 group["lr"] = learning_rate(plan.recipe, state.step, schedule.steps)
-            logits = state.model(batch.inputs)
-            loss = loss_of(logits, batch.targets)
+            answers = state.model(batch.inputs)
+            loss = loss_of(answers, batch.targets)
             state.optimizer.zero_grad()
             accelerator.backward(loss)
             state.optimizer.step()
@@ -155,6 +168,21 @@ def _train(
     release_early(current, run, plan, images, state, clock)
     if main and state.step == schedule.steps:
         run.log("end", step=state.step, images=state.step * train.batch)
+
+
+def _answers_of_teacher(
+    current: Session, run: Run, plan: TrainingPlan, images: ImageArray
+) -> TeacherAnswers | None:
+    """The recipe's teacher on the training pictures; the first process asks it, once for a run."""
+    if not plan.recipe.train.teacher:
+        return None
+    with current.accelerator.main_process_first():
+        answers = read_answers(run.folder, len(images))
+        if answers is None:
+            answers = ask_about_training(images.manifest, plan.schedule, plan.recipe)
+            if current.is_main:
+                keep_answers(run.folder, answers)
+    return answers
 
 
 def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
