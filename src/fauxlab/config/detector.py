@@ -16,7 +16,6 @@ from fauxlab.config.base import (
     split_names,
 )
 
-
 HeadName = Literal["made", "altered"]
 
 
@@ -49,12 +48,12 @@ class ModelConfig(Table):
     pretrained: str = Field(
         "", description="a feature network whose weights the trunk starts from; empty: none"
     )
-    heads: Annotated[
-        list[HeadName], BeforeValidator(split_names), AfterValidator(check_heads)
-    ] = Field(
-        [],
-        description="made, altered: a head for pictures made whole, and one for photos altered "
-        "inside; empty: one head, real or fake",
+    heads: Annotated[list[HeadName], BeforeValidator(split_names), AfterValidator(check_heads)] = (
+        Field(
+            [],
+            description="made, altered: a head for pictures made whole, and one for photos altered "
+            "inside; empty: one head, real or fake",
+        )
     )
 
 

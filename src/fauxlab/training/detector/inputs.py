@@ -7,7 +7,7 @@ Filters and then degradations are last, because they happen to finished pictures
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -16,7 +16,7 @@ import torch
 from accelerate import Accelerator
 from torch import Generator, Tensor
 
-from fauxlab.config import TrainConfig
+from fauxlab.config import Recipe, TrainConfig
 from fauxlab.data.cache import ImageArray
 from fauxlab.data.manifest import Manifest
 from fauxlab.models.inputs import to_input
@@ -59,15 +59,14 @@ class TrainingInputs:
         accelerator: Accelerator,
         images: ImageArray,
         schedule: Schedule,
-        train: TrainConfig,
-        heads: Sequence[str] = (),
+        recipe: Recipe,
         teacher: TeacherAnswers | None = None,
     ) -> None:
         self.accelerator = accelerator
         self.manifest: Manifest = images.manifest
         self.schedule = schedule
-        self.train = train
-        self.heads = heads
+        self.train = recipe.train
+        self.heads = recipe.model.heads
         self.teacher = teacher
         self.pixels = pixel_source(images, accelerator.device)
         self.labels = torch.from_numpy(images.manifest.labels).float()

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,8 +14,7 @@ from fauxlab.data.manifest import Manifest
 from fauxlab.data.seen import keep_training_images
 from fauxlab.errors import LabError
 from fauxlab.training.detector.inputs import TrainingInputs
-from fauxlab.training.detector.losses import HeadLoss, label_loss
-from fauxlab.training.detector.network import Answers
+from fauxlab.training.detector.losses import choose_loss
 from fauxlab.training.detector.plan import TrainingPlan, plan_training
 from fauxlab.training.detector.state import start_state
 from fauxlab.training.detector.teacher import (
@@ -106,20 +103,17 @@ def _train(
     main = current.is_main
     train = plan.recipe.train
     schedule = plan.schedule
-    heads = plan.recipe.model.heads
     teacher = _answers_of_teacher(current, run, plan, images)
-    components = 0 if teacher is None else teacher.components
-    state = start_state(accelerator, run, plan, images.skipped, components)
-    inputs = TrainingInputs(accelerator, images, schedule, train, heads, teacher)
-    loss_of: Callable[[Answers, Any], Tensor] = HeadLoss(train) if heads else label_loss
+    state = start_state(accelerator, run, plan, images.skipped, teacher)
+    inputs = TrainingInputs(accelerator, images, schedule, plan.recipe, teacher)
+    loss_of = choose_loss(plan.recipe)
     losses: list[Tensor] = []  # since the last log line
     clock = ValidationClock(plan, state)
 
     with Prefetcher(inputs.batch) as batches:
         while state.step < schedule.steps:
             # This step's images come from the background thread, which then prepares the next.
-            is_last = state.step + 1 == schedule.steps
-            following = None if is_last else state.step + 1
+            following = state.step + 1 if state.step + 1 < schedule.steps else None
             batch = batches.take(state.step, following)
             seed_networks(batch.generator)
 

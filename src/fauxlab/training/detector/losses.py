@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from fauxlab.config import TrainConfig
+from fauxlab.config import Recipe, TrainConfig
 from fauxlab.training.detector.manipulations import NUMBERS, REAL
 from fauxlab.training.detector.network import Answers
 
 
 @dataclass(frozen=True)
 class Taught:
-    """A teacher's answers to n pictures; those of pseudo-fakes, which it never saw, do not count."""
+    """A teacher's answers to n pictures; it never saw the pseudo-fakes among them."""
 
     is_known: Tensor  # float [n], 1 or 0
     chances: Tensor  # float [n, heads]: what the teacher's heads give, between 0 and 1
@@ -43,6 +44,11 @@ def head_targets(
     labels = manipulations[:, None] == own
     is_real = manipulations[:, None] == REAL
     return HeadTargets(labels.float(), (labels | is_real).float(), taught)
+
+
+def choose_loss(recipe: Recipe) -> Callable[[Answers, Any], Tensor]:
+    """The loss of the recipe's answers against the targets of a batch."""
+    return HeadLoss(recipe.train) if recipe.model.heads else label_loss
 
 
 def label_loss(answers: Answers, targets: Tensor) -> Tensor:

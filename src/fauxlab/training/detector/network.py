@@ -1,4 +1,4 @@
-"""A detector's network as it is trained: its precision, and what it says of a teacher's features."""
+"""A detector's network as it is trained: precise heads, and a guess at a teacher's features."""
 
 from __future__ import annotations
 

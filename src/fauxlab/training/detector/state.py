@@ -14,6 +14,7 @@ from torch import nn
 from fauxlab.config import TrainConfig
 from fauxlab.training.detector.network import TrainedNetwork
 from fauxlab.training.detector.plan import TrainingPlan
+from fauxlab.training.detector.teacher import TeacherAnswers
 from fauxlab.training.distributed import synchronise_batch_norm
 from fauxlab.training.run import Run, fits_checkpoint
 
@@ -58,18 +59,18 @@ def start_state(
     run: Run,
     plan: TrainingPlan,
     skipped: tuple[tuple[str, str], ...],
-    components: int = 0,
+    teacher: TeacherAnswers | None = None,
 ) -> State:
     """The state before the first step, or the one in the run's checkpoint.
 
-    The log is cut back to it; a new log begins with the `skipped` pictures. `components` is how
-    many numbers are predicted of a teacher's features.
+    The log is cut back to it; a new log begins with the `skipped` pictures.
     """
     train = plan.recipe.train
     # A copy, so that the plan can be trained again.
     network = copy.deepcopy(plan.network)
     network = synchronise_batch_norm(accelerator, network)
     network = network.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    components = 0 if teacher is None else teacher.components
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(train.seed)
         trained = TrainedNetwork(network, components)

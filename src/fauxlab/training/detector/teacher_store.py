@@ -44,7 +44,9 @@ class Stored:
     features: NDArray[np.float16]  # [N, D]
 
 
-def ask_teacher(teacher: AnyDetector, manifest: Manifest, progress: Progress | None = None) -> Stored:
+def ask_teacher(
+    teacher: AnyDetector, manifest: Manifest, progress: Progress | None = None
+) -> Stored:
     """The teacher's answers to a manifest's pictures, made now where the cache lacks them.
 
     `progress` is called with the number of pictures that were just answered. Raises LabError where

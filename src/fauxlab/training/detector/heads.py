@@ -1,0 +1,150 @@
+"""A detector with heads at the end of an epoch: one scale for them all, and figures of each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from fauxlab.data.cache import ImageArray
+from fauxlab.data.manifest import Manifest
+from fauxlab.models.batches import apply_network, device_of, row_batches
+from fauxlab.models.inputs import to_input
+from fauxlab.statistics import Counts, auc
+from fauxlab.training.detector.losses import head_targets
+from fauxlab.training.detector.manipulations import (
+    kind_of,
+    list_manipulations,
+    manipulation_of,
+    weigh_kinds,
+)
+from fauxlab.training.detector.schedule import Rows
+from fauxlab.training.distributed import gather_shares
+
+Logits = NDArray[np.float32]  # [n, heads], as the heads give them
+Floats = NDArray[np.float64]
+
+JOIN_RATE = 0.02  # share of the real pictures that each head puts above 0
+
+
+def gather_head_logits(
+    accelerator: Accelerator, model: nn.Module, images: ImageArray, rows: Rows, batch: int
+) -> Logits:
+    """The heads' logits of all rows in order, on every process; each computes its share."""
+    share = rows[accelerator.process_index :: accelerator.num_processes]
+    logits = torch.from_numpy(predict_heads(model, images, share, batch))
+    columns = [gather_shares(accelerator, column, len(rows)) for column in logits.T]
+    return torch.stack(columns, 1).numpy()
+
+
+def predict_heads(model: nn.Module, images: ImageArray, rows: Rows, batch: int) -> Logits:
+    """The heads' logits of these rows; afterwards the network's mode is as it was."""
+
+    def predict(pixels: Tensor) -> Tensor:
+        logits: Tensor = model(to_input(pixels))
+        return logits
+
+    heads = model.head.linear.out_features  # type: ignore[union-attr]
+    device = device_of(model)
+    was_training = model.training
+    model.eval()
+    logits = [np.zeros((0, heads), dtype=np.float32)]  # type: ignore[arg-type]
+    for part in row_batches(len(rows), batch):
+        pixels = torch.from_numpy(images.take(rows[part]))
+        logits.append(apply_network(predict, pixels, device))
+    model.train(was_training)
+    return np.concatenate(logits)
+
+
+def set_join(model: nn.Module, manifest: Manifest, rows: Rows, logits: Logits) -> None:
+    """Put the heads of a network on one scale; without reals among the rows it stays as it is."""
+    chosen = [manifest.rows[i] for i in rows]
+    labels = np.array([row.label for row in chosen])
+    if labels.all():
+        return
+    centre, scale = fit_join(
+        logits,
+        labels,
+        [manipulation_of(row) for row in chosen],
+        [kind_of(row) for row in chosen],
+        [row.group for row in chosen],
+    )
+    join: Any = model.head.join  # type: ignore[union-attr]
+    join.centre.copy_(torch.from_numpy(centre))
+    join.scale.copy_(torch.from_numpy(scale))
+
+
+def fit_join(
+    logits: Logits,
+    labels: NDArray[np.int64],
+    manipulations: Sequence[str],
+    kinds: Sequence[str],
+    groups: Sequence[str],
+) -> tuple[Floats, Floats]:
+    """Centre and scale [heads]: each head's 98 % quantile of the reals, and their spread.
+
+    All kinds of reals weigh alike. So the heads call about as many real pictures fake as each
+    other.
+    """
+    real = np.flatnonzero(labels == 0)
+    weights = weigh_kinds([kinds[i] for i in real], [groups[i] for i in real])
+    values = logits[real].astype(np.float64)
+    means = weights @ values
+    spread = np.sqrt(weights @ (values - means) ** 2)
+    scale = np.where(spread > 0, spread, 1.0)
+    centre = [_upper_quantile(column, weights, JOIN_RATE) for column in values.T]
+    return np.array(centre), scale
+
+
+def _upper_quantile(values: Floats, weights: Floats, share: float) -> float:
+    """The smallest value above which lies at most a share of the weight."""
+    order = np.argsort(values, kind="stable")
+    above = 1 - np.cumsum(weights[order])
+    is_enough = above <= share + 1e-9
+    return float(values[order][np.argmax(is_enough)])
+
+
+def measure_heads(
+    manifest: Manifest, rows: Rows, heads: Sequence[str], logits: Logits, joined: Tensor
+) -> dict[str, Any]:
+    """Figures of the heads' logits and of the joined ones [n].
+
+    Of AUCs, all kinds of pictures weigh alike, and in a kind all groups.
+    """
+    numbers = torch.from_numpy(list_manipulations(manifest)[rows])
+    targets = head_targets(numbers, heads)
+    answers = torch.from_numpy(logits)
+    cross_entropy = nn.functional.binary_cross_entropy_with_logits(
+        answers, targets.labels, targets.counted, reduction="sum"
+    )
+    areas = {}
+    for column, head in enumerate(heads):
+        counted = targets.counted[:, column].numpy() > 0
+        areas[head] = _kind_auc(manifest, rows[counted], logits[counted, column])
+    known = [area for area in areas.values() if area is not None]
+    return {
+        "val_loss": float(cross_entropy / targets.counted.sum()),
+        "val_auc": float(np.mean(known)) if known else None,
+        "val_head_auc": areas,
+        "val_joined_auc": _kind_auc(manifest, rows, joined.numpy()),
+    }
+
+
+def _kind_auc(manifest: Manifest, rows: Rows, scores: NDArray[np.float32]) -> float | None:
+    """The AUC of scores with all kinds weighed alike; None where a class is missing."""
+    labels = manifest.labels[rows]
+    if not 0 < labels.sum() < len(labels):
+        return None
+    weights = np.zeros(len(rows))
+    for label in (0, 1):
+        inside = labels == label
+        chosen = [manifest.rows[i] for i in rows[inside]]
+        kinds = [kind_of(row) for row in chosen]
+        weights[inside] = weigh_kinds(kinds, [row.group for row in chosen])
+    counts = Counts.of(labels, scores.astype(np.float64), weights[None])
+    return float(auc(counts)[0])
