@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from fauxlab.data.cache import ImageArray
 from fauxlab.data.manifest import Manifest
 from fauxlab.models.batches import apply_network, device_of, row_batches
+from fauxlab.models.heads import Join
 from fauxlab.models.inputs import to_input
 from fauxlab.statistics import Counts, auc
 from fauxlab.training.detector.losses import head_targets
@@ -49,11 +50,11 @@ def predict_heads(model: nn.Module, images: ImageArray, rows: Rows, batch: int) 
         logits: Tensor = model(to_input(pixels))
         return logits
 
-    heads = model.head.linear.out_features  # type: ignore[union-attr]
+    head: Any = model.head
     device = device_of(model)
     was_training = model.training
     model.eval()
-    logits = [np.zeros((0, heads), dtype=np.float32)]  # type: ignore[arg-type]
+    logits: list[Logits] = [np.zeros((0, head.linear.out_features), dtype=np.float32)]
     for part in row_batches(len(rows), batch):
         pixels = torch.from_numpy(images.take(rows[part]))
         logits.append(apply_network(predict, pixels, device))
@@ -74,7 +75,8 @@ def set_join(model: nn.Module, manifest: Manifest, rows: Rows, logits: Logits) -
         [kind_of(row) for row in chosen],
         [row.group for row in chosen],
     )
-    join: Any = model.head.join  # type: ignore[union-attr]
+    head: Any = model.head
+    join: Join = head.join
     join.centre.copy_(torch.from_numpy(centre))
     join.scale.copy_(torch.from_numpy(scale))
 
@@ -91,7 +93,7 @@ def fit_join(
     All kinds of reals weigh alike. So the heads call about as many real pictures fake as each
     other.
     """
-    real = np.flatnonzero(labels == 0)
+    real: list[int] = np.flatnonzero(labels == 0).tolist()
     weights = weigh_kinds([kinds[i] for i in real], [groups[i] for i in real])
     values = logits[real].astype(np.float64)
     means = weights @ values

@@ -48,11 +48,12 @@ class TrainingPlan:
     def without_skipped(self, images: ImageArray) -> TrainingPlan:
         """The plan for the images that could be decoded.
 
-        Raises LabError where a class has lost all of them.
+        Raises LabError where a class, or a head's fakes, have lost all of them.
         """
         if not images.skipped:
             return self
         schedule = schedule_stages(images.manifest, self.recipe)
+        _check_manipulations(images.manifest, schedule, self.recipe)
         return replace(self, manifest=images.manifest, schedule=schedule)
 
 

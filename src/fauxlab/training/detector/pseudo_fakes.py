@@ -91,9 +91,10 @@ def change_reals(
 
 def decode(pictures: Pictures, seeds: Seeds) -> Pictures:
     """Real pictures uint8 [n, 3, s, s] after the last layers of a generator."""
-    from fauxlab.transforms.decoders import decode_batch
+    from fauxlab.transforms.decoders import decode_batch  # type: ignore[import-not-found]
 
-    return decode_batch(pictures, seeds)
+    decoded: Pictures = decode_batch(pictures, seeds)
+    return decoded
 
 
 def places_of(flags: Tensor) -> Tensor:

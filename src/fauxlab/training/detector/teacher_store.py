@@ -11,14 +11,15 @@ from __future__ import annotations
 import hashlib
 import logging
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fauxlab.bundle.detector import AnyDetector, check_pipeline
+from fauxlab.bundle.detector import AnyDetector, Prediction, check_pipeline
 from fauxlab.data.cache import load_images
 from fauxlab.data.manifest import Manifest, Row
 from fauxlab.errors import LabError
@@ -27,10 +28,11 @@ from fauxlab.io.text import describe_error, printable, write_fault
 from fauxlab.privacy import cache_folder
 
 Progress = Callable[[int], None]
-Part = Mapping[str, NDArray[np.generic]]
+Part = dict[str, NDArray[Any]]  # PARTS
 
 BLOCK = 64  # pictures asked about, and written, together
 PARTS = ("keys", "logits", "features")
+LARGEST = np.finfo(np.float16).max
 
 _logger = logging.getLogger(__name__)
 
@@ -84,7 +86,7 @@ def _answer(
     for start in range(0, len(images), BLOCK):
         numbers = np.arange(start, min(start + BLOCK, len(images)))
         prediction = teacher.predict(images.take(numbers))
-        if not np.isfinite(prediction.head_logits).all():
+        if not _are_finite(prediction):
             first = images.manifest.rows[start]
             raise LabError(
                 f"the teacher gives no finite answer to {printable(first.path)} or one of the "
@@ -94,7 +96,7 @@ def _answer(
         part = {
             "keys": np.array(keys),
             "logits": prediction.head_logits.astype(np.float32),
-            "features": prediction.features.astype(np.float16),
+            "features": np.clip(prediction.features, -LARGEST, LARGEST).astype(np.float16),
         }
         _write_part(folder, part)
         parts.append(part)
@@ -103,13 +105,18 @@ def _answer(
     return parts
 
 
+def _are_finite(prediction: Prediction) -> bool:
+    answers = (prediction.head_logits, prediction.features)
+    return all(bool(np.isfinite(array).all()) for array in answers)
+
+
 def _write_part(folder: Path, part: Part) -> None:
     name = hashlib.sha256(part["keys"].tobytes()).hexdigest()[:16]
     path = folder / f"{name}.npz"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with file_aside(path) as stream:
-            np.savez(stream, **part)
+            np.savez(stream, keys=part["keys"], logits=part["logits"], features=part["features"])
     except OSError as error:
         raise write_fault(path, error) from error
 
