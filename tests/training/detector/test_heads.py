@@ -46,16 +46,6 @@ def recipe(*overrides: str) -> Recipe:
     return load_recipe("unified-joint", [*TINY, *overrides])
 
 
-@pytest.fixture
-def both(small: Manifest) -> Manifest:
-    """The small set, in which `speckle` alters photos and `grain` makes them whole."""
-    rows = [
-        replace(row, extra={"manipulation": "altered"}) if row.generator == "speckle" else row
-        for row in small.rows
-    ]
-    return replace(small, rows=tuple(rows))
-
-
 def with_pseudo(manifest: Manifest, count: int) -> Manifest:
     """The first training fakes of `grain` become pseudo-fakes of the source `photos`."""
     rows = []
@@ -63,7 +53,7 @@ def with_pseudo(manifest: Manifest, count: int) -> Manifest:
     for row in manifest.rows:
         is_chosen = left > 0 and row.generator == "grain" and row.split == "train"
         left -= is_chosen
-        extra = {"pseudo": "blend", "manipulation": "altered"}
+        extra = {"pseudo": "blend"}
         rows.append(replace(row, generator="blends", extra=extra) if is_chosen else row)
     return replace(manifest, rows=tuple(rows))
 

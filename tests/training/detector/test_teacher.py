@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,15 +63,6 @@ class FakeTeacher:
         heads = np.stack([mean / 100, -mean / 100], 1)
         empty = np.zeros((len(pixels), 1, 1), np.float32)
         return Prediction(mean, empty, mean, heads, features.astype(np.float32))
-
-
-@pytest.fixture
-def both(small: Manifest) -> Manifest:
-    rows = [
-        replace(row, extra={"manipulation": "altered"}) if row.generator == "speckle" else row
-        for row in small.rows
-    ]
-    return replace(small, rows=tuple(rows))
 
 
 @pytest.fixture

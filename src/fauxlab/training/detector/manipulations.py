@@ -20,7 +20,8 @@ def manipulation_of(row: Row) -> str:
     """How a fake was made: `made` or `altered`; a real one has none."""
     if not row.label:
         return ""
-    return "altered" if row.extra.get("manipulation") == "altered" else "made"
+    named = getattr(row, "manipulation", "") or row.extra.get("manipulation")
+    return "altered" if named == "altered" else "made"
 
 
 def is_pseudo(row: Row) -> bool:

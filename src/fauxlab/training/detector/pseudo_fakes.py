@@ -91,7 +91,7 @@ def change_reals(
 
 def decode(pictures: Pictures, seeds: Seeds) -> Pictures:
     """Real pictures uint8 [n, 3, s, s] after the last layers of a generator."""
-    from fauxlab.transforms.decoders import decode_batch  # type: ignore[import-not-found]
+    from fauxlab.transforms.decode import decode_batch  # type: ignore[import-not-found]
 
     decoded: Pictures = decode_batch(pictures, seeds)
     return decoded
