@@ -42,7 +42,8 @@ def test_auto_asks_the_gpu_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -
 def test_a_run_goes_on_in_the_precision_that_it_began_in(
     small: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = load_recipe("unified-joint", [*TINY, "train.precision=auto"])
+    overrides = [*TINY, "train.epochs=2", "train.precision=auto"]
+    asked = load_recipe("unified-joint", overrides)
 
     def train(precision: str, resume: bool) -> object:
         monkeypatch.setattr(session, "choose_precision", lambda _: precision)

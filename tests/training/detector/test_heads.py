@@ -18,7 +18,7 @@ from fauxlab.data.manifest import Manifest
 from fauxlab.errors import LabError
 from fauxlab.models.inputs import to_input
 from fauxlab.training.detector import pseudo_fakes
-from fauxlab.training.detector.heads import fit_join, measure_heads, predict_heads
+from fauxlab.training.detector.heads import fit_to_reals, measure_heads, predict_heads
 from fauxlab.training.detector.inputs import TrainingInputs
 from fauxlab.training.detector.loop import train_detector
 from fauxlab.training.detector.losses import HeadLoss, HeadTargets, Taught, head_targets
@@ -231,12 +231,12 @@ def test_the_join_puts_every_head_on_one_scale() -> None:
     labels = np.zeros(4000, np.int64)
     kinds = ["a"] * 3000 + ["b"] * 1000
     groups = [str(k) for k in range(4000)]
-    centre, scale = fit_join(logits, labels, [""] * 4000, kinds, groups)
+    centre, scale = fit_to_reals(logits, labels, kinds, groups)
     above = logits > centre
     weights = weigh_kinds(kinds, groups)
     assert (weights @ above).tolist() == pytest.approx([0.02, 0.02], abs=1e-3)
     assert scale.tolist() == pytest.approx([2, 0.5], rel=0.05)
-    _, flat = fit_join(np.ones((4, 1), np.float32), labels[:4], [""] * 4, kinds[:4], groups[:4])
+    _, flat = fit_to_reals(np.ones((4, 1), np.float32), labels[:4], kinds[:4], groups[:4])
     assert flat.tolist() == [1.0]
 
 

@@ -21,7 +21,6 @@ from fauxlab.training.detector.losses import head_targets
 from fauxlab.training.detector.manipulations import (
     kind_of,
     list_manipulations,
-    manipulation_of,
     weigh_kinds,
 )
 from fauxlab.training.detector.schedule import Rows
@@ -68,25 +67,17 @@ def set_join(model: nn.Module, manifest: Manifest, rows: Rows, logits: Logits) -
     labels = np.array([row.label for row in chosen])
     if labels.all():
         return
-    centre, scale = fit_join(
-        logits,
-        labels,
-        [manipulation_of(row) for row in chosen],
-        [kind_of(row) for row in chosen],
-        [row.group for row in chosen],
-    )
+    kinds = [kind_of(row) for row in chosen]
+    groups = [row.group for row in chosen]
+    centre, scale = fit_to_reals(logits, labels, kinds, groups)
     head: Any = model.head
     join: Join = head.join
     join.centre.copy_(torch.from_numpy(centre))
     join.scale.copy_(torch.from_numpy(scale))
 
 
-def fit_join(
-    logits: Logits,
-    labels: NDArray[np.int64],
-    manipulations: Sequence[str],
-    kinds: Sequence[str],
-    groups: Sequence[str],
+def fit_to_reals(
+    logits: Logits, labels: NDArray[np.int64], kinds: Sequence[str], groups: Sequence[str]
 ) -> tuple[Floats, Floats]:
     """Centre and scale [heads]: each head's 98 % quantile of the reals, and their spread.
 
