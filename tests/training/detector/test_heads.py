@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -276,7 +277,8 @@ def test_a_run_learns_both_heads(both: Manifest, tmp_path: Path) -> None:
     reals = both.val.labels == 0
     above = prediction.head_logits[reals] > 0
     assert above.sum(0).tolist() == [0, 0], "fewer than fifty reals: none lies above"
-    join = run.model.model.head.join
+    head: Any = run.model.model.head
+    join = head.join
     np.testing.assert_allclose(
         prediction.head_logits, (raw - join.centre.numpy()) / join.scale.numpy(), atol=1e-4
     )

@@ -46,7 +46,7 @@ class FakeTeacher:
         self.config = DetectorConfig(
             architecture="fake",
             preprocessing=Preprocessing(size=40, pipeline_version=PIPELINE_VERSION),
-            heads=tuple(Head(name=head, manipulation=head) for head in heads),  # type: ignore[arg-type]
+            heads=tuple(Head(name=head, manipulation=head) for head in heads),
         )
         self.hash = "0123456789abcdef"
         self.size = 40

@@ -73,8 +73,8 @@ def ask_teacher(
 
 def _key(row: Row) -> str:
     """What an answer depends on: the picture, and the part of it that is seen."""
-    crop = getattr(row, "crop", "")
-    return hashlib.sha256(f"{row.sha256} {crop}".encode()).hexdigest()
+    key: str = getattr(row, "image_hash", row.sha256)
+    return key
 
 
 def _answer(
