@@ -36,9 +36,14 @@ def gather_head_logits(
     accelerator: Accelerator, model: nn.Module, images: ImageArray, rows: Rows, batch: int
 ) -> Logits:
     """The heads' logits of all rows in order, on every process; each computes its share."""
-    share = rows[accelerator.process_index :: accelerator.num_processes]
-    logits = torch.from_numpy(predict_heads(model, images, share, batch))
-    columns = [gather_shares(accelerator, column, len(rows)) for column in logits.T]
+    process = accelerator.process_index
+    processes = accelerator.num_processes
+    share = rows[process::processes]
+    own = predict_heads(model, images, share, batch)
+    columns = []
+    for column in torch.from_numpy(own).T:
+        gathered = gather_shares(accelerator, column, len(rows))
+        columns.append(gathered)
     return torch.stack(columns, 1).numpy()
 
 
@@ -53,7 +58,8 @@ def predict_heads(model: nn.Module, images: ImageArray, rows: Rows, batch: int) 
     device = device_of(model)
     was_training = model.training
     model.eval()
-    logits: list[Logits] = [np.zeros((0, head.linear.out_features), dtype=np.float32)]
+    none = np.zeros((0, head.linear.out_features), dtype=np.float32)
+    logits: list[Logits] = [none]
     for part in row_batches(len(rows), batch):
         pixels = torch.from_numpy(images.take(rows[part]))
         logits.append(apply_network(predict, pixels, device))
@@ -85,21 +91,29 @@ def fit_to_reals(
     other.
     """
     real: list[int] = np.flatnonzero(labels == 0).tolist()
-    weights = weigh_kinds([kinds[i] for i in real], [groups[i] for i in real])
+    real_kinds = [kinds[i] for i in real]
+    real_groups = [groups[i] for i in real]
+    weights = weigh_kinds(real_kinds, real_groups)
     values = logits[real].astype(np.float64)
     means = weights @ values
-    spread = np.sqrt(weights @ (values - means) ** 2)
+    squares = (values - means) ** 2
+    spread = np.sqrt(weights @ squares)
     scale = np.where(spread > 0, spread, 1.0)
-    centre = [_upper_quantile(column, weights, JOIN_RATE) for column in values.T]
+    centre = []
+    for column in values.T:
+        quantile = _upper_quantile(column, weights, JOIN_RATE)
+        centre.append(quantile)
     return np.array(centre), scale
 
 
 def _upper_quantile(values: Floats, weights: Floats, share: float) -> float:
     """The smallest value above which lies at most a share of the weight."""
     order = np.argsort(values, kind="stable")
-    above = 1 - np.cumsum(weights[order])
-    is_enough = above <= share + 1e-9
-    return float(values[order][np.argmax(is_enough)])
+    up_to = np.cumsum(weights[order])
+    # Sums of weights are a little inexact.
+    is_enough = 1 - up_to <= share + 1e-9
+    first = np.argmax(is_enough)
+    return float(values[order[first]])
 
 
 def measure_heads(
@@ -109,20 +123,24 @@ def measure_heads(
 
     Of AUCs, all kinds of pictures weigh alike, and in a kind all groups.
     """
-    numbers = torch.from_numpy(list_manipulations(manifest)[rows])
+    manipulations = list_manipulations(manifest)
+    numbers = torch.from_numpy(manipulations[rows])
     targets = head_targets(numbers, heads)
     answers = torch.from_numpy(logits)
-    cross_entropy = nn.functional.binary_cross_entropy_with_logits(
+    total = nn.functional.binary_cross_entropy_with_logits(
         answers, targets.labels, targets.counted, reduction="sum"
     )
+    loss = total / targets.counted.sum()
     areas = {}
     for column, head in enumerate(heads):
         counted = targets.counted[:, column].numpy() > 0
-        areas[head] = _kind_auc(manifest, rows[counted], logits[counted, column])
+        scores = logits[counted, column]
+        areas[head] = _kind_auc(manifest, rows[counted], scores)
     known = [area for area in areas.values() if area is not None]
+    mean = float(np.mean(known)) if known else None
     return {
-        "val_loss": float(cross_entropy / targets.counted.sum()),
-        "val_auc": float(np.mean(known)) if known else None,
+        "val_loss": float(loss),
+        "val_auc": mean,
         "val_head_auc": areas,
         "val_joined_auc": _kind_auc(manifest, rows, joined.numpy()),
     }
@@ -138,6 +156,9 @@ def _kind_auc(manifest: Manifest, rows: Rows, scores: NDArray[np.float32]) -> fl
         inside = labels == label
         chosen = [manifest.rows[i] for i in rows[inside]]
         kinds = [kind_of(row) for row in chosen]
-        weights[inside] = weigh_kinds(kinds, [row.group for row in chosen])
-    counts = Counts.of(labels, scores.astype(np.float64), weights[None])
-    return float(auc(counts)[0])
+        groups = [row.group for row in chosen]
+        weights[inside] = weigh_kinds(kinds, groups)
+    values = scores.astype(np.float64)
+    counts = Counts.of(labels, values, weights[None])
+    area = auc(counts)[0]
+    return float(area)

@@ -40,10 +40,13 @@ def head_targets(
 
     A real picture counts for every head, a fake one only for the head of its own manipulation.
     """
-    own = torch.tensor([NUMBERS[head] for head in heads], device=manipulations.device)
-    labels = manipulations[:, None] == own
-    is_real = manipulations[:, None] == REAL
-    return HeadTargets(labels.float(), (labels | is_real).float(), taught)
+    own = [NUMBERS[head] for head in heads]
+    numbers = torch.tensor(own, device=manipulations.device)
+    each = manipulations[:, None]
+    labels = each == numbers
+    is_real = each == REAL
+    counted = labels | is_real
+    return HeadTargets(labels.float(), counted.float(), taught)
 
 
 def choose_loss(recipe: Recipe) -> Callable[[Answers, Any], Tensor]:
@@ -75,11 +78,14 @@ class HeadLoss:
             weight = self.teacher_weight * taught.is_known[:, None]
             soft_losses = _cross_entropy(answers.logits, taught.chances)
             losses = (1 - weight) * losses + weight * soft_losses
-        loss = (losses * targets.counted).sum() / targets.counted.sum()
+        total = (losses * targets.counted).sum()
+        loss = total / targets.counted.sum()
         if taught is None or not self.features_weight:
             return loss
-        squares = (answers.features - taught.features).square().mean(1)
-        return loss + self.features_weight * (squares * taught.is_known).mean()
+        errors = answers.features - taught.features
+        squares = errors.square().mean(1)
+        distance = (squares * taught.is_known).mean()
+        return loss + self.features_weight * distance
 
 
 def _cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:

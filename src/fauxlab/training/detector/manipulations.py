@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -43,14 +44,12 @@ def kind_of(row: Row) -> str:
 def weigh_kinds(kinds: Sequence[str], groups: Sequence[str]) -> NDArray[np.float64]:
     """Weights [N] that sum to 1: as much for each kind, and in a kind as much for each group."""
     pairs = list(zip(kinds, groups, strict=True))
-    in_group: dict[tuple[str, str], int] = {}
+    in_group = Counter(pairs)
+    groups_of = Counter(kind for kind, _ in in_group)
+    weights = []
     for pair in pairs:
-        in_group[pair] = in_group.get(pair, 0) + 1
-    groups_of: dict[str, int] = {}
-    for kind, _ in in_group:
-        groups_of[kind] = groups_of.get(kind, 0) + 1
-    shares = []
-    for kind, group in pairs:
-        group_share = 1 / groups_of[kind] / len(groups_of)
-        shares.append(group_share / in_group[kind, group])
-    return np.array(shares)
+        kind, _ = pair
+        of_kind = 1 / len(groups_of)
+        of_group = of_kind / groups_of[kind]
+        weights.append(of_group / in_group[pair])
+    return np.array(weights)

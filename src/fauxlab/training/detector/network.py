@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -20,8 +20,8 @@ class Answers(NamedTuple):
 class TrainedNetwork(nn.Module):
     """A network, and a linear layer from its features to the teacher's where they are learned.
 
-    The heads always compute in single precision. What a processor does not compute in half
-    precision by itself is left to the engine, which changes only this module and never `network`.
+    The heads compute in single precision, whatever the trunk does. The engine changes how this
+    module computes and never `network`, which is validated and released.
     """
 
     def __init__(self, network: nn.Module, components: int = 0) -> None:
@@ -29,7 +29,9 @@ class TrainedNetwork(nn.Module):
         self.network = network
         self.projection: nn.Linear | None = None
         if components:
-            self.projection = nn.Linear(network.head.linear.in_features, components)  # type: ignore
+            head: Any = network.head
+            width = head.linear.in_features
+            self.projection = nn.Linear(width, components)
 
     def forward(self, images: Tensor) -> Answers:
         """Float [n, 3, H, W] in [-1, 1] to the answers."""
@@ -42,5 +44,6 @@ class TrainedNetwork(nn.Module):
             logits = self.network.head(maps)
             features = logits.new_zeros(len(images), 0)
             if self.projection is not None:
-                features = self.projection(maps.mean((2, 3)))
+                averages = maps.mean((2, 3))
+                features = self.projection(averages)
         return Answers(logits, features)

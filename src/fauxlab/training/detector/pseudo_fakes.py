@@ -54,15 +54,17 @@ def replace_fakes(
     Nothing is replaced in a batch without reals.
     """
     draws = torch.rand(len(images), generator=generator)
-    is_new = torch.zeros(len(images), dtype=torch.bool)
-    after = manipulations.clone()
-    blended = is_new.clone()
-    decoded = is_new.clone()
+    none = torch.zeros(len(images), dtype=torch.bool)
+    blended = none.clone()
+    decoded = none.clone()
     for manipulation, share in shares.items():
         is_candidate = manipulations == manipulation
-        blended |= is_candidate & (draws < share.blended)
-        either = share.blended + share.decoded
-        decoded |= is_candidate & (draws >= share.blended) & (draws < either)
+        is_blended = draws < share.blended
+        is_either = draws < share.blended + share.decoded
+        blended |= is_candidate & is_blended
+        decoded |= is_candidate & is_either & ~is_blended
+    is_new = none.clone()
+    after = manipulations.clone()
     reals = places_of(manipulations == REAL)
     for chosen, change, manipulation in (
         (blended, blend_batch, ALTERED),
@@ -86,7 +88,8 @@ def change_reals(
     numbers = torch.randint(len(reals), (len(places),), generator=generator)
     picked = reals[numbers]
     originals = images[picked].cpu().numpy()
-    return replace_at(images, places, change(originals, seeds)), True
+    changed = change(originals, seeds)
+    return replace_at(images, places, changed), True
 
 
 def decode(pictures: Pictures, seeds: Seeds) -> Pictures:

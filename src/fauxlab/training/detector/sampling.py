@@ -133,11 +133,13 @@ def _share_fakes(
     """Sets of fakes, and how many images an epoch takes of each."""
     if altered is None:
         return [(fakes, count)]
-    are_altered = np.array([manipulation_of(manifest.rows[i]) == "altered" for i in fakes])
-    if are_altered.all() or not are_altered.any():
+    manipulations = np.array([manipulation_of(manifest.rows[i]) for i in fakes])
+    is_altered = manipulations == "altered"
+    if is_altered.all() or not is_altered.any():
         return [(fakes, count)]
     n_altered = round(altered * count)
-    return [(fakes[~are_altered], count - n_altered), (fakes[are_altered], n_altered)]
+    n_made = count - n_altered
+    return [(fakes[~is_altered], n_made), (fakes[is_altered], n_altered)]
 
 
 def _split_by(names: list[str], rows: Rows) -> list[Rows]:
