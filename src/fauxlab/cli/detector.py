@@ -155,6 +155,8 @@ def _train_one(
                 say(f"warning: {warning}")
             _announce(plan)
             images = decode(plan.manifest, experiment.data.size)
+            if experiment.train.teacher:
+                _ask_teacher(plan)
             on_step = step_bar(stack, folder.name)
         run = train_plan(
             plan,
@@ -172,6 +174,14 @@ def _train_one(
         with fits_log(run):
             save_training_figure(run.read_log(), run.folder / "figures")
         say_end(run)
+
+
+def _ask_teacher(plan: TrainingPlan) -> None:
+    """Ask the recipe's teacher about the training pictures, with a progress bar."""
+    from fauxlab.training.detector.teacher import ask_about_training, training_rows
+
+    with count_images("teacher", len(training_rows(plan.schedule))) as advance:
+        ask_about_training(plan.manifest, plan.schedule, plan.recipe, advance)
 
 
 def _announce(plan: TrainingPlan) -> None:

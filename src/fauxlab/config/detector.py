@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from fauxlab.config.base import (
     MOST_BATCH,
@@ -15,6 +15,15 @@ from fauxlab.config.base import (
     Table,
     split_names,
 )
+
+HeadName = Literal["made", "altered"]
+
+
+def check_heads(heads: list[HeadName]) -> list[HeadName]:
+    """The heads of a detector: none, or both."""
+    if heads and sorted(heads) != ["altered", "made"]:
+        raise ValueError('expected [] or ["made", "altered"]')
+    return heads
 
 
 class DataConfig(Table):
@@ -41,6 +50,13 @@ class ModelConfig(Table):
     options: dict[str, Any] = Field({}, description="by the names of the constructor's parameters")
     pretrained: str = Field(
         "", description="a feature network whose weights the trunk starts from; empty: none"
+    )
+    heads: Annotated[list[HeadName], BeforeValidator(split_names), AfterValidator(check_heads)] = (
+        Field(
+            [],
+            description="made, altered: a head for pictures made whole, and one for photos altered "
+            "inside; empty: one head, real or fake",
+        )
     )
 
 
@@ -71,8 +87,25 @@ class TrainConfig(Table):
     zoom: float = Field(
         0.0, ge=0, le=1, description="share of these crops taken larger or smaller, then resized"
     )
+    altered: float = Field(
+        0.35,
+        gt=0,
+        lt=1,
+        description="with heads: share of the fakes that are altered ones; the others are made",
+    )
     blend: float = Field(
-        0.0, ge=0, le=1, description="share of the fakes that are reals blended onto themselves"
+        0.0,
+        ge=0,
+        le=1,
+        description="share of the fakes, with heads of the altered ones, that are reals blended "
+        "onto themselves",
+    )
+    decode: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="with heads: share of the made fakes that are reals sent through the last "
+        "layers of a generator",
     )
     augment: Annotated[
         list[Literal["flip", "filter", "degrade", "tone", "cutout"]], BeforeValidator(split_names)
@@ -93,7 +126,24 @@ class TrainConfig(Table):
     beta2: float = Field(0.999, ge=0, lt=1)
     weight_decay: float = Field(0.0, ge=0, allow_inf_nan=False)
     lr_schedule: Literal["constant", "cosine"] = "constant"
-    precision: Literal["no", "bf16"] = "no"
+    precision: Literal["no", "bf16", "auto"] = Field(
+        "no", description="of the convolutions; auto: bf16 where the processor computes in it"
+    )
+    teacher: str = Field(
+        "", description="with heads: a detector whose answers are learned as well; empty: none"
+    )
+    teacher_weight: float = Field(
+        0.5, ge=0, le=1, description="share of the loss against the teacher's answers"
+    )
+    teacher_temperature: float = Field(
+        1.0, gt=0, allow_inf_nan=False, description="the teacher's logits are divided by this"
+    )
+    teacher_features: float = Field(
+        0.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="weight of the error in predicting the teacher's features; 0: not predicted",
+    )
     seed: int = Field(0, ge=0, lt=2**63)
 
 

@@ -244,11 +244,13 @@ def open_run(
     recipe: Recipe | GanRecipe,
     data_hash: str,
     resume: bool,
+    precision: str | None = None,
 ) -> Run:
     """Create a run folder, or reopen one for the same recipe and data.
 
-    Raises LabError when the folder is taken and `resume` is off, or when the run was started with
-    other parameters (the difference is shown).
+    `precision` is the one that the training computes in. Raises LabError when the folder is taken
+    and `resume` is off, or when the run was started with other parameters (the difference is
+    shown).
     """
     run = Run(folder)
     config = folder / "config.toml"
@@ -257,8 +259,11 @@ def open_run(
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise write_fault(folder, error) from error
-        environment = json.dumps(describe_environment(data_hash), indent=2)
-        replace_file(folder / "environment.json", environment + "\n")
+        environment = describe_environment(data_hash)
+        if precision:
+            environment["precision"] = precision
+        text = json.dumps(environment, indent=2)
+        replace_file(folder / "environment.json", text + "\n")
         replace_file(config, recipe.to_toml())
         return run
     if not resume:
@@ -277,8 +282,22 @@ def open_run(
             f"{folder} was started with other parameters, so it cannot be resumed: "
             + "; ".join(changes)
         )
+    _check_precision(run, precision)
     _warn_of_another_version(run)
     return run
+
+
+def _check_precision(run: Run, precision: str | None) -> None:
+    """Raise LabError where an unfinished run would go on in another precision."""
+    # Runs of before version 0.4 name none: it was the recipe's.
+    before = run.environment.get("precision")
+    if before is None or precision is None or before == precision or run.finished:
+        return
+    raise LabError(
+        f"{run.folder} was trained in precision {before!r}, this machine trains in {precision!r}: "
+        "continue it on a machine like the first, or start over with "
+        f"--set train.precision={precision}"
+    )
 
 
 def _warn_of_another_version(run: Run) -> None:

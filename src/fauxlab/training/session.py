@@ -20,6 +20,7 @@ from fauxlab.errors import LabError
 from fauxlab.io.files import scratch_folder
 from fauxlab.io.text import write_fault
 from fauxlab.training.distributed import any_process, start_accelerator
+from fauxlab.training.precision import choose_precision
 from fauxlab.training.run import Run, open_run, refuse_taken
 
 CHECKPOINT_SECONDS = 60.0
@@ -50,7 +51,9 @@ class Session:
     def open_run(self, images: ImageArray) -> Run:
         """The run on these images, new or to be resumed, and locked unless it is finished."""
         with self.accelerator.main_process_first():
-            run = open_run(self.folder, self.recipe, images.manifest.data_hash, self.resume)
+            precision = str(self.accelerator.mixed_precision)
+            data_hash = images.manifest.data_hash
+            run = open_run(self.folder, self.recipe, data_hash, self.resume, precision)
         if self.is_main and not run.finished:
             self.held.enter_context(train_alone(run))
         return run
@@ -91,7 +94,7 @@ def session(
     """
     start = time.monotonic()
     budget = math.inf if max_minutes is None else 60 * max_minutes
-    accelerator = start_accelerator(recipe.train.precision)
+    accelerator = start_accelerator(choose_precision(recipe.train.precision))
     # Only the first process asks whether the folder is taken: it may have begun the run before the
     # others look.
     resume = resume or not accelerator.is_main_process

@@ -14,23 +14,32 @@ from functools import lru_cache
 import numpy as np
 import torch
 from accelerate import Accelerator
-from numpy.typing import NDArray
 from torch import Generator, Tensor
 
-from fauxlab.config import TrainConfig
+from fauxlab.config import Recipe, TrainConfig
 from fauxlab.data.cache import ImageArray
 from fauxlab.data.manifest import Manifest
 from fauxlab.models.inputs import to_input
+from fauxlab.training.detector.losses import HeadTargets, head_targets
+from fauxlab.training.detector.manipulations import list_manipulations
+from fauxlab.training.detector.pseudo_fakes import (
+    Shares,
+    change_reals,
+    draw_seeds,
+    places_of,
+    plan_shares,
+    replace_at,
+    replace_fakes,
+)
 from fauxlab.training.detector.sampling import deal, stage_order
 from fauxlab.training.detector.schedule import Rows, Schedule
+from fauxlab.training.detector.teacher import TeacherAnswers
 from fauxlab.training.seeding import step_generator
 from fauxlab.transforms.augment import AUGMENTATIONS, augment, send
 from fauxlab.transforms.degradations import degrade_batch, filter_batch, random_crops
 from fauxlab.transforms.self_blend import blend_batch
 
 Pixels = Callable[[Rows], Tensor]
-Pictures = NDArray[np.uint8]
-Seeds = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -38,7 +47,7 @@ class Batch:
     """What one process sees in one step, on its device."""
 
     inputs: Tensor  # float [n, 3, side, side] in [-1, 1]
-    targets: Tensor  # float [n]; 1 is fake
+    targets: Tensor | HeadTargets  # float [n], 1 is fake; of several heads those of each
     generator: Generator  # the step's, after all draws of the inputs
 
 
@@ -50,15 +59,20 @@ class TrainingInputs:
         accelerator: Accelerator,
         images: ImageArray,
         schedule: Schedule,
-        train: TrainConfig,
+        recipe: Recipe,
+        teacher: TeacherAnswers | None = None,
     ) -> None:
         self.accelerator = accelerator
         self.manifest: Manifest = images.manifest
         self.schedule = schedule
-        self.train = train
+        self.train = recipe.train
+        self.heads = recipe.model.heads
+        self.teacher = teacher
         self.pixels = pixel_source(images, accelerator.device)
         self.labels = torch.from_numpy(images.manifest.labels).float()
+        self.manipulations = list_manipulations(images.manifest)
         self._order = lru_cache(maxsize=2)(self._order_of_epoch)
+        self._shares = lru_cache(maxsize=2)(self._shares_of_stage)
 
     def rows(self, step: int) -> Rows:
         """The rows of a step's whole batch, over all processes."""
@@ -74,12 +88,32 @@ class TrainingInputs:
         processes = self.accelerator.num_processes
         share = deal(self.rows(step), process, processes)
         generator = step_generator(self.train.seed, step, process)
+        if self.heads:
+            return self._batch_of_heads(step, share, generator)
         inputs, targets = draw_batch(self.pixels, self.labels, share, self.train, generator)
+        return Batch(inputs, targets, generator)
+
+    def _batch_of_heads(self, step: int, rows: Rows, generator: Generator) -> Batch:
+        """These rows with pseudo-fakes among them, and what each head should say."""
+        shares = self._shares(self.schedule.at(step).stage)
+        before = torch.from_numpy(self.manipulations[rows])
+        images, after, is_new = replace_fakes(self.pixels(rows), before, shares, generator)
+        inputs = change_inputs(images, self.train, generator)
+        device = inputs.device
+        taught = None
+        if self.teacher is not None:
+            taught = self.teacher.of(rows, ~is_new, device)
+        targets = head_targets(after.to(device), self.heads, taught)
         return Batch(inputs, targets, generator)
 
     def _order_of_epoch(self, number: int, epoch: int) -> Rows:
         stage = self.schedule.stages[number]
-        return stage_order(self.manifest, stage, self.train, epoch, number)
+        altered = self.train.altered if self.heads else None
+        return stage_order(self.manifest, stage, self.train, epoch, number, altered)
+
+    def _shares_of_stage(self, number: int) -> dict[int, Shares]:
+        stage = self.schedule.stages[number]
+        return plan_shares(self.train, self.manipulations[stage.fakes])
 
 
 def pixel_source(images: ImageArray, device: torch.device) -> Pixels:
@@ -125,17 +159,22 @@ def draw_batch(
     targets = labels[rows].clone()
     if train.blend:
         images = _blend(images, targets, train.blend, generator)
+    inputs = change_inputs(images, train, generator)
+    targets = targets.to(inputs.device)
+    return inputs, targets
+
+
+def change_inputs(images: Tensor, train: TrainConfig, generator: Generator) -> Tensor:
+    """Images uint8 [n, 3, size, size], cut and changed, as float [n, 3, side, side] in [-1, 1]."""
     if train.crop:
-        seeds = _draw_seeds(len(rows), generator)
+        seeds = draw_seeds(len(images), generator)
         images = random_crops(images, train.crop, train.zoom, seeds)
     if "filter" in train.augment:
         images = _filter(images, generator)
     if "degrade" in train.augment:
         images = _degrade(images, train.degrade_p, generator)
     names = [name for name in train.augment if name in AUGMENTATIONS]
-    inputs = augment(to_input(images), names, generator)
-    targets = targets.to(inputs.device)
-    return inputs, targets
+    return augment(to_input(images), names, generator)
 
 
 def _blend(
@@ -150,22 +189,15 @@ def _blend(
     """
     is_fake = targets == 1
     draws = torch.rand(len(targets), generator=generator)
-    is_replaced = is_fake & (draws < share)
-    reals = _places_of(~is_fake)
-    places = _places_of(is_replaced)
-    seeds = _draw_seeds(len(places), generator)
-    if not len(reals) or not len(places):
-        return images
-    numbers = torch.randint(len(reals), (len(places),), generator=generator)
-    picked = reals[numbers]
-    originals = images[picked].cpu().numpy()
-    blends = blend_batch(originals, seeds)
-    return _replace(images, places, blends)
+    places = places_of(is_fake & (draws < share))
+    reals = places_of(~is_fake)
+    blended, _ = change_reals(images, reals, places, blend_batch, generator)
+    return blended
 
 
 def _filter(images: Tensor, generator: Generator) -> Tensor:
     """The images, of both classes alike, after random filters; a share of them stays as it is."""
-    seeds = _draw_seeds(len(images), generator)
+    seeds = draw_seeds(len(images), generator)
     filtered = filter_batch(images.cpu().numpy(), seeds)
     return torch.from_numpy(filtered).to(images.device)
 
@@ -173,26 +205,9 @@ def _filter(images: Tensor, generator: Generator) -> Tensor:
 def _degrade(images: Tensor, share: float, generator: Generator) -> Tensor:
     """Send a share of the images, of both classes alike, through a random degradation."""
     draws = torch.rand(len(images), generator=generator)
-    chosen = _places_of(draws < share)
-    seeds = _draw_seeds(len(images), generator)
+    chosen = places_of(draws < share)
+    seeds = draw_seeds(len(images), generator)
     chosen_seeds = seeds[chosen.numpy()]
     originals = images[chosen].cpu().numpy()
     degraded = degrade_batch(originals, chosen_seeds)
-    return _replace(images, chosen, degraded)
-
-
-def _places_of(flags: Tensor) -> Tensor:
-    """The places at which flags [N] are true."""
-    return flags.nonzero()[:, 0]
-
-
-def _replace(images: Tensor, places: Tensor, pictures: Pictures) -> Tensor:
-    """The images with `pictures` at these places, on the images' device."""
-    device = images.device
-    changed = torch.from_numpy(pictures).to(device)
-    return images.index_copy(0, places.to(device), changed)
-
-
-def _draw_seeds(count: int, generator: Generator) -> Seeds:
-    seeds = torch.randint(2**31, (count,), generator=generator)
-    return seeds.numpy()
+    return replace_at(images, chosen, degraded)

@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from fauxlab.config import Recipe
 from fauxlab.data.cache import ImageArray, load_images
@@ -14,8 +14,15 @@ from fauxlab.data.manifest import Manifest
 from fauxlab.data.seen import keep_training_images
 from fauxlab.errors import LabError
 from fauxlab.training.detector.inputs import TrainingInputs
+from fauxlab.training.detector.losses import choose_loss
 from fauxlab.training.detector.plan import TrainingPlan, plan_training
 from fauxlab.training.detector.state import start_state
+from fauxlab.training.detector.teacher import (
+    TeacherAnswers,
+    ask_about_training,
+    keep_answers,
+    read_answers,
+)
 from fauxlab.training.detector.validation import ValidationClock, end_epoch, release_early
 from fauxlab.training.ema import update_average
 from fauxlab.training.prefetch import Prefetcher
@@ -96,25 +103,25 @@ def _train(
     main = current.is_main
     train = plan.recipe.train
     schedule = plan.schedule
-    state = start_state(accelerator, run, plan, images.skipped)
-    inputs = TrainingInputs(accelerator, images, schedule, train)
-    loss_of = nn.BCEWithLogitsLoss()
+    teacher = _answers_of_teacher(current, run, plan, images)
+    state = start_state(accelerator, run, plan, images.skipped, teacher)
+    inputs = TrainingInputs(accelerator, images, schedule, plan.recipe, teacher)
+    loss_of = choose_loss(plan.recipe)
     losses: list[Tensor] = []  # since the last log line
     clock = ValidationClock(plan, state)
 
     with Prefetcher(inputs.batch) as batches:
         while state.step < schedule.steps:
             # This step's images come from the background thread, which then prepares the next.
-            is_last = state.step + 1 == schedule.steps
-            following = None if is_last else state.step + 1
+            following = state.step + 1 if state.step + 1 < schedule.steps else None
             batch = batches.take(state.step, following)
             seed_networks(batch.generator)
 
-            # The update: binary cross-entropy against 1 for fake, 0 for real.
+            # The update: binary cross-entropy against 1 for fake, 0 for real, of each head.
             for group in state.optimizer.param_groups:
                 group["lr"] = learning_rate(plan.recipe, state.step, schedule.steps)
-            logits = state.model(batch.inputs)
-            loss = loss_of(logits, batch.targets)
+            answers = state.model(batch.inputs)
+            loss = loss_of(answers, batch.targets)
             state.optimizer.zero_grad()
             accelerator.backward(loss)
             state.optimizer.step()
@@ -155,6 +162,21 @@ def _train(
     release_early(current, run, plan, images, state, clock)
     if main and state.step == schedule.steps:
         run.log("end", step=state.step, images=state.step * train.batch)
+
+
+def _answers_of_teacher(
+    current: Session, run: Run, plan: TrainingPlan, images: ImageArray
+) -> TeacherAnswers | None:
+    """The recipe's teacher on the training pictures; the first process asks it, once for a run."""
+    if not plan.recipe.train.teacher:
+        return None
+    with current.accelerator.main_process_first():
+        answers = read_answers(run.folder, len(images))
+        if answers is None:
+            answers = ask_about_training(images.manifest, plan.schedule, plan.recipe)
+            if current.is_main:
+                keep_answers(run.folder, answers)
+    return answers
 
 
 def learning_rate(recipe: Recipe, step: int, steps: int) -> float:

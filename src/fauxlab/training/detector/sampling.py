@@ -12,6 +12,7 @@ from numpy.random import Generator, default_rng
 
 from fauxlab.config import TrainConfig
 from fauxlab.data.manifest import Manifest
+from fauxlab.training.detector.manipulations import manipulation_of
 from fauxlab.training.detector.schedule import NO_ROWS, Rows, Stage
 
 Key = tuple[int, ...]  # seeds of a draw
@@ -27,20 +28,21 @@ def stage_order(
     train: TrainConfig,
     epoch: int,
     number: int,
+    altered: float | None = None,
 ) -> Rows:
     """The rows of one epoch of a stage; `number` is the stage's.
 
     With train.replay a share of the epoch is drawn from the stages before, so that they are not
-    forgotten.
+    forgotten. `altered` is as for `epoch_order`.
     """
     key = (train.seed, number, epoch)
-    order = epoch_order(manifest, stage.rows, train.balance, key)
+    order = epoch_order(manifest, stage.rows, train.balance, key, altered)
     replayed = _even(int(len(order) * train.replay))
     if not replayed or not len(stage.earlier):
         return order
 
     # The first pairs of the epoch give way to pairs of earlier stages, repeated where they are few.
-    earlier = epoch_order(manifest, stage.earlier, train.balance, (*key, 1))
+    earlier = epoch_order(manifest, stage.earlier, train.balance, (*key, 1), altered)
     earlier_pairs = earlier[: _even(len(earlier))]
     order[:replayed] = np.resize(earlier_pairs, replayed)
 
@@ -75,17 +77,20 @@ def epoch_order(
     rows: Rows,
     balance: str,
     key: Key,
+    altered: float | None = None,
 ) -> Rows:
     """The rows of one epoch in the order they are seen; as many as `rows` holds.
 
     Balanced epochs alternate real and fake, so that every even batch is half and half. A small set
-    is repeated, each image once before any comes twice.
+    is repeated, each image once before any comes twice. `altered` is the share of the fakes that
+    are altered ones, where there are fakes of both kinds; None draws no difference.
     """
     rng = default_rng(key)
     if balance == "none":
         return rng.permutation(rows)
 
-    real_pools, fake_pools = _pools(manifest, rows, balance)
+    labels = manifest.labels[rows]
+    real_pools = _real_pools(manifest, rows[labels == 0], balance)
     groups = None
     if balance == "group":
         groups = {int(i): manifest.rows[i].group for i in rows}
@@ -95,7 +100,11 @@ def epoch_order(
     reals = _draw(real_pools, n_real, groups, rng)
     if len(real_pools) > 1:  # the draws of a single pool are mixed already
         reals = rng.permutation(reals)
-    fakes = _draw(fake_pools, n_fake, groups, rng)
+    parts = []
+    for part, count in _share_fakes(manifest, rows[labels == 1], n_fake, altered):
+        fake_pools = _fake_pools(manifest, part, balance)
+        parts.append(_draw(fake_pools, count, groups, rng))
+    fakes = np.concatenate(parts)
     fakes = rng.permutation(fakes)
 
     order = np.empty(len(rows), dtype=np.int64)
@@ -104,19 +113,33 @@ def epoch_order(
     return order
 
 
-def _pools(manifest: Manifest, rows: Rows, balance: str) -> tuple[list[Rows], list[Rows]]:
-    """Sets of reals and sets of fakes, from each of which an epoch takes as many images."""
-    labels = manifest.labels[rows]
-    reals = rows[labels == 0]
-    fakes = rows[labels == 1]
+def _real_pools(manifest: Manifest, reals: Rows, balance: str) -> list[Rows]:
+    """Sets of reals, from each of which an epoch takes as many images."""
+    if balance != "group":
+        return [reals]
+    return _split_by([manifest.rows[i].source for i in reals], reals)
+
+
+def _fake_pools(manifest: Manifest, fakes: Rows, balance: str) -> list[Rows]:
+    """Sets of fakes, from each of which an epoch takes as many images."""
     if balance == "label":
-        return [reals], [fakes]
-    generators = [manifest.rows[i].generator for i in fakes]
-    fake_pools = _split_by(generators, fakes)
-    if balance == "generator":
-        return [reals], fake_pools
-    sources = [manifest.rows[i].source for i in reals]
-    return _split_by(sources, reals), fake_pools
+        return [fakes]
+    return _split_by([manifest.rows[i].generator for i in fakes], fakes)
+
+
+def _share_fakes(
+    manifest: Manifest, fakes: Rows, count: int, altered: float | None
+) -> list[tuple[Rows, int]]:
+    """Sets of fakes, and how many images an epoch takes of each."""
+    if altered is None:
+        return [(fakes, count)]
+    manipulations = np.array([manipulation_of(manifest.rows[i]) for i in fakes])
+    is_altered = manipulations == "altered"
+    if is_altered.all() or not is_altered.any():
+        return [(fakes, count)]
+    n_altered = round(altered * count)
+    n_made = count - n_altered
+    return [(fakes[~is_altered], n_made), (fakes[is_altered], n_altered)]
 
 
 def _split_by(names: list[str], rows: Rows) -> list[Rows]:

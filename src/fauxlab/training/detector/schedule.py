@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from fauxlab.config import Recipe, as_name
 from fauxlab.data.manifest import Manifest
 from fauxlab.errors import LabError, suggest
+from fauxlab.training.detector.manipulations import is_pseudo
 
 Rows = NDArray[np.int64]  # indices into a manifest's rows
 LISTED = 20  # names in a message
@@ -114,8 +115,8 @@ def schedule_stages(manifest: Manifest, recipe: Recipe) -> Schedule:
 
 
 def _choose_generators(manifest: Manifest, recipe: Recipe) -> list[str]:
-    generators = recipe.data.generators or manifest.generators
-    known = dict.fromkeys(manifest.generators)
+    known = _known_generators(manifest)
+    generators = recipe.data.generators or list(known)
     present = _list(known)
     if not generators:
         raise LabError(
@@ -143,6 +144,11 @@ def _check_left_out(manifest: Manifest, recipe: Recipe) -> None:
             )
 
 
+def _known_generators(manifest: Manifest) -> dict[str, None]:
+    """The generators by name, in order of first appearance; those of pseudo-fakes are none."""
+    return dict.fromkeys(row.generator for row in manifest.rows if row.label and not is_pseudo(row))
+
+
 def _make_stage(pools: _Pools, generators: list[str], previous: Stage | None) -> Stage:
     reals = pools.reals(generators)
     fakes = pools.fakes(generators)
@@ -152,6 +158,7 @@ def _make_stage(pools: _Pools, generators: list[str], previous: Stage | None) ->
             f"no {lacking} images to train on (generator {_list(generators) or 'none'}, "
             "split train); a detector needs both real and fake ones"
         )
+    fakes = pools.with_pseudo_fakes(fakes, reals)
     train = pools.recipe.train
     count = len(reals) + len(fakes)
     return Stage(
@@ -173,8 +180,11 @@ class _Pools:
         self._sources = frozenset(manifest.sources)
         self._numbers: dict[tuple[int, str], list[int]] = {}
         self._reals: dict[frozenset[str], Rows] = {}
+        self._pseudo: list[int] = []
         for number, row in enumerate(manifest.rows):
-            if row.split == split:
+            if row.split == split and is_pseudo(row):
+                self._pseudo.append(number)
+            elif row.split == split:
                 name = row.generator if row.label else row.source
                 self._numbers.setdefault((row.label, name), []).append(number)
 
@@ -191,6 +201,15 @@ class _Pools:
         if sources not in self._reals:
             self._reals[sources] = self._rows(0, sources)
         return self._reals[sources]
+
+    def with_pseudo_fakes(self, fakes: Rows, reals: Rows) -> Rows:
+        """The fakes, and the pseudo-fakes made of these reals' sources or of no named source."""
+        if not self._pseudo:
+            return fakes
+        rows = self.manifest.rows
+        sources = {rows[i].source for i in reals} | {""}
+        pseudo = [i for i in self._pseudo if rows[i].source in sources]
+        return np.sort(np.concatenate([fakes, np.array(pseudo, dtype=np.int64)]))
 
     def _matched(self, generators: Iterable[str]) -> frozenset[str]:
         matched: set[str] = set()

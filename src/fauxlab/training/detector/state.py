@@ -12,7 +12,9 @@ from accelerate import Accelerator
 from torch import nn
 
 from fauxlab.config import TrainConfig
+from fauxlab.training.detector.network import TrainedNetwork
 from fauxlab.training.detector.plan import TrainingPlan
+from fauxlab.training.detector.teacher import TeacherAnswers
 from fauxlab.training.distributed import synchronise_batch_norm
 from fauxlab.training.run import Run, fits_checkpoint
 
@@ -22,7 +24,8 @@ class State:
     """Networks, optimiser and counts."""
 
     network: nn.Module
-    model: nn.Module  # the network, prepared by accelerate for all processes
+    model: nn.Module  # the network as it is trained, prepared by accelerate for all processes
+    trained: TrainedNetwork  # the same without that preparation
     average: nn.Module | None
     optimizer: Any
     step: int = 0
@@ -40,11 +43,13 @@ class State:
 
     def as_dict(self) -> dict[str, Any]:
         """For a checkpoint."""
+        projection = self.trained.projection
         return {
             "step": self.step,
             "best": self.best,
             "model": self.network.state_dict(),
             "average": None if self.average is None else self.average.state_dict(),
+            "projection": None if projection is None else projection.state_dict(),
             "optimizer": self.optimizer.state_dict(),
         }
 
@@ -54,6 +59,7 @@ def start_state(
     run: Run,
     plan: TrainingPlan,
     skipped: tuple[tuple[str, str], ...],
+    teacher: TeacherAnswers | None = None,
 ) -> State:
     """The state before the first step, or the one in the run's checkpoint.
 
@@ -64,7 +70,11 @@ def start_state(
     network = copy.deepcopy(plan.network)
     network = synchronise_batch_norm(accelerator, network)
     network = network.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = _make_optimizer(network, train)
+    components = 0 if teacher is None else teacher.components
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(train.seed)
+        trained = TrainedNetwork(network, components)
+    optimizer = _make_optimizer(trained, train)
     average = None
     if train.ema:
         average = copy.deepcopy(network).to(accelerator.device)
@@ -76,8 +86,11 @@ def start_state(
             network.load_state_dict(saved["model"])
             if average is not None:
                 average.load_state_dict(saved["average"])
-        model, optimizer = accelerator.prepare(network, optimizer)
-        state = State(accelerator.unwrap_model(model), model, average, optimizer)
+            if trained.projection is not None:
+                trained.projection.load_state_dict(saved["projection"])
+        model, optimizer = accelerator.prepare(trained, optimizer)
+        trained = accelerator.unwrap_model(model)
+        state = State(trained.network, model, trained, average, optimizer)
         if saved is not None:
             optimizer.load_state_dict(saved["optimizer"])
             state.step = saved["step"]

@@ -9,17 +9,20 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fauxlab.bundle.config import DetectorConfig, Preprocessing
+from fauxlab.bundle.config import DetectorConfig, Head, Preprocessing
 from fauxlab.config import Recipe, as_name
 from fauxlab.data.cache import ImageArray
 from fauxlab.data.manifest import Manifest
 from fauxlab.evaluation.detection import predict_logits
 from fauxlab.io.images import PIPELINE_VERSION
+from fauxlab.models.batches import device_of
 from fauxlab.models.pretrained import Detector
 from fauxlab.statistics import Counts, auc
-from fauxlab.training.detector.plan import TrainingPlan
+from fauxlab.training.detector.heads import gather_head_logits, measure_heads, set_join
+from fauxlab.training.detector.plan import TrainingPlan, network_options
 from fauxlab.training.detector.schedule import Rows
 from fauxlab.training.detector.state import State
 from fauxlab.training.distributed import any_process, gather_shares, share_batch_statistics
@@ -145,8 +148,27 @@ def _validate(
     if not len(rows):
         return {}
     batch = plan.recipe.evaluate.batch
-    logits = gather_logits(accelerator, network, images, rows, batch)
-    return _measure(images.manifest, rows, logits)
+    heads = plan.recipe.model.heads
+    manifest = images.manifest
+    if not heads:
+        logits = gather_logits(accelerator, network, images, rows, batch)
+        return _measure(manifest, rows, logits)
+
+    head_logits = gather_head_logits(accelerator, network, images, rows, batch)
+    set_join(network, manifest, rows, head_logits)
+    joined = _join(network, head_logits)
+    metrics = _measure(manifest, rows, joined)
+    return metrics | measure_heads(manifest, rows, heads, head_logits, joined)
+
+
+def _join(network: nn.Module, head_logits: NDArray[np.float32]) -> Tensor:
+    """The heads' logits [n, heads] as one [n]."""
+    device = device_of(network)
+    with torch.inference_mode():
+        logits = torch.from_numpy(head_logits).to(device)
+        # nn.Module types every attribute as a Tensor or a Module.
+        joined: Tensor = network.join(logits)  # type: ignore[operator]
+    return joined.cpu()
 
 
 def _measure(manifest: Manifest, rows: Rows, logits: Tensor) -> dict[str, Any]:
@@ -202,8 +224,9 @@ def _make_bundle(
     }
     config = DetectorConfig(
         architecture=recipe.model.name,
-        options=recipe.model.options,
+        options=network_options(recipe),
         preprocessing=preprocessing,
+        heads=tuple(Head(name=head, manipulation=head) for head in recipe.model.heads),
         training=training,
         metrics=metrics,
     )
