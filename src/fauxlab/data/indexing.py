@@ -97,17 +97,9 @@ def index(
     check_altered(altered, generators)
     root = Path(folder).absolute() if folder else _common_folder((*reals, *fakes))
     entries, grouping = group_entries(listed, rule)
-    images: list[_Image] = []
     skipped: Skipped = []
     with closing(_read_all(entries, known, workers or usable_processors())) as results:
-        for entry, result in results:
-            if isinstance(result, ImageError):
-                path = _below(root, entry.path)
-                skipped.append((path, str(result)))
-            else:
-                images.append(result)
-            if progress:
-                progress(1)
+        images = _take_usable(results, root, skipped, progress)
     images = _without_contradictions(images, root, skipped)
     if not images:
         raise LabError(_describe_nothing(root, skipped))
@@ -210,6 +202,25 @@ def _find_crop(data: bytes, path: str) -> Square:
         # One picture that breaks the face search must not end an index of thousands.
         _logger.debug("cannot look for faces in %s", path, exc_info=True)
         raise ImageError(f"faces cannot be looked for: {describe_error(error)}") from error
+
+
+def _take_usable(
+    results: Iterable[tuple[Entry, _Image | ImageError]],
+    root: Path,
+    skipped: Skipped,
+    progress: Progress | None,
+) -> list[_Image]:
+    """The images that could be read; the others are added to `skipped`."""
+    images = []
+    for entry, result in results:
+        if isinstance(result, ImageError):
+            path = _below(root, entry.path)
+            skipped.append((path, str(result)))
+        else:
+            images.append(result)
+        if progress:
+            progress(1)
+    return images
 
 
 def _without_contradictions(
