@@ -130,8 +130,8 @@ def measure_file(data: bytes, pixels: bool = True, crop: Square | None = None) -
     and the bytes are its share of the file by area: a network sees no more.
 
     The mark that this lab puts on generated pictures does not count as metadata: the mark is
-    required, and decoding drops it. Raises ImageError on bytes that are no image, and on a crop that
-    reaches beyond it.
+    required, and decoding drops it. Raises ImageError on bytes that are no image, and on a crop
+    that reaches beyond it.
     """
     encoding = describe_encoding(data)
     values, looks = _measure_header(data, encoding, crop)
