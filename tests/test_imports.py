@@ -47,7 +47,6 @@ ROOMS = [
 # Neighbours in the list that are strangers all the same.
 STRANGERS = {
     ("data", "bundle"),
-    ("data", "scan"),
     ("transforms", "data"),
     ("models", "data"),
     ("models", "transforms"),
@@ -55,6 +54,8 @@ STRANGERS = {
     ("evaluation", "config"),
     ("calibration", "config"),
 }
+# Of what scans, indexing needs the search for faces and nothing else.
+SHARED = {("data", "scan"): "fauxlab.scan.finding."}
 # A light install scans, so nothing here may need torch, not even inside a function.
 LIGHT = {"errors", "version", "privacy", "processors", "records", "io", "bundle", "scan"}
 HEAVY = {"torch", "accelerate", "matplotlib", "torchmetrics", "safetensors"}
@@ -104,6 +105,22 @@ def test_imports_go_one_way(path: Path) -> None:
     for other in rooms_imported(path) - {room}:
         assert other in before, f"{room} may not import {other}"
         assert (room, other) not in STRANGERS, f"{room} and {other} are strangers"
+
+
+@pytest.mark.parametrize(("rooms", "shared"), SHARED.items())
+def test_a_room_of_which_a_part_is_shared_keeps_the_rest(
+    rooms: tuple[str, str], shared: str
+) -> None:
+    room, other = rooms
+    used = {
+        module
+        for path in FILES
+        if room_of(path) == room
+        for module in imports(path)
+        if module.startswith(f"fauxlab.{other}")
+    }
+    assert used
+    assert all(module.startswith(shared) for module in used)
 
 
 def test_every_room_has_its_place() -> None:

@@ -1,78 +1,81 @@
-"""How do the squares of the former face finder follow from the boxes of the present one?
+"""How are the faces of training pictures framed, and does the face finder frame them alike?
 
-The former finder is gone, so it writes its squares in a checkout of version 0.2:
+    .venv/bin/python -m benchmarks.detector.face_framing lineup/
 
-    python face_framing.py squares pictures.zip squares.json        # there
-    python face_framing.py compare pictures.zip squares.json        # here
+The folder holds a zip of face crops for each kind. In 18 pictures of a kind, the largest face is
+found. Measured are, in sides of the face (the longer side of its box): the picture's shorter side;
+how far the picture's middle lies above the face's; and the same for pictures that were not cut at
+the edge of their original, with sides of WHOLE. The medians of those are CROP and LIFT of
+`fauxlab.scan.finding.faces`. Last is the share of pictures that the finder leaves whole.
 
-A zip holds any pictures; give one a kind of picture. The constants of `fauxlab.scan.finding.faces`
-are the medians over the faces of eleven zips: ten kinds of cropped headshots, 50 pictures each, and
-130 photos with boxes. Medians of the kinds were 1.20 to 1.26 and .66 to .71.
+Writes benchmarks/results/face_framing.json.
 """
 
 from __future__ import annotations
 
 import argparse
 import io
-import json
 import random
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from benchmarks.output import command_line, describe_machine, print_results, save_results
 from PIL import Image
 
-PICTURES = 50
+from fauxlab.scan.finding.faces import find_faces, frame_face
+
+PICTURES = 18  # of a kind
+WHOLE = (1.42, 1.9)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("task", choices=["squares", "compare"])
-    parser.add_argument("pictures", type=Path)
-    parser.add_argument("squares", type=Path)
+    parser.add_argument("folder", type=Path)
     options = parser.parse_args()
-    if options.task == "squares":
-        write_squares(options.pictures, options.squares)
-    else:
-        compare(options.pictures, json.loads(options.squares.read_text(encoding="utf-8")))
+    kinds = {path.stem: measure(path) for path in sorted(options.folder.glob("*.zip"))}
+    measured = [row for rows in kinds.values() for row in rows]
+    not_cut = [row for row in measured if WHOLE[0] < row[0] < WHOLE[1]]
+    result = {
+        "command": command_line(),
+        "environment": describe_machine(),
+        "all": describe(measured),
+        "not_cut": describe(not_cut),
+        "kinds": {name: describe(rows) for name, rows in kinds.items()},
+    }
+    save_results("face_framing.json", result)
+    print_results(result)
 
 
-def read_pictures(archive: Path) -> Iterator[tuple[str, Image.Image]]:
+def read_pictures(archive: Path) -> Iterator[Image.Image]:
     with zipfile.ZipFile(archive) as pictures:
         names = [name for name in sorted(pictures.namelist()) if not name.endswith("/")]
         for name in random.Random(0).sample(names, min(PICTURES, len(names))):
-            yield name, Image.open(io.BytesIO(pictures.read(name))).convert("RGB")
+            yield Image.open(io.BytesIO(pictures.read(name))).convert("RGB")
 
 
-def write_squares(archive: Path, out: Path) -> None:
-    from fauxlab.scan.finding.faces import find_faces
+def measure(archive: Path) -> list[tuple[float, float, bool]]:
+    """The picture's side and its middle's height above the face's; and whether it stays whole."""
+    rows = []
+    for image in read_pictures(archive):
+        for face in find_faces(image, most=1):
+            shorter = min(image.size)
+            height = (face.top + face.side / 2 - image.height / 2) / face.side
+            stays_whole = frame_face(face, image.size).side == shorter
+            rows.append((shorter / face.side, height, stays_whole))
+    return rows
 
-    squares = {}
-    for name, image in read_pictures(archive):
-        squares[name] = [(face.left, face.top, face.side) for face in find_faces(image)]
-    out.write_text(json.dumps(squares), encoding="utf-8")
 
-
-def compare(archive: Path, squares: dict[str, list[list[int]]]) -> None:
-    """Print medians: side per width of the box, and height above its lower edge per width."""
-    from fauxlab.scan.finding.search import search_faces
-
-    sides = []
-    rises = []
-    for name, image in read_pictures(archive):
-        boxes = search_faces(image).found.boxes
-        for left, top, side in squares[name]:
-            across = left + side / 2
-            down = top + side / 2
-            for box_left, box_top, width, height in boxes:
-                beside = abs(box_left + width / 2 - across)
-                below = abs(box_top + height / 2 - down)
-                if max(beside, below) < 0.35 * side and 0.5 < side / max(width, height) < 2:
-                    sides.append(side / width)
-                    rises.append((box_top + height - down) / width)
-                    break
-    print(f"{len(sides)} faces; side {np.median(sides):.3f}, rise {np.median(rises):.3f}")
+def describe(rows: list[tuple[float, float, bool]]) -> dict[str, Any]:
+    sides, heights, stay_whole = np.array(rows, dtype=float).T
+    return {
+        "pictures": len(rows),
+        "side": np.quantile(sides, [0.1, 0.5, 0.9]).round(3).tolist(),
+        "height": np.quantile(heights, [0.1, 0.5, 0.9]).round(3).tolist(),
+        "left_whole": round(float(stay_whole.mean()), 3),
+    }
 
 
 if __name__ == "__main__":

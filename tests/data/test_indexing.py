@@ -239,7 +239,9 @@ def test_a_table_names_sources_comparisons_and_further_columns(tmp_path: Path, j
     assert made.matched_reals("gan") == ["museum", "r"]
     assert {row.split for row in made.rows} == {""}, "the table's own split is no split of ours"
     first_line = (tmp_path / "manifest.csv").read_text().partition("\n")[0]
-    assert first_line == "path,label,generator,source,compare_to,group,split,sha256,age,sex"
+    assert first_line == (
+        "path,label,generator,manipulation,source,compare_to,group,split,sha256,age,sex"
+    )
 
 
 def test_a_table_of_the_first_version_pairs_by_source(tmp_path: Path, jpeg: Jpeg) -> None:

@@ -12,10 +12,20 @@ from PIL import Image, ImageDraw
 
 from fauxlab.errors import LabError
 from fauxlab.io.images import decode
+from fauxlab.io.limits import ImageError
 from fauxlab.io.sources import FileReader, zip_images
 from fauxlab.scan.finding import closeups, networks, search, views
 from fauxlab.scan.finding.boxes import Boxes, one_a_face, turn_boxes, turn_pixels
-from fauxlab.scan.finding.faces import Face, Found, crop_face, find_faces, survey_faces
+from fauxlab.scan.finding.faces import (
+    Face,
+    Found,
+    _to_face,
+    crop_face,
+    find_faces,
+    frame_face,
+    frame_largest_face,
+    survey_faces,
+)
 
 TURNS = {
     90: Image.Transpose.ROTATE_90,
@@ -272,28 +282,39 @@ def test_threads_find_the_same() -> None:
 
 
 @pytest.mark.parametrize(
-    ("face", "margin", "box"),
+    ("face", "box"),
     [
-        # Middle at (300, 200), the square's 7 above: 150 pixels around (300, 193).
-        (Face(250, 150, 100, 0.9), 1.5, (225, 118, 375, 268)),
-        (Face(0, 0, 100, 0.9), 1.5, (0, 0, 150, 150)),
-        (Face(540, 340, 100, 0.9), 1.5, (490, 290, 640, 440)),
-        (Face(-20, -30, 100, 0.9), 1.0, (0, 0, 100, 100)),
-        # 1.25 · 1.5 · 240 = 450 ≥ 440: the whole of the shorter side, around x = 320; 1.25 · 1.5 ·
-        # 234 < 440.
-        (Face(200, 100, 240, 0.9), 1.5, (100, 0, 540, 440)),
-        (Face(200, 100, 234, 0.9), 1.5, (142, 25, 493, 376)),
-        (Face(0, 0, 1000, 0.9), 1.5, (200, 0, 640, 440)),
+        # Middle at (300, 200), the crop's 3 above: 157 pixels around (300, 197).
+        (Face(250, 150, 100, 0.9), (222, 118, 379, 275)),
+        (Face(0, 0, 100, 0.9), (0, 0, 157, 157)),
+        (Face(540, 340, 100, 0.9), (483, 283, 640, 440)),
+        (Face(-20, -30, 100, 0.9), (0, 0, 157, 157)),
+        # 1.15 · 1.57 · 244 = 440.5 ≥ 440: the whole of the shorter side, around x = 322.
+        # With 243 it is 438.7, and the crop has 1.57 · 243 = 381.5 pixels.
+        (Face(200, 100, 244, 0.9), (102, 0, 542, 440)),
+        (Face(200, 100, 243, 0.9), (130, 23, 512, 405)),
+        (Face(0, 0, 1000, 0.9), (200, 0, 640, 440)),
     ],
 )
-def test_crops_lie_inside_the_picture(
-    face: Face, margin: float, box: tuple[int, int, int, int]
-) -> None:
+def test_crops_lie_inside_the_picture(face: Face, box: tuple[int, int, int, int]) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (440, 640, 3), dtype=np.uint8)
     image = Image.fromarray(pixels)
-    crop = crop_face(image, face, margin)
-    assert crop.size == (box[2] - box[0], box[3] - box[1])
-    assert crop.tobytes() == image.crop(box).tobytes()
+    left, top, right, _ = box
+    assert frame_face(face, image.size) == (left, top, right - left, 0)
+    assert crop_face(image, face).tobytes() == image.crop(box).tobytes()
+
+
+def test_the_square_of_a_face_has_the_middle_and_the_longer_side_of_its_box() -> None:
+    assert _to_face(np.array([10.2, 20, 30, 41]), 0.9, 90) == Face(5, 20, 41, 0.9, 90)
+
+
+def test_the_largest_face_is_framed_or_the_reason_told() -> None:
+    image = photo()
+    assert frame_largest_face(image) == frame_face(find_faces(image)[0], image.size)
+    with pytest.raises(ImageError, match=r"^no face was found in it$"):
+        frame_largest_face(Image.new("RGB", (64, 64)))
+    with pytest.raises(ImageError, match=r"^its largest face has \d\d pixels a side; at least 32"):
+        frame_largest_face(scene(200, 200, 32))
 
 
 @pytest.mark.parametrize("side", [64, 160, 400])

@@ -23,6 +23,7 @@ from fauxlab.io.images import FORMATS, decode, fingerprint, to_square
 from fauxlab.io.limits import ImageError
 from fauxlab.io.marking import read_mark
 from fauxlab.io.sources import FileReader
+from fauxlab.io.squares import Square, cut_square
 from fauxlab.processors import usable_processors
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def measure_files(
             digest = hashlib.sha256(data)
             if digest.hexdigest() != row.sha256:
                 raise ImageError("changed since it was indexed; index the folder again")
-            return measure_file(data, pixels)
+            return measure_file(data, pixels, row.crop)
         except ImageError as error:
             return error
 
@@ -122,20 +123,25 @@ def measure_files(
     return FeatureTable(tuple(rows), tuple(features), tuple(skipped))
 
 
-def measure_file(data: bytes, pixels: bool = True) -> ShortcutFeatures:
+def measure_file(data: bytes, pixels: bool = True, crop: Square | None = None) -> ShortcutFeatures:
     """All features of a file's bytes; without `pixels` only those of the file families.
 
+    Where a crop stands for the picture, size, aspect, colour, spectrum and framing are the crop's,
+    and the bytes are its share of the file by area: a network sees no more.
+
     The mark that this lab puts on generated pictures does not count as metadata: the mark is
-    required, and decoding drops it. Raises ImageError on bytes that are no image.
+    required, and decoding drops it. Raises ImageError on bytes that are no image, and on a crop
+    that reaches beyond it.
     """
     encoding = describe_encoding(data)
-    values, looks = _measure_header(data, encoding)
+    values, looks = _measure_header(data, encoding, crop)
     if not pixels:
         return ShortcutFeatures(values, looks, None)
     image = decode(data)
-    thumbnail = to_square(image, THUMBNAIL)
-    values["colour"] = colour(image, thumbnail)
-    values["spectrum"] = spectrum(image)
+    seen = cut_square(image, crop) if crop else image
+    thumbnail = to_square(seen, THUMBNAIL)
+    values["colour"] = colour(seen, thumbnail)
+    values["spectrum"] = spectrum(seen)
     values["framing"] = framing(thumbnail)
     # Reduced in the same way as when the manifest was made, so that both find the same
     # near-duplicates.
@@ -213,15 +219,20 @@ def framing(thumbnail: NDArray[np.uint8]) -> Floats:
     return roots
 
 
-def _measure_header(data: bytes, encoding: Encoding) -> tuple[dict[str, Floats], dict[str, str]]:
+def _measure_header(
+    data: bytes, encoding: Encoding, crop: Square | None
+) -> tuple[dict[str, Floats], dict[str, str]]:
     """Numbers and texts of the file families."""
     width = encoding.width
     height = encoding.height
-    ratio = width / height
-    log_ratio = float(np.log2(ratio))
     metadata_size = sum(size for _, size in encoding.metadata)
     size = max(len(data) - metadata_size, 0)  # entries can share bytes
     bytes_per_pixel = (size + 1) / (width * height)
+    if crop:
+        width = height = crop.side
+        size = round(bytes_per_pixel * width * height)
+    ratio = width / height
+    log_ratio = float(np.log2(ratio))
     metadata, kinds = _measure_metadata(data, encoding)
     values = {
         "size": np.log2([width, height]),

@@ -18,6 +18,7 @@ from fauxlab.progress import count_images, show_progress
 if TYPE_CHECKING:
     from fauxlab.data.cache import ImageArray
     from fauxlab.data.grouping import GroupBy
+    from fauxlab.data.indexing import Crop
     from fauxlab.data.manifest import Manifest
     from fauxlab.training.run import Run
     from fauxlab.training.session import OnStep
@@ -74,12 +75,14 @@ def index_folder(
     reals: Sequence[Path] = (),
     fakes: Sequence[Path] = (),
     group_by: GroupBy = "auto",
+    altered: Sequence[str] = (),
+    crop: Crop = "none",
 ) -> Manifest:
     """Index a folder with a progress bar, split and pair its images, and say what it holds.
 
     In place of the folder, `reals` and `fakes` may name folders of either label. Images of the
-    `earlier` manifest stay in its splits. Raises LabError for fractions and pairs that make no
-    sense before any file is read.
+    `earlier` manifest stay in its splits, with its crops. Raises LabError for fractions, pairs and
+    altered generators that make no sense before any file is read.
     """
     from fauxlab.auditing.checks import describe_missing_reals
     from fauxlab.data.indexing import index
@@ -98,6 +101,9 @@ def index_folder(
             group_by=group_by,
             tell=lines.append,
             pairs=pairs,
+            altered=altered,
+            crop=crop,
+            earlier=earlier,
         )
     report_skipped(manifest.skipped)
     manifest = manifest.split(seed, fractions, earlier)

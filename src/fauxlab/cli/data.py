@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -56,6 +56,13 @@ class Fetchable(StrEnum):
     celeba = "celeba"
 
 
+class Crop(StrEnum):
+    """What stands for a picture in the manifest."""
+
+    none = "none"
+    face = "face"
+
+
 Images = Annotated[
     Path | None,
     typer.Argument(metavar="DIR", help="images in any layout that DATA LAYOUTS names"),
@@ -76,6 +83,23 @@ Fakes = Annotated[
 ]
 GroupRule = Annotated[
     Grouping, typer.Option(help="how names tie images that may not stand in two splits")
+]
+Altered = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--altered",
+        metavar="GENERATOR,…",
+        help="GENERATOR alters a part of real photos, as a face swap does; may be given several "
+        "times",
+    ),
+]
+CropTo = Annotated[
+    Crop | None,
+    typer.Option(
+        "--crop",
+        help="face: the largest face stands for each picture, which stays as it is  "
+        "[default: none, or as in the manifest that is replaced]",
+    ),
 ]
 Table = Annotated[Path, typer.Option("--out", help="the manifest to write")]
 SplitSeed = Annotated[int, typer.Option(help="of the split", min=0)]
@@ -110,6 +134,8 @@ def index(
     pair: Pairs = None,
     resplit: Resplit = False,
     group_by: GroupRule = Grouping.auto,
+    altered: Altered = None,
+    crop: CropTo = None,
 ) -> None:
     """Read every image below DIR into a manifest with group-safe splits.
 
@@ -118,9 +144,10 @@ def index(
 
     DATA LAYOUTS: real/ and fake/<generator>/; DeepFakeFace's wiki/ inpainting/ insight/ text2img/;
     a metadata.csv or metadata.jsonl beside images. Folders may be zips. A table needs the columns
-    file_name and label, and may have generator, source (where a picture comes from), compare_to (of
-    a fake: the sources of reals to compare it with, ; between them) and group. Further columns are
-    kept. --real DIR --fake DIR name folders of other names.
+    file_name and label, and may have generator, manipulation (of a fake: made or altered), source
+    (where a picture comes from), compare_to (of a fake: the sources of reals to compare it with, ;
+    between them) and group. Further columns are kept. --real DIR --fake DIR name folders of other
+    names.
 
     --group-by: auto ties the frames of a video and the pictures of a person, by a folder below a
     source or generator, or by the start of names as in 003_frame0007.jpg. folder and stem use one
@@ -128,6 +155,13 @@ def index(
 
     --pair fills the column compare_to of the manifest. Fakes without an entry there are compared
     with all reals, which may differ from them in more than being real.
+
+    --altered fills the column manipulation. A fake is "made", as a whole, where nothing else is
+    said. The inpainting and insight of DeepFakeFace are "altered".
+
+    --crop face is for ordinary photos: training and evaluation see the largest face in each, framed
+    as `fauxlab scan` frames it. No picture is copied; the square stands in the manifest. Pictures
+    without a face are skipped.
 
     Hidden files and folders are passed over. Files that cannot be used are listed, with the reason,
     in a table beside the manifest: manifest-skipped.csv.
@@ -151,6 +185,8 @@ def index(
         reals=reals or (),
         fakes=fakes or (),
         group_by=group_by.value,
+        altered=_parse_names(altered),
+        crop=_choose_crop(crop, earlier),
     )
     if earlier:
         _report_placed(manifest, earlier)
@@ -166,6 +202,22 @@ def _parse_fractions(text: str) -> list[float]:
         return [float(part) for part in text.split(",")]
     except ValueError:
         raise LabError(f"--split {text!r}: give four numbers, as .7,.1,.1,.1") from None
+
+
+def _parse_names(items: list[str] | None) -> list[str]:
+    """The values of --altered as names, each once."""
+    names = [name for item in items or [] for name in item.split(",") if name]
+    return list(dict.fromkeys(names))
+
+
+def _choose_crop(crop: Crop | None, earlier: Manifest | None) -> Literal["none", "face"]:
+    """What stands for each picture: as --crop says, or else as in the manifest that is replaced."""
+    if crop:
+        return crop.value
+    if earlier and earlier.has_crops:
+        say("the manifest that is replaced has crops: --crop face (--crop none takes them out)")
+        return "face"
+    return "none"
 
 
 def _write_skipped(manifest: Manifest, path: Path) -> None:

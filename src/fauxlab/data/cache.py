@@ -1,10 +1,11 @@
 """Decoded images on disk: every picture is decoded once per size, for all manifests and runs.
 
 There is one store per size and pipeline version. `images.u8` holds pictures [3, size, size] of
-uint8 back to back, `index.sha256` the 32-byte hash of the file behind each, and `checks.crc32` a
-checksum of each. A hash is appended only once its pixels are safely on disk, so that a process
-killed at any instant leaves a valid store. A picture whose bytes changed since is decoded again.
-One writer at a time holds a lock. Delete the folder to free the space.
+uint8 back to back, `index.sha256` 32 bytes that tell the file behind each and its crop
+(`Row.image_hash`), and `checks.crc32` a checksum of each. A hash is appended only once its pixels
+are safely on disk, so that a process killed at any instant leaves a valid store. A picture whose
+bytes changed since is decoded again. One writer at a time holds a lock. Delete the folder to free
+the space.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from fauxlab.errors import LabError
 from fauxlab.io.images import PIPELINE_VERSION, decode, to_square
 from fauxlab.io.limits import ImageError
 from fauxlab.io.sources import FileReader
+from fauxlab.io.squares import cut_square
 from fauxlab.io.text import printable, replace_file
 from fauxlab.privacy import cache_folder
 from fauxlab.processors import usable_processors
@@ -114,7 +116,7 @@ def load_images(
                 # Also where the disk is full: what came of the last block gives its room back.
                 hashes = _read_index(store, size)
             slot_of = _number_slots(hashes, damaged)
-    present = manifest.where(lambda row: row.sha256 in slot_of)
+    present = manifest.where(lambda row: row.image_hash in slot_of)
     if not len(present):
         path, reason = next(iter(skipped.items()))
         first = os.path.join(manifest.root, path)
@@ -123,7 +125,7 @@ def load_images(
             f"the first: {printable(first)}: {reason}"
         )
     pixels = _map_pixels(store, len(hashes), size)
-    slots = np.array([slot_of[row.sha256] for row in present.rows], dtype=np.int64)
+    slots = np.array([slot_of[row.image_hash] for row in present.rows], dtype=np.int64)
     return ImageArray(present, size, pixels, slots, tuple(skipped.items()))
 
 
@@ -138,7 +140,8 @@ def _damaged_slots(
 ) -> set[int]:
     """The slots of the manifest's images that do not hold what was stored, with a warning."""
     slot_of = _number_slots(hashes)
-    wanted = {slot_of[row.sha256] for row in manifest.rows if row.sha256 in slot_of}
+    present = slot_of.keys() & {row.image_hash for row in manifest.rows}
+    wanted = {slot_of[image_hash] for image_hash in present}
     if not wanted:
         return set()
     pixels = _map_pixels(store, len(hashes), size)
@@ -150,11 +153,11 @@ def _damaged_slots(
 
 
 def _missing_copies(manifest: Manifest, slot_of: Mapping[str, int]) -> list[list[Row]]:
-    """For each content that the store lacks, the rows that hold it, one a path."""
+    """For each image that the store lacks, the rows that hold it, one a path."""
     copies: dict[str, dict[str, Row]] = {}
     for row in manifest.rows:
-        if row.sha256 not in slot_of:
-            copies.setdefault(row.sha256, {})[row.path] = row
+        if row.image_hash not in slot_of:
+            copies.setdefault(row.image_hash, {})[row.path] = row
     return [list(rows.values()) for rows in copies.values()]
 
 
@@ -188,10 +191,10 @@ def _decode_into(
                 if isinstance(result, dict):
                     skipped.update(result)
                 else:
-                    content_hash = bytes.fromhex(rows[0].sha256)
+                    image_hash = bytes.fromhex(rows[0].image_hash)
                     images.write(result.data)
-                    checks.write(checksum(content_hash, result))
-                    hashes.append(content_hash)
+                    checks.write(checksum(image_hash, result))
+                    hashes.append(image_hash)
             # The pixels must be on disk before the hashes that vouch for them.
             images.flush()
             checks.flush()
@@ -213,7 +216,10 @@ def _read_square(
             data = reader.read(manifest.resolve(row))
             if hashlib.sha256(data).hexdigest() != row.sha256:
                 raise ImageError("changed since it was indexed; index the folder again")
-            return to_square(decode(data), size)
+            picture = decode(data)
+            if row.crop:
+                picture = cut_square(picture, row.crop)
+            return to_square(picture, size)
         except ImageError as error:
             reasons[row.path] = str(error)
     return reasons
@@ -252,9 +258,9 @@ def _number_slots(
 ) -> dict[str, int]:
     """Hash → slot. A picture that was decoded again has two, of which the later counts."""
     slot_of = {}
-    for slot, content_hash in enumerate(hashes):
+    for slot, image_hash in enumerate(hashes):
         if slot not in damaged:
-            slot_of[content_hash.hex()] = slot
+            slot_of[image_hash.hex()] = slot
     return slot_of
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from fauxlab.data.tables import Manipulation
 from fauxlab.io.text import printable
 
 
@@ -22,6 +23,7 @@ class Entry:
     label: int
     generator: str = ""
     source: str = ""
+    manipulation: Manipulation = ""
     compare_to: str = ""
     groups: tuple[str, ...] = ()
     extra: Mapping[str, str] = field(default_factory=dict)

@@ -34,6 +34,8 @@ from fauxlab.io.text import printable
 __all__ = ["Entry", "find_images", "find_sides", "list_collections"]
 
 DEEPFAKEFACE_FAKES = ("inpainting", "insight", "text2img")
+# Real photos with another face inside; text2img makes whole pictures.
+DEEPFAKEFACE_ALTERED = ("inpainting", "insight")
 Names = list[str]
 
 
@@ -213,6 +215,7 @@ def _deepfakeface(folder: Path) -> Iterator[Entry]:
                 path,
                 label=int(is_fake),
                 generator=kind if is_fake else "",
+                manipulation="altered" if kind in DEEPFAKEFACE_ALTERED else "",
                 source="" if is_fake else "wiki",
                 compare_to="wiki" if is_fake else "",
                 groups=groups,

@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fauxlab.data.rows import COLUMNS, REQUIRED, Row, place_groups, read_rows
+from fauxlab.data.rows import (
+    COLUMNS,
+    CROP_COLUMNS,
+    REQUIRED,
+    Row,
+    place_groups,
+    read_rows,
+)
 from fauxlab.data.split import (
     FRACTIONS,
     assign_splits,
@@ -33,6 +40,7 @@ __all__ = [
     "SKIPPED_COLUMNS",
     "Manifest",
     "Row",
+    "check_altered",
     "check_fractions",
     "check_pairs",
 ]
@@ -62,9 +70,15 @@ class Manifest:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns of the table: the known ones, then further ones of any row."""
+        """The columns of the table: the known ones, those of crops, and further ones."""
         further = _distinct(name for row in self.rows for name in row.extra)
-        return (*COLUMNS, *further)
+        crop = CROP_COLUMNS if self.has_crops else ()
+        return (*COLUMNS, *crop, *further)
+
+    @property
+    def has_crops(self) -> bool:
+        """Whether a square stands for any of the images in place of the whole picture."""
+        return any(row.crop for row in self.rows)
 
     @property
     def generators(self) -> list[str]:
@@ -92,21 +106,24 @@ class Manifest:
         """16 hex digits over everything that a result depends on, wherever the files lie.
 
         That is the content, label, generator, group and split of each image, the source of a real
-        one and what a fake one is compared to. Other columns only describe.
+        one, what a fake one is compared to, whether it is altered, and the crop. Other columns only
+        describe.
         """
         digest = hashlib.sha256()
         for row in self.rows:
             reals = row.compare_to if row.label else row.source
-            fields = (
-                row.sha256,
+            fields = [
+                row.image_hash,
                 str(row.label),
                 row.generator,
                 reals,
                 row.group,
                 row.split,
-                "\n",
-            )
-            line = "\t".join(fields)
+            ]
+            # Only where it says more than the tables of before 0.4, whose hashes stay.
+            if row.manipulation == "altered":
+                fields.append(row.manipulation)
+            line = "\t".join([*fields, "\n"])
             digest.update(line.encode("utf-8", "surrogateescape"))
         return digest.hexdigest()[:16]
 
@@ -258,6 +275,18 @@ class Manifest:
                 rows.append(row)
         return replace(self, rows=tuple(rows))
 
+    def mark_altered(self, generators: Sequence[str]) -> Manifest:
+        """Say that the fakes of these generators are real photos that were altered inside.
+
+        Raises LabError on unknown names.
+        """
+        check_altered(generators, self.generators)
+        rows = []
+        for row in self.rows:
+            is_named = row.label and row.generator in generators
+            rows.append(replace(row, manipulation="altered") if is_named else row)
+        return replace(self, rows=tuple(rows))
+
     def describe_uneven(self, fractions: Sequence[float] = FRACTIONS) -> list[str]:
         """Warnings where large groups keep the splits from having nearly these shares."""
         splits = [row.split for row in self.rows]
@@ -306,8 +335,8 @@ class Manifest:
     def load(cls, path: str | Path) -> Manifest:
         """Read a manifest's CSV file.
 
-        Raises LabError on missing columns, bad labels, splits or hashes, a group in two splits, or
-        where there is no row.
+        Raises LabError on missing columns, bad cells, a group in two splits, or where there is no
+        row.
         """
         path = Path(path)
         return cls(read_rows(path), path.absolute().parent)
@@ -320,15 +349,21 @@ def check_pairs(
 ) -> None:
     """Raise LabError where a generator or a source that is paired is not among the known ones."""
     for generator, named in reals.items():
-        _check_known(generator, generators, "generator")
+        _check_known(generator, generators, "generator", "pair")
         for source in named:
-            _check_known(source, sources, "source")
+            _check_known(source, sources, "source", "pair")
 
 
-def _check_known(name: str, known: Sequence[str], kind: str) -> None:
+def check_altered(named: Sequence[str], generators: Sequence[str]) -> None:
+    """Raise LabError where a generator that is named as altering is not among the known ones."""
+    for generator in named:
+        _check_known(generator, generators, "generator", "mark as altered")
+
+
+def _check_known(name: str, known: Sequence[str], kind: str, purpose: str) -> None:
     if name not in known:
         there = ", ".join(map(printable, known)) or "none"
-        raise LabError(f"no {kind} {name!r} to pair; there are {there}{suggest(name, known)}")
+        raise LabError(f"no {kind} {name!r} to {purpose}; there are {there}{suggest(name, known)}")
 
 
 def _distinct(names: Iterable[str]) -> list[str]:

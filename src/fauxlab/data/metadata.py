@@ -5,18 +5,20 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from fauxlab.data.entries import Entry, collection_name, split_top
 from fauxlab.data.names import names_a_split
 from fauxlab.data.parts import plain_name
-from fauxlab.data.rows import COLUMNS
+from fauxlab.data.rows import OWN_COLUMNS
 from fauxlab.data.sides import label_in_words
 from fauxlab.data.tables import (
     JSON_LINES,
     Cells,
     further_columns,
     parse_label,
+    parse_manipulation,
     read_json_lines,
     read_sources,
     read_table,
@@ -55,10 +57,11 @@ def find_tables_of_splits(folder: Path) -> list[Path]:
 def read_entries(table: Path, place: str = "") -> Iterator[Entry]:
     """The images of a table with the columns file_name, label (real or fake, 0 or 1; 1 = fake).
 
-    It may also have generator, source, compare_to (`a;b`) and group (`a;b`). Further columns are
-    kept, apart from those that indexing itself fills: path, split, sha256. A name that leads out of
-    the table's folder is refused. `place` tells equal names in several tables apart. Raises
-    LabError on a table that cannot be read, and on a label that is none.
+    It may also have generator, manipulation (made or altered), source, compare_to (`a;b`) and group
+    (`a;b`). Further columns are kept, apart from those that indexing itself fills: path, split,
+    sha256 and the crop. A name that leads out of the table's folder is refused. `place` tells equal
+    names in several tables apart. Raises LabError on a table that cannot be read, and on a label or
+    manipulation that is none.
     """
     members: MembersOf = {}
     read = read_json_lines if table.name == JSON_LINES else read_table
@@ -66,13 +69,18 @@ def read_entries(table: Path, place: str = "") -> Iterator[Entry]:
         label = parse_label(row["label"])
         if label is None:
             label = label_in_words(row["label"])
+        number = line - 1 if table.name == JSON_LINES else line
         if label is None:
-            number = line - 1 if table.name == JSON_LINES else line
             raise LabError(
                 f"{printable(table)}, line {number}: "
                 f"label {row['label']!r:.80}; write real or fake (0 or 1)"
             )
-        yield _to_entry(table.parent, row, label, members, place)
+        try:
+            manipulation = parse_manipulation(row, label)
+        except ValueError as error:
+            raise LabError(f"{printable(table)}, line {number}: {error}") from None
+        entry = _to_entry(table.parent, row, label, members, place)
+        yield replace(entry, manipulation=manipulation)
 
 
 def _to_entry(folder: Path, row: Cells, label: int, members: MembersOf, place: str) -> Entry:
@@ -88,7 +96,7 @@ def _to_entry(folder: Path, row: Cells, label: int, members: MembersOf, place: s
         source=source if label else collection_name(source or top),
         compare_to=compare_to,
         groups=_declared_groups(row, place + name),
-        extra=further_columns(row, ("file_name", *COLUMNS)),
+        extra=further_columns(row, ("file_name", *OWN_COLUMNS)),
         name=rest,
         own=place + name,
         is_free=True,

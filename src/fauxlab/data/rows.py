@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,19 +11,35 @@ from pathlib import Path
 from fauxlab.data.split import SPLITS
 from fauxlab.data.tables import (
     Cells,
+    Manipulation,
     find_delimiter,
     further_columns,
     name_columns,
     open_table,
     parse_label,
+    parse_manipulation,
     read_lines,
     read_sources,
     refuse_repeated,
 )
 from fauxlab.errors import LabError
+from fauxlab.io.squares import TURNS, Square
 from fauxlab.io.text import printable
 
-COLUMNS = ("path", "label", "generator", "source", "compare_to", "group", "split", "sha256")
+COLUMNS = (
+    "path",
+    "label",
+    "generator",
+    "manipulation",
+    "source",
+    "compare_to",
+    "group",
+    "split",
+    "sha256",
+)
+# Only where a picture has a crop.
+CROP_COLUMNS = ("crop_left", "crop_top", "crop_side", "crop_turn")
+OWN_COLUMNS = (*COLUMNS, *CROP_COLUMNS)
 REQUIRED = ("path", "label", "generator", "group", "split", "sha256")
 _ADVICE = "make one with `fauxlab data index DIR`"
 
@@ -31,9 +48,12 @@ _ADVICE = "make one with `fauxlab data index DIR`"
 class Row:
     """One image. `label` 1 is fake.
 
-    `source` says where the picture comes from; for a real image it is the name of its collection.
-    `compare_to`, of a fake, names the sources of reals that it may fairly be compared with,
-    separated by `;`; empty means all reals. `extra` holds the further columns by name.
+    `manipulation`, of a fake, is "made" if a generator made the whole picture, and "altered" if a
+    real photo was altered inside; "made" where nothing is said. `source` says where the picture
+    comes from; for a real image it is the name of its collection. `compare_to`, of a fake, names
+    the sources of reals that it may fairly be compared with, separated by `;`; empty means all
+    reals. `extra` holds the further columns by name. `crop` is the square of the decoded picture
+    that stands for it; None for the whole picture.
     """
 
     path: str
@@ -45,6 +65,20 @@ class Row:
     split: str
     sha256: str
     extra: Mapping[str, str] = field(default_factory=dict, hash=False)
+    manipulation: Manipulation = ""
+    crop: Square | None = None
+
+    def __post_init__(self) -> None:
+        if self.label and not self.manipulation:
+            object.__setattr__(self, "manipulation", "made")
+
+    @property
+    def image_hash(self) -> str:
+        """64 hex digits that tell what is seen of the picture: its content, and its crop if any."""
+        if self.crop is None:
+            return self.sha256
+        seen = f"{self.sha256} {' '.join(map(str, self.crop))}"
+        return hashlib.sha256(seen.encode()).hexdigest()
 
     def cells(self, columns: Sequence[str]) -> list[str]:
         """The values of the named columns, as the file writes them."""
@@ -53,20 +87,23 @@ class Row:
             "path": self.path,
             "label": "fake" if self.label else "real",
             "generator": self.generator,
+            "manipulation": self.manipulation,
             "source": self.source,
             "compare_to": self.compare_to,
             "group": self.group,
             "split": self.split,
             "sha256": self.sha256,
         }
+        if self.crop is not None:
+            numbers = map(str, self.crop)
+            values.update(zip(CROP_COLUMNS, numbers, strict=True))
         return [values.get(column, "") for column in columns]
 
 
 def read_rows(path: Path) -> tuple[Row, ...]:
     """The rows of a manifest's file.
 
-    Raises LabError on missing columns, bad labels, splits or hashes, a group in two splits, or
-    where there is no row.
+    Raises LabError on missing columns, bad cells, a group in two splits, or where there is no row.
     """
     try:
         stream = open_table(path, "manifest")
@@ -130,6 +167,11 @@ def _parse(path: Path, table: Iterable[dict[str, str]]) -> Iterator[Row]:
         problem = _find_problem(cells, label)
         if problem or label is None:
             raise LabError(f"manifest {printable(path)}, line {number}: {problem}")
+        try:
+            manipulation = parse_manipulation(cells, label)
+            crop = _parse_crop(cells)
+        except ValueError as error:
+            raise LabError(f"manifest {printable(path)}, line {number}: {error}") from None
         source, compare_to = read_sources(cells, label)
         if not label and not source:
             source = "real"
@@ -142,7 +184,9 @@ def _parse(path: Path, table: Iterable[dict[str, str]]) -> Iterator[Row]:
             group=cells["group"],
             split=cells["split"],
             sha256=cells["sha256"].lower(),
-            extra=further_columns(cells, COLUMNS),
+            extra=further_columns(cells, OWN_COLUMNS),
+            manipulation=manipulation,
+            crop=crop,
         )
 
 
@@ -160,6 +204,21 @@ def _find_problem(cells: Cells, label: int | None) -> str:
         if not cells[column]:
             return f"no {column}"
     return ""
+
+
+def _parse_crop(cells: Cells) -> Square | None:
+    """The crop of a line of the file. Raises ValueError where its columns hold no square."""
+    texts = [cells.get(column, "").strip() for column in CROP_COLUMNS]
+    if not any(texts):
+        return None
+    are_numbers = all(text.isascii() and text.isdigit() and len(text) < 10 for text in texts)
+    crop = Square(*map(int, texts)) if are_numbers else None
+    if crop is None or crop.side < 1 or crop.turn not in TURNS:
+        raise ValueError(
+            f"crop {' '.join(texts)!r:.80}, expected left, top and side in pixels, and a turn of "
+            "0, 90, 180 or 270"
+        )
+    return crop
 
 
 def _is_sha256(text: str) -> bool:

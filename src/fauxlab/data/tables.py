@@ -8,7 +8,7 @@ import json
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import Literal, TextIO
 
 from fauxlab.errors import LabError
 from fauxlab.io.reading import open_regular, parse_json
@@ -26,6 +26,7 @@ _LABELS = {
     "1.0": 1,
 }
 Cells = Mapping[str, str]  # by the name of their column
+Manipulation = Literal["", "made", "altered"]
 
 
 def read_table(path: Path, required: tuple[str, ...]) -> Iterator[dict[str, str]]:
@@ -168,6 +169,23 @@ def name_columns(columns: Sequence[str] | None) -> str:
 def parse_label(text: str) -> int | None:
     """0 for real, 1 for fake, None for anything else."""
     return _LABELS.get(text.strip().lower())
+
+
+def parse_manipulation(row: Cells, label: int) -> Manipulation:
+    """The column `manipulation` of a row: made or altered, of a fake; empty where nothing is said.
+
+    Raises ValueError on any other text, and on a real picture that is said to be made or altered.
+    """
+    text = row.get("manipulation", "").strip().lower()
+    if not text:
+        return ""
+    if not label:
+        raise ValueError(f"manipulation {text!r:.80} of a real picture; leave it empty")
+    if text == "made":
+        return "made"
+    if text == "altered":
+        return "altered"
+    raise ValueError(f"manipulation {text!r:.80}, expected made or altered")
 
 
 def read_sources(row: Cells, label: int) -> tuple[str, str]:

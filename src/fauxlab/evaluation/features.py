@@ -124,7 +124,7 @@ def _feature_file(network: FeatureNetwork, images: ImageArray) -> Path:
     ]
     digest = hashlib.sha256(" ".join(description).encode())
     for row in images.manifest.rows:
-        digest.update(bytes.fromhex(row.sha256))
+        digest.update(bytes.fromhex(row.image_hash))
     name = f"{network.name}-{images.size}px-{digest.hexdigest()[:32]}.npy"
     return cache_folder() / "features" / name
 

@@ -223,14 +223,18 @@ def _load_pictures(worst: Sequence[Mapping[str, Any]], manifest: Manifest) -> li
     from fauxlab.io.images import decode, to_picture, to_square
     from fauxlab.io.limits import ImageError
     from fauxlab.io.sources import FileReader
+    from fauxlab.io.squares import cut_square
 
-    paths = {row.path: manifest.resolve(row) for row in manifest.rows}
+    rows = {row.path: row for row in manifest.rows}
     pictures: list[str | None] = []
     with FileReader() as reader:
         for item in worst:
             try:
-                data = reader.read(paths[item["path"]])
-                image = decode(data, at_least=PICTURE)
+                row = rows[item["path"]]
+                data = reader.read(manifest.resolve(row))
+                image = decode(data, at_least=None if row.crop else PICTURE)
+                if row.crop:
+                    image = cut_square(image, row.crop)
                 pixels = to_square(image, PICTURE)
             except (KeyError, ImageError):
                 pictures.append(None)

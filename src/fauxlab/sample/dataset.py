@@ -186,7 +186,8 @@ class _Copies:
             (pixels,) = images.take(np.array([i]))
             save_jpeg(self.folder / path, pixels, None, self.quality)
             sha256 = hash_file(self.folder / path)
-            rows.append(replace(row, path=path, source=source, sha256=sha256))
+            copy = replace(row, path=path, source=source, sha256=sha256, crop=None)
+            rows.append(copy)
             if self.progress:
                 self.progress(1)
         return rows, images.skipped

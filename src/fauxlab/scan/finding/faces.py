@@ -6,44 +6,38 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from PIL import Image
 
-from fauxlab.io.limits import MAX_FACES
+from fauxlab.io.limits import MAX_FACES, ImageError
+from fauxlab.io.squares import Square, cut_square
 from fauxlab.scan.finding.boxes import turn_boxes
 from fauxlab.scan.finding.search import search_faces
 from fauxlab.scan.finding.views import is_coarse
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from fauxlab.scan.finding.boxes import Floats
 
-# The framing. The packaged detector was trained and calibrated on crops around the squares of
-# another finder, OpenCV's Haar cascades. These constants turn a box of the networks into such a
-# square; they are medians over 734 faces of eleven kinds of photos that both found, and differ by
-# 3 % between kinds (benchmarks/detector/face_framing.py). Another framing needs another
-# `_frame_box`, MARGIN and LIFT only.
+# The framing, which the detector's training pictures have as well. Medians over the lineup that it
+# learned from, where the picture was no narrower (`benchmarks/detector/face_framing.py`).
 #
-# The square's side per width of the box. The height tells less: it changes with hair and crop.
-SIDE_PER_WIDTH = 1.235
-# How far the square's middle lies above the box's lower edge, in widths of the box.
-RISE = 0.685
-# The crop's side per square's side. Medians in the training images: 1.5 in FFHQ and StyleGAN, 1.7
-# in CelebA, 1.3 in SD 2.1, 0.9 in DFDC.
-MARGIN = 1.5
-# How far below the crop's middle the square stands, in its own sides. Medians: 0.07 in FFHQ, 0.15
-# in CelebA, -0.09 in DFDC.
-LIFT = 0.07
-# A crop that is nearly as large as the picture becomes the whole picture. This factor leaves 95 to
-# 100 % of the training images, in which a face fills the frame, as they are.
-SNUG = 1.25
+# The crop's side, in sides of the face.
+CROP = 1.57
+# How far the crop's middle lies above the face's, in sides of the face.
+LIFT = 0.03
+# A crop that is nearly as large as the picture becomes the whole picture. This factor leaves 99 %
+# of the training pictures, in which a face fills the frame, as they are.
+SNUG = 1.15
 # A smaller face, in pixels a side, is reported and gets no verdict: too little of it is left.
 SMALLEST_JUDGED = 32
 
 
 @dataclass(frozen=True)
 class Face:
-    """The square of a face, in pixels of the picture as it is; it may reach beyond the picture.
+    """The square around a face, in pixels of the picture as it is; it may reach beyond the picture.
 
-    `score` is the estimated probability that this is a face, 0 to 1.
+    It has the middle of the face's box, and its longer side. `score` is the estimated probability
+    that this is a face, 0 to 1.
 
     `turn` says how the face lies in the picture: the degrees, counter-clockwise, by which the
     picture must be turned for the face to stand upright; one of 0, 90, 180, 270.
@@ -84,49 +78,58 @@ def survey_faces(image: Image.Image, most: int = MAX_FACES) -> Found:
     found, left_out, turn = search_faces(image)
     faces = []
     for box, score in zip(found.boxes, found.scores, strict=True):
-        faces.append(_to_face(box, float(score), turn, image.size))
+        faces.append(_to_face(box, float(score), turn))
     faces.sort(key=_largest_first)
     beyond = faces[most:]
     return Found(faces[:most], left_out + len(beyond), is_coarse(image))
 
 
-def crop_face(image: Image.Image, face: Face, margin: float = MARGIN) -> Image.Image:
-    """An upright square around a face, `margin` times its side, that lies inside the picture.
+def frame_largest_face(image: Image.Image) -> Square:
+    """The crop of a picture's largest face, as a scan cuts it out.
+
+    Raises ImageError where no face is found, or only faces below SMALLEST_JUDGED.
+    """
+    faces = find_faces(image, most=1)
+    if not faces:
+        raise ImageError("no face was found in it")
+    (face,) = faces
+    if face.side < SMALLEST_JUDGED:
+        raise ImageError(
+            f"its largest face has {face.side} pixels a side; at least {SMALLEST_JUDGED} are needed"
+        )
+    return frame_face(face, image.size)
+
+
+def crop_face(image: Image.Image, face: Face) -> Image.Image:
+    """The upright crop of a face, framed by `frame_face`."""
+    return cut_square(image, frame_face(face, image.size))
+
+
+def frame_face(face: Face, size: tuple[int, int]) -> Square:
+    """The square around a face, CROP times its side, that is cut out of a picture of this size.
 
     The face stands a little below the middle, as it does in training pictures. A square that would
     reach beyond the picture is shifted, and shrunk where that is not enough. A square within a
     factor of SNUG of the picture's shorter side takes the whole of that side, so that a picture
     which is a face crop already stays as it is.
     """
-    width, height = image.size
-    square = np.array([[face.left, face.top, face.side, face.side]])
-    # All places are those of the picture once it is turned, until the square is cut out.
-    ((left, top, _, _),) = turn_boxes(square, face.turn, width, height)
+    width, height = size
+    box = np.array([[face.left, face.top, face.side, face.side]])
+    # All places are those of the picture once it is turned, until the square is turned back.
+    ((left, top, _, _),) = turn_boxes(box, face.turn, width, height)
     if face.turn in (90, 270):
         width, height = height, width
     shorter = min(width, height)
-    wanted = margin * face.side
-    side = max(1, round(wanted))
-    if wanted * SNUG >= shorter:
-        side = shorter
+    wanted = CROP * face.side
+    is_snug = wanted * SNUG >= shorter
+    side = shorter if is_snug else max(1, round(wanted))
     middle = left + face.side / 2
     level = top + (0.5 - LIFT) * face.side
     start = _place_inside(middle, side, width)
     upper = _place_inside(level, side, height)
     crop = np.array([[start, upper, side, side]])
     ((left, top, _, _),) = turn_boxes(crop, -face.turn % 360, width, height)
-    cut = image.crop((int(left), int(top), int(left) + side, int(top) + side))
-    if face.turn:
-        cut = cut.transpose(_TRANSPOSE[face.turn])
-    return cut
-
-
-# Pillow turns counter-clockwise, too.
-_TRANSPOSE = {
-    90: Image.Transpose.ROTATE_90,
-    180: Image.Transpose.ROTATE_180,
-    270: Image.Transpose.ROTATE_270,
-}
+    return Square(int(left), int(top), side, face.turn)
 
 
 def _place_inside(middle: float, side: int, length: int) -> int:
@@ -137,24 +140,19 @@ def _place_inside(middle: float, side: int, length: int) -> int:
     return min(start, last)
 
 
-def _to_face(box: Floats, score: float, turn: int, size: tuple[int, int]) -> Face:
-    """The square of a face whose box [4] in a picture of this size is known."""
-    width, height = size
-    (upright,) = turn_boxes(box[None], turn, width, height)
-    if turn in (90, 270):
-        width, height = height, width
-    square = _frame_box(upright)
-    ((left, top, side, _),) = turn_boxes(square[None], -turn % 360, width, height)
-    return Face(round(left), round(top), max(1, round(side)), score, turn)
-
-
-def _frame_box(box: Floats) -> Floats:
-    """The square [4] that stands for an upright face's box [4]."""
+def _to_face(box: Floats, score: float, turn: int) -> Face:
+    """The square around a face's box [4]."""
     left, top, width, height = box
-    side = SIDE_PER_WIDTH * width
+    side = max(width, height)
     across = left + width / 2
-    down = top + height - RISE * width
-    return np.array([across - side / 2, down - side / 2, side, side])
+    down = top + height / 2
+    return Face(
+        left=round(across - side / 2),
+        top=round(down - side / 2),
+        side=max(1, round(side)),
+        score=score,
+        turn=turn,
+    )
 
 
 def _largest_first(face: Face) -> tuple[int, int, int]:
