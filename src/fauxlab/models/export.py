@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fauxlab.bundle.folder import GRAPH, WEIGHTS, check_place, write_bundle
+from fauxlab.bundle.heads import NAMES as HEAD_NAMES
+from fauxlab.bundle.heads import HeadWeights, replace_heads
 from fauxlab.bundle.inputs import to_floats
 from fauxlab.bundle.onnx import (
     FURTHER_OUTPUTS,
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 
 OPSET = 17
 TOLERANCE = 1e-4  # between torch and onnxruntime, relative to the largest number or to 1
+TRACED = "network"  # what the exporter puts before the names of a network's weights
 BATCH = 16  # pictures at once while scales are measured
 # Operations in 8 bits: all between the first convolution and the head.
 INTEGER = ["Add", "AveragePool", "Concat", "Conv", "LeakyRelu", "MaxPool", "Relu"]
@@ -77,14 +80,23 @@ def export_onnx(
 def trace_graph(model: nn.Module, size: int) -> bytes:
     """The graph of a detector's `predict`, for any number of pictures.
 
-    Batch normalisation is folded into convolutions.
+    Batch normalisation is folded into convolutions. Several heads stand in the graph as
+    `fauxlab.bundle.heads` says.
     """
+    network = _plain(model)
+    heads = _take_heads(network)
+    content = _trace(network, size)
+    if heads is None:
+        return content
+    return replace_heads(_name_heads(content), heads)
+
+
+def _trace(network: nn.Module, size: int) -> bytes:
     import torch
 
     any_number = {0: "N"}
     outputs = (*OUTPUTS, *FURTHER_OUTPUTS)
     dynamic_axes = dict.fromkeys((INPUT, *outputs), any_number)
-    network = _predicting(_plain(model))
     example = torch.zeros(2, 3, size, size)
     with _scratch() as folder, warnings.catch_warnings(), torch.no_grad():
         # The older exporter (dynamo=False) makes equally good graphs, takes a twentieth of the
@@ -92,7 +104,7 @@ def trace_graph(model: nn.Module, size: int) -> bytes:
         warnings.simplefilter("ignore")
         path = folder / "graph.onnx"
         torch.onnx.export(
-            network,
+            _predicting(network),
             (example,),
             path,
             input_names=[INPUT],
@@ -102,6 +114,43 @@ def trace_graph(model: nn.Module, size: int) -> bytes:
             dynamo=False,
         )
         return path.read_bytes()
+
+
+def _take_heads(network: nn.Module) -> HeadWeights | None:
+    """The weights of several heads, which get random numbers instead; None of one head.
+
+    The exporter makes one constant of two that are equal, as a bias and a centre of zeros are.
+    Random numbers are not.
+    """
+    import torch
+
+    state = network.state_dict()
+    tensors = [state.get(name) for name in HEAD_NAMES]
+    arrays = [tensor.numpy().copy() for tensor in tensors if tensor is not None]
+    if len(arrays) < len(HEAD_NAMES):
+        return None
+    generator = torch.Generator().manual_seed(0)
+    for tensor in tensors:
+        assert tensor is not None
+        tensor.uniform_(0.5, 1.5, generator=generator)
+    return HeadWeights(*arrays)
+
+
+def _name_heads(content: bytes) -> bytes:
+    """The graph with the names of the heads' constants, for any number of heads."""
+    import onnx
+
+    model = onnx.load_model_from_string(content)
+    new_names = {f"{TRACED}.{name}": name for name in HEAD_NAMES}
+    for tensor in model.graph.initializer:
+        tensor.name = new_names.get(tensor.name, tensor.name)
+    for node in model.graph.node:
+        for place, name in enumerate(node.input):
+            node.input[place] = new_names.get(name, name)
+    for output in model.graph.output:
+        if output.name == "heads":
+            output.type.tensor_type.shape.dim[1].dim_param = "H"
+    return bytes(model.SerializeToString())
 
 
 @contextmanager
@@ -217,7 +266,7 @@ def _predicting(network: nn.Module) -> nn.Module:
     class Predicting(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.network = network
+            self.network = network  # TRACED: a part of the names of constants
 
         def forward(self, images: Tensor) -> tuple[Tensor, ...]:
             return tuple(self.network.predict(images))  # type: ignore[operator]
