@@ -308,10 +308,10 @@ def test_heads_agree_with_the_config(tmp_path: Path) -> None:
         export_onnx(plain, tmp_path / "other")
     assert not (tmp_path / "other").exists()
     plain.save_pretrained(tmp_path / "torch")
-    with pytest.raises(LabError, match="torch cannot be used .it has 2 heads, its config names 0"):
+    with pytest.raises(LabError, match=r"torch cannot be used \(it has 2 heads, its .* names 0"):
         Detector.from_pretrained(tmp_path / "torch")
     drop_further_outputs(tmp_path / "onnx")
-    with pytest.raises(LabError, match="onnx cannot be used .it has 0 heads, its config names 2"):
+    with pytest.raises(LabError, match=r"onnx cannot be used \(it has 0 heads, its .* names 2"):
         open_detector(tmp_path / "onnx")
 
 
