@@ -11,17 +11,16 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 
 from fauxlab.bundle.config import Calibration, DetectorConfig, Head, OodLimits, Preprocessing
-from fauxlab.bundle.detector import Prediction
 from fauxlab.datasets.toyfaces import draw, plan
 from fauxlab.errors import LabError
 from fauxlab.io.images import PIPELINE_VERSION, decode, to_square
@@ -409,23 +408,15 @@ def test_verdicts_are_written_and_read_with_the_former_names(tmp_path: Path) -> 
     assert Verdict.model_validate(old | {"schema_version": 4}).ood
 
 
-def with_heads(detector: Brightness, *manipulations: str, **changes: object) -> Brightness:
-    """The detector with heads: the first speaks for bright pictures, the others for dark ones."""
+def with_heads(detector: Any, *manipulations: str, **changes: object) -> Any:
+    """The detector with two heads: the first speaks for bright pictures, the second for dark."""
     heads = tuple(Head(name=f"head {n}", manipulation=m) for n, m in enumerate(manipulations))
     changes = {"heads": heads, "threshold": 0.1, **changes}
     config = detector.config.model_copy(update=changes)
-
-    class Asking(Brightness):
-        def predict(self, pixels: NDArray[np.uint8]) -> Prediction:
-            prediction = super().predict(pixels)
-            signs = [1, *[-1] * (len(manipulations) - 1)]
-            logits = np.outer(prediction.logits, signs).astype(np.float32)
-            return prediction._replace(head_logits=logits)
-
-    return Asking(config)
+    return replace(detector, config=config, signs=(1, -1))
 
 
-def test_a_fake_has_the_manipulation_of_its_loudest_head(brightness: Brightness) -> None:
+def test_a_fake_has_the_manipulation_of_its_loudest_head(brightness: Any) -> None:
     arrays = [np.full((40, 40, 3), level, np.uint8) for level in (200, 110, 30)]
     asking = with_heads(brightness, "made", "altered")
     verdicts = list(Scanner(asking, "none").scan(arrays))
@@ -456,12 +447,8 @@ def test_a_fake_has_the_manipulation_of_its_loudest_head(brightness: Brightness)
     assert [fields["manipulation"] for fields in written] == ["made", "altered", None]
 
 
-def test_heads_that_are_no_numbers_give_no_verdict(brightness: Brightness) -> None:
-    asking = with_heads(brightness, "made", "altered")
-    predict = asking.predict
-    asking.predict = lambda pixels: predict(pixels)._replace(  # type: ignore[method-assign]
-        head_logits=np.full((len(pixels), 2), np.nan, np.float32)
-    )
+def test_heads_that_are_no_numbers_give_no_verdict(brightness: Any) -> None:
+    asking = replace(with_heads(brightness, "made", "altered"), signs=(1, math.nan))
     verdict = Scanner(asking, "none")(np.zeros((40, 40, 3), np.uint8))
     assert (verdict.decision, verdict.message) == (
         "error",
@@ -469,7 +456,7 @@ def test_heads_that_are_no_numbers_give_no_verdict(brightness: Brightness) -> No
     )
 
 
-def test_verdicts_name_their_model(brightness: Brightness) -> None:
+def test_verdicts_name_their_model(brightness: Any) -> None:
     picture = np.zeros((40, 40, 3), np.uint8)
     plain = Scanner(brightness, "none")
     assert plain(picture).model == "report-cnn"
