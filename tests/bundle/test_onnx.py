@@ -25,12 +25,14 @@ from fauxlab.bundle import opening
 from fauxlab.bundle.config import Calibration, DetectorConfig, Head, Preprocessing
 from fauxlab.bundle.decision import decide
 from fauxlab.bundle.folder import CONFIG, GRAPH, WEIGHTS
+from fauxlab.bundle.heads import read_heads
 from fauxlab.bundle.onnx import OnnxDetector
 from fauxlab.bundle.opening import open_detector
 from fauxlab.errors import LabError
 from fauxlab.io.images import PIPELINE_VERSION
 from fauxlab.models import create_detector, export
 from fauxlab.models.export import export_onnx
+from fauxlab.models.half import halve_weights
 from fauxlab.models.pretrained import Detector
 from fauxlab.scan.scanner import Scanner
 
@@ -178,6 +180,41 @@ def test_integers_are_near(trace: tuple[Path, Path], tmp_path: Path) -> None:
     assert (again.config.precision, again.hash != made.hash) == ("float32", True), (
         "an older export is replaced"
     )
+
+
+def test_weights_in_16_bits_take_half_the_space_and_give_nearly_the_same(tmp_path: Path) -> None:
+    detector = make("trace", 32, widths=[16, 32], blocks=[1, 1], stem=16, heads=2)
+    full = export_onnx(detector, tmp_path / "full")
+    export_onnx(detector, tmp_path / "half", half=True)
+    half = OnnxDetector.from_pretrained(tmp_path / "half")  # with the checks of foreign graphs
+    sizes = [(tmp_path / name / GRAPH).stat().st_size for name in ("full", "half")]
+    assert sizes[1] < 0.7 * sizes[0]
+    assert half.config.precision == "float16"
+    stored = {item.name: item for item in onnx.load(tmp_path / "half" / GRAPH).graph.initializer}
+    kinds = {name: item.data_type for name, item in stored.items()}
+    assert all((kinds[name] == TensorProto.FLOAT16) == (".float16" in name) for name in kinds)
+    content = (tmp_path / "half" / GRAPH).read_bytes()
+    weight = detector.model.state_dict()["head.linear.weight"].numpy()
+    np.testing.assert_array_equal(read_heads(content).weight, weight)
+
+    exact, near = full.predict(pictures(32)), half.predict(pictures(32))
+    assert not np.array_equal(exact.logits, near.logits)
+    for here, there in zip(exact, near, strict=True):
+        np.testing.assert_allclose(there, here, rtol=0, atol=2e-3 * np.abs(here).max())
+    told = half.config.metrics[export.HALF]
+    assert 0 < told < 1e-2 * np.abs(exact.logits).max()
+    with pytest.raises(LabError, match="exclude each other"):
+        export_onnx(detector, tmp_path / "both", pictures(32), half=True)
+
+
+def test_numbers_beyond_16_bits_stay_in_32() -> None:
+    detector = make("trace", 32, widths=[16, 32], blocks=[1, 1], stem=16)
+    with torch.no_grad():
+        detector.model.trunk.stages[1][0].second.weight[0, 0, 0, 0] = 1e9  # type: ignore[union-attr, index]
+    content = export.trace_graph(detector.model, 32)
+    halved = onnx.load_model_from_string(halve_weights(content))
+    large = [item for item in halved.graph.initializer if list(item.dims) == [32, 32, 3, 3]]
+    assert [item.data_type for item in large] == [TensorProto.FLOAT]
 
 
 def test_an_export_never_takes_the_place_of_other_things(

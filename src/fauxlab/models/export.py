@@ -29,6 +29,7 @@ from fauxlab.errors import LabError
 from fauxlab.io.files import scratch_folder
 from fauxlab.io.text import write_fault
 from fauxlab.models.batches import row_batches
+from fauxlab.models.half import halve_weights
 
 if TYPE_CHECKING:
     import onnx
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 
 OPSET = 17
 TOLERANCE = 1e-4  # between torch and onnxruntime, relative to the largest number or to 1
+HALF_TOLERANCE = 1e-2  # the same, with weights in 16 bits
+HALF = "largest_logit_difference_of_16_bits"  # among the metrics
 TRACED = "network"  # what the exporter puts before the names of a network's weights
 BATCH = 16  # pictures at once while scales are measured
 # Operations in 8 bits: all between the first convolution and the head.
@@ -48,17 +51,27 @@ INTEGER = ["Add", "AveragePool", "Concat", "Conv", "LeakyRelu", "MaxPool", "Relu
 
 
 def export_onnx(
-    detector: Detector, folder: str | Path, pictures: Pixels | None = None
+    detector: Detector,
+    folder: str | Path,
+    pictures: Pixels | None = None,
+    half: bool = False,
 ) -> OnnxDetector:
     """Write a bundle with a `model.onnx` in place of weights for torch, over an older export.
 
     The graph takes `images`, float32 [N, 3, size, size] in [-1, 1], and gives logits [N], evidence
-    (class activation maps) [N, h, w], distance [N], heads [N, H] and features [N, D]; `constants` are
-    its metadata. With
-    `pictures`, uint8 [M, 3, size, size] like those that it will be used on, its convolutions
-    compute in 8-bit integers, with scales measured on these pictures. Raises LabError where the
-    folder holds something else, or where the graph in single precision differs from torch.
+    (class activation maps) [N, h, w], distance [N], heads [N, H] and features [N, D]; `constants`
+    are its metadata.
+
+    With `pictures`, uint8 [M, 3, size, size] like those that it will be used on, its convolutions
+    compute in 8-bit integers, with scales measured on these pictures. With `half` its weights are
+    stored in 16 bits; it computes in 32 all the same, and the config's metrics say how far its
+    logits lie from torch's (`HALF`).
+
+    Raises LabError where both are asked for, where the folder holds something else, or where the
+    graph differs from torch by more than TOLERANCE, or with `half` by more than HALF_TOLERANCE.
     """
+    if half and pictures is not None:
+        raise LabError("weights of 16 bits and integers of 8 bits exclude each other; choose one")
     folder = Path(folder)
     check_place(folder)
     if (folder / WEIGHTS).exists():
@@ -66,10 +79,15 @@ def export_onnx(
     training = {**detector.config.training, "exported_from": detector.hash}
     config = detector.config.model_copy(update={"training": training})
     content = trace_graph(detector.model, detector.size)
-    _compare(detector, start_graph(content, config))
+    _compare(detector, start_graph(content, config), TOLERANCE)
     if pictures is not None:
         content = quantise(content, pictures)
         config = config.model_copy(update={"precision": "int8"})
+    if half:
+        content = halve_weights(content)
+        difference = _compare(detector, start_graph(content, config), HALF_TOLERANCE)
+        metrics = {**config.metrics, HALF: difference}
+        config = config.model_copy(update={"precision": "float16", "metrics": metrics})
     metadata = {**constants(config), "source": detector.hash}
     content = describe_graph(content, metadata)
     exported = start_graph(content, config)
@@ -211,12 +229,16 @@ def quantise(content: bytes, pictures: Pixels) -> bytes:
         return quantised.read_bytes()
 
 
-def _compare(detector: Detector, graph: OnnxDetector) -> None:
-    """Raise LabError where the graph differs from the detector, on noise and on grey."""
+def _compare(detector: Detector, graph: OnnxDetector, tolerance: float) -> float:
+    """The largest difference of logits between graph and detector, on noise and on grey.
+
+    Raises LabError where any output differs by more than the tolerance.
+    """
     shape = (3, 3, detector.size, detector.size)
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 256, shape, dtype=np.uint8)
     grey = np.full(shape, 128, dtype=np.uint8)
+    of_logits = 0.0
     for pixels in (noise, grey):
         by_torch = detector.predict(pixels)
         by_graph = graph.predict(pixels)
@@ -224,12 +246,15 @@ def _compare(detector: Detector, graph: OnnxDetector) -> None:
         for name, expected, output in zip(names, by_torch, by_graph, strict=True):
             difference = _largest(expected - output)
             scale = max(1.0, _largest(expected))
-            agrees = difference <= TOLERANCE * scale  # False for NaN
+            agrees = difference <= tolerance * scale  # False for NaN
             if not agrees:
                 raise LabError(
                     f"the exported graph's {name} lie {difference:.2g} from torch's; nothing was "
                     "written"
                 )
+            if name == "logits":
+                of_logits = max(of_logits, difference)
+    return of_logits
 
 
 def _largest(numbers: NDArray[np.float32]) -> float:
