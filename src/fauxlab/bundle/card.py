@@ -47,8 +47,9 @@ def _describe_heads(config: DetectorConfig) -> str:
         return ""
     names = ", ".join(f"{head.name} ({head.manipulation})" for head in config.heads)
     return (
-        f"\nThe logit joins {len(config.heads)} heads, in this order: {names}. A fake is said to be\n"
-        "made whole by a generator, or a real photo altered inside, by the head that speaks loudest.\n"
+        f"\nThe logit joins {len(config.heads)} heads, in this order: {names}.\n"
+        "A fake is said to be made whole by a generator, or a real photo altered inside,\n"
+        "by the head that speaks loudest. No error rate is stated for this.\n"
     )
 
 

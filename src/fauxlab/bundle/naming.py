@@ -1,4 +1,4 @@
-"""What results call a model: its name and version, beside the hash that tells it from all others."""
+"""What results call a model: its name and version, beside the hash that says which it is."""
 
 from __future__ import annotations
 
