@@ -35,6 +35,21 @@ def test_either_name_is_read_and_the_present_one_written() -> None:
     assert Verdict.model_validate_json(former.model_dump_json()) == former
 
 
+def test_only_a_fake_has_a_manipulation() -> None:
+    fields = {"path": "a.jpg", "status": "ok", "label": "fake", "score": 0.9, "model_hash": "0"}
+    made = Verdict.model_validate({**fields, "manipulation": "made"})
+    assert (made.decision, made.manipulation) == ("fake", "made")
+    assert Verdict.model_validate_json(made.model_dump_json()) == made
+    for changes in ({"label": "real"}, {"uncertain": True}, {"ood": True}, {"status": "error"}):
+        verdict = Verdict.model_validate({**fields, "manipulation": "made", **changes})
+        assert verdict.manipulation is None
+    with pytest.raises(ValueError, match="manipulation"):
+        Verdict.model_validate({**fields, "manipulation": "drawn"})
+    # As version 6 wrote it.
+    old = Verdict.model_validate({**fields, "schema_version": 6})
+    assert (old.manipulation, old.model, old.model_version) == (None, "", None)
+
+
 def test_a_verdict_without_a_certain_answer_has_no_label() -> None:
     fields = {"path": "a.jpg", "status": "ok", "label": "real", "score": 0.1, "model_hash": "0"}
     expected = {
@@ -49,7 +64,7 @@ def test_a_verdict_without_a_certain_answer_has_no_label() -> None:
         old = Verdict.model_validate({**fields, "schema_version": 5, **changes})
         assert old.decision == decision
         assert old.label == ("real" if decision == "real" else None)
-        assert old.schema_version == 6
+        assert old.schema_version == 7
         assert old == Verdict.model_validate({**fields, **changes, "decision": "fake"})
         assert list(old.model_dump())[1:3] == ["path", "decision"]
         assert Verdict.model_validate_json(old.model_dump_json()) == old

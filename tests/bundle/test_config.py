@@ -15,7 +15,9 @@ from fauxlab.bundle.config import (
     Calibration,
     DetectorConfig,
     GeneratorConfig,
+    Head,
     OodLimits,
+    OperatingPoint,
     Preprocessing,
     config_text,
 )
@@ -34,14 +36,14 @@ def make_config(**changes: object) -> DetectorConfig:
 
 def test_each_format_counts_its_own_versions() -> None:
     assert SCHEMA_VERSION == 5
-    assert verdict.SCHEMA_VERSION == 6
+    assert verdict.SCHEMA_VERSION == 7
     records = (audit, comparison, detection, generation)
     assert [module.SCHEMA_VERSION for module in records] == [5, 5, 5, 4]
 
 
 def test_the_packaged_weights_are_read_and_would_be_written_as_they_are() -> None:
     text = (PACKAGED / CONFIG).read_text(encoding="utf-8")
-    assert json.loads(text)["schema_version"] == 5
+    assert json.loads(text)["schema_version"] == 4
     config = open_detector("fauxlab").config
     assert config.ood is not None
     assert config.ood.sharpness == pytest.approx(0.0217, abs=1e-4)
@@ -49,7 +51,7 @@ def test_the_packaged_weights_are_read_and_would_be_written_as_they_are() -> Non
     assert config_text(config) == text
 
 
-def test_a_config_is_written_for_readers_of_version_4(tmp_path: Path) -> None:
+def test_a_config_keeps_the_names_of_version_4(tmp_path: Path) -> None:
     limits = OodLimits(limit=2.0, rate=0.01, n=100, sharpness=0.02)
     fit = Calibration(temperature=1.5, bias=0.25)
     config = make_config(ood=limits, calibration=fit)
@@ -57,14 +59,16 @@ def test_a_config_is_written_for_readers_of_version_4(tmp_path: Path) -> None:
     fields = json.loads((tmp_path / "model" / CONFIG).read_text(encoding="utf-8"))
     assert fields["schema_version"] == 5
     assert fields["typicality"] == {"limit": 2.0, "rate": 0.01, "n": 100, "detail": 0.02}
-    # Readers of version 4 refuse fields that they do not know.
     assert "ood" not in fields
+    # New fields that say nothing are not written, so an older bundle keeps its text.
+    assert fields.keys().isdisjoint(("name", "version", "heads"))
+    assert "points" not in fields["calibration"]
     assert read_config(tmp_path / "model", DetectorConfig, "detector", GRAPH) == config
     # In Python and in other JSON the present names are there.
     assert config.model_dump()["ood"]["sharpness"] == 0.02
     assert DetectorConfig.model_validate(config.model_dump()) == config
     generator = GeneratorConfig(architecture="r3", latent=64, size=32)
-    assert json.loads(config_text(generator))["schema_version"] == 5
+    assert json.loads(config_text(generator))["schema_version"] == 4
 
 
 @pytest.mark.parametrize("version", [1, 2, 3, 4])
@@ -75,9 +79,33 @@ def test_older_configs_are_read(tmp_path: Path, version: int) -> None:
     assert config.schema_version == version
 
 
+POINT = OperatingPoint(rate=0.01, threshold=0.9, low=0.2, high=0.9)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"heads": (Head(name="made", manipulation="made"),)},
+        {"name": "mine"},
+        {"version": "2"},
+        {"precision": "float16"},
+        {"calibration": Calibration(temperature=1, bias=0, points=(POINT,))},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_an_older_config_with_a_new_field_becomes_one_of_version_5(
+    change: dict[str, object],
+) -> None:
+    config = make_config(schema_version=4)
+    assert json.loads(config_text(config))["schema_version"] == 4
+    text = config_text(config.model_copy(update=change))
+    assert json.loads(text)["schema_version"] == 5
+    assert DetectorConfig.model_validate_json(text) == make_config(schema_version=5, **change)
+
+
 def test_a_newer_config_says_what_to_do(tmp_path: Path) -> None:
     write_bundle(tmp_path / "model", make_config(), GRAPH, b"weights")
-    change_version(tmp_path / "model", 5)
+    change_version(tmp_path / "model", 6)
     with pytest.raises(LabError, match=r"schema_version 6, .* up to 5; install a newer fauxlab"):
         read_config(tmp_path / "model", DetectorConfig, "detector", GRAPH)
 

@@ -22,15 +22,17 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from fauxlab.bundle import opening
-from fauxlab.bundle.config import Calibration, DetectorConfig, Preprocessing
+from fauxlab.bundle.config import Calibration, DetectorConfig, Head, Preprocessing
 from fauxlab.bundle.decision import decide
 from fauxlab.bundle.folder import CONFIG, GRAPH, WEIGHTS
+from fauxlab.bundle.heads import read_heads
 from fauxlab.bundle.onnx import OnnxDetector
 from fauxlab.bundle.opening import open_detector
 from fauxlab.errors import LabError
 from fauxlab.io.images import PIPELINE_VERSION
 from fauxlab.models import create_detector, export
 from fauxlab.models.export import export_onnx
+from fauxlab.models.half import halve_weights
 from fauxlab.models.pretrained import Detector
 from fauxlab.scan.scanner import Scanner
 
@@ -39,6 +41,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "trace": {"widths": [8, 16], "blocks": [2, 1], "stem": 8},
     "inception": {},
 }
+HEADS = (Head(name="made", manipulation="made"), Head(name="altered", manipulation="altered"))
 
 
 def pictures(size: int, count: int = 5) -> NDArray[np.uint8]:
@@ -58,12 +61,22 @@ def make(name: str, size: int, **options: Any) -> Detector:
             if hasattr(network, "typicality"):
                 getattr(network.typicality, buffer).normal_()
         head = network.head if isinstance(network.head, torch.nn.Linear) else network.head.linear  # type: ignore[union-attr]
-        spread = network.eval()(torch.rand(16, 3, size, size) * 2 - 1).std()
-        head.weight.mul_(2 / spread)  # type: ignore[union-attr, operator]
+        logits = network.eval()(torch.rand(16, 3, size, size) * 2 - 1)
+        head.weight.mul_(2 / logits.std(0).mean())  # type: ignore[union-attr, operator]
+        heads: tuple[Head, ...] = ()
+        if options.get("heads") == 2:
+            heads = HEADS
+            network.head.join.centre.copy_(torch.tensor([0.5, -0.25]))  # type: ignore[union-attr]
+            network.head.join.scale.copy_(torch.tensor([1.5, 0.75]))  # type: ignore[union-attr]
     how = Preprocessing(size=size, pipeline_version=PIPELINE_VERSION)
     fit = Calibration(temperature=1.5, bias=0.25)
     config = DetectorConfig(
-        architecture=name, options=options, preprocessing=how, calibration=fit, threshold=0.4
+        architecture=name,
+        options=options,
+        preprocessing=how,
+        calibration=fit,
+        threshold=0.4,
+        heads=heads,
     )
     return Detector(network, config)
 
@@ -82,9 +95,19 @@ def copied(trace: tuple[Path, Path], tmp_path: Path) -> Path:
     return shutil.copytree(trace[1], tmp_path / "onnx")
 
 
-@pytest.mark.parametrize(("name", "size"), [("report-cnn", 32), ("trace", 40), ("inception", 75)])
-def test_a_graph_gives_what_torch_gives(tmp_path: Path, name: str, size: int) -> None:
-    detector = make(name, size, **SMALL[name])
+@pytest.mark.parametrize(
+    ("name", "size", "heads"),
+    [
+        ("report-cnn", 32, 0),
+        ("trace", 40, 0),
+        ("trace", 40, 2),
+        ("inception", 75, 0),
+        ("inception", 75, 2),
+    ],
+)
+def test_a_graph_gives_what_torch_gives(tmp_path: Path, name: str, size: int, heads: int) -> None:
+    options = {"heads": heads} if heads else {}
+    detector = make(name, size, **SMALL[name], **options)
     export_onnx(detector, tmp_path / "m")
     graph = OnnxDetector.from_pretrained(tmp_path / "m")
     pixels = pictures(size)
@@ -94,11 +117,13 @@ def test_a_graph_gives_what_torch_gives(tmp_path: Path, name: str, size: int) ->
         found = graph.predict(pixels[:count])
         for here, there in zip(expected, found, strict=True):
             assert here.dtype == there.dtype == np.float32
-            scale = max(1, float(np.abs(here).max()))
+            scale = float(np.abs(here).max(initial=1))
             np.testing.assert_allclose(there, here[:count], rtol=0, atol=1e-4 * scale)
         np.testing.assert_allclose(
             found.activation_maps.sum((1, 2)), found.logits, rtol=1e-5, atol=1e-4
         )
+    assert expected.head_logits.shape == (5, heads)
+    assert expected.features.shape[1] > 0
     assert (expected.ood_distances > 0).all() == (name != "report-cnn")
     np.testing.assert_allclose(
         graph.scores(expected.logits), detector.scores(expected.logits), atol=1e-6
@@ -155,6 +180,41 @@ def test_integers_are_near(trace: tuple[Path, Path], tmp_path: Path) -> None:
     assert (again.config.precision, again.hash != made.hash) == ("float32", True), (
         "an older export is replaced"
     )
+
+
+def test_weights_in_16_bits_take_half_the_space_and_give_nearly_the_same(tmp_path: Path) -> None:
+    detector = make("trace", 32, widths=[16, 32], blocks=[1, 1], stem=16, heads=2)
+    full = export_onnx(detector, tmp_path / "full")
+    export_onnx(detector, tmp_path / "half", half=True)
+    half = OnnxDetector.from_pretrained(tmp_path / "half")  # with the checks of foreign graphs
+    sizes = [(tmp_path / name / GRAPH).stat().st_size for name in ("full", "half")]
+    assert sizes[1] < 0.7 * sizes[0]
+    assert half.config.precision == "float16"
+    stored = {item.name: item for item in onnx.load(tmp_path / "half" / GRAPH).graph.initializer}
+    kinds = {name: item.data_type for name, item in stored.items()}
+    assert all((kinds[name] == TensorProto.FLOAT16) == (".float16" in name) for name in kinds)
+    content = (tmp_path / "half" / GRAPH).read_bytes()
+    weight = detector.model.state_dict()["head.linear.weight"].numpy()
+    np.testing.assert_array_equal(read_heads(content).weight, weight)
+
+    exact, near = full.predict(pictures(32)), half.predict(pictures(32))
+    assert not np.array_equal(exact.logits, near.logits)
+    for here, there in zip(exact, near, strict=True):
+        np.testing.assert_allclose(there, here, rtol=0, atol=2e-3 * np.abs(here).max())
+    told = half.config.metrics[export.HALF]
+    assert 0 < told < 1e-2 * np.abs(exact.logits).max()
+    with pytest.raises(LabError, match="exclude each other"):
+        export_onnx(detector, tmp_path / "both", pictures(32), half=True)
+
+
+def test_numbers_beyond_16_bits_stay_in_32() -> None:
+    detector = make("trace", 32, widths=[16, 32], blocks=[1, 1], stem=16)
+    with torch.no_grad():
+        detector.model.trunk.stages[1][0].second.weight[0, 0, 0, 0] = 1e9  # type: ignore[union-attr, index]
+    content = export.trace_graph(detector.model, 32)
+    halved = onnx.load_model_from_string(halve_weights(content))
+    large = [item for item in halved.graph.initializer if list(item.dims) == [32, 32, 3, 3]]
+    assert [item.data_type for item in large] == [TensorProto.FLOAT]
 
 
 def test_an_export_never_takes_the_place_of_other_things(
@@ -255,6 +315,41 @@ def edit_graph(change: Callable[[onnx.ModelProto], object]) -> Callable[[Path], 
         (folder / GRAPH).write_bytes(graph.SerializeToString())
 
     return edit
+
+
+def drop_further_outputs(folder: Path) -> None:
+    """As fauxlab before version 0.4 exported."""
+    graph = onnx.load(folder / GRAPH)
+    del graph.graph.output[3:]
+    assert [output.name for output in graph.graph.output] == [*ALL]
+    (folder / GRAPH).write_bytes(graph.SerializeToString())
+
+
+def test_older_graphs_have_three_outputs(copied: Path) -> None:
+    before = OnnxDetector.from_pretrained(copied).predict(pictures(32))
+    drop_further_outputs(copied)
+    after = OnnxDetector.from_pretrained(copied).predict(pictures(32))
+    for one, other in zip(before[:3], after[:3], strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert before.features.shape == (5, 16)
+    assert (after.head_logits.shape, after.features.shape) == ((5, 0), (5, 0))
+
+
+def test_heads_agree_with_the_config(tmp_path: Path) -> None:
+    two = make("trace", 32, **SMALL["trace"], heads=2)
+    made = export_onnx(two, tmp_path / "onnx")
+    opened = OnnxDetector.from_pretrained(tmp_path / "onnx")  # with the checks of foreign graphs
+    assert opened.config.heads == made.config.heads == HEADS
+    plain = replace(two, config=two.config.model_copy(update={"heads": ()}))
+    with pytest.raises(ValueError, match="it has 2 heads, its config names 0"):
+        export_onnx(plain, tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+    plain.save_pretrained(tmp_path / "torch")
+    with pytest.raises(LabError, match=r"torch cannot be used \(it has 2 heads, its .* names 0"):
+        Detector.from_pretrained(tmp_path / "torch")
+    drop_further_outputs(tmp_path / "onnx")
+    with pytest.raises(LabError, match=r"onnx cannot be used \(it has 0 heads, its .* names 2"):
+        open_detector(tmp_path / "onnx")
 
 
 def spoil(graph: onnx.ModelProto) -> None:

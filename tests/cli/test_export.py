@@ -59,12 +59,20 @@ def test_exported_models_scan_alike(fauxlab: Command, small: Manifest, model: Pa
     assert len({verdict["model_hash"] for verdict in found}) == 3
 
 
+def test_weights_in_16_bits(fauxlab: Command, model: Path) -> None:
+    code, out, err = fauxlab("export", model, "--half")
+    assert (code, out) == (0, "")
+    assert err.splitlines()[-1].endswith(", float16")
+    assert (model.parent / "best-half" / "model.onnx").is_file()
+
+
 def test_faults_are_one_line(fauxlab: Command, small: Manifest, model: Path) -> None:
     small.in_split("test").save(model.parent / "test.csv")
     for arguments, message in (
         (("--out", model), "no exported model"),
         (("--int8", model.parent / "test.csv"), "calibration split .* is empty"),
         (("--int8", model.parent / "none.csv"), "none.csv"),
+        (("--int8", model.parent / "test.csv", "--half"), "exclude each other"),
     ):
         code, _, err = fauxlab("export", model, *arguments)
         assert (code, len(err.splitlines())) == (1, 1), err

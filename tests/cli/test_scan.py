@@ -78,13 +78,14 @@ def test_what_breaks_off_leaves_no_page_and_closes_the_json(
 def test_the_table_says_how_scores_are_read(fauxlab: Command, photos: Path) -> None:
     code, out, _ = fauxlab("scan", photos, "--crop", "none")
     assert code == 0
-    head, *rows, empty, scores, rates = out.splitlines()
+    head, *rows, empty, model, scores, rates = out.splitlines()
     assert head.split() == ["verdict", "score", "path"]
     for number, row in enumerate(rows[:2]):
         path, _, reason = row[21:].partition(": ")
         assert path == str(photos / f"{number}.png")
         assert bool(reason) == row.startswith("cannot tell")
     assert empty == ""
+    assert model.startswith("model fauxlab")
     assert scores == (
         "threshold 0.922: real below 0.272, uncertain from 0.272 to below 0.922, fake from 0.922 on"
     )

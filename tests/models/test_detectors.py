@@ -12,6 +12,7 @@ from torch.nn.utils import parametrize
 from fauxlab.errors import LabError
 from fauxlab.models import DETECTORS, create_detector
 from fauxlab.models.detectors import trace_net
+from fauxlab.models.heads import Heads
 
 
 @pytest.fixture
@@ -94,6 +95,54 @@ def test_evidence_sums_to_the_logit_of_forward(name: str) -> None:
         judged.activation_maps.sum((1, 2)), judged.logits, rtol=1e-4, atol=1e-5
     )
     assert judged.ood_distances.tolist() == [0, 0, 0], "nothing was fitted"
+
+
+@pytest.mark.parametrize("name", ["inception", "trace"])
+def test_two_heads_are_joined(name: str) -> None:
+    torch.manual_seed(0)
+    network = create_detector(name, 64, heads=2).eval()
+    with torch.no_grad():
+        network.head.linear.weight.mul_(20)
+        network.head.join.centre.copy_(torch.tensor([1.0, -1.0]))
+        network.head.join.scale.copy_(torch.tensor([2.0, 0.5]))
+    images = torch.rand(3, 3, 64, 64) * 2 - 1
+    with torch.inference_mode():
+        raw = network(images)
+        predicted = network.predict(images)
+        joined = network.join(raw)
+    made = (raw[:, 0] - 1) / 2
+    altered = (raw[:, 1] + 1) / 0.5
+    by_hand = torch.log(made.exp() + altered.exp())
+    torch.testing.assert_close(predicted.logits, by_hand)
+    torch.testing.assert_close(joined, by_hand)
+    torch.testing.assert_close(predicted.head_logits, torch.stack((made, altered), 1))
+    torch.testing.assert_close(predicted.activation_maps.sum((1, 2)), by_hand)
+    with torch.inference_mode():
+        again = network.head.linear(predicted.features)
+    torch.testing.assert_close(again, raw)
+
+
+def test_the_map_of_a_joined_logit_weighs_heads_by_their_shares() -> None:
+    """Where one head alone speaks, differences between places are that head's, on its scale."""
+    torch.manual_seed(0)
+    heads = Heads(4, 0.0, heads=2).eval()
+    with torch.no_grad():
+        heads.linear.bias.copy_(torch.tensor([100.0, -100.0]))
+        heads.join.scale.copy_(torch.tensor([2.0, 2.0]))
+    maps = torch.rand(1, 4, 3, 3)
+    with torch.inference_mode():
+        found = heads.explain(maps).activation_maps
+        parts = (maps * heads.linear.weight[0][:, None, None]).sum(1) / 9 / 2
+    torch.testing.assert_close(found - found.mean(), parts - parts.mean())
+
+
+def test_a_network_has_heads_or_says_why_not() -> None:
+    for name, count, message in (
+        ("trace", 0, "0 heads, expected at least one"),
+        ("report-cnn", 2, "unexpected keyword argument 'heads'"),
+    ):
+        with pytest.raises(LabError, match=message):
+            create_detector(name, 64, heads=count)
 
 
 @pytest.mark.parametrize(("name", "most"), [("trace", 2_000_000), ("inception", 1_000_000)])

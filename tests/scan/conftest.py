@@ -21,6 +21,7 @@ class Brightness:
     config: DetectorConfig
     hash: str = "abc"
     size: int = 32
+    signs: tuple[float, ...] = ()  # what the logit is multiplied by, for each head
     seen: list[int] = field(default_factory=list)  # pictures in each call
 
     def predict(self, pixels: NDArray[np.uint8]) -> Prediction:
@@ -28,8 +29,8 @@ class Brightness:
         means = pixels.mean(axis=(1, 2, 3), dtype=np.float64)
         logits = ((means - 128) / 16).astype(np.float32)
         maps = logits[:, None, None]
-        no_heads = np.zeros((len(logits), 0), dtype=np.float32)
-        return Prediction(logits, maps, np.zeros_like(logits), no_heads, no_heads)
+        head_logits = np.outer(logits, np.asarray(self.signs)).astype(np.float32)
+        return Prediction(logits, maps, np.zeros_like(logits), head_logits, logits[:, None])
 
     def scores(self, logits: NDArray[np.float32]) -> NDArray[np.float64]:
         return compute_scores(self.config, logits)

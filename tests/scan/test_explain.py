@@ -73,7 +73,11 @@ def test_colour_is_never_stronger_between_cells_than_in_them() -> None:
 
 
 def test_words() -> None:
-    assert describe(verdict()) == "looks generated"
+    assert describe(verdict()) == "looks fake"
+    assert describe(verdict(manipulation="made")) == "looks fake: made whole by a generator"
+    altered = verdict(manipulation="altered")
+    assert describe(altered) == "looks fake: a real photo altered inside"
+    assert describe(verdict(manipulation="made", uncertain=True)) == "uncertain"
     assert describe(verdict(uncertain=True)) == "uncertain"
     assert describe(verdict(status="error", label=None)) == "could not be judged"
     assert describe_score(verdict()) == "score 0.900, fake from 0.600"

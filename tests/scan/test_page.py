@@ -84,7 +84,8 @@ def test_a_row_says_all_that_is_known(tmp_path: Path) -> None:
     )
     assert [row["data-kind"] for row in page.all("article")] == ["fake", "error"]
     for text in (
-        "looks generated",
+        "looks fake",
+        "Verdicts of the model abc",
         "holiday/a.jpg",
         "score 0.900, fake from 0.600",
         "logit +0.50",
@@ -141,7 +142,7 @@ def test_counts_stand_at_the_head_and_filter(tmp_path: Path) -> None:
     assert buttons == ["all", "fake", "real", "uncertain", "error"]
     for text in (
         "5 verdicts",
-        "2 look generated",
+        "2 look fake",
         "1 looks real",
         "1 uncertain",
         "1 could not be judged",
@@ -150,6 +151,17 @@ def test_counts_stand_at_the_head_and_filter(tmp_path: Path) -> None:
     empty = write([], tmp_path / "empty.html")
     assert "0 verdicts" in empty.text
     assert len(empty.all("button")) == 1
+
+
+def test_a_page_says_how_fakes_were_made_where_the_model_asks(tmp_path: Path) -> None:
+    asked = [verdict(manipulation="made"), verdict(manipulation="altered"), verdict(label="real")]
+    page = write([Explained(one) for one in asked], tmp_path / "v.html")
+    assert page.text.count("looks fake: made whole by a generator") == 1
+    assert page.text.count("looks fake: a real photo altered inside") == 1
+    assert "The heading names the likelier of the two." in page.text
+    assert "2 look fake" in page.text
+    plain = write([Explained(verdict())], tmp_path / "plain.html")
+    assert "likelier" not in plain.text
 
 
 def test_hostile_names_stay_text(tmp_path: Path) -> None:

@@ -11,15 +11,16 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from fauxlab.bundle.config import Calibration, DetectorConfig, OodLimits, Preprocessing
+from fauxlab.bundle.config import Calibration, DetectorConfig, Head, OodLimits, Preprocessing
 from fauxlab.datasets.toyfaces import draw, plan
 from fauxlab.errors import LabError
 from fauxlab.io.images import PIPELINE_VERSION, decode, to_square
@@ -393,7 +394,7 @@ def test_verdicts_are_written_and_read_with_the_former_names(tmp_path: Path) -> 
         with open_writer(form, stream) as writer:
             writer.add(Explained(verdict))
     (fields,) = json.loads(streams["json"].getvalue())
-    assert fields["schema_version"] == 6
+    assert fields["schema_version"] == 7
     assert list(fields)[:4] == ["schema_version", "path", "decision", "status"]
     assert fields["ood"] is True
     assert fields["decision"] == "cannot tell"
@@ -405,6 +406,67 @@ def test_verdicts_are_written_and_read_with_the_former_names(tmp_path: Path) -> 
     old = {name: value for name, value in fields.items() if name != "ood"}
     old["atypical"] = True
     assert Verdict.model_validate(old | {"schema_version": 4}).ood
+
+
+def with_heads(detector: Any, *manipulations: str, **changes: object) -> Any:
+    """The detector with two heads: the first speaks for bright pictures, the second for dark."""
+    heads = tuple(Head(name=f"head {n}", manipulation=m) for n, m in enumerate(manipulations))
+    changes = {"heads": heads, "threshold": 0.1, **changes}
+    config = detector.config.model_copy(update=changes)
+    return replace(detector, config=config, signs=(1, -1))
+
+
+def test_a_fake_has_the_manipulation_of_its_loudest_head(brightness: Any) -> None:
+    arrays = [np.full((40, 40, 3), level, np.uint8) for level in (200, 110, 30)]
+    asking = with_heads(brightness, "made", "altered")
+    verdicts = list(Scanner(asking, "none").scan(arrays))
+    assert [verdict.decision for verdict in verdicts] == ["fake", "fake", "real"]
+    assert [verdict.manipulation for verdict in verdicts] == ["made", "altered", None]
+    same = list(Scanner(with_heads(brightness, "made", "made"), "none").scan(arrays))
+    assert [verdict.manipulation for verdict in same] == ["made", "made", None]
+    alone = list(Scanner(brightness, "none").scan(arrays))
+    assert [verdict.manipulation for verdict in alone] == [None] * 3
+
+    streams: dict[Form, io.StringIO] = {form: io.StringIO() for form in get_args(Form)}
+    for form, stream in streams.items():
+        with open_writer(form, stream) as writer:
+            for verdict in verdicts:
+                writer.add(Explained(verdict))
+    lines = streams["table"].getvalue().splitlines()
+    assert [line[:12].strip() for line in lines] == [
+        "verdict",
+        "fake, made",
+        "fake, altere",
+        "real",
+    ]
+    assert {line.index("<array>") for line in lines[1:]} == {lines[0].index("path")}
+    assert lines[2].startswith("fake, altered 0.")
+    rows = list(csv.DictReader(io.StringIO(streams["csv"].getvalue())))
+    assert [row["manipulation"] for row in rows] == ["made", "altered", ""]
+    written = [json.loads(line) for line in streams["jsonl"].getvalue().splitlines()]
+    assert [fields["manipulation"] for fields in written] == ["made", "altered", None]
+
+
+def test_heads_that_are_no_numbers_give_no_verdict(brightness: Any) -> None:
+    asking = replace(with_heads(brightness, "made", "altered"), signs=(1, math.nan))
+    verdict = Scanner(asking, "none")(np.zeros((40, 40, 3), np.uint8))
+    assert (verdict.decision, verdict.message) == (
+        "error",
+        "the model gives no finite score for it",
+    )
+
+
+def test_verdicts_name_their_model(brightness: Any) -> None:
+    picture = np.zeros((40, 40, 3), np.uint8)
+    plain = Scanner(brightness, "none")
+    assert plain(picture).model == "report-cnn"
+    assert plain(picture).model_version is None
+    assert plain.model == "report-cnn, abc"
+    named = with_heads(brightness, "made", "altered", name="mine\n", version="2.1")
+    scanner = Scanner(named, "none")
+    assert (scanner(picture).model, scanner(picture).model_version) == ("mine\\n", "2.1")
+    assert scanner.model == "mine\\n 2.1, abc"
+    assert Scanner(named, "none", name="best")(b"no picture").model == "best"
 
 
 def test_verdicts_of_the_first_schema_are_read() -> None:

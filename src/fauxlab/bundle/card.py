@@ -19,12 +19,14 @@ def _detector_card(config: DetectorConfig, digest: str) -> str:
     calibrated = "not calibrated: a raw sigmoid, no probability"
     if config.calibration is not None:
         calibrated = "calibrated"
-    return f"""# {config.architecture}: is this face photo real or generated?
+    name = config.name or config.architecture
+    title = f"{name} {config.version}" if config.version else name
+    return f"""# {title}: is this face photo real or generated?
 
 Model hash `{digest}`. Input: RGB, centre square, {size}×{size} pixels, in [-1, 1].
 Output: one logit; its sigmoid is the score for "fake" ({calibrated}).
 Label order: 0 = real, 1 = fake. Threshold: {config.threshold:.6g}.
-
+{_describe_heads(config)}
 {_describe_scores(config)}Use it with `fauxlab scan PHOTO --model THIS_FOLDER`.
 A score is evidence, not proof: on generators, cameras and compressions that were not in training
 it can be wrong in either direction.
@@ -37,6 +39,18 @@ it can be wrong in either direction.
 |---|---|
 {_rows(config.metrics)}
 """
+
+
+def _describe_heads(config: DetectorConfig) -> str:
+    """A line on the questions behind the logit; nothing of a model that has one."""
+    if not config.heads:
+        return ""
+    names = ", ".join(f"{head.name} ({head.manipulation})" for head in config.heads)
+    return (
+        f"\nThe logit joins {len(config.heads)} heads, in this order: {names}.\n"
+        "A fake is said to be made whole by a generator, or a real photo altered inside,\n"
+        "by the head that speaks loudest. No error rate is stated for this.\n"
+    )
 
 
 def _describe_scores(config: DetectorConfig) -> str:

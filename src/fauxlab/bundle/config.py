@@ -17,10 +17,16 @@ if TYPE_CHECKING:
 # The version of `config.json`, counted apart from that of the verdicts. It rises only when a model
 # could be misread by a fauxlab that knows the version before, because each refuses newer ones.
 SCHEMA_VERSION = 5
+# Generators hold nothing that readers of this version do not know.
+GENERATOR_VERSION = 4
+# What version 5 brought to a detector's config, beside a calibration's points.
+NEW_FIELDS = ("name", "version", "heads")
+NEW_IN_CALIBRATION = ("points", "left_out")
 
 # A calibration outside these bounds shows that the logits say nothing about the pictures.
 TEMPERATURES = (0.01, 100.0)
 MOST_BIAS = 1e6
+LONGEST_NAME = 100  # characters
 
 Label = Literal["real", "fake"]
 # How a picture is fake: made whole by a generator, or a real photo that was altered inside (a swap,
@@ -35,6 +41,7 @@ MinusOne = Annotated[float, Field(ge=-1, le=-1)]
 PlusOne = Annotated[float, Field(ge=1, le=1)]
 Side = Annotated[int, Field(ge=16, le=1024)]  # of a picture, in pixels
 InputRange = tuple[MinusOne, PlusOne]
+Name = Annotated[str, Field(max_length=LONGEST_NAME)]
 SchemaVersion = Annotated[int, Field(le=SCHEMA_VERSION)]
 
 
@@ -163,7 +170,7 @@ class Head(Record):
     The order of a config's heads is that of `Prediction.head_logits`.
     """
 
-    name: str
+    name: Name
     manipulation: Manipulation
 
 
@@ -178,14 +185,20 @@ class Preprocessing(Record):
 
 
 class DetectorConfig(Record):
-    """The `config.json` of a detector's bundle."""
+    """The `config.json` of a detector's bundle.
+
+    Results call the model by `name` and `version`; "" where its maker gave none. Weights of the
+    precision "float16" are stored in 16 bits, and computed with in 32.
+    """
 
     FORMER_NAMES: ClassVar = {"typicality": "ood"}
     schema_version: SchemaVersion = SCHEMA_VERSION
     kind: Literal["detector"] = "detector"
+    name: Name = ""
+    version: Name = ""
     architecture: str
     options: Settings = Field({})
-    precision: Literal["float32", "int8"] = "float32"
+    precision: Literal["float32", "float16", "int8"] = "float32"
     preprocessing: Preprocessing
     labels: Labels = ("real", "fake")
     heads: tuple[Head, ...] = Field(
@@ -220,7 +233,7 @@ class DetectorConfig(Record):
 class GeneratorConfig(Record):
     """The `config.json` of a generator's bundle."""
 
-    schema_version: SchemaVersion = SCHEMA_VERSION
+    schema_version: SchemaVersion = GENERATOR_VERSION
     kind: Literal["generator"] = "generator"
     architecture: str
     latent: int = Field(ge=1, le=65536)
@@ -233,11 +246,32 @@ class GeneratorConfig(Record):
 def config_text(config: DetectorConfig | GeneratorConfig) -> str:
     """The text of a `config.json`.
 
-    Fields keep the names that they had before version 0.2 (`typicality`, `detail`): older versions
-    read no others, and a model's hash, which covers this text, stays the same.
+    A model's hash covers this text. So that older bundles keep theirs, fields keep the names that
+    they had before version 0.2 (`typicality`, `detail`), and later fields are written only where
+    they say something.
     """
-    left_out: dict[str, Any] = {}
-    if isinstance(config, DetectorConfig) and config.ood and config.ood.tint is None:
-        # Older versions do not know this limit, and can read models that have none.
-        left_out = {"ood": {"tint"}}
-    return config.model_dump_json(indent=2, by_alias=True, exclude=left_out) + "\n"
+    if isinstance(config, GeneratorConfig):
+        return config.model_dump_json(indent=2) + "\n"
+    if config.schema_version < SCHEMA_VERSION and _needs_version_5(config):
+        config = config.model_copy(update={"schema_version": SCHEMA_VERSION})
+    empty = _empty_fields(config)
+    return config.model_dump_json(indent=2, by_alias=True, exclude=empty) + "\n"
+
+
+def _needs_version_5(config: DetectorConfig) -> bool:
+    """Whether a config holds what readers of older versions do not know."""
+    fit = config.calibration
+    is_newer_fit = fit is not None and any(getattr(fit, name) for name in NEW_IN_CALIBRATION)
+    has_new_fields = any(getattr(config, name) for name in NEW_FIELDS)
+    return is_newer_fit or has_new_fields or config.precision == "float16"
+
+
+def _empty_fields(config: DetectorConfig) -> dict[str, Any]:
+    """The later fields that say nothing, as pydantic's `exclude`."""
+    empty: dict[str, Any] = {name: True for name in NEW_FIELDS if not getattr(config, name)}
+    fit = config.calibration
+    if fit is not None:
+        empty["calibration"] = {name for name in NEW_IN_CALIBRATION if not getattr(fit, name)}
+    if config.ood is not None and config.ood.tint is None:
+        empty["ood"] = {"tint"}
+    return empty

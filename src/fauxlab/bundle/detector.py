@@ -69,6 +69,13 @@ def predict_in_parts(
     return Prediction(*outputs)
 
 
+def check_head_count(config: DetectorConfig, count: int) -> None:
+    """Raise ValueError where a network does not have as many heads as its config names."""
+    named = len(config.heads)
+    if count != named:
+        raise ValueError(f"it has {count} heads, its config names {named}")
+
+
 def check_pipeline(detector: AnyDetector) -> None:
     """Raise LabError where the detector learned from pictures that were prepared in another way."""
     version = detector.config.preprocessing.pipeline_version

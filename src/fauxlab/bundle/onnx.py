@@ -11,7 +11,7 @@ import numpy as np
 
 from fauxlab.bundle.config import DetectorConfig
 from fauxlab.bundle.decision import compute_scores
-from fauxlab.bundle.detector import Prediction, predict_in_parts
+from fauxlab.bundle.detector import Prediction, check_head_count, predict_in_parts
 from fauxlab.bundle.folder import GRAPH, hash_bundle, read_config, write_bundle
 from fauxlab.bundle.graph import RefusedError, check_graph
 from fauxlab.bundle.inputs import to_floats
@@ -30,7 +30,9 @@ INPUT = "images"
 OUTPUTS = ("logits", "evidence", "distance")
 # What graphs give besides since version 0.4: the logits of each head, and what these are linear in.
 FURTHER_OUTPUTS = ("heads", "features")
-DIMENSIONS = [1, 3, 1, 2, 2]  # of the outputs: [N], [N, h, w], [N], [N, H], [N, D]
+# The shapes of all outputs, in the order of a `Prediction`.
+SHAPES = ("logits [N]", "evidence [N, h, w]", "distance [N]", "heads [N, H]", "features [N, D]")
+DIMENSIONS = (1, 3, 1, 2, 2)
 # Constants of the calibration that the graph was exported with. A later calibration changes the
 # config alone, and the config counts.
 CALIBRATED = frozenset(("threshold", "temperature", "bias", "most_distance", "least_detail"))
@@ -62,9 +64,10 @@ class OnnxDetector:
 
     def _run(self, pixels: NDArray[np.uint8]) -> Prediction:
         outputs = self.session.run(self._outputs, {INPUT: to_floats(pixels)})
-        nothing = np.zeros((len(pixels), 0), dtype=np.float32)
-        missing = len(DIMENSIONS) - len(outputs)
-        return Prediction(*outputs, *[nothing] * missing)
+        if len(outputs) == len(OUTPUTS):
+            nothing = np.zeros((len(pixels), 0), dtype=np.float32)
+            outputs = [*outputs, nothing, nothing]
+        return Prediction(*outputs)
 
     @property
     def _outputs(self) -> list[str]:
@@ -203,16 +206,17 @@ def _check_input(detector: OnnxDetector) -> None:
 def _check_outputs(detector: OnnxDetector) -> None:
     """Raise ValueError where two grey pictures do not get finite outputs of the expected shapes."""
     shape = (2, 3, detector.size, detector.size)
-    outputs = detector.predict(np.full(shape, 128, dtype=np.uint8))
+    prediction = detector.predict(np.full(shape, 128, dtype=np.uint8))
+    given = len(detector._outputs)
+    outputs = prediction[:given]
     dimensions = [output.ndim for output in outputs]
     are_float_pairs = all(map(_is_float_pair, outputs))
-    if dimensions != DIMENSIONS or not are_float_pairs:
-        raise ValueError(
-            f"its outputs have {dimensions} dimensions, "
-            "expected logits [N], evidence [N, h, w], distance [N], heads [N, H], features [N, D]"
-        )
+    if dimensions != [*DIMENSIONS[:given]] or not are_float_pairs:
+        expected = ", ".join(SHAPES[:given])
+        raise ValueError(f"its outputs have {dimensions} dimensions, expected {expected}")
     if not all(np.isfinite(output).all() for output in outputs):
         raise ValueError("a grey picture gets no finite score")
+    check_head_count(detector.config, prediction.head_logits.shape[1])
 
 
 def _is_float_pair(output: NDArray[np.float32]) -> bool:

@@ -190,7 +190,7 @@ def scan(
         rate=rate,
     )
     with ExitStack() as stack:
-        sinks = _open_sinks(stack, scanner, model, html, explain, form)
+        sinks = _open_sinks(stack, scanner, html, explain, form)
         # In a table an error stands beside its path already.
         counts = _feed(scanner, paths, sinks, name_errors=form != "table")
     findings = fail_on or []
@@ -214,7 +214,6 @@ def _choose_form(json_: bool, jsonl: bool, csv_: bool) -> Form:
 def _open_sinks(
     stack: ExitStack,
     scanner: Scanner,
-    model: str,
     html: Path | None,
     explain: Path | None,
     form: Form,
@@ -230,11 +229,11 @@ def _open_sinks(
     if html:
         from fauxlab.scan.page import open_page
 
-        page = open_page(html, config.band, f"{model}, {scanner.detector.hash}", rule)
+        page = open_page(html, config.band, scanner.model, rule)
         sinks.append(stack.enter_context(page))
     if explain:
         sinks.append(ExplanationFolder(explain))
-    writer = open_writer(form, sys.stdout, rule)
+    writer = open_writer(form, sys.stdout, [f"model {scanner.model}", *rule])
     sinks.append(stack.enter_context(writer))
     return sinks
 

@@ -51,7 +51,8 @@ def list_models() -> list[str]:
 def create_detector(name: str, size: int, /, **options: Any) -> nn.Module:
     """A detector: images float [N, 3, size, size] in [-1, 1] to logits [N], above 0 for fake.
 
-    Raises LabError on an unknown name or option.
+    With the option `heads=H` above 1 it gives the logits [N, H] of each head, and its `join` makes
+    one logit [N] of these. Raises LabError on an unknown name or option.
 
     >>> detector = create_detector("trace", 64)
     >>> sum(parameter.numel() for parameter in detector.parameters())

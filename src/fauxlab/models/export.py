@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fauxlab.bundle.folder import GRAPH, WEIGHTS, check_place, write_bundle
+from fauxlab.bundle.heads import NAMES as HEAD_NAMES
+from fauxlab.bundle.heads import HeadWeights, replace_heads
 from fauxlab.bundle.inputs import to_floats
 from fauxlab.bundle.onnx import (
     FURTHER_OUTPUTS,
@@ -27,6 +29,7 @@ from fauxlab.errors import LabError
 from fauxlab.io.files import scratch_folder
 from fauxlab.io.text import write_fault
 from fauxlab.models.batches import row_batches
+from fauxlab.models.half import halve_weights
 
 if TYPE_CHECKING:
     import onnx
@@ -39,23 +42,36 @@ if TYPE_CHECKING:
 
 OPSET = 17
 TOLERANCE = 1e-4  # between torch and onnxruntime, relative to the largest number or to 1
+HALF_TOLERANCE = 1e-2  # the same, with weights in 16 bits
+HALF = "largest_logit_difference_of_16_bits"  # among the metrics
+TRACED = "network"  # what the exporter puts before the names of a network's weights
 BATCH = 16  # pictures at once while scales are measured
 # Operations in 8 bits: all between the first convolution and the head.
 INTEGER = ["Add", "AveragePool", "Concat", "Conv", "LeakyRelu", "MaxPool", "Relu"]
 
 
 def export_onnx(
-    detector: Detector, folder: str | Path, pictures: Pixels | None = None
+    detector: Detector,
+    folder: str | Path,
+    pictures: Pixels | None = None,
+    half: bool = False,
 ) -> OnnxDetector:
     """Write a bundle with a `model.onnx` in place of weights for torch, over an older export.
 
     The graph takes `images`, float32 [N, 3, size, size] in [-1, 1], and gives logits [N], evidence
-    (class activation maps) [N, h, w], distance [N], heads [N, H] and features [N, D]; `constants` are
-    its metadata. With
-    `pictures`, uint8 [M, 3, size, size] like those that it will be used on, its convolutions
-    compute in 8-bit integers, with scales measured on these pictures. Raises LabError where the
-    folder holds something else, or where the graph in single precision differs from torch.
+    (class activation maps) [N, h, w], distance [N], heads [N, H] and features [N, D]; `constants`
+    are its metadata.
+
+    With `pictures`, uint8 [M, 3, size, size] like those that it will be used on, its convolutions
+    compute in 8-bit integers, with scales measured on these pictures. With `half` its weights are
+    stored in 16 bits; it computes in 32 all the same, and the config's metrics say how far its
+    logits lie from torch's (`HALF`).
+
+    Raises LabError where both are asked for, where the folder holds something else, or where the
+    graph differs from torch by more than TOLERANCE, or with `half` by more than HALF_TOLERANCE.
     """
+    if half and pictures is not None:
+        raise LabError("weights of 16 bits and integers of 8 bits exclude each other; choose one")
     folder = Path(folder)
     check_place(folder)
     if (folder / WEIGHTS).exists():
@@ -63,10 +79,15 @@ def export_onnx(
     training = {**detector.config.training, "exported_from": detector.hash}
     config = detector.config.model_copy(update={"training": training})
     content = trace_graph(detector.model, detector.size)
-    _compare(detector, start_graph(content, config))
+    _compare(detector, start_graph(content, config), TOLERANCE)
     if pictures is not None:
         content = quantise(content, pictures)
         config = config.model_copy(update={"precision": "int8"})
+    if half:
+        content = halve_weights(content)
+        difference = _compare(detector, start_graph(content, config), HALF_TOLERANCE)
+        metrics = {**config.metrics, HALF: difference}
+        config = config.model_copy(update={"precision": "float16", "metrics": metrics})
     metadata = {**constants(config), "source": detector.hash}
     content = describe_graph(content, metadata)
     exported = start_graph(content, config)
@@ -77,14 +98,23 @@ def export_onnx(
 def trace_graph(model: nn.Module, size: int) -> bytes:
     """The graph of a detector's `predict`, for any number of pictures.
 
-    Batch normalisation is folded into convolutions.
+    Batch normalisation is folded into convolutions. Several heads stand in the graph as
+    `fauxlab.bundle.heads` says.
     """
+    network = _plain(model)
+    heads = _take_heads(network)
+    content = _trace(network, size)
+    if heads is None:
+        return content
+    return replace_heads(_name_heads(content), heads)
+
+
+def _trace(network: nn.Module, size: int) -> bytes:
     import torch
 
     any_number = {0: "N"}
     outputs = (*OUTPUTS, *FURTHER_OUTPUTS)
     dynamic_axes = dict.fromkeys((INPUT, *outputs), any_number)
-    network = _predicting(_plain(model))
     example = torch.zeros(2, 3, size, size)
     with _scratch() as folder, warnings.catch_warnings(), torch.no_grad():
         # The older exporter (dynamo=False) makes equally good graphs, takes a twentieth of the
@@ -92,7 +122,7 @@ def trace_graph(model: nn.Module, size: int) -> bytes:
         warnings.simplefilter("ignore")
         path = folder / "graph.onnx"
         torch.onnx.export(
-            network,
+            _predicting(network),
             (example,),
             path,
             input_names=[INPUT],
@@ -102,6 +132,43 @@ def trace_graph(model: nn.Module, size: int) -> bytes:
             dynamo=False,
         )
         return path.read_bytes()
+
+
+def _take_heads(network: nn.Module) -> HeadWeights | None:
+    """The weights of several heads, which get random numbers instead; None of one head.
+
+    The exporter makes one constant of two that are equal, as a bias and a centre of zeros are.
+    Random numbers are not.
+    """
+    import torch
+
+    state = network.state_dict()
+    tensors = [state.get(name) for name in HEAD_NAMES]
+    arrays = [tensor.numpy().copy() for tensor in tensors if tensor is not None]
+    if len(arrays) < len(HEAD_NAMES):
+        return None
+    generator = torch.Generator().manual_seed(0)
+    for tensor in tensors:
+        assert tensor is not None
+        tensor.uniform_(0.5, 1.5, generator=generator)
+    return HeadWeights(*arrays)
+
+
+def _name_heads(content: bytes) -> bytes:
+    """The graph with the names of the heads' constants, for any number of heads."""
+    import onnx
+
+    model = onnx.load_model_from_string(content)
+    new_names = {f"{TRACED}.{name}": name for name in HEAD_NAMES}
+    for tensor in model.graph.initializer:
+        tensor.name = new_names.get(tensor.name, tensor.name)
+    for node in model.graph.node:
+        for place, name in enumerate(node.input):
+            node.input[place] = new_names.get(name, name)
+    for output in model.graph.output:
+        if output.name == "heads":
+            output.type.tensor_type.shape.dim[1].dim_param = "H"
+    return bytes(model.SerializeToString())
 
 
 @contextmanager
@@ -162,12 +229,16 @@ def quantise(content: bytes, pictures: Pixels) -> bytes:
         return quantised.read_bytes()
 
 
-def _compare(detector: Detector, graph: OnnxDetector) -> None:
-    """Raise LabError where the graph differs from the detector, on noise and on grey."""
+def _compare(detector: Detector, graph: OnnxDetector, tolerance: float) -> float:
+    """The largest difference of logits between graph and detector, on noise and on grey.
+
+    Raises LabError where any output differs by more than the tolerance.
+    """
     shape = (3, 3, detector.size, detector.size)
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 256, shape, dtype=np.uint8)
     grey = np.full(shape, 128, dtype=np.uint8)
+    of_logits = 0.0
     for pixels in (noise, grey):
         by_torch = detector.predict(pixels)
         by_graph = graph.predict(pixels)
@@ -175,12 +246,15 @@ def _compare(detector: Detector, graph: OnnxDetector) -> None:
         for name, expected, output in zip(names, by_torch, by_graph, strict=True):
             difference = _largest(expected - output)
             scale = max(1.0, _largest(expected))
-            agrees = difference <= TOLERANCE * scale  # False for NaN
+            agrees = difference <= tolerance * scale  # False for NaN
             if not agrees:
                 raise LabError(
                     f"the exported graph's {name} lie {difference:.2g} from torch's; nothing was "
                     "written"
                 )
+            if name == "logits":
+                of_logits = max(of_logits, difference)
+    return of_logits
 
 
 def _largest(numbers: NDArray[np.float32]) -> float:
@@ -217,7 +291,7 @@ def _predicting(network: nn.Module) -> nn.Module:
     class Predicting(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.network = network
+            self.network = network  # TRACED: a part of the names of constants
 
         def forward(self, images: Tensor) -> tuple[Tensor, ...]:
             return tuple(self.network.predict(images))  # type: ignore[operator]

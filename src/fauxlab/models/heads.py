@@ -52,27 +52,36 @@ class Heads(nn.Module):
         """
         features = maps.mean((2, 3))
         head_logits = self.linear(features)
-        parts = self._activation_maps(maps)
         if head_logits.shape[1] == 1:
-            return Answer(head_logits[:, 0], parts[:, 0], head_logits[:, :0], features)
-
+            activation = self._activation_map(maps)
+            return Answer(head_logits[:, 0], activation, head_logits[:, :0], features)
         alike = self.join.standardise(head_logits)
         logits = torch.logsumexp(alike, 1)
-        shares = torch.softmax(alike, 1)
-        weights = shares / self.join.scale
-        activation = (weights[:, :, None, None] * parts).sum(1)
-        # What the join adds belongs to no place, so every place gets as much of it.
-        positions = maps.shape[2] * maps.shape[3]
-        rest = logits - activation.sum((1, 2))
-        activation = activation + rest[:, None, None] / positions
+        activation = self._joined_map(maps, alike, logits)
         return Answer(logits, activation, alike, features)
 
-    def _activation_maps(self, maps: Tensor) -> Tensor:
-        """Float [N, channels, h, w] to [N, heads, h, w], which sum to the heads' logits."""
+    def _activation_map(self, maps: Tensor) -> Tensor:
+        """Float [N, channels, h, w] to [N, h, w], which sums to the logit of the only head."""
         weight = self.linear.weight[:, :, None, None]
         parts = F.conv2d(maps, weight, self.linear.bias)
         positions = maps.shape[2] * maps.shape[3]
-        return parts / positions
+        return parts[:, 0] / positions
+
+    def _joined_map(self, maps: Tensor, alike: Tensor, logits: Tensor) -> Tensor:
+        """Float [N, channels, h, w] to [N, h, w], which sums to the joined logits [N].
+
+        The weights are used as they are, never reshaped: an exported graph holds them once, and
+        nothing in it depends on how many heads there are (`fauxlab.bundle.heads`).
+        """
+        height, width = maps.shape[2:]
+        shares = torch.softmax(alike, 1) / self.join.scale
+        weights = shares @ self.linear.weight  # [N, channels]
+        flat = maps.flatten(2)
+        parts = (weights[:, None] @ flat)[:, 0] / (height * width)
+        # Biases and the join belong to no place, so every place gets as much of them.
+        rest = logits - parts.sum(1)
+        activation = parts + rest[:, None] / (height * width)
+        return activation.reshape(-1, height, width)
 
 
 class Join(nn.Module):

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from fauxlab.bundle.config import DetectorConfig, GeneratorConfig
 from fauxlab.bundle.decision import compute_scores
-from fauxlab.bundle.detector import Prediction, predict_in_parts
+from fauxlab.bundle.detector import Prediction, check_head_count, predict_in_parts
 from fauxlab.bundle.folder import (
     CONFIG,
     WEIGHTS,
@@ -96,14 +96,14 @@ class Detector:
         """
         folder = Path(folder)
         config = read_config(folder, DetectorConfig, "detector")
-        size = config.preprocessing.size
 
         def build() -> nn.Module:
+            size = config.preprocessing.size
             return create_detector(config.architecture, size, **config.options)
 
         with _usable(folder):
             model = _load(build, folder, device)
-            most = _check_score(model, size)
+            most = _check_score(model, config)
         bundle_hash = hash_bundle(folder)
         return cls(model, config, bundle_hash, most)
 
@@ -218,18 +218,21 @@ def _check_header(path: Path) -> None:
         raise ValueError(f"its header of {length:,} bytes is above the limit of {MOST_HEADER:,}")
 
 
-def _check_score(model: nn.Module, size: int) -> int:
+def _check_score(model: nn.Module, config: DetectorConfig) -> int:
     """How many pictures the network may predict at once.
 
-    Raises ValueError where a grey picture gets no finite score, or costs too much.
+    Raises ValueError where a grey picture gets no finite score, or costs too much, and where the
+    network has other heads than its config names.
     """
-    device = device_of(model)
-    grey = torch.zeros(1, 3, size, size, device=device)
+    size = config.preprocessing.size
+    grey = torch.zeros(1, 3, size, size, device=device_of(model))
     with torch.inference_mode(), measure_costs(model) as costs:
-        logit = model(grey)
-        if logit.ndim == 2:  # one column a head
-            logit = model.join(logit)  # type: ignore[operator]
-    if logit.shape != (1,) or not _is_finite(logit):
+        logits = model(grey)
+    heads = logits.shape[1] if logits.ndim == 2 else 0  # a column a head
+    check_head_count(config, heads)
+    if heads:
+        logits = model.join(logits)  # type: ignore[operator]
+    if logits.shape != (1,) or not _is_finite(logits):
         raise ValueError("a grey picture gets no finite score")
     return costs.pictures_at_once
 

@@ -11,10 +11,11 @@ from fauxlab.records.base import Box, Record
 # 2: verdicts can be uncertain. 3: they are on faces, and can be "cannot tell". 4: also for blur, as
 # `message` says. 5: `ood` is the name of what was `atypical`. 6: `label` is empty where there is no
 # certain answer, and `decision` stands behind `path`; `turned`, `frame`, `frames`, `coarse`; faces
-# too small for a verdict have a record.
-SCHEMA_VERSION = 6
+# too small for a verdict have a record. 7: `manipulation`, `model`, `model_version`.
+SCHEMA_VERSION = 7
 
 Decision = Literal["real", "fake", "uncertain", "cannot tell", "no face", "error"]
+Manipulation = Literal["made", "altered"]
 
 
 class Verdict(Record):
@@ -25,6 +26,9 @@ class Verdict(Record):
     - `status` is "no face" of a picture without a face, and "error" of one that could not be read
       or scored; `message` gives the reason. Neither has a label or a score.
     - `label` is "real" or "fake" where the decision is, and None otherwise.
+    - `manipulation` says of a fake how it was more likely made: "made" whole by a generator, or a
+      real photo "altered" inside, as by a face swap, an inpainting or a composite. None of any
+      other decision, and of a model that does not ask.
     - `uncertain`: the score lies in the calibration's band, where the stated error allows neither
       answer.
     - `ood` (out of distribution): the face is unlike all that the model was made for, too blurred,
@@ -42,8 +46,10 @@ class Verdict(Record):
     - `coarse`: the picture is so large that it was searched at a reduced size only, where small
       faces cannot be found.
     - `left_out`: up to so many more places may show a face and got no verdict.
+    - `model` is the model's name, `model_version` the version that its maker gave it, None without.
+      `model_hash` tells it from all other models.
 
-    `schema_version` is 6. Records of older versions can be read, and become version 6.
+    `schema_version` is 7. Records of older versions can be read, and become version 7.
 
     >>> from fauxlab import Verdict
     >>> verdict = Verdict(path="a.jpg", status="ok", label="fake", score=0.9, model_hash="0")
@@ -59,6 +65,7 @@ class Verdict(Record):
     path: str
     status: Literal["ok", "no face", "error"]
     label: Literal["real", "fake"] | None = None
+    manipulation: Manipulation | None = None
     uncertain: bool = False
     ood: bool = False
     score: float | None = None
@@ -72,6 +79,8 @@ class Verdict(Record):
     frames: int | None = None
     coarse: bool = False
     left_out: int = 0
+    model: str = ""
+    model_version: str | None = None
     model_hash: str
     message: str | None = None
 
@@ -88,11 +97,13 @@ class Verdict(Record):
         return kept
 
     @model_validator(mode="after")
-    def _empty_label(self) -> Self:
-        """Leave no label without a certain answer; before version 6 there was one."""
+    def _empty_uncertain(self) -> Self:
+        """Leave no label without a certain answer, as before version 6, nor how a fake was made."""
+        # Not by assignment, which a frozen record refuses.
         if self.label != self.decision:
-            # Not by assignment, which a frozen record refuses.
             self.__dict__["label"] = None
+        if self.decision != "fake":
+            self.__dict__["manipulation"] = None
         return self
 
     @computed_field  # type: ignore[prop-decorator]  # pydantic's documentation asks for this order

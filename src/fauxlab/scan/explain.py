@@ -3,7 +3,7 @@
 A class activation map (CAM; Zhou et al., "Learning Deep Features for Discriminative Localization",
 2016) shows how much each cell of a network's last feature map adds to the score. Here it is exact
 and no approximation: every detector ends in global average pooling and a linear layer, so the
-cells of the map sum to the picture's logit. Above 0 a cell speaks for generated, below for real.
+cells of the map sum to the picture's logit. Above 0 a cell speaks for fake, below for real.
 
 The picture below the colours is grey, because orange on skin would say nothing. This file needs
 nothing but NumPy and Pillow.
@@ -57,11 +57,15 @@ BELOW = MARGIN + SIDE + MARGIN
 FIGURE = (RIGHT + SIDE + MARGIN, SIDE + MARGIN + CAPTION)
 
 DECISION_WORDS = {
-    "fake": "looks generated",
+    "fake": "looks fake",
     "real": "looks real",
     "uncertain": "uncertain",
     "no face": "no face found",
     "error": "could not be judged",
+}
+MANIPULATION_WORDS = {
+    "made": "made whole by a generator",
+    "altered": "a real photo altered inside",
 }
 
 
@@ -85,6 +89,8 @@ class Explained:
 
 def describe(verdict: Verdict) -> str:
     """The verdict in words, as "cannot tell: too blurred or too small"."""
+    if verdict.manipulation is not None:
+        return f"looks fake: {MANIPULATION_WORDS[verdict.manipulation]}"
     if verdict.decision == "cannot tell" and verdict.message:
         return f"cannot tell: {verdict.message}"
     return DECISION_WORDS.get(verdict.decision, verdict.decision)
@@ -133,7 +139,7 @@ def strongest_cell(activation_map: Floats) -> float:
 def overlay(picture: Pixels, activation_map: Floats, scale: float | None = None) -> Pixels:
     """Lay a class activation map [h, w] over a picture uint8 [3, H, W]: uint8 [3, H, W].
 
-    Orange speaks for generated, blue for real. The opacity is proportional to a cell's strength
+    Orange speaks for fake, blue for real. The opacity is proportional to a cell's strength
     and full at `scale`, by default the strongest cell. Between the middles of the cells the map is
     interpolated (bicubic).
     """
@@ -234,7 +240,7 @@ def _draw_scale(figure: Image.Image, activation_map: Floats) -> None:
     below = top + LINE
     _write(pen, (RIGHT, below), "speaks for real", 14)
     _write(pen, (middle, below), "0", 14, anchor="ma")
-    _write(pen, (end, below), "for generated", 14, anchor="ra")
+    _write(pen, (end, below), "for fake", 14, anchor="ra")
     rows, columns = activation_map.shape
     scale = describe_scale(activation_map)
     words = f"full colour: {scale} logit a cell, {columns} by {rows} cells"

@@ -47,7 +47,7 @@ THUMBNAIL = 128  # pixels of the longer side
 QUALITY = 82  # of the thumbnails' JPEG
 # What the summary says of one verdict and of several, in this order; other decisions follow.
 COUNTED = {
-    "fake": ("looks generated", "look generated"),
+    "fake": ("looks fake", "look fake"),
     "real": ("looks real", "look real"),
     "uncertain": ("uncertain", "uncertain"),
     "cannot tell": ("cannot be told", "cannot be told"),
@@ -93,7 +93,7 @@ def open_page(
         page = PageWriter(path, rows, band)
         yield page
         with _explain_failure(path), file_aside(path) as stream:
-            _write_whole(stream, rows, page.counts, model, rule)
+            _write_whole(stream, rows, page, model, rule)
     finally:
         # Closing writes what is still in memory. Once the page stands, or has failed, nobody needs
         # that, so a full disk is no further fault.
@@ -106,6 +106,7 @@ class PageWriter:
 
     def __init__(self, path: Path, rows: TextIO, band: Band) -> None:
         self.counts: Counter[str] = Counter()
+        self.asks_how = False  # whether any fake has its manipulation
         self._path = path
         self._rows = rows
         self._band = band
@@ -125,6 +126,7 @@ class PageWriter:
         with _explain_failure(self._path):
             self._rows.write(row + "\n")
         self.counts[explained.verdict.decision] += 1
+        self.asks_how |= explained.verdict.manipulation is not None
 
 
 def _refuse_no_file(path: Path) -> None:
@@ -149,7 +151,7 @@ def _explain_failure(path: Path) -> Iterator[None]:
 
 
 def _write_whole(
-    stream: BinaryIO, rows: TextIO, counts: Counter[str], model: str, rule: Sequence[str]
+    stream: BinaryIO, rows: TextIO, page: PageWriter, model: str, rule: Sequence[str]
 ) -> None:
     """Put the page together. The head comes last, because it says how many verdicts there are."""
     from markupsafe import Markup
@@ -161,7 +163,8 @@ def _write_whole(
     rows.seek(0)
     pieces = template.generate(
         rows=map(Markup, rows),
-        buttons=_list_buttons(counts),
+        buttons=_list_buttons(page.counts),
+        asks_how=page.asks_how,
         rule=rule,
         model=model,
         script=Markup(script),
@@ -248,7 +251,7 @@ def _make_plates(explained: Explained) -> list[Plate]:
     plates = [plate]
     if explained.activation_map is not None:
         coloured = overlay(picture, explained.activation_map)
-        alt = "class activation map: orange for generated, blue for real"
+        alt = "class activation map: orange for fake, blue for real"
         scale = describe_scale(explained.activation_map)
         plate = _make_plate(coloured, alt, f"{scale} a cell")
         plates.append(plate)

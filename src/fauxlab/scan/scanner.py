@@ -21,6 +21,7 @@ import numpy as np
 
 from fauxlab.bundle.decision import at_rate, decide, why_cannot_tell
 from fauxlab.bundle.detector import check_pipeline
+from fauxlab.bundle.naming import describe_model, name_model
 from fauxlab.bundle.opening import DEFAULT_MODEL, open_detector
 from fauxlab.errors import LabError
 from fauxlab.io.images import Frame, decode_frames
@@ -33,7 +34,7 @@ from fauxlab.records import Verdict
 from fauxlab.scan.explain import Explained
 from fauxlab.scan.inputs import Given, take, take_all
 from fauxlab.scan.looking import Looked, look_for_faces, take_whole
-from fauxlab.scan.verdicts import Answer, Fields, make_verdicts
+from fauxlab.scan.verdicts import Answer, Fields, make_verdicts, name_manipulation
 from fauxlab.scan.workers import start_workers
 
 if TYPE_CHECKING:
@@ -85,7 +86,8 @@ class Scanner:
     further frame of it is begun. At most `max_faces` of its faces get a verdict.
 
     `rate` is one of the false-alarm rates that the detector states; None is its default. `config`
-    is the detector's, with the threshold and the uncertain band of that rate.
+    is the detector's, with the threshold and the uncertain band of that rate. `name` is what the
+    verdicts call the model, by default what its config does.
 
     Raises LabError on another `crop`, on a rate that the detector does not state, and on limits
     that are not positive.
@@ -106,6 +108,7 @@ class Scanner:
         timeout: float = DEFAULT_LIMITS.timeout,
         max_faces: int = MAX_FACES,
         rate: float | None = None,
+        name: str = "",
     ) -> None:
         if crop not in ("face", "none"):
             raise LabError(f"crop {crop!r}: one of face, none")
@@ -118,6 +121,8 @@ class Scanner:
         self.config = at_rate(detector.config, rate)
         self.crop = crop
         self.max_faces = operator.index(max_faces)
+        self.name = name or name_model(detector.config)
+        self.version = printable(detector.config.version) or None
         self._limits = Limits(int(max_pixels), timeout)
 
     @classmethod
@@ -145,7 +150,13 @@ class Scanner:
             timeout=timeout,
             max_faces=max_faces,
             rate=rate,
+            name=name_model(detector.config, model),
         )
+
+    @property
+    def model(self) -> str:
+        """The model's name, version and hash, in a line."""
+        return describe_model(self.name, self.version, self.detector.hash)
 
     @property
     def max_pixels(self) -> int:
@@ -248,6 +259,8 @@ class Scanner:
         for name, result in batch:
             fields: Fields = {
                 "path": printable(name),
+                "model": self.name,
+                "model_version": self.version,
                 "model_hash": self.detector.hash,
             }
             if isinstance(result, ImageError):
@@ -275,11 +288,12 @@ class Scanner:
         maps = prediction.activation_maps
         distances = prediction.ood_distances.tolist()
         answers = []
-        for crop, score, activation_map, distance in zip(
-            part, scores, maps, distances, strict=True
+        for crop, score, activation_map, distance, head_logits in zip(
+            part, scores, maps, distances, prediction.head_logits, strict=True
         ):
-            if _is_finite(score, activation_map):
+            if _is_finite(score, activation_map, head_logits):
                 fields = self._decide(crop, score, distance)
+                fields["manipulation"] = name_manipulation(self.detector.config, head_logits)
                 answers.append(Answer(fields, activation_map))
             else:
                 fields = {"status": "error", "message": NOT_FINITE}
@@ -305,8 +319,7 @@ class Scanner:
         }
 
 
-def _is_finite(score: float, activation_map: NDArray[np.float32]) -> bool:
+def _is_finite(score: float, *outputs: NDArray[np.float32]) -> bool:
     if not math.isfinite(score):
         return False
-    is_finite = np.isfinite(activation_map)
-    return bool(is_finite.all())
+    return all(np.isfinite(output).all() for output in outputs)

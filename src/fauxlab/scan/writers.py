@@ -156,7 +156,14 @@ def _table_line(verdict: Verdict) -> str:
         words += f" ({', '.join(places)})"
     if verdict.message:
         words += f": {verdict.message}"
-    return f"{verdict.decision:<12}{score:>7}  {words}\n"
+    return f"{_name_decision(verdict):<13}{score:>6}  {words}\n"
+
+
+def _name_decision(verdict: Verdict) -> str:
+    """The decision, and of a fake how it was made, as "fake, altered"."""
+    if verdict.manipulation is None:
+        return verdict.decision
+    return f"{verdict.decision}, {verdict.manipulation}"
 
 
 def _list_places(verdict: Verdict) -> list[str]:
