@@ -54,7 +54,7 @@ MEASURED = 8  # batches that give the first means and deviations of the features
 MOMENTUM = 0.02  # of these, per step
 MOST_GRADIENT = 1.0  # norm
 SAVED_EVERY = 180.0  # seconds
-LOGGED_EVERY = 2  # steps
+LOGGED_EVERY = 20  # steps
 
 Pixels = NDArray[np.uint8]
 Rows = NDArray[np.int64]

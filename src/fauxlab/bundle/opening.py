@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 DEFAULT_MODEL = "fauxlab"  # stands for the detector inside the package
 PACKAGED = Path(__file__).parents[1] / "weights" / "detector"
+# What the package holds of LARGE_MODEL: heads, and the graph of its texture branch.
+LARGE = PACKAGED.with_name("large")
 # The entry points of this group say which class runs a bundle, by the name of its file of weights.
 # So the rooms that scan without torch need not import the one that trains with it.
 RUNTIMES = "fauxlab.detectors"
