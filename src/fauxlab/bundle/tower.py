@@ -260,7 +260,7 @@ def _resize(picture: Picture, size: int) -> Picture:
 def _read_checked(path: Path, content: bytes) -> TowerWeights:
     try:
         return read_weights(content)
-    except (ValueError, TypeError, SyntaxError) as error:  # NumPy reads the head of an array so
+    except ValueError as error:
         raise LabError(
             f"{printable(path)} cannot be used ({describe_error(error)}); fetch or make it again"
         ) from None

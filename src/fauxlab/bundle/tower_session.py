@@ -19,7 +19,6 @@ from fauxlab.bundle.sessions import make_session
 from fauxlab.bundle.wire import write_bytes_field, write_varint_field
 
 if TYPE_CHECKING:
-    import onnxruntime
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float32]

@@ -89,9 +89,7 @@ def check_layer_norms(layer_norms: Mapping[str, Floats]) -> None:
         if name not in known:
             raise ValueError(f"the tower has no LayerNorm {name[:80]!r}")
         if array.shape != (WIDTH,) or array.dtype != np.float32:
-            raise ValueError(
-                f"{name} has the shape {array.shape}, expected 32-bit floats [{WIDTH}]"
-            )
+            raise ValueError(f"{name} is no list of {WIDTH} 32-bit floats")
         if not np.isfinite(array).all():
             raise ValueError(f"{name} holds numbers that are not finite")
 
@@ -118,9 +116,12 @@ def _read_array(data: bytes, name: str) -> Floats:
     """An array out of the bytes of its npy, which must be plain 32-bit floats."""
     stream = io.BytesIO(data)
     fault = ValueError(f"its {name} is no list or table of 32-bit floats")
-    if np.lib.format.read_magic(stream) != _VERSION:
-        raise fault
-    shape, is_fortran, kind = np.lib.format.read_array_header_1_0(stream)
+    try:
+        if np.lib.format.read_magic(stream) != _VERSION:
+            raise fault
+        shape, is_fortran, kind = np.lib.format.read_array_header_1_0(stream)
+    except (TypeError, SyntaxError):  # NumPy reads this head as a text of Python
+        raise fault from None
     count = math.prod(shape)
     is_small = len(shape) <= 2 and 0 <= count <= MOST_HEADS * MOST_FEATURES
     numbers = data[stream.tell() :]
