@@ -1,7 +1,7 @@
 """Tune the LayerNorms of CLIP's image tower on fakes and reals, for the large detector.
 
     .venv/bin/python -m benchmarks.detector.tune_tower faces/manifest.csv TOWER.onnx OUT \
-        --altered dfdc-swap --images 15000
+        --altered dfdc-swap --heads altered --images 12000
 
 Only the weights and biases of the 26 LayerNorms learn (40,000 numbers; after "Deepfake Detection
 that Generalizes Across Benchmarks", arXiv 2508.06248), with a linear head for each question: was
@@ -45,19 +45,29 @@ from fauxlab.transforms.degradations import degrade_batch
 from fauxlab.transforms.self_blend import blend_batch
 
 BATCH = 16
-# What a batch holds: reals of all kinds, reals that the altered fakes are compared to, fakes made
-# whole, altered fakes, and reals that are blended onto themselves.
-REALS, MATCHED, MADE, ALTERED, BLENDED = 6, 2, 4, 2, 2
 DEGRADED = 0.5  # share
 WARM_UP = 30  # steps over which the rates of learning rise
 MEASURED = 8  # batches that give the first means and deviations of the features
 MOMENTUM = 0.02  # of these, per step
 MOST_GRADIENT = 1.0  # norm
-SAVED_EVERY = 180.0  # seconds
+SAVED_EVERY = 120.0  # seconds
 LOGGED_EVERY = 20  # steps
 
 Pixels = NDArray[np.uint8]
 Rows = NDArray[np.int64]
+
+
+class Shares(NamedTuple):
+    """How many pictures of each sort a batch holds."""
+
+    reals: int  # of all kinds
+    matched: int  # reals that the altered fakes are compared to
+    made: int
+    altered: int
+    blended: int  # reals that are blended onto themselves
+
+
+SHARES = {"both": Shares(6, 2, 4, 2, 2), "altered": Shares(6, 2, 0, 4, 4)}
 
 
 class Batch(NamedTuple):
@@ -81,7 +91,9 @@ class Kinds:
     def draw(self, seed: int, step: int, count: int) -> list[int]:
         """The rows of a step, a function of its arguments alone."""
         rng = np.random.default_rng((seed, step, len(self.names)))
-        rows = []
+        rows: list[int] = []
+        if not count:
+            return rows
         for position in range(step * count, (step + 1) * count):
             turn, place = divmod(position, len(self.names))
             order = np.random.default_rng((seed, turn)).permutation(len(self.names))
@@ -94,8 +106,11 @@ class Kinds:
 class Batches:
     """The batches of a tuning by the number of their step."""
 
-    def __init__(self, images: ImageArray, altered: Sequence[str], seed: int) -> None:
+    def __init__(
+        self, images: ImageArray, altered: Sequence[str], shares: Shares, seed: int
+    ) -> None:
         self.images = images
+        self.shares = shares
         self.seed = seed
         manifest = images.manifest
         matched = {source for name in altered for source in manifest.matched_reals(name)}
@@ -118,19 +133,21 @@ class Batches:
     def __getitem__(self, step: int) -> Batch:
         rng = np.random.default_rng((self.seed, step))
         draws = [
-            self.reals.draw(self.seed, step, REALS),
-            self.matched.draw(self.seed + 1, step, MATCHED),
-            self.made.draw(self.seed + 2, step, MADE),
-            self.altered.draw(self.seed + 3, step, ALTERED),
-            self.reals.draw(self.seed + 4, step, BLENDED),
+            self.reals.draw(self.seed, step, self.shares.reals),
+            self.matched.draw(self.seed + 1, step, self.shares.matched),
+            self.made.draw(self.seed + 2, step, self.shares.made),
+            self.altered.draw(self.seed + 3, step, self.shares.altered),
+            self.reals.draw(self.seed + 4, step, self.shares.blended),
         ]
-        rows = np.array([row for drawn in draws for row in drawn])
+        rows = np.array([row for drawn in draws for row in drawn], dtype=np.int64)
         pixels = self.images.take(rows)
         # Without altered fakes, all pictures in their place are blends.
-        blended = BLENDED if self.has_altered else ALTERED + BLENDED
+        blended = self.shares.blended
+        if not self.has_altered:
+            blended += self.shares.altered
         seeds = rng.integers(2**31, size=blended)
         pixels[-blended:] = blend_batch(pixels[-blended:], seeds)
-        return Batch(self._change(pixels, rng), _targets())
+        return Batch(self._change(pixels, rng), _targets(self.shares))
 
     def _change(self, pixels: Pixels, rng: np.random.Generator) -> Pixels:
         """All classes alike: a share degraded, half mirrored."""
@@ -250,7 +267,9 @@ def main() -> None:
     manifest = Manifest.load(options.manifest).train
     left_out = _names(options.without)
     manifest = manifest.where(lambda row: _kind(row) not in left_out)
-    batches = Batches(load_images(manifest, SIZE), _names(options.altered), options.seed)
+    images = load_images(manifest, SIZE)
+    shares = SHARES[options.heads]
+    batches = Batches(images, _names(options.altered), shares, options.seed)
     tuning = Tuning(options.tower, options)
     if (options.out / "state.pt").exists():
         tuning.load(options.out)
@@ -259,6 +278,7 @@ def main() -> None:
     seconds = tune(tuning, batches, options.out)
     description = {
         "images": options.images,
+        "heads": options.heads,
         "kinds": {"real": batches.reals.names, "made": batches.made.names},
         "altered": batches.altered.names if batches.has_altered else [],
         "without": sorted(left_out),
@@ -274,6 +294,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("tower", type=Path, help="clip_encoder.int8.onnx")
     parser.add_argument("out", type=Path)
     parser.add_argument("--altered", default="", help="generators that altered real photos")
+    parser.add_argument("--heads", choices=[*SHARES], default="both", help="those that learn")
     parser.add_argument("--without", default="", help="kinds to leave out, separated by commas")
     parser.add_argument("--images", type=int, default=15_000)
     parser.add_argument("--lr", type=float, default=1e-3, help="of the LayerNorms")
@@ -311,13 +332,15 @@ def _losses(logits: Tensor, targets: Tensor) -> Tensor:
     """Each head's mean loss [2], over the pictures that it learns from."""
     counts = (targets >= 0).float()
     losses = F.binary_cross_entropy_with_logits(logits, targets.clamp(min=0), reduction="none")
-    return (losses * counts).sum(0) / counts.sum(0)
+    return (losses * counts).sum(0) / counts.sum(0).clamp(min=1)
 
 
-def _targets() -> NDArray[np.float32]:
-    real = [(0, 0)] * (REALS + MATCHED)
-    made = [(1, -1)] * MADE
-    altered = [(-1, 1)] * (ALTERED + BLENDED)
+def _targets(shares: Shares) -> NDArray[np.float32]:
+    """What the heads are to say of a batch. One that sees no fake of its own learns nothing."""
+    of_made = 0 if shares.made else -1
+    real = [(of_made, 0)] * (shares.reals + shares.matched)
+    made = [(1, -1)] * shares.made
+    altered = [(-1, 1)] * (shares.altered + shares.blended)
     return np.array(real + made + altered, dtype=np.float32)
 
 
