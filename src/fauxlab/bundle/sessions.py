@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING
 from fauxlab.processors import usable_processors
 
 if TYPE_CHECKING:
-    import numpy as np
     import onnxruntime
-    from numpy.typing import NDArray
 
 # A user's own limit for libraries that compute, which onnxruntime itself does not read.
 _LIMIT = "OMP_NUM_THREADS"
@@ -21,15 +19,16 @@ def make_session(
     model: bytes | str,
     threads: int | None = None,
     *,
-    constants: Mapping[str, NDArray[np.float32]] | None = None,
+    constants: Mapping[str, onnxruntime.OrtValue] | None = None,
     exact: bool = False,
 ) -> onnxruntime.InferenceSession:
     """A session on the CPU for a network in ONNX, given by its bytes or its path.
 
     It computes in so many `threads`, by default `thread_count()`. `constants` take the place of the
-    network's constants of these names; whether these exist is not checked. With `exact`, products
-    of 8-bit integers are summed without loss on processors that would cut them off, at half the
-    speed. Raises onnxruntime's own errors where the network cannot be run.
+    network's constants of these names; whether these exist is not checked. The session reads them
+    where they lie, so they must live as long as it does. With `exact`, products of 8-bit integers
+    are summed without loss on processors that would cut them off, at half the speed. Raises
+    onnxruntime's own errors where the network cannot be run.
     """
     import onnxruntime
 
@@ -45,11 +44,8 @@ def make_session(
     options.add_session_config_entry("session.load_model_format", "ONNX")
     if exact:
         options.add_session_config_entry("session.x64quantprecision", "1")
-    # The options only point to the values, which must live until the session has read them.
-    values = {}
-    for name, array in (constants or {}).items():
-        values[name] = onnxruntime.OrtValue.ortvalue_from_numpy(array)
-        options.add_initializer(name, values[name])
+    for name, value in (constants or {}).items():
+        options.add_initializer(name, value)
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 

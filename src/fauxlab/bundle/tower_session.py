@@ -58,10 +58,18 @@ class Tower:
     """The tower, ready for pictures; `run` may be called by several threads at once."""
 
     def __init__(self, content: bytes, layer_norms: Mapping[str, Floats]) -> None:
-        exact = not multiplies_exactly()
+        from onnxruntime import OrtValue
+
+        # Kept: the session does not copy them.
+        self._constants = {
+            name: OrtValue.ortvalue_from_numpy(array.copy()) for name, array in layer_norms.items()
+        }
         # One thread a picture: threads that each run a picture of their own wait for nobody.
         self.session = make_session(
-            with_block_outputs(content), threads=1, constants=layer_norms, exact=exact
+            with_block_outputs(content),
+            threads=1,
+            constants=self._constants,
+            exact=not multiplies_exactly(),
         )
 
     def run(self, picture: NDArray[np.uint8]) -> Tokens:
