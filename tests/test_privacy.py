@@ -130,6 +130,8 @@ LIGHT = [
     command("scan few/wiki --crop none --csv --html v.html --explain maps", "v.html", "maps"),
     command("recipes list"),
     command("models list"),
+    command("models fetch fauxlab-large --from none.whl", code=1),
+    command("scan few --crop none --model fauxlab-large", code=1),
     program(
         "import fauxlab as fl; from pathlib import Path\n"
         "fl.Scanner.from_pretrained('fauxlab', 'none')(next(Path('few').rglob('*.jpg')))"
@@ -275,6 +277,20 @@ def test_a_laboratory_writes_into_its_runs_and_one_cache(
 ) -> None:
     run_steps(shim, outside, [*LIGHT[:3], *HEAVY], wait=1)
     assert_cache_alone(outside["home"])
+
+
+def test_the_tower_is_asked_for_by_its_command_alone(shim: Path, outside: dict[str, Path]) -> None:
+    """pip looks up its index, in vain here; nothing of the attempt stays."""
+    if find_spec("pip") is None:
+        pytest.skip("needs pip")
+    steps = [("fauxlab", "models", "fetch", "fauxlab-large")]
+    process, hosts = run(shim, outside, RUNNER.replace("{wait}", "0"), json.dumps(steps))
+    assert hosts
+    assert 'STEP ["models", 1]' in process.stderr, process.stderr
+    assert "pip could not download" in process.stderr
+    assert os.listdir(outside["tmp"]) == []
+    assert os.listdir(outside["work"]) == []
+    assert [name for name in list_files(outside["home"]) if name.endswith(("onnx", "whl"))] == []
 
 
 @pytest.mark.slow

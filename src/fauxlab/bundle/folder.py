@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,7 +22,11 @@ WEIGHTS = "model.safetensors"
 GRAPH = "model.onnx"
 CONFIG = "config.json"
 CARD = "README.md"
-BUNDLE = frozenset((WEIGHTS, GRAPH, CONFIG, CARD))
+# Heads on a tower that lies elsewhere (`fauxlab.bundle.tower`), beside GRAPH.
+HEADS = "heads.npz"
+# What the detector makes of known pictures, as numbers: optional, and no part of the hash.
+REFERENCE = "reference.npz"
+BUNDLE = frozenset((WEIGHTS, GRAPH, HEADS, CONFIG, CARD, REFERENCE))
 # The commands that make a model of each kind.
 MAKERS = {"detector": "detector train", "generator": "gan train"}
 HASH_DIGITS = 16
@@ -75,12 +80,15 @@ def read_any_config(folder: Path) -> DetectorConfig | GeneratorConfig:
 
 
 def hash_bundle(folder: Path, weights: str = WEIGHTS) -> str:
-    """16 hexadecimal digits of SHA-256 over config and weights."""
-    config = (folder / CONFIG).read_bytes()
-    digest = hashlib.sha256(config)
-    with (folder / weights).open("rb") as stream:
-        while chunk := stream.read(CHUNK):
-            digest.update(chunk)
+    """16 hexadecimal digits of SHA-256 over config and weights, and over HEADS where they are."""
+    digest = hashlib.sha256()
+    parts = [CONFIG, weights]
+    if (folder / HEADS).is_file():
+        parts.append(HEADS)
+    for name in parts:
+        with (folder / name).open("rb") as stream:
+            while chunk := stream.read(CHUNK):
+                digest.update(chunk)
     return digest.hexdigest()[:HASH_DIGITS]
 
 
@@ -132,18 +140,25 @@ def _where_to_look(folder: Path) -> str:
 
 
 def write_bundle(
-    folder: Path, config: DetectorConfig | GeneratorConfig, weights: str, content: bytes
+    folder: Path,
+    config: DetectorConfig | GeneratorConfig,
+    weights: str,
+    content: bytes,
+    further: Mapping[str, bytes] | None = None,
 ) -> str:
     """Write a bundle, whole or not at all, replacing an older one; returns its hash.
 
-    `weights` is the name of the file that gets the content: WEIGHTS or GRAPH. Raises LabError where
-    the folder holds anything that is no part of a bundle, or cannot be written.
+    `weights` is the name of the file that gets the content: WEIGHTS or GRAPH. `further` are other
+    files of a bundle, by name. Raises LabError where the folder holds anything that is no part of a
+    bundle, or cannot be written.
     """
     folder = folder.resolve()  # a link's target is replaced, not the link
     check_place(folder)
     try:
         with folder_aside(folder) as aside:
             (aside / weights).write_bytes(content)
+            for name, data in (further or {}).items():
+                (aside / name).write_bytes(data)
             (aside / CONFIG).write_text(config_text(config), encoding="utf-8")
             digest = hash_bundle(aside, weights)
             (aside / CARD).write_text(write_card(config, digest), encoding="utf-8")

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fauxlab.bundle.config import DetectorConfig
-from fauxlab.bundle.folder import GRAPH, WEIGHTS, read_config
+from fauxlab.bundle.folder import GRAPH, HEADS, WEIGHTS, read_config
 from fauxlab.bundle.onnx import OnnxDetector
+from fauxlab.bundle.tower_store import LARGE_MODEL
 from fauxlab.errors import LabError
 
 if TYPE_CHECKING:
@@ -16,21 +17,30 @@ if TYPE_CHECKING:
 
 DEFAULT_MODEL = "fauxlab"  # stands for the detector inside the package
 PACKAGED = Path(__file__).parents[1] / "weights" / "detector"
+# What the package holds of LARGE_MODEL: heads, and the graph of its texture branch.
+LARGE = PACKAGED.with_name("large")
 # The entry points of this group say which class runs a bundle, by the name of its file of weights.
 # So the rooms that scan without torch need not import the one that trains with it.
 RUNTIMES = "fauxlab.detectors"
 
 
 def open_detector(model: str | Path, trust: bool = False) -> AnyDetector:
-    """The detector in a bundle's folder, or DEFAULT_MODEL, the one that comes with the package.
+    """The detector in a bundle's folder, or a packaged one: DEFAULT_MODEL or LARGE_MODEL.
 
     A `model.onnx` is run by onnxruntime, without torch; it is checked and tried first, unless it is
-    the package's own or `trust` says that its maker is trusted. Where there is none, torch runs
+    the package's own or `trust` says that its maker is trusted. With `heads.npz` beside it, it is a
+    large detector, whose tower must have been fetched. Where there is no `model.onnx`, torch runs
     `model.safetensors`, whose networks are the package's own. Raises LabError where the model is
-    missing or damaged, fails a check, or needs torch and that is not installed.
+    missing or damaged, fails a check, or needs the tower or torch and has none.
     """
-    is_packaged = str(model) == DEFAULT_MODEL
-    folder = _find_packaged() if is_packaged else Path(model)
+    packaged = {DEFAULT_MODEL: PACKAGED, LARGE_MODEL: LARGE}
+    is_packaged = str(model) in packaged
+    folder = _find_packaged(packaged[str(model)]) if is_packaged else Path(model)
+    if (folder / HEADS).is_file():
+        # Not imported for the small detector, which most scans use.
+        from fauxlab.bundle.tower import TowerDetector
+
+        return TowerDetector.from_pretrained(folder, trust=trust or is_packaged)
     if (folder / GRAPH).is_file():
         return OnnxDetector.from_pretrained(folder, trust=trust or is_packaged)
     # A folder that is no model is refused before anyone is told to install torch.
@@ -40,13 +50,13 @@ def open_detector(model: str | Path, trust: bool = False) -> AnyDetector:
     return detector
 
 
-def _find_packaged() -> Path:
-    if not PACKAGED.is_dir():
+def _find_packaged(folder: Path) -> Path:
+    if not folder.is_dir():
         raise LabError(
-            "this fauxlab came without a detector; train one and name it, "
+            "this fauxlab came without this detector; train one and name it, "
             "as --model runs/<name>/best"
         )
-    return PACKAGED
+    return folder
 
 
 def _load_runtime(weights: str, folder: Path) -> Any:

@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from fauxlab.cli import data, detector, experiments, export, gan, lists, scan
+from fauxlab.cli import data, detector, experiments, export, gan, models, recipes, scan
 from fauxlab.cli.common import INTERRUPTED, is_main, say
 from fauxlab.cli.interrupts import Interrupts, noted_interrupts
 from fauxlab.errors import DISK_FULL, LabError
@@ -92,8 +92,8 @@ for command in (
 app.add_typer(data.app, name="data")
 app.add_typer(detector.app, name="detector")
 app.add_typer(gan.app, name="gan")
-app.add_typer(lists.recipes_app, name="recipes")
-app.add_typer(lists.models_app, name="models")
+app.add_typer(recipes.recipes_app, name="recipes")
+app.add_typer(models.models_app, name="models")
 
 
 def main() -> None:

@@ -1,8 +1,7 @@
-"""`fauxlab recipes` and `fauxlab models`: what comes with the package."""
+"""`fauxlab recipes`: the experiments that come with the package."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +11,6 @@ from fauxlab.cli.common import say
 from fauxlab.errors import LabError
 
 recipes_app = typer.Typer(no_args_is_help=True, help="Experiments that come with the package.")
-models_app = typer.Typer(no_args_is_help=True, help="Networks by name.")
 Destination = Annotated[Path | None, typer.Argument(help="file to write; NAME.toml by default")]
 
 
@@ -46,19 +44,3 @@ def recipes_copy(name: str, to: Destination = None) -> None:
         raise LabError(f"{path} exists; choose another name")
     replace_file(path, text)
     say(f"wrote {path}")
-
-
-@models_app.command("list")
-def models_list() -> None:
-    """Names of the detectors, GANs and feature networks that recipes can use."""
-    from fauxlab.evaluation.networks import list_features
-    from fauxlab.models import DETECTORS, GANS
-
-    networks: dict[str, Iterable[str]] = {
-        "detector": DETECTORS,
-        "gan": GANS,
-        "features": list_features(),
-    }
-    for kind, names in networks.items():
-        for name in sorted(names):
-            print(f"{kind:<10}{name}")
