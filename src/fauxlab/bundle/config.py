@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 5
 # Generators hold nothing that readers of this version do not know.
 GENERATOR_VERSION = 4
-# What version 5 brought to a detector's config, beside a calibration's points.
+# What version 5 brought to a detector's config, and to its calibration.
 NEW_FIELDS = ("name", "version", "heads")
 NEW_IN_CALIBRATION = ("points", "left_out")
 
