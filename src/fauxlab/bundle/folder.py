@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,7 +22,9 @@ WEIGHTS = "model.safetensors"
 GRAPH = "model.onnx"
 CONFIG = "config.json"
 CARD = "README.md"
-BUNDLE = frozenset((WEIGHTS, GRAPH, CONFIG, CARD))
+# What the detector makes of known pictures, as numbers: optional, and no part of the hash.
+REFERENCE = "reference.npz"
+BUNDLE = frozenset((WEIGHTS, GRAPH, CONFIG, CARD, REFERENCE))
 # The commands that make a model of each kind.
 MAKERS = {"detector": "detector train", "generator": "gan train"}
 HASH_DIGITS = 16
@@ -132,18 +135,25 @@ def _where_to_look(folder: Path) -> str:
 
 
 def write_bundle(
-    folder: Path, config: DetectorConfig | GeneratorConfig, weights: str, content: bytes
+    folder: Path,
+    config: DetectorConfig | GeneratorConfig,
+    weights: str,
+    content: bytes,
+    further: Mapping[str, bytes] | None = None,
 ) -> str:
     """Write a bundle, whole or not at all, replacing an older one; returns its hash.
 
-    `weights` is the name of the file that gets the content: WEIGHTS or GRAPH. Raises LabError where
-    the folder holds anything that is no part of a bundle, or cannot be written.
+    `weights` is the name of the file that gets the content: WEIGHTS or GRAPH. `further` are other
+    files of a bundle, by name. Raises LabError where the folder holds anything that is no part of a
+    bundle, or cannot be written.
     """
     folder = folder.resolve()  # a link's target is replaced, not the link
     check_place(folder)
     try:
         with folder_aside(folder) as aside:
             (aside / weights).write_bytes(content)
+            for name, data in (further or {}).items():
+                (aside / name).write_bytes(data)
             (aside / CONFIG).write_text(config_text(config), encoding="utf-8")
             digest = hash_bundle(aside, weights)
             (aside / CARD).write_text(write_card(config, digest), encoding="utf-8")

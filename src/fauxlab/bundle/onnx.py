@@ -12,7 +12,7 @@ import numpy as np
 from fauxlab.bundle.config import DetectorConfig
 from fauxlab.bundle.decision import compute_scores
 from fauxlab.bundle.detector import Prediction, predict_in_parts
-from fauxlab.bundle.folder import GRAPH, hash_bundle, read_config, write_bundle
+from fauxlab.bundle.folder import GRAPH, REFERENCE, hash_bundle, read_config, write_bundle
 from fauxlab.bundle.graph import RefusedError, check_graph
 from fauxlab.bundle.inputs import to_floats
 from fauxlab.bundle.sessions import make_session
@@ -87,7 +87,10 @@ class OnnxDetector:
             raise LabError("this graph lies in no folder; write it with fl.export_onnx")
         folder = Path(folder)
         content = (self.folder / GRAPH).read_bytes()
-        digest = write_bundle(folder, self.config, GRAPH, content)
+        # It stays true, because the graph stays.
+        reference = self.folder / REFERENCE
+        further = {REFERENCE: reference.read_bytes()} if reference.is_file() else None
+        digest = write_bundle(folder, self.config, GRAPH, content, further)
         return replace(self, hash=digest, folder=folder)
 
     @classmethod

@@ -1,0 +1,135 @@
+"""Fits a head: logistic regression of a few examples against many real photos.
+
+The classes weigh the same, the kinds of real photos alike, and the examples alike. The known fakes
+take no part: the head need not know them, since others do. All that is measured of a head is
+measured with fits that had not seen the picture (cross-fitting).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from fauxlab.statistics import fit_logistic
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.floating]
+    Bools = NDArray[np.bool_]
+    Integers = NDArray[np.int64]
+
+PENALTY = 1e-3  # of the squared weights, beside a mean loss; benchmarks/detector/adapt.py
+FREE = 1e-8  # the penalty of the bias
+# Up to so many examples are left out one at a time, more in FOLDS parts.
+MOST_LEFT_OUT_SINGLY = 10
+FOLDS = 5
+
+
+class Line(NamedTuple):
+    """A head on coordinates: logit = coordinates @ weight + bias."""
+
+    weight: Floats  # [K]
+    bias: float
+
+    def logits(self, coordinates: Floats) -> Floats:
+        """Logits [..., N] of coordinates [..., N, K]."""
+        return coordinates @ self.weight + self.bias
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a head is fitted on: reals [N, K], and V views of each of n examples [V, n, K].
+
+    `weights` [N] and `groups` [N] are of the reals. The first view is the example as it is.
+    """
+
+    reals: Floats
+    weights: Floats
+    groups: Integers
+    views: Floats
+
+    def fit(self, reals: Bools, examples: Bools) -> Line:
+        """The head from these of the reals and these of the examples."""
+        used = self.views[:, examples]
+        positives = used.reshape(-1, used.shape[2])
+        negatives = self.reals[reals]
+        weights_of_reals = self.weights[reals] / self.weights[reals].sum()
+        weights_of_examples = np.full(len(positives), 1 / len(positives))
+        weights = np.concatenate([weights_of_reals, weights_of_examples]) / 2
+        targets = np.repeat([0.0, 1.0], [len(negatives), len(positives)])
+        rows = np.concatenate([negatives, positives])
+        columns = np.column_stack([rows, np.ones(len(rows))])
+        penalty = np.full(columns.shape[1], PENALTY)
+        penalty[-1] = FREE
+        coefficients = fit_logistic(columns, targets, penalty, weights=weights)
+        return Line(coefficients[:-1], float(coefficients[-1]))
+
+    def fit_all(self) -> Line:
+        """The head from all reals and all examples."""
+        reals = np.ones(len(self.reals), dtype=np.bool_)
+        examples = np.ones(self.views.shape[1], dtype=np.bool_)
+        return self.fit(reals, examples)
+
+    def left_out(self) -> tuple[Floats, Floats]:
+        """Logits of reals [N] and examples [n], each of a head that was fitted without it."""
+        of_reals = np.zeros(len(self.reals))
+        of_examples = np.zeros(self.views.shape[1])
+        for reals, examples in self._folds():
+            line = self.fit(~reals, ~examples)
+            of_reals[reals] = line.logits(self.reals[reals])
+            of_examples[examples] = line.logits(self.views[0, examples])
+        return of_reals, of_examples
+
+    def _folds(self) -> Iterator[tuple[Bools, Bools]]:
+        """Which reals [N] and which examples [n] each fold leaves out; groups stay together."""
+        n = self.views.shape[1]
+        count = n if n <= MOST_LEFT_OUT_SINGLY else FOLDS
+        rng = np.random.default_rng(0)
+        fold_of_example = np.arange(n) % count
+        _, codes = np.unique(self.groups, return_inverse=True)
+        fold_of_group = rng.permutation(codes.max() + 1) % count
+        for fold in range(count):
+            yield fold_of_group[codes] == fold, fold_of_example == fold
+
+
+class Scaling(NamedTuple):
+    """How a head's logits come on the scale that all heads share: (logit - centre) / scale."""
+
+    centre: float
+    scale: float
+
+    def apply(self, logits: Floats) -> Floats:
+        """The logits on the shared scale."""
+        return (logits - self.centre) / self.scale
+
+
+TYPICAL, HIGH = 0.5, 0.98  # quantiles of the reals that heads have in common
+
+
+def match_scale(logits: Floats, others: Floats, weights: Floats) -> Scaling:
+    """The scaling at which reals get logits like those of the other heads.
+
+    From the reals' logits [N] of the new head and [N, H] of the others on their scale. The median
+    and the 98 % quantile come to lie where those of the others lie on average. So the new head
+    calls about as many reals fake as the others do.
+    """
+    own_typical, own_high = _quantiles(logits, weights)
+    ends = [_quantiles(column, weights) for column in others.T]
+    typical, high = np.mean(ends, axis=0).tolist()
+    spread = high - typical
+    own_spread = own_high - own_typical
+    scale = own_spread / spread if spread > 0 and own_spread > 0 else 1.0
+    return Scaling(own_typical - typical * scale, scale)
+
+
+def _quantiles(values: Floats, weights: Floats) -> tuple[float, float]:
+    """The two quantiles of values [N] with weights [N]."""
+    order = np.argsort(values)
+    shares = np.cumsum(weights[order])
+    places = np.searchsorted(shares, np.array([TYPICAL, HIGH]) * shares[-1])
+    typical, high = values[order][np.minimum(places, len(values) - 1)].tolist()
+    return typical, high
