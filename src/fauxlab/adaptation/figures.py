@@ -6,10 +6,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fauxlab.adaptation.reference import MANIPULATIONS
+from fauxlab.bundle.decision import compute_scores
 from fauxlab.records.adaptation import Change, Share
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from fauxlab.adaptation.reference import Reference
+    from fauxlab.adaptation.seeing import Seen
+    from fauxlab.bundle.config import DetectorConfig
 
     Floats = NDArray[np.floating]
     Bools = NDArray[np.bool_]
@@ -48,4 +54,57 @@ def compare_kinds(before: Bools, after: Bools, kinds: NDArray[np.str_]) -> dict[
 
 def join(head_logits: Floats) -> Floats:
     """The joined logits [N] of heads' logits [N, H] on one scale: the log-sum-exp."""
-    return np.logaddexp.reduce(head_logits, axis=1)
+    joined: Floats = np.logaddexp.reduce(head_logits, axis=1)
+    return joined
+
+
+def extend(head_logits: Floats, new: Floats) -> Floats:
+    """Logits [N, H + 1] of all heads, from those of the others [N, H] and of the new one [N]."""
+    return np.column_stack([head_logits, new])
+
+
+def scores_of(config: DetectorConfig, head_logits: Floats) -> Floats:
+    """P(fake) [N], in the precision of a detector, from heads' logits [N, H]."""
+    return compute_scores(config, join(head_logits).astype(np.float32))
+
+
+def call(config: DetectorConfig, head_logits: Floats, told: Bools) -> Bools:
+    """Which pictures [N] are called fake."""
+    return told & (scores_of(config, head_logits) >= config.threshold)
+
+
+def compare_calls(before: DetectorConfig, after: DetectorConfig, seen: Seen, new: Floats) -> Change:
+    """How many of these faces are called fake, before and after."""
+    called_before = call(before, seen.head_logits, seen.told)
+    called_after = call(after, extend(seen.head_logits, new), seen.told)
+    return compare(called_before, called_after)
+
+
+def known_fakes(
+    before: DetectorConfig, after: DetectorConfig, reference: Reference, new: Floats
+) -> tuple[dict[str, Change], dict[str, Change]]:
+    """Of the reference's fakes by generator: how many are caught, and named rightly of those.
+
+    No fit has seen them, so the head is the final one.
+    """
+    fake = ~reference.is_real
+    kinds = reference.kinds[fake]
+    truth = [MANIPULATIONS[place] for place in reference.manipulations[fake]]
+    told = reference.told(before)[fake]
+    called = []
+    right = []
+    for config, logits in (
+        (before, reference.head_logits[fake]),
+        (after, extend(reference.head_logits, new)[fake]),
+    ):
+        called.append(call(config, logits, told))
+        names = [config.heads[place].manipulation for place in logits.argmax(1).tolist()]
+        right.append(np.array(names) == np.array(truth))
+    caught = compare_kinds(called[0], called[1], kinds)
+    named = {}
+    for kind in caught:
+        # Of those that are caught before and after, so that the two shares can be compared.
+        own = (kinds == kind) & called[0] & called[1]
+        if own.any():
+            named[kind] = compare(right[0][own], right[1][own])
+    return caught, named

@@ -11,7 +11,7 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -63,7 +63,8 @@ class Reference:
     @property
     def is_real(self) -> Bools:
         """Which pictures [N] are real."""
-        return self.manipulations == 0
+        is_real: Bools = self.manipulations == 0
+        return is_real
 
     def told(self, config: DetectorConfig) -> Bools:
         """Which pictures [N] get a verdict, and not "cannot tell"."""
@@ -162,7 +163,7 @@ def decode_reference(content: bytes) -> Reference:
     return reference
 
 
-def _read_arrays(content: bytes) -> dict[str, NDArray[np.generic]]:
+def _read_arrays(content: bytes) -> dict[str, NDArray[Any]]:
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         # Stored as they are, so that no small file becomes a large one.
         if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):

@@ -55,9 +55,8 @@ def fit_space(features: Floats, weights: Floats, most: int = MOST_COMPONENTS) ->
     scale = np.maximum(spread, LEAST_SPREAD * (spread.mean() or 1.0))
     weighted = np.sqrt(shares)[:, None] * (centred / scale)
     n, size = weighted.shape
-    if size <= most:
-        basis = np.zeros((size, 0))
-    else:
+    basis = np.zeros((size, 0))
+    if size > most:
         basis = _principal_components(weighted, min(most, n))
     # The precision in which they are stored, so that heads fit what is read again.
     return Space(mean.astype(np.float32), scale.astype(np.float32), basis.astype(np.float16))
@@ -70,4 +69,6 @@ def _principal_components(columns: Floats, count: int) -> Floats:
     largest = np.argsort(-values)[:count]
     directions = columns.T @ vectors[:, largest]
     lengths = np.linalg.norm(directions, axis=0)
-    return directions[:, lengths > 0] / lengths[lengths > 0]
+    is_one = lengths > 0
+    components: Floats = directions[:, is_one] / lengths[is_one]
+    return components

@@ -14,7 +14,7 @@ from fauxlab.calibration.fit import threshold_at_fpr
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    Floats = NDArray[np.floating]
+    Floats = NDArray[np.float64]
 
 
 class Reals(NamedTuple):

@@ -29,8 +29,8 @@ def describe_adaptations(config: DetectorConfig) -> str:
     for adaptation in list_adaptations(config):
         blocks.append(
             f"## Learned later: {adaptation.name}\n\n"
-            f"Added to the model `{adaptation.adapted_from}`. The figures are of held-out pictures, "
-            "few of them:\nthey hold for pictures like these.\n\n"
+            f"Added to the model `{adaptation.adapted_from}`.\n"
+            "The figures are of held-out pictures. They hold for pictures like these.\n\n"
             f"```\n{adaptation.table()}\n```\n"
         )
     return "\n".join(blocks)

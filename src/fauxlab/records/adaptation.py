@@ -53,7 +53,9 @@ class Adaptation(Record):
     manipulation: Literal["made", "altered"]
     adapted_from: str = Field(description="hash of the model before")
     examples: PositiveInt = Field(description="pictures that were learned from")
-    fitted_reals: NonNegativeInt = Field(description="the user's real photos that were learned from")
+    fitted_reals: NonNegativeInt = Field(
+        description="the user's real photos that were learned from"
+    )
     rate: float = Field(gt=0, lt=1, description="the stated false-alarm rate")
     threshold_before: float
     threshold: float
