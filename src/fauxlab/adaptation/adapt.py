@@ -18,7 +18,16 @@ from fauxlab.adaptation.examples import (
     make_views,
     refuse_shared,
 )
-from fauxlab.adaptation.figures import call, compare_calls, compare_kinds, extend, known_fakes
+from fauxlab.adaptation.figures import (
+    call,
+    compare,
+    compare_calls,
+    compare_kinds,
+    extend,
+    is_uncertain,
+    known_fakes,
+    threshold_logit,
+)
 from fauxlab.adaptation.fitting import Line, Scaling, match_scale
 from fauxlab.adaptation.lesson import Lesson, choose
 from fauxlab.adaptation.reference import Reference, encode_reference, read_reference
@@ -133,9 +142,10 @@ def add_knowledge(
     own = None if reals is None else see(detector, reference, [reals.pixels])
     fitted, checked = divide(own)
     lesson = Lesson.of(reference, config, examples, fitted)
-    learned = learn(lesson)
+    stated = rate or rate_of(config)
+    learned = learn(lesson, threshold_logit(config), stated)
 
-    changed = choose(config, lesson, learned.reals, rate)
+    changed = choose(config, lesson, learned.reals, stated)
     changed = changed.model_copy(update={"heads": (*config.heads, head)})
     caught = compare_calls(config, changed, examples, learned.examples)
     refuse_vain(caught)
@@ -157,6 +167,7 @@ def add_knowledge(
         caught=caught,
         own_reals=own_reals,
         false_alarms=false_alarms(config, changed, lesson, learned.reals),
+        uncertain=uncertain_reals(config, changed, lesson, learned.reals),
         generators=known,
         named=named,
     )
@@ -184,11 +195,14 @@ class Learned:
         return self.scaling.apply(self.line.logits(coordinates))
 
 
-def learn(lesson: Lesson) -> Learned:
-    """The head from all of a lesson, and what new pictures would get of it."""
+def learn(lesson: Lesson, threshold: float, rate: float) -> Learned:
+    """The head from all of a lesson, and what new pictures would get of it.
+
+    `threshold` is the detector's, as a joined logit, `rate` the stated false-alarm rate.
+    """
     line = lesson.material.fit_all()
     reals, examples = lesson.material.left_out()
-    scaling = match_scale(reals, lesson.head_logits, lesson.material.weights)
+    scaling = match_scale(reals, lesson.head_logits, lesson.material.weights, threshold, rate)
     return Learned(line, scaling, scaling.apply(reals), scaling.apply(examples))
 
 
@@ -210,6 +224,15 @@ def false_alarms(
     called_before = call(before, lesson.head_logits, lesson.told)
     called_after = call(after, extend(lesson.head_logits, new), lesson.told)
     return compare_kinds(called_before, called_after, lesson.kinds)
+
+
+def uncertain_reals(
+    before: DetectorConfig, after: DetectorConfig, lesson: Lesson, new: Floats
+) -> Change:
+    """Of all real photos of a lesson, the share that gets "uncertain"."""
+    uncertain_before = is_uncertain(before, lesson.head_logits, lesson.told)
+    uncertain_after = is_uncertain(after, extend(lesson.head_logits, new), lesson.told)
+    return compare(uncertain_before, uncertain_after)
 
 
 def rate_of(config: DetectorConfig) -> float:

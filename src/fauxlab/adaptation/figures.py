@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.floating]
     Bools = NDArray[np.bool_]
 
+SMALLEST = 1e-12  # a threshold of 0 or 1 has no logit
 NORMAL = 1.959964  # deviations on each side of a 95 % interval
 
 
@@ -71,6 +72,24 @@ def scores_of(config: DetectorConfig, head_logits: Floats) -> Floats:
 def call(config: DetectorConfig, head_logits: Floats, told: Bools) -> Bools:
     """Which pictures [N] are called fake."""
     return told & (scores_of(config, head_logits) >= config.threshold)
+
+
+def threshold_logit(config: DetectorConfig) -> float:
+    """The joined logit from which on a picture is called fake."""
+    score = np.clip(config.threshold, SMALLEST, 1 - SMALLEST)
+    calibrated = np.log(score / (1 - score))
+    fit = config.calibration
+    if fit is None:
+        return float(calibrated)
+    return float((calibrated - fit.bias) * fit.temperature)
+
+
+def is_uncertain(config: DetectorConfig, head_logits: Floats, told: Bools) -> Bools:
+    """Which pictures [N] get the verdict "uncertain"."""
+    low, high = config.band or (0.0, 0.0)
+    scores = scores_of(config, head_logits)
+    uncertain: Bools = told & (low <= scores) & (scores < high)
+    return uncertain
 
 
 def compare_calls(before: DetectorConfig, after: DetectorConfig, seen: Seen, new: Floats) -> Change:

@@ -107,29 +107,28 @@ class Scaling(NamedTuple):
         return (logits - self.centre) / self.scale
 
 
-TYPICAL, HIGH = 0.5, 0.98  # quantiles of the reals that heads have in common
-
-
-def match_scale(logits: Floats, others: Floats, weights: Floats) -> Scaling:
-    """The scaling at which reals get logits like those of the other heads.
+def match_scale(
+    logits: Floats, others: Floats, weights: Floats, threshold: float, rate: float
+) -> Scaling:
+    """The scaling at which a new head's logits of reals mean what those of the other heads mean.
 
     From the reals' logits [N] of the new head and [N, H] of the others on their scale. The median
-    and the 98 % quantile come to lie where those of the others lie on average. So the new head
-    calls about as many reals fake as the others do.
+    comes to lie where those of the others lie on average. What half of the stated false-alarm
+    `rate` lies above comes to lie at the `threshold`, a joined logit: so the new head uses up at
+    most half of the rate, and typical reals keep their scores.
     """
-    own_typical, own_high = _quantiles(logits, weights)
-    ends = [_quantiles(column, weights) for column in others.T]
-    typical, high = np.mean(ends, axis=0).tolist()
-    spread = high - typical
+    typical = np.mean([_quantile(column, weights, 0.5) for column in others.T])
+    own_typical = _quantile(logits, weights, 0.5)
+    own_high = _quantile(logits, weights, 1 - rate / 2)
+    spread = threshold - typical
     own_spread = own_high - own_typical
     scale = own_spread / spread if spread > 0 and own_spread > 0 else 1.0
-    return Scaling(own_typical - typical * scale, scale)
+    return Scaling(float(own_high - threshold * scale), float(scale))
 
 
-def _quantiles(values: Floats, weights: Floats) -> tuple[float, float]:
-    """The two quantiles of values [N] with weights [N]."""
+def _quantile(values: Floats, weights: Floats, share: float) -> float:
+    """The value that this share of values [N] with weights [N] does not pass."""
     order = np.argsort(values)
     shares = np.cumsum(weights[order])
-    places = np.searchsorted(shares, np.array([TYPICAL, HIGH]) * shares[-1])
-    typical, high = values[order][np.minimum(places, len(values) - 1)].tolist()
-    return typical, high
+    place = np.searchsorted(shares, share * shares[-1])
+    return float(values[order][min(int(place), len(values) - 1)])

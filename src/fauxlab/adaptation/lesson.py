@@ -58,9 +58,7 @@ class Lesson:
         return cls(material, kinds, head_logits, told)
 
 
-def choose(
-    config: DetectorConfig, lesson: Lesson, new: Floats, rate: float | None
-) -> DetectorConfig:
+def choose(config: DetectorConfig, lesson: Lesson, new: Floats, rate: float) -> DetectorConfig:
     """The config with the thresholds at which the real photos keep the stated rates.
 
     `new` [N] are the new head's logits of them.
@@ -68,6 +66,5 @@ def choose(
     fit = config.calibration or Calibration(temperature=1, bias=0)
     scores = np.where(lesson.told, scores_of(config, extend(lesson.head_logits, new)), 0.0)
     reals = Reals(scores, lesson.kinds, lesson.material.groups)
-    stated = rate or fit.false_alarm_rate or 0.0
-    new_fit, threshold = choose_thresholds(reals, fit, stated, config.threshold)
+    new_fit, threshold = choose_thresholds(reals, fit, rate, config.threshold)
     return config.model_copy(update={"calibration": new_fit, "threshold": threshold})

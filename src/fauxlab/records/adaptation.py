@@ -42,8 +42,8 @@ class Adaptation(Record):
     """A head that was added to a detector, and what it brought and cost.
 
     `caught` is of the examples, each by a head that was fitted without it. `false_alarms` are of
-    the reference's real photos by source, each by a head that was fitted without it. `generators`
-    says which share of the fakes that the detector knew before is caught, and `named` for which of
+    the real photos by source, the user's learned ones as "yours", each by a head that was fitted
+    without it; `uncertain` is of all these. `generators` says which share of the fakes that the detector knew before is caught, and `named` for which of
     the caught ones the manipulation is named rightly. `own_reals` are the user's real photos that
     no fit used.
     """
@@ -62,6 +62,7 @@ class Adaptation(Record):
     caught: Change
     own_reals: Change | None = None
     false_alarms: dict[str, Change]
+    uncertain: Change
     generators: dict[str, Change]
     named: dict[str, Change]
 
@@ -76,6 +77,7 @@ class Adaptation(Record):
             lines.append(f"your real photos called fake: {self.own_reals.after}")
             lines.append(f"  by the model as it was: {self.own_reals.before}")
         lines += _block("real photos called fake, before and after", self.false_alarms)
+        lines.append(f"real photos that get uncertain: {self.uncertain}")
         lines += _block("known fakes caught, before and after", self.generators)
         lines += _block("manipulation named rightly, of those caught", self.named)
         lines.append(f"threshold {self.threshold_before:.4f} → {self.threshold:.4f}")
