@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ class Quarters:
     config: DetectorConfig
     heads: HeadWeights
     hash: str = "abc"
+    folder: Path | None = None
 
     @property
     def size(self) -> int:
@@ -55,18 +56,15 @@ class Quarters:
     def scores(self, logits: NDArray[np.float32]) -> NDArray[np.float64]:
         return compute_scores(self.config, logits)
 
-    @property
-    def detector(self) -> Quarters:
-        return self
-
     def read_heads(self) -> HeadWeights:
         return self.heads
 
     def with_heads(self, heads: HeadWeights, config: DetectorConfig) -> Quarters:
         return Quarters(config, heads, "changed")
 
-    def save(self, folder: Path, reference: bytes) -> str:
-        return write_bundle(folder, self.config, GRAPH, b"a graph", {"reference.npz": reference})
+    def save_pretrained(self, folder: str | Path, further: Mapping[str, bytes]) -> Quarters:
+        digest = write_bundle(Path(folder), self.config, GRAPH, b"a graph", further)
+        return replace(self, hash=digest, folder=Path(folder))
 
 
 def make_quarters() -> Quarters:

@@ -119,7 +119,7 @@ def test_a_saved_bundle_has_all_and_can_learn_more(
     assert read_reference(place).head_logits.shape == (480, 3)
 
     monkeypatch.setattr(
-        adapting, "open_adaptable", lambda model, trust: (adapted.bundle, Path(model))
+        adapting, "open_adaptable", lambda model, trust: (adapted.detector, Path(model))
     )
     more = save_pictures(tmp_path / "dark", paint(10, 78, "green", by=-60))
     again = adapting.adapt(place, [more], name="dark", crop="none")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -9,9 +11,11 @@ from fauxlab.adaptation.figures import wilson
 from fauxlab.adaptation.fitting import Line, Material, match_scale
 from fauxlab.adaptation.reference import weigh_kinds
 from fauxlab.adaptation.space import fit_space
-from fauxlab.adaptation.thresholds import Reals, bound_of_reals, choose_thresholds
-from fauxlab.bundle.config import Calibration, OperatingPoint
+from fauxlab.adaptation.thresholds import choose_thresholds
+from fauxlab.bundle.config import Calibration, DetectorConfig, OperatingPoint, Preprocessing
+from fauxlab.calibration.kinds import Kinds
 from fauxlab.errors import LabError
+from fauxlab.io.images import PIPELINE_VERSION
 
 RNG = np.random.default_rng(0)
 
@@ -121,34 +125,49 @@ def test_intervals_are_wilsons(hits: int, n: int, low: float, high: float) -> No
     assert (share.low, share.high) == (pytest.approx(low, abs=1e-4), pytest.approx(high, abs=1e-4))
 
 
-def make_reals(kinds: list[str]) -> Reals:
-    n = len(kinds)
-    return Reals(np.arange(n) / n, np.array(kinds), np.arange(n))
+def make_config(**changes: object) -> DetectorConfig:
+    fit = {"temperature": 2, "bias": 0.5, "false_alarm_rate": 0.05, "alpha": 0.2, "low": 0.1}
+    point = OperatingPoint(rate=0.02, threshold=0.5, low=0.1, high=0.6)
+    calibration = Calibration.model_validate({**fit, "high": 0.45, "points": (point,), **changes})
+    preprocessing = Preprocessing(size=32, pipeline_version=PIPELINE_VERSION)
+    return DetectorConfig(
+        architecture="trace", preprocessing=preprocessing, calibration=calibration, threshold=0.4
+    )
 
 
-def test_the_worst_large_kind_sets_the_bound() -> None:
-    # Of 100 in all, 4 may lie above at 5 %; of the 40 of kind b, 1.
-    mixed = make_reals(["a"] * 60 + ["b"] * 40)
-    assert bound_of_reals(mixed, 0.05) == np.nextafter(0.98, 1)
-    # Kind b is too small to count alone.
-    small = make_reals(["a"] * 90 + ["b"] * 10)
-    assert bound_of_reals(small, 0.05) == np.nextafter(0.95, 1)
-    with pytest.raises(LabError, match="cannot be promised"):
-        bound_of_reals(make_reals(["a"] * 10), 0.05)
+def score_of(logit: float) -> float:
+    return 1 / (1 + math.exp(-(logit / 2 + 0.5)))
+
+
+def test_thresholds_keep_the_rates_of_the_reals() -> None:
+    reals = Kinds.of(np.arange(100) / 100, ["a"] * 100, [str(place) for place in range(100)])
+    fit, threshold = choose_thresholds(make_config(), reals, 0.05)
+    # Of 100 at most 4 may lie above at 5 %, and 1 at 2 %.
+    assert threshold == pytest.approx(score_of(0.95))
+    assert threshold > score_of(0.95)
+    assert (fit.low, fit.high) == (0.1, threshold)
+    assert fit.points[0].threshold == fit.points[0].high == pytest.approx(score_of(0.98))
+    assert (fit.false_alarm_rate, fit.points[0].rate) == (0.05, 0.02)
+    asked, of_rate = choose_thresholds(make_config(), reals, 0.02)
+    assert of_rate == pytest.approx(score_of(0.98))
+    assert (asked.false_alarm_rate, asked.points) == (0.02, ())
 
 
 def test_no_threshold_falls() -> None:
-    reals = make_reals(["a"] * 100)
-    point = OperatingPoint(rate=0.02, threshold=0.5, low=0.1, high=0.6)
-    fit = Calibration(
-        temperature=1, bias=0, false_alarm_rate=0.05, alpha=0.2, low=0.1, high=0.3, points=(point,)
-    )
-    new, threshold = choose_thresholds(reals, fit, 0.05, 0.4)
-    assert threshold == np.nextafter(0.95, 1)
-    assert (new.low, new.high) == (0.1, threshold)
-    assert new.points[0].threshold == new.points[0].high == np.nextafter(0.98, 1)
-    _, unchanged = choose_thresholds(reals, fit, 0.05, 0.999)
-    assert unchanged == 0.999
-    asked, of_rate = choose_thresholds(reals, fit, 0.02, 0.4)
-    assert of_rate == np.nextafter(0.98, 1)
-    assert (asked.false_alarm_rate, asked.points) == (0.02, ())
+    reals = Kinds.of(np.full(100, -9.0), ["a"] * 100, [str(place) for place in range(100)])
+    fit, threshold = choose_thresholds(make_config(), reals, 0.05)
+    assert (threshold, fit.high, fit.points[0].threshold) == (0.4, 0.45, 0.5)
+    _, of_point = choose_thresholds(make_config(), reals, 0.02)
+    assert of_point == 0.5
+    # Nothing was stated for this rate, so the lower end of the band is the bound.
+    _, other = choose_thresholds(make_config(), reals, 0.1)
+    assert other == 0.1
+
+
+def test_too_few_reals_and_the_highest_score_are_told() -> None:
+    few = Kinds.of(np.zeros(10), ["a"] * 10, [str(place) for place in range(10)])
+    with pytest.raises(LabError, match="cannot be promised"):
+        choose_thresholds(make_config(), few, 0.05)
+    high = Kinds.of(np.full(100, 1e4), ["a"] * 100, [str(place) for place in range(100)])
+    with pytest.raises(LabError, match="would get the highest score there is"):
+        choose_thresholds(make_config(), high, 0.05)

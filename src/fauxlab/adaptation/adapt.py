@@ -34,6 +34,7 @@ from fauxlab.adaptation.reference import Reference, encode_reference, read_refer
 from fauxlab.adaptation.seeing import divide, see
 from fauxlab.bundle.adaptations import ADAPTATIONS, list_adaptations
 from fauxlab.bundle.config import DetectorConfig, Head
+from fauxlab.bundle.folder import REFERENCE
 from fauxlab.bundle.heads import HeadWeights
 from fauxlab.errors import LabError
 from fauxlab.records.adaptation import Adaptation, Change
@@ -41,7 +42,6 @@ from fauxlab.records.adaptation import Adaptation, Change
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fauxlab.bundle.detector import AnyDetector
     from fauxlab.io.passed_over import PassedOver
 
     Floats = NDArray[np.floating]
@@ -56,20 +56,16 @@ class Adapted:
     `fakes` and `reals` are the user's pictures, with those that could not be used.
     """
 
-    bundle: Adaptable
+    detector: Adaptable
     reference: Reference
     report: Adaptation
     fakes: Faces
     reals: Faces | None
 
-    @property
-    def detector(self) -> AnyDetector:
-        """The new detector."""
-        return self.bundle.detector
-
     def save_pretrained(self, folder: str | Path) -> str:
         """Write the bundle with its reference over an older bundle; returns its hash."""
-        return self.bundle.save(Path(folder), encode_reference(self.reference))
+        further = {REFERENCE: encode_reference(self.reference)}
+        return self.detector.save_pretrained(folder, further).hash
 
 
 def adapt(
@@ -102,28 +98,28 @@ def adapt(
     fauxlab.errors.LabError: no config.json in no-such-model; a model is a folder such as \
 runs/<name>/best
     """
-    bundle, folder = open_adaptable(model, trust)
-    heads = heads_of(bundle, model)
-    config = bundle.detector.config
+    detector, folder = open_adaptable(model, trust)
+    heads = heads_of(detector, model)
+    config = detector.config
     check_name(name, config)
     check_rate(rate, config, model)
     reference = read_reference(folder)
     check_reference(reference, heads, model)
 
-    found = find_faces(bundle.detector, map(str, fakes), crop, passed_over)
+    found = find_faces(detector, map(str, fakes), crop, passed_over)
     check_examples(found, "the new fakes")
     own = None
     given_reals = list(map(str, reals))
     if given_reals:
-        own = find_faces(bundle.detector, given_reals, crop, passed_over)
+        own = find_faces(detector, given_reals, crop, passed_over)
         check_examples(own, "--real", fewest=1)
         refuse_shared(found, own)
     head = Head(name=name, manipulation="altered" if altered else "made")
-    return add_knowledge(bundle, reference, heads, found, own, head, rate)
+    return add_knowledge(detector, reference, heads, found, own, head, rate)
 
 
 def add_knowledge(
-    bundle: Adaptable,
+    detector: Adaptable,
     reference: Reference,
     heads: HeadWeights,
     fakes: Faces,
@@ -131,8 +127,7 @@ def add_knowledge(
     head: Head,
     rate: float | None,
 ) -> Adapted:
-    """The bundle with this head more, from faces that were found; see `adapt`."""
-    detector = bundle.detector
+    """The detector with this head more, from faces that were found; see `adapt`."""
     config = detector.config
     examples = see(detector, reference, make_views(fakes.pixels))
     if call(config, examples.head_logits, examples.told).all():
@@ -172,9 +167,9 @@ def add_knowledge(
         named=named,
     )
     new_heads = add_head(heads, fold(reference, learned))
-    adapted = bundle.with_heads(new_heads, with_report(changed, report))
+    adapted = detector.with_heads(new_heads, with_report(changed, report))
     expected = extend(examples.head_logits, learned.logits(examples.views[0]))
-    check_outcome(adapted.detector, fakes.pixels, expected)
+    check_outcome(adapted, fakes.pixels, expected)
     return Adapted(adapted, reference.with_head(on_reference), report, fakes, reals)
 
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fauxlab.adaptation.figures import extend, scores_of
+from fauxlab.adaptation.figures import extend, join
 from fauxlab.adaptation.fitting import Material
 from fauxlab.adaptation.reference import weigh_kinds
-from fauxlab.adaptation.thresholds import Reals, choose_thresholds
-from fauxlab.bundle.config import Calibration
+from fauxlab.adaptation.thresholds import choose_thresholds
+from fauxlab.calibration.kinds import Kinds
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -61,10 +61,11 @@ class Lesson:
 def choose(config: DetectorConfig, lesson: Lesson, new: Floats, rate: float) -> DetectorConfig:
     """The config with the thresholds at which the real photos keep the stated rates.
 
-    `new` [N] are the new head's logits of them.
+    `new` [N] are the new head's logits of them. What gets no verdict is not called fake.
     """
-    fit = config.calibration or Calibration(temperature=1, bias=0)
-    scores = np.where(lesson.told, scores_of(config, extend(lesson.head_logits, new)), 0.0)
-    reals = Reals(scores, lesson.kinds, lesson.material.groups)
-    new_fit, threshold = choose_thresholds(reals, fit, rate, config.threshold)
-    return config.model_copy(update={"calibration": new_fit, "threshold": threshold})
+    told = lesson.told
+    logits = join(extend(lesson.head_logits, new))[told].astype(np.float64)
+    groups = lesson.material.groups[told].astype(np.str_)
+    reals = Kinds.of(logits, lesson.kinds[told], groups)
+    fit, threshold = choose_thresholds(config, reals, rate)
+    return config.model_copy(update={"calibration": fit, "threshold": threshold})

@@ -22,9 +22,11 @@ WEIGHTS = "model.safetensors"
 GRAPH = "model.onnx"
 CONFIG = "config.json"
 CARD = "README.md"
+# Heads on a tower that lies elsewhere (`fauxlab.bundle.tower`), beside GRAPH.
+HEADS = "heads.npz"
 # What the detector makes of known pictures, as numbers: optional, and no part of the hash.
 REFERENCE = "reference.npz"
-BUNDLE = frozenset((WEIGHTS, GRAPH, CONFIG, CARD, REFERENCE))
+BUNDLE = frozenset((WEIGHTS, GRAPH, HEADS, CONFIG, CARD, REFERENCE))
 # The commands that make a model of each kind.
 MAKERS = {"detector": "detector train", "generator": "gan train"}
 HASH_DIGITS = 16
@@ -78,12 +80,15 @@ def read_any_config(folder: Path) -> DetectorConfig | GeneratorConfig:
 
 
 def hash_bundle(folder: Path, weights: str = WEIGHTS) -> str:
-    """16 hexadecimal digits of SHA-256 over config and weights."""
-    config = (folder / CONFIG).read_bytes()
-    digest = hashlib.sha256(config)
-    with (folder / weights).open("rb") as stream:
-        while chunk := stream.read(CHUNK):
-            digest.update(chunk)
+    """16 hexadecimal digits of SHA-256 over config and weights, and over HEADS where they are."""
+    digest = hashlib.sha256()
+    parts = [CONFIG, weights]
+    if (folder / HEADS).is_file():
+        parts.append(HEADS)
+    for name in parts:
+        with (folder / name).open("rb") as stream:
+            while chunk := stream.read(CHUNK):
+                digest.update(chunk)
     return digest.hexdigest()[:HASH_DIGITS]
 
 
