@@ -31,7 +31,7 @@ from fauxlab.adaptation.figures import (
 from fauxlab.adaptation.fitting import Line, Scaling, match_scale
 from fauxlab.adaptation.lesson import Lesson, choose
 from fauxlab.adaptation.reference import Reference, encode_reference, read_reference
-from fauxlab.adaptation.seeing import divide, see
+from fauxlab.adaptation.seeing import Seen, divide, see
 from fauxlab.bundle.adaptations import ADAPTATIONS, list_adaptations
 from fauxlab.bundle.config import DetectorConfig, Head
 from fauxlab.bundle.folder import REFERENCE
@@ -146,9 +146,6 @@ def add_knowledge(
     refuse_vain(caught)
 
     on_reference = learned.logits(reference.coordinates)
-    own_reals = None
-    if checked is not None:
-        own_reals = compare_calls(config, changed, checked, learned.logits(checked.views[0]))
     known, named = known_fakes(config, changed, reference, on_reference)
     report = Adaptation(
         name=head.name,
@@ -156,11 +153,11 @@ def add_knowledge(
         adapted_from=detector.hash,
         examples=len(fakes),
         fitted_reals=0 if fitted is None else len(fitted.told),
-        rate=rate_of(changed),
+        rate=stated,
         threshold_before=config.threshold,
         threshold=changed.threshold,
         caught=caught,
-        own_reals=own_reals,
+        own_reals=check_reals(config, changed, checked, learned),
         false_alarms=false_alarms(config, changed, lesson, learned.reals),
         uncertain=uncertain_reals(config, changed, lesson, learned.reals),
         generators=known,
@@ -168,8 +165,8 @@ def add_knowledge(
     )
     new_heads = add_head(heads, fold(reference, learned))
     adapted = detector.with_heads(new_heads, with_report(changed, report))
-    expected = extend(examples.head_logits, learned.logits(examples.views[0]))
-    check_outcome(adapted, fakes.pixels, expected)
+    of_examples = learned.logits(examples.views[0])
+    check_outcome(adapted, fakes.pixels, extend(examples.head_logits, of_examples))
     return Adapted(adapted, reference.with_head(on_reference), report, fakes, reals)
 
 
@@ -210,6 +207,16 @@ def refuse_vain(caught: Change) -> None:
             f"{after.count} are called fake, and {before.count} were before; give more examples, "
             "or check that they are of one generator and unlike real photos"
         )
+
+
+def check_reals(
+    before: DetectorConfig, after: DetectorConfig, seen: Seen | None, learned: Learned
+) -> Change | None:
+    """Of the user's real photos that no fit used, the share that is called fake."""
+    if seen is None:
+        return None
+    new = learned.logits(seen.views[0])
+    return compare_calls(before, after, seen, new)
 
 
 def false_alarms(

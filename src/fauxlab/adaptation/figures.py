@@ -28,20 +28,23 @@ def wilson(hits: int, n: int) -> Share:
     """`hits` of n trials, with Wilson's interval (1927); n is at least 1."""
     share = hits / n
     widening = NORMAL**2 / n
-    centre = (share + widening / 2) / (1 + widening)
-    deviation = np.sqrt(share * (1 - share) / n + widening / (4 * n))
-    half = NORMAL * deviation / (1 + widening)
-    # At 0 and at n rounding must not carry an end past the share itself.
-    low = 0.0 if hits == 0 else float(centre - half)
-    high = 1.0 if hits == n else float(centre + half)
+    total = 1 + widening
+    centre = (share + widening / 2) / total
+    variance = share * (1 - share) / n + widening / (4 * n)
+    half = NORMAL * variance**0.5 / total
+    # At 0 and at n, rounding must not carry an end past the share itself.
+    low = 0.0 if hits == 0 else centre - half
+    high = 1.0 if hits == n else centre + half
     return Share(count=hits, of=n, low=low, high=high)
 
 
 def compare(before: Bools, after: Bools) -> Change:
     """The shares of two lists of hits, each of at least one picture."""
-    return Change(
-        before=wilson(int(before.sum()), len(before)), after=wilson(int(after.sum()), len(after))
-    )
+    shares = []
+    for hits in (before, after):
+        count = int(hits.sum())
+        shares.append(wilson(count, len(hits)))
+    return Change(before=shares[0], after=shares[1])
 
 
 def compare_kinds(before: Bools, after: Bools, kinds: NDArray[np.str_]) -> dict[str, Change]:
@@ -108,22 +111,24 @@ def known_fakes(
     """
     fake = ~reference.is_real
     kinds = reference.kinds[fake]
-    truth = [MANIPULATIONS[place] for place in reference.manipulations[fake]]
     told = reference.told(before)[fake]
-    called = []
-    right = []
-    for config, logits in (
-        (before, reference.head_logits[fake]),
-        (after, extend(reference.head_logits, new)[fake]),
-    ):
-        called.append(call(config, logits, told))
-        names = [config.heads[place].manipulation for place in logits.argmax(1).tolist()]
-        right.append(np.array(names) == np.array(truth))
-    caught = compare_kinds(called[0], called[1], kinds)
-    named = {}
-    for kind in caught:
-        # Of those that are caught before and after, so that the two shares can be compared.
-        own = (kinds == kind) & called[0] & called[1]
-        if own.any():
-            named[kind] = compare(right[0][own], right[1][own])
+    truth = reference.manipulations[fake]
+    logits_before = reference.head_logits[fake]
+    logits_after = extend(logits_before, new[fake])
+    called_before = call(before, logits_before, told)
+    called_after = call(after, logits_after, told)
+    caught = compare_kinds(called_before, called_after, kinds)
+
+    right_before = _name(before, logits_before) == truth
+    right_after = _name(after, logits_after) == truth
+    # Of those that are caught before and after, so that the two shares can be compared.
+    both = called_before & called_after
+    named = compare_kinds(right_before[both], right_after[both], kinds[both])
     return caught, named
+
+
+def _name(config: DetectorConfig, head_logits: Floats) -> NDArray[np.int64]:
+    """The manipulation [N] that the largest head stands for, as its place in MANIPULATIONS."""
+    places = [MANIPULATIONS.index(head.manipulation) for head in config.heads]
+    largest = head_logits.argmax(axis=1)
+    return np.array(places)[largest]

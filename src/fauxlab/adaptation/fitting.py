@@ -54,19 +54,25 @@ class Material:
 
     def fit(self, reals: Bools, examples: Bools) -> Line:
         """The head from these of the reals and these of the examples."""
-        used = self.views[:, examples]
-        positives = used.reshape(-1, used.shape[2])
         negatives = self.reals[reals]
-        weights_of_reals = self.weights[reals] / self.weights[reals].sum()
-        weights_of_examples = np.full(len(positives), 1 / len(positives))
-        weights = np.concatenate([weights_of_reals, weights_of_examples]) / 2
-        targets = np.repeat([0.0, 1.0], [len(negatives), len(positives)])
+        views = self.views[:, examples]
+        positives = np.concatenate(list(views))
         rows = np.concatenate([negatives, positives])
-        columns = np.column_stack([rows, np.ones(len(rows))])
+        targets = np.repeat([0.0, 1.0], [len(negatives), len(positives)])
+
+        # Each class weighs one half.
+        of_reals = self.weights[reals]
+        of_reals = of_reals / of_reals.sum()
+        of_examples = np.full(len(positives), 1 / len(positives))
+        weights = np.concatenate([of_reals, of_examples]) / 2
+
+        ones = np.ones(len(rows))
+        columns = np.column_stack([rows, ones])
         penalty = np.full(columns.shape[1], PENALTY)
         penalty[-1] = FREE
         coefficients = fit_logistic(columns, targets, penalty, weights=weights)
-        return Line(coefficients[:-1], float(coefficients[-1]))
+        *_, bias = coefficients.tolist()
+        return Line(coefficients[:-1], bias)
 
     def fit_all(self) -> Line:
         """The head from all reals and all examples."""
@@ -76,24 +82,29 @@ class Material:
 
     def left_out(self) -> tuple[Floats, Floats]:
         """Logits of reals [N] and examples [n], each of a head that was fitted without it."""
+        as_they_are = self.views[0]
         of_reals = np.zeros(len(self.reals))
-        of_examples = np.zeros(self.views.shape[1])
+        of_examples = np.zeros(len(as_they_are))
         for reals, examples in self._folds():
             line = self.fit(~reals, ~examples)
             of_reals[reals] = line.logits(self.reals[reals])
-            of_examples[examples] = line.logits(self.views[0, examples])
+            of_examples[examples] = line.logits(as_they_are[examples])
         return of_reals, of_examples
 
     def _folds(self) -> Iterator[tuple[Bools, Bools]]:
         """Which reals [N] and which examples [n] each fold leaves out; groups stay together."""
-        n = self.views.shape[1]
-        count = n if n <= MOST_LEFT_OUT_SINGLY else FOLDS
+        n_examples = self.views.shape[1]
+        count = FOLDS
+        if n_examples <= MOST_LEFT_OUT_SINGLY:
+            count = n_examples
+        fold_of_example = np.arange(n_examples) % count
+
+        names, codes = np.unique(self.groups, return_inverse=True)
         rng = np.random.default_rng(0)
-        fold_of_example = np.arange(n) % count
-        _, codes = np.unique(self.groups, return_inverse=True)
-        fold_of_group = rng.permutation(codes.max() + 1) % count
+        fold_of_group = rng.permutation(len(names)) % count
+        fold_of_real = fold_of_group[codes]
         for fold in range(count):
-            yield fold_of_group[codes] == fold, fold_of_example == fold
+            yield fold_of_real == fold, fold_of_example == fold
 
 
 class Scaling(NamedTuple):
@@ -117,18 +128,26 @@ def match_scale(
     `rate` lies above comes to lie at the `threshold`, a joined logit: so the new head uses up at
     most half of the rate, and typical reals keep their scores.
     """
-    typical = np.mean([_quantile(column, weights, 0.5) for column in others.T])
+    medians = [_quantile(column, weights, 0.5) for column in others.T]
+    typical = np.mean(medians)
+    spread = threshold - typical
+
     own_typical = _quantile(logits, weights, 0.5)
     own_high = _quantile(logits, weights, 1 - rate / 2)
-    spread = threshold - typical
     own_spread = own_high - own_typical
-    scale = own_spread / spread if spread > 0 and own_spread > 0 else 1.0
-    return Scaling(float(own_high - threshold * scale), float(scale))
+    scale = 1.0
+    if spread > 0 and own_spread > 0:
+        scale = float(own_spread / spread)
+    centre = own_high - threshold * scale
+    return Scaling(centre, scale)
 
 
 def _quantile(values: Floats, weights: Floats, share: float) -> float:
     """The value that this share of values [N] with weights [N] does not pass."""
     order = np.argsort(values)
+    rising = values[order]
     shares = np.cumsum(weights[order])
-    place = np.searchsorted(shares, share * shares[-1])
-    return float(values[order][min(int(place), len(values) - 1)])
+    wanted = share * shares[-1]
+    place = int(np.searchsorted(shares, wanted))
+    last = len(values) - 1
+    return float(rising[min(place, last)])

@@ -42,10 +42,12 @@ class Adaptation(Record):
     """A head that was added to a detector, and what it brought and cost.
 
     `caught` is of the examples, each by a head that was fitted without it. `false_alarms` are of
-    the real photos by source, the user's learned ones as "yours", each by a head that was fitted
-    without it; `uncertain` is of all these. `generators` says which share of the fakes that the detector knew before is caught, and `named` for which of
-    the caught ones the manipulation is named rightly. `own_reals` are the user's real photos that
-    no fit used.
+    the real photos by source, also each by a head that was fitted without it; the user's learned
+    ones are called "yours". `uncertain` is of all these. `own_reals` are the user's real photos
+    that no fit used.
+
+    `generators` says which share of the fakes that the detector knew before is caught. `named` says
+    for which of these the manipulation is named rightly.
     """
 
     schema_version: int = SCHEMA_VERSION
