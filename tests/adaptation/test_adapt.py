@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from tests.adaptation.conftest import Adapt, make_quarters, paint, save_pictures
+from tests.adaptation.quarters import make_quarters, paint, save_pictures
 
 from fauxlab.adaptation import adapt as adapting
 from fauxlab.adaptation.reference import Reference, read_reference, write_reference
 from fauxlab.bundle.config import DetectorConfig
 from fauxlab.bundle.folder import GRAPH, hash_bundle, read_config
 from fauxlab.errors import LabError
+
+Adapt = Callable[..., Any]
 
 
 def test_new_pictures_of_the_generator_are_caught(adapt: Adapt, green: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.adaptation.conftest import make_images, paint, save_pictures
+from tests.adaptation.quarters import make_images, paint, save_pictures
 
 from fauxlab.adaptation.making import make_reference
 from fauxlab.adaptation.reference import write_reference

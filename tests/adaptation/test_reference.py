@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.adaptation.conftest import make_images, make_quarters
+from tests.adaptation.quarters import make_images, make_quarters
 
 from fauxlab.adaptation.making import choose_rows, make_reference
 from fauxlab.adaptation.reference import (
