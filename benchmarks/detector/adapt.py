@@ -14,7 +14,8 @@ Each draw takes so many pictures of a generator at random as examples. The new h
 scaled as `fauxlab detector adapt` does, with the views of the command. Then the other pictures of
 the generator are ranked against the real photos: by the new head alone, and by the joined logit. A
 generator that names real photos to compare with is compared with these. `caught` and `called_fake`
-are at the new threshold, the latter the mean over kinds of real photos.
+are at the new threshold, the latter the mean over kinds of real photos; once more for these
+photos degraded, since the views of the examples must not teach that degraded means fake.
 
 Writes benchmarks/results/adapt.json.
 """
@@ -22,7 +23,7 @@ Writes benchmarks/results/adapt.json.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -42,6 +43,7 @@ from fauxlab.bundle.config import DetectorConfig
 from fauxlab.data.cache import load_images
 from fauxlab.data.manifest import Manifest
 from fauxlab.statistics import auc_between
+from fauxlab.transforms.filters import jpeg, resize
 
 RESULTS = "adapt.json"
 COUNTS = (3, 10, 30)
@@ -49,7 +51,8 @@ MOST_FAKES = 400  # pictures of a generator
 MOST_REALS = 2_000
 
 Bools = NDArray[np.bool_]
-Floats = NDArray[np.floating]
+Floats = NDArray[np.float64]
+Pixels = NDArray[np.uint8]
 
 
 class Pool(NamedTuple):
@@ -72,14 +75,17 @@ def main() -> None:
     for name, model in options.model.items():
         detector, folder = open_adaptable(model, trust=True)
         reference = read_reference(folder)
-        reals = look(detector, reference, choose_reals(data), views=False)
+        reals = look(detector, reference, choose_reals(data))
+        degraded = look(detector, reference, choose_reals(data), degrade)
         for generator in options.unknown[name].split(","):
-            fakes = look(detector, reference, choose_fakes(data, generator), views=True)
+            fakes = look(detector, reference, choose_fakes(data, generator), make_views)
             compared = find_compared(data, generator, reals)
             for count in COUNTS:
                 if len(fakes.kinds) < 2 * count:
                     continue
-                draws = list(draw(detector, reference, fakes, reals, compared, count, options))
+                draws = list(
+                    draw(detector, reference, fakes, reals, degraded, compared, count, options)
+                )
                 figures.append(
                     {"model": name, "hash": detector.hash, "generator": generator}
                     | {"examples": count, "draws": len(draws), "others": len(fakes.kinds) - count}
@@ -121,13 +127,23 @@ def take(data: Manifest, most: int) -> Manifest:
     return Manifest(tuple(chosen), data.root)
 
 
-def look(detector: Adaptable, reference: Reference, part: Manifest, views: bool) -> Pool:
-    """What the detector makes of pictures, as they are or in all views."""
+def look(
+    detector: Adaptable,
+    reference: Reference,
+    part: Manifest,
+    change: Callable[[Pixels], list[Pixels]] = lambda pixels: [pixels],
+) -> Pool:
+    """What the detector makes of pictures, in the views that `change` makes of them."""
     images = load_images(part, detector.size)
     pixels = images.take(np.arange(len(images)))
-    seen = see(detector, reference, make_views(pixels) if views else [pixels])
+    seen = see(detector, reference, change(pixels))
     kinds = np.array([kind_of(row) for row in images.manifest.rows])
     return Pool(seen, kinds)
+
+
+def degrade(pixels: Pixels) -> list[Pixels]:
+    """Pictures at half their size and back, then recompressed."""
+    return [np.stack([jpeg(resize(picture, 0.5), 50) for picture in pixels])]
 
 
 def find_compared(data: Manifest, generator: str, reals: Pool) -> Bools:
@@ -142,6 +158,7 @@ def draw(
     reference: Reference,
     fakes: Pool,
     reals: Pool,
+    degraded: Pool,
     compared: Bools,
     count: int,
     options: argparse.Namespace,
@@ -162,6 +179,7 @@ def draw(
             for pool, own in zip((others, reals.seen), new, strict=True)
         ]
         joined = [join(each) for each in logits]
+        of_degraded = extend(degraded.seen.head_logits, learned.logits(degraded.seen.views[0]))
         alarms = call(changed, logits[1], reals.seen.told)
         former = call(config, reals.seen.head_logits, reals.seen.told)
         yield {
@@ -173,6 +191,8 @@ def draw(
             "caught_left_out": left_out_share(changed, learned.examples, fakes, order),
             "called_fake_before": mean_of_kinds(former, reals.kinds),
             "called_fake": mean_of_kinds(alarms, reals.kinds),
+            "called_fake_degraded_before": alarm_rate(config, degraded, degraded.seen.head_logits),
+            "called_fake_degraded": alarm_rate(changed, degraded, of_degraded),
         }
 
 
@@ -182,6 +202,11 @@ def left_out_share(
     """What `detector adapt` states: the share of the examples that is caught, each left out."""
     own = fakes.take(order[: len(examples)])
     return float(call(changed, extend(own.head_logits, examples), own.told).mean())
+
+
+def alarm_rate(config: DetectorConfig, pool: Pool, head_logits: Floats) -> float:
+    """The share of real photos that is called fake, as a mean over kinds."""
+    return mean_of_kinds(call(config, head_logits, pool.seen.told), pool.kinds)
 
 
 def mean_of_kinds(hits: Bools, kinds: NDArray[np.str_]) -> float:

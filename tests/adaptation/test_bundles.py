@@ -14,7 +14,7 @@ import torch
 from tests.adaptation.quarters import make_images, paint, save_pictures
 
 from fauxlab.adaptation.making import make_reference
-from fauxlab.adaptation.reference import write_reference
+from fauxlab.adaptation.reference import read_reference, write_reference
 from fauxlab.bundle.config import Calibration, DetectorConfig, Head, Preprocessing
 from fauxlab.bundle.folder import CONFIG, REFERENCE
 from fauxlab.bundle.onnx import OnnxDetector
@@ -145,3 +145,30 @@ def test_adapting_needs_no_torch(exported: Path, fakes: Path, tmp_path: Path) ->
     )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "new" / CONFIG).is_file()
+
+
+def test_a_calibration_keeps_a_reference(
+    fauxlab: Command, exported: Path, fakes: Path, tmp_path: Path
+) -> None:
+    pictures = tmp_path / "pictures"
+    for seed, kind in enumerate(("real/here", "real/there", "fake/red")):
+        bright = "red" if kind == "fake/red" else ""
+        save_pictures(pictures / kind, paint(80, seed + 20, bright))
+    manifest = tmp_path / "manifest.csv"
+    code, _, told = fauxlab(
+        "data", "index", pictures, "--out", manifest, "--split", "0,.1,.8,.1"
+    )  # fmt: skip
+    assert code == 0, told
+    calibrated = tmp_path / "calibrated"
+    code, _, told = fauxlab(
+        "detector", "calibrate", exported, manifest, "--rate", ".1", "--alpha", ".1",
+        "--reference", "--out", calibrated,
+    )  # fmt: skip
+    assert code == 0, told
+    assert "kept the features of 192 pictures" in told
+    reference = read_reference(calibrated)
+    assert sorted(set(reference.kinds.tolist())) == ["here", "red", "there"]
+    code, _, told = fauxlab(
+        "detector", "adapt", calibrated, fakes, "--crop", "none", "--out", tmp_path / "new"
+    )
+    assert code == 0, told

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 import numpy as np
 
@@ -47,8 +47,7 @@ def open_adaptable(model: str | Path, trust: bool = False) -> tuple[Adaptable, P
             f"{printable(model)} has weights for torch; write it with `fauxlab export`, "
             "calibrate that with --reference, and adapt what comes of it"
         )
-    adaptable: Adaptable = detector
-    return adaptable, folder
+    return cast(Adaptable, detector), folder
 
 
 def heads_of(detector: Adaptable, model: str | Path) -> HeadWeights:

@@ -131,4 +131,5 @@ def _name(config: DetectorConfig, head_logits: Floats) -> NDArray[np.int64]:
     """The manipulation [N] that the largest head stands for, as its place in MANIPULATIONS."""
     places = [MANIPULATIONS.index(head.manipulation) for head in config.heads]
     largest = head_logits.argmax(axis=1)
-    return np.array(places)[largest]
+    manipulations: NDArray[np.int64] = np.array(places)[largest]
+    return manipulations
