@@ -36,6 +36,7 @@ ROOMS = [
     "models",
     "evaluation",
     "calibration",
+    "adaptation",
     "training",
     "sample",
     "compare",
@@ -173,6 +174,16 @@ def test_all_rooms_that_scan_load_without_torch() -> None:
         if room_of(path) in LIGHT
     ]
     assert len(names) > 20
+    assert modules_loaded(f"import {', '.join(names)}") == "[]"
+
+
+def test_adapting_loads_without_torch() -> None:
+    names = [
+        ".".join(("fauxlab", *path.relative_to(SOURCE).with_suffix("").parts))
+        for path in FILES
+        if room_of(path) == "adaptation"
+    ]
+    assert len(names) > 5
     assert modules_loaded(f"import {', '.join(names)}") == "[]"
 
 

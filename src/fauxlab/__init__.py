@@ -22,6 +22,7 @@ from fauxlab.version import __version__ as __version__
 restrain_libraries()
 
 if TYPE_CHECKING:
+    from fauxlab.adaptation.adapt import adapt
     from fauxlab.auditing.audit import audit
     from fauxlab.calibration.calibrate import calibrate
     from fauxlab.compare import compare_detectors, compare_runs
@@ -51,6 +52,7 @@ _PUBLIC = {
     "Manifest": "fauxlab.data.manifest:Manifest",
     "Scanner": "fauxlab.scan.scanner:Scanner",
     "Verdict": "fauxlab.records:Verdict",
+    "adapt": "fauxlab.adaptation.adapt:adapt",
     "audit": "fauxlab.auditing.audit:audit",
     "calibrate": "fauxlab.calibration.calibrate:calibrate",
     "compare_detectors": "fauxlab.compare:compare_detectors",
@@ -76,6 +78,7 @@ __all__ = [
     "Manifest",
     "Scanner",
     "Verdict",
+    "adapt",
     "audit",
     "calibrate",
     "compare_detectors",

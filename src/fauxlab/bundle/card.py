@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from fauxlab.bundle.adaptations import ADAPTATIONS, describe_adaptations
 from fauxlab.bundle.config import Calibration, DetectorConfig, GeneratorConfig, LeftOut, OodLimits
 
 
@@ -33,12 +34,20 @@ it can be wrong in either direction.
 
 | trained with | |
 |---|---|
-{_rows(config.training)}
+{_rows(_without_adaptations(config.training))}
 
 | measured on validation | |
 |---|---|
 {_rows(config.metrics)}
-"""
+{_section(describe_adaptations(config))}"""
+
+
+def _without_adaptations(training: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in training.items() if key != ADAPTATIONS}
+
+
+def _section(text: str) -> str:
+    return f"\n{text}" if text else ""
 
 
 def _describe_heads(config: DetectorConfig) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,8 +13,9 @@ import numpy as np
 from fauxlab.bundle.config import DetectorConfig
 from fauxlab.bundle.decision import compute_scores
 from fauxlab.bundle.detector import Prediction, check_head_count, predict_in_parts
-from fauxlab.bundle.folder import GRAPH, hash_bundle, read_config, write_bundle
+from fauxlab.bundle.folder import GRAPH, REFERENCE, hash_bundle, read_config, write_bundle
 from fauxlab.bundle.graph import RefusedError, check_graph
+from fauxlab.bundle.heads import HeadWeights, read_heads, replace_heads
 from fauxlab.bundle.inputs import to_floats
 from fauxlab.bundle.sessions import make_session
 from fauxlab.errors import LabError
@@ -44,7 +46,8 @@ class OnnxDetector:
     """A detector's graph with all that is needed to use it, on the CPU.
 
     `hash` covers graph and config. `most` pictures are predicted at once, or any number. `folder`
-    holds the graph; None before it is saved.
+    holds the graph; None before it is saved. `graph` has the bytes of one whose heads were
+    replaced, which lies in no folder yet.
     """
 
     session: onnxruntime.InferenceSession
@@ -52,6 +55,7 @@ class OnnxDetector:
     hash: str = ""
     most: int | None = None
     folder: Path | None = None
+    graph: bytes = b""
 
     @property
     def size(self) -> int:
@@ -81,17 +85,44 @@ class OnnxDetector:
         """P(fake) [N] from logits [N], by the config's calibration."""
         return compute_scores(self.config, logits)
 
-    def save_pretrained(self, folder: str | Path) -> OnnxDetector:
+    def read_heads(self) -> HeadWeights:
+        """The weights of its heads. Raises ValueError where its graph has none of this form."""
+        return read_heads(self._read_graph())
+
+    def with_heads(self, heads: HeadWeights, config: DetectorConfig) -> OnnxDetector:
+        """The same network with these heads; the hash comes with saving.
+
+        Raises ValueError where the heads do not fit the features or the config.
+        """
+        graph = replace_heads(self._read_graph(), heads)
+        return replace(start_graph(graph, config), most=self.most, graph=graph)
+
+    def _read_graph(self) -> bytes:
+        if self.folder is None:
+            return self.graph
+        return (self.folder / GRAPH).read_bytes()
+
+    def save_pretrained(
+        self, folder: str | Path, further: Mapping[str, bytes] | None = None
+    ) -> OnnxDetector:
         """Write the bundle, with the same graph, over an older one; returns it with its hash.
 
+        `further` are other files of a bundle, by name. A reference stays where the graph does.
         Raises LabError for a graph that lies in no folder yet; `export_onnx` writes those.
         """
-        if self.folder is None:
+        content = self._read_graph()
+        if not content:
             raise LabError("this graph lies in no folder; write it with fl.export_onnx")
         folder = Path(folder)
-        content = (self.folder / GRAPH).read_bytes()
-        digest = write_bundle(folder, self.config, GRAPH, content)
-        return replace(self, hash=digest, folder=folder)
+        parts = {**self._read_reference(), **(further or {})}
+        digest = write_bundle(folder, self.config, GRAPH, content, parts)
+        return replace(self, hash=digest, folder=folder, graph=b"")
+
+    def _read_reference(self) -> dict[str, bytes]:
+        """The reference that lies beside the graph, by its name; empty where there is none."""
+        if self.folder is None or not (self.folder / REFERENCE).is_file():
+            return {}
+        return {REFERENCE: (self.folder / REFERENCE).read_bytes()}
 
     @classmethod
     def from_pretrained(cls, folder: str | Path, trust: bool = False) -> OnnxDetector:

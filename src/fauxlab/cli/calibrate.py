@@ -21,6 +21,7 @@ from fauxlab.progress import count_images
 if TYPE_CHECKING:
     from fauxlab.bundle.onnx import OnnxDetector
     from fauxlab.calibration.calibrate import Calibrated
+    from fauxlab.data.manifest import Manifest
     from fauxlab.models.pretrained import Detector
 
 
@@ -83,6 +84,12 @@ def calibrate(
     keep_limits: Annotated[
         bool, typer.Option("--keep-limits", help="leave the OOD limits that MODEL has")
     ] = False,
+    reference: Annotated[
+        bool,
+        typer.Option(
+            "--reference", help="keep what `detector adapt` needs: features, and no pictures"
+        ),
+    ] = False,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -130,6 +137,8 @@ def calibrate(
             left_out=others,
         )
     saved = calibrated.detector.save_pretrained(folder)
+    if reference:
+        _write_reference(calibrated.detector, data, folder)
     if figure:
         _save_figure(calibrated, figure)
     print(calibrated.table())
@@ -167,6 +176,19 @@ def _open_bundle(model: Path) -> Detector | OnnxDetector:
     if (folder / GRAPH).is_file() and not has_weights:
         return OnnxDetector.from_pretrained(folder, trust=is_packaged)
     return Detector.from_pretrained(folder)
+
+
+def _write_reference(detector: Detector | OnnxDetector, data: Manifest, folder: Path) -> None:
+    """Put the features of the calibration split beside the calibrated detector."""
+    from fauxlab.adaptation.making import make_reference
+    from fauxlab.adaptation.reference import write_reference
+    from fauxlab.data.cache import load_images
+
+    images = load_images(data.in_split("calibration"), detector.size)
+    with count_images("reference", None) as advance:
+        made = make_reference(detector, images, progress=advance)
+    write_reference(folder, made)
+    say(f"kept the features of {len(made):,} pictures for `fauxlab detector adapt`")
 
 
 def _save_figure(calibrated: Calibrated, path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fauxlab.cli.adapt import adapt
 from fauxlab.cli.calibrate import calibrate
 from fauxlab.cli.common import (
     AsJson,
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Train and evaluate detectors.")
 app.command("calibrate")(calibrate)
+app.command("adapt")(adapt)
 
 
 @app.command("train")

@@ -1,0 +1,1 @@
+"""Adaptation: a detector learns a new generator from a few examples, without PyTorch."""

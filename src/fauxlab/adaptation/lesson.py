@@ -1,0 +1,71 @@
+"""The real photos that a head is fitted against, and the thresholds that they ask for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fauxlab.adaptation.figures import extend, join
+from fauxlab.adaptation.fitting import Material
+from fauxlab.adaptation.reference import weigh_kinds
+from fauxlab.adaptation.thresholds import choose_thresholds
+from fauxlab.calibration.kinds import Kinds
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from fauxlab.adaptation.reference import Reference
+    from fauxlab.adaptation.seeing import Seen
+    from fauxlab.bundle.config import DetectorConfig
+
+    Floats = NDArray[np.floating]
+    Bools = NDArray[np.bool_]
+
+OWN_KIND = "yours"  # the user's real photos, among the kinds
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """The real photos of a fit, those of the reference first, and the material that they are in."""
+
+    material: Material
+    kinds: NDArray[np.str_]  # [N]
+    head_logits: Floats  # [N, H]
+    told: Bools  # [N]
+
+    @classmethod
+    def of(
+        cls, reference: Reference, config: DetectorConfig, examples: Seen, own: Seen | None
+    ) -> Lesson:
+        """The reference's real photos, and the user's own as a kind of theirs."""
+        real = reference.is_real
+        coordinates = reference.coordinates[real]
+        kinds = reference.kinds[real]
+        groups = reference.groups[real]
+        head_logits = reference.head_logits[real]
+        told = reference.told(config)[real]
+        if own is not None:
+            n = len(own.told)
+            coordinates = np.concatenate([coordinates, own.views[0]])
+            kinds = np.concatenate([kinds, np.full(n, OWN_KIND)])
+            groups = np.concatenate([groups, groups.max() + 1 + np.arange(n)])
+            head_logits = np.concatenate([head_logits, own.head_logits])
+            told = np.concatenate([told, own.told])
+        weights = weigh_kinds(kinds, groups)
+        material = Material(coordinates, weights, groups, examples.views)
+        return cls(material, kinds, head_logits, told)
+
+
+def choose(config: DetectorConfig, lesson: Lesson, new: Floats, rate: float) -> DetectorConfig:
+    """The config with the thresholds at which the real photos keep the stated rates.
+
+    `new` [N] are the new head's logits of them. What gets no verdict is not called fake.
+    """
+    told = lesson.told
+    logits = join(extend(lesson.head_logits, new))[told].astype(np.float64)
+    groups = lesson.material.groups[told].astype(np.str_)
+    reals = Kinds.of(logits, lesson.kinds[told], groups)
+    fit, threshold = choose_thresholds(config, reals, rate)
+    return config.model_copy(update={"calibration": fit, "threshold": threshold})

@@ -1,0 +1,121 @@
+"""Makes the reference of a detector from the pictures of a calibration split."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fauxlab.adaptation.reference import (
+    MANIPULATIONS,
+    MOST_NAME,
+    MOST_PICTURES,
+    Reference,
+    weigh_kinds,
+)
+from fauxlab.adaptation.space import MOST_COMPONENTS, fit_space
+from fauxlab.errors import LabError
+from fauxlab.evaluation.detection import predict_batches
+from fauxlab.io.sharpness import measure_sharpness
+from fauxlab.io.tint import measure_tint
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from fauxlab.bundle.detector import AnyDetector
+    from fauxlab.data.cache import ImageArray
+    from fauxlab.data.rows import Row
+
+    Rows = NDArray[np.int64]
+
+
+def make_reference(
+    detector: AnyDetector,
+    images: ImageArray,
+    most: int = MOST_PICTURES,
+    components: int = MOST_COMPONENTS,
+    progress: Callable[[int], None] | None = None,
+) -> Reference:
+    """What the detector makes of at most `most` pictures, from all kinds evenly.
+
+    The pictures should be of the calibration split, on which no weight was fitted. Raises LabError
+    where the detector has no heads or gives no features, and where there are no reals.
+    """
+    part = _take_part(images, choose_rows(images.manifest.rows, most))
+    rows = part.manifest.rows
+    features = []
+    head_logits = []
+    limits = []
+    for pixels, predicted in predict_batches(detector, part, progress=progress):
+        if not predicted.features.shape[1] or not predicted.head_logits.shape[1]:
+            raise LabError(
+                f"the model {detector.config.architecture} gives no features of several heads, "
+                "which a reference holds; export one with heads by `fauxlab export`"
+            )
+        features.append(predicted.features)
+        head_logits.append(predicted.head_logits)
+        for picture, distance in zip(pixels, predicted.ood_distances.tolist(), strict=True):
+            limits.append((distance, measure_sharpness(picture), measure_tint(picture)))
+    if all(row.label for row in rows):
+        raise LabError("no reals to make a reference of; index some, with a calibration split")
+
+    all_features = np.concatenate(features).astype(np.float64)
+    if not np.isfinite(all_features).all():
+        raise LabError("the model gives no finite features for some pictures; train it again")
+    kinds = np.array([kind_of(row) for row in rows])
+    _, groups = np.unique([row.group for row in rows], return_inverse=True)
+    space = fit_space(all_features, weigh_kinds(kinds, groups), components)
+    manipulations = [MANIPULATIONS.index(manipulation_of(row)) for row in rows]
+    return Reference(
+        space,
+        space.project(all_features),
+        kinds,
+        groups.astype(np.int64),
+        np.array(manipulations),
+        np.concatenate(head_logits).astype(np.float64),
+        np.array(limits),
+    )
+
+
+def choose_rows(rows: Sequence[Row], most: int, seed: int = 0) -> Rows:
+    """Numbers of at most `most` rows, in order: as evenly from all kinds as there are pictures.
+
+    Of a kind's groups each gives one picture before any gives a second.
+    """
+    order = np.random.default_rng(seed).permutation(len(rows))
+    taken_of_group: dict[tuple[str, str], int] = {}
+    queues: dict[str, list[tuple[int, int]]] = {}
+    for place, number in enumerate(order.tolist()):
+        row = rows[number]
+        kind = kind_of(row)
+        turn = taken_of_group.get((kind, row.group), 0)
+        taken_of_group[kind, row.group] = turn + 1
+        queues.setdefault(kind, []).append((turn, place))
+    ranked = []
+    for queue in queues.values():
+        for rank, (_, place) in enumerate(sorted(queue)):
+            ranked.append((rank, place))
+    chosen = [int(order[place]) for _, place in sorted(ranked)[:most]]
+    return np.array(sorted(chosen), dtype=np.int64)
+
+
+def kind_of(row: Row) -> str:
+    """The source of a real picture, or the generator of a fake."""
+    return (row.generator if row.label else row.source)[:MOST_NAME]
+
+
+def manipulation_of(row: Row) -> str:
+    """How a picture was made: made, altered, or "" for a real one."""
+    if not row.label:
+        return ""
+    stated = getattr(row, "manipulation", "")
+    return stated or "made"
+
+
+def _take_part(images: ImageArray, numbers: Rows) -> ImageArray:
+    chosen = set(numbers.tolist())
+    rows = tuple(row for number, row in enumerate(images.manifest.rows) if number in chosen)
+    manifest = replace(images.manifest, rows=rows)
+    return replace(images, manifest=manifest, slots=images.slots[numbers])
