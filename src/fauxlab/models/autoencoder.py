@@ -15,6 +15,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from fauxlab.errors import LabError
 from fauxlab.io.text import hash_file, printable
@@ -73,6 +74,23 @@ class Autoencoder(nn.Module):
         """Images [N, 3, H, W] in [-1, 1], encoded and decoded."""
         return self.decode(self.encode(images))
 
+    def reconstruct(self, pixels: Tensor) -> Tensor:
+        """Pictures uint8 [N, 3, H, W] of any size, encoded and decoded; same shape.
+
+        Where a side is no multiple of 8, the edge is repeated for the time between.
+        """
+        _, _, height, width = pixels.shape
+        margins = (0, -width % STRIDE, 0, -height % STRIDE)
+        images = pixels.float() / 127.5 - 1
+        padded = F.pad(images, margins, mode="replicate")
+        # More than twice as fast where the processor knows bfloat16. Pixels then differ by .6 of
+        # 255, a tenth of what the encoding loses.
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, _knows_bfloat16()):
+            decoded = self(padded).float()
+        levels = (decoded + 1) * 127.5
+        rounded = levels[:, :, :height, :width].round()
+        return rounded.to(torch.uint8)
+
 
 def open_autoencoder(name_or_path: str | Path = NAME) -> Autoencoder:
     """An autoencoder on the CPU, in evaluation mode, without gradients for its weights.
@@ -127,6 +145,11 @@ def _load(half: nn.Module, path: Path) -> None:
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
         raise LabError(f"{printable(path)} does not fit {NAME}: {reason}; fetch it again") from None
+
+
+def _knows_bfloat16() -> bool:
+    """Whether this processor multiplies in bfloat16; elsewhere it would be slower, not faster."""
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 # --- layers
