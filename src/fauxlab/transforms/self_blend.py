@@ -41,10 +41,10 @@ def self_blend(pixels: Pixels, rng: Random) -> Pixels:
     outer = pixels
     # Either side of the join may be the changed one.
     if rng.random() < 0.5:
-        inner = _vary(inner, rng)
+        inner = vary(inner, rng)
     else:
-        outer = _vary(outer, rng)
-    inner = _move(inner, rng)
+        outer = vary(outer, rng)
+    inner = move(inner, rng)
     _, height, width = pixels.shape
     mask = face_mask(height, width, rng)
     ratio = rng.choice(RATIOS)
@@ -63,7 +63,7 @@ def blend_batch(pixels: Pixels, seeds: Seeds) -> Pixels:
     return blends
 
 
-def _vary(pixels: Pixels, rng: Random) -> Pixels:
+def vary(pixels: Pixels, rng: Random) -> Pixels:
     """The picture in other colours, and then softer, sharper or coarser."""
     tint = rng.uniform(-12, 12, (3, 1, 1))
     image = pixels.astype(np.float32)
@@ -81,10 +81,10 @@ def _vary(pixels: Pixels, rng: Random) -> Pixels:
         return blur(recoloured, rng.uniform(0.4, 1.2))
     if kind == 2:
         return sharpen(recoloured, rng.uniform(0.3, 1.0))
-    return _coarsen(recoloured, rng.uniform(0.4, 0.9))
+    return coarsen(recoloured, rng.uniform(0.4, 0.9))
 
 
-def _coarsen(pixels: Pixels, scale: float) -> Pixels:
+def coarsen(pixels: Pixels, scale: float) -> Pixels:
     """Shrunk to a scale and enlarged again."""
     picture = to_picture(pixels)
     small_size = scaled_size(picture.size, scale, least=8)
@@ -93,7 +93,7 @@ def _coarsen(pixels: Pixels, scale: float) -> Pixels:
     return to_pixels(enlarged)
 
 
-def _move(pixels: Pixels, rng: Random) -> Pixels:
+def move(pixels: Pixels, rng: Random) -> Pixels:
     """Shifted and scaled a little; what comes in from outside repeats the edge."""
     _, height, width = pixels.shape
     scale_x, scale_y = rng.uniform(1 - SHIFT, 1 + SHIFT, 2)
