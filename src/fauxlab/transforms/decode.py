@@ -11,7 +11,7 @@ Each picture gets filters of its own, so no particular generator is imitated.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -97,38 +97,36 @@ def _in_grid(image: Floats, stages: int, style: _Style, rng: Random) -> Floats:
 
 def _draw(image: Floats, stages: int, style: _Style, rng: Random) -> Floats:
     """An image [3, H, W] of even sides, shrunk and drawn anew; in each stage at half the size."""
-    small = _shrink(image, rng)
-    enlarge, weights = ENLARGEMENTS[rng.integers(len(ENLARGEMENTS))]
-    detail = image - _convolve(enlarge(small), weights)
+    squares = _split_squares(image)
+    small = _shrink(squares, rng)
+    spread, weights = ENLARGEMENTS[rng.integers(len(ENLARGEMENTS))]
+    detail = squares - _enlarge(small, spread, weights)
     if stages > 1:
         small = _draw(small, stages - 1, style, rng)
     if style.noise:
         grains = rng.standard_normal(small.shape[1:], np.float32)
         small = small + np.float32(style.noise) * grains
-    kernels = _near(weights, style.kernel, rng)
     colours = _near(np.eye(3, dtype=np.float32), COLOURS, rng)
-    enlarged = _mix(colours, _convolve(enlarge(small), kernels))
-    kept = np.float32(style.kept)
-    return enlarged + kept * _mix_squares(detail, style, rng)
+    kernels = _near(weights, style.kernel, rng)
+    drawn = _enlarge(_mix(colours, small), spread, kernels)
+    drawn += np.float32(style.kept) * _mix_squares(detail, style, rng)
+    return _join_squares(drawn)
 
 
-def _shrink(image: Floats, rng: Random) -> Floats:
+def _shrink(squares: Floats, rng: Random) -> Floats:
     """Half the size: means of 2x2 pixels by nearly equal weights."""
     equal = np.full((1, 4), 0.25, np.float32)
     (weights,) = _near(equal, UNEVEN_MEAN / 4, rng)
-    squares = _split_squares(image)
     small: Floats = np.tensordot(weights, squares, 1)
     return small
 
 
-def _mix_squares(detail: Floats, style: _Style, rng: Random) -> Floats:
+def _mix_squares(squares: Floats, style: _Style, rng: Random) -> Floats:
     """The twelve values of each square of 2x2 pixels, mixed a little, alike in all squares."""
-    squares = _split_squares(detail)
     values = squares.reshape(12, *squares.shape[2:])
     matrix = np.eye(12, dtype=np.float32)
     matrix += np.float32(style.mixed) * rng.standard_normal((12, 12), np.float32)
-    mixed = _mix(matrix, values)
-    return _join_squares(mixed.reshape(squares.shape))
+    return _mix(matrix, values).reshape(squares.shape)
 
 
 # --- arithmetic
@@ -145,19 +143,6 @@ def _near(filters: Floats, deviation: float, rng: Random) -> Floats:
     changes = rng.standard_normal(filters.shape, np.float32)
     changes -= changes.mean(axes, keepdims=True)
     return filters + np.float32(deviation) * changes
-
-
-def _repeat(small: Floats) -> Floats:
-    """Each pixel four times: [C, h, w] to [C, 2h, 2w]."""
-    return small.repeat(2, 1).repeat(2, 2)
-
-
-def _put_zeros(small: Floats) -> Floats:
-    """Zeros between all pixels: [C, h, w] to [C, 2h, 2w]."""
-    channels, height, width = small.shape
-    grid = np.zeros((channels, 2 * height, 2 * width), np.float32)
-    grid[:, ::2, ::2] = small
-    return grid
 
 
 def _split_squares(image: Floats) -> Floats:
@@ -189,33 +174,52 @@ def _mix(matrix: Floats, values: Floats) -> Floats:
     return (matrix @ flat).reshape(values.shape)
 
 
-def _convolve(image: Floats, kernels: Floats) -> Floats:
-    """Each channel of [C, H, W] with its own kernel of [C, 3, 3], edges repeated."""
-    _, height, width = image.shape
-    padded = np.pad(image, ((0, 0), (1, 1), (1, 1)), mode="edge")
-    result = np.zeros_like(image)
+def _enlarge(small: Floats, spread: Floats, kernels: Floats) -> Floats:
+    """Twice the size and convolved, as squares [4, C, h, w] of the result, from [C, h, w].
+
+    `spread` says how pixels are set apart, `kernels` [C, 3, 3] convolve what comes of that. Both
+    are joined to one kernel for each of a square's four pixels, which takes a third of the time.
+    """
+    channels, height, width = small.shape
+    joined = np.einsum("aip,bjq,cij->abpqc", spread, spread, kernels)
+    padded = np.pad(small, ((0, 0), (1, 1), (1, 1)), mode="edge")
+    result = np.zeros((2, 2, channels, height, width), np.float32)
     # One array for all products: a new one each time would take longer than the arithmetic.
-    product = np.empty_like(image)
-    for down in range(3):
-        for right in range(3):
-            weights = kernels[:, down, right, None, None]
-            if weights.any():
-                window = padded[:, down : down + height, right : right + width]
-                np.multiply(weights, window, out=product)
-                result += product
-    return result
+    product = np.empty_like(small)
+    for a, b, p, q in zip(*joined.any(-1).nonzero(), strict=True):
+        window = padded[:, p : p + height, q : q + width]
+        np.multiply(joined[a, b, p, q, :, None, None], window, out=product)
+        result[a, b] += product
+    return result.reshape(4, channels, height, width)
 
 
-# --- enlarging: what stands between the pixels, and the convolution [3, 3, 3] that follows
+# --- enlarging, along one axis
+# Which small pixel (before, same, next) a kernel's three taps meet, at either of the two places
+# that a pixel becomes: [place, tap, small pixel].
 
+REPEATED = np.array(
+    [
+        [[1, 0, 0], [0, 1, 0], [0, 1, 0]],
+        [[0, 1, 0], [0, 1, 0], [0, 0, 1]],
+    ],
+    np.float32,
+)
+# Every other place holds a zero.
+WITH_ZEROS = np.array(
+    [
+        [[0, 0, 0], [0, 1, 0], [0, 0, 0]],
+        [[0, 1, 0], [0, 0, 0], [0, 0, 1]],
+    ],
+    np.float32,
+)
 IDENTITY = np.zeros((3, 3), np.float32)
 IDENTITY[1, 1] = 1
 TRIANGLE = np.array([0.25, 0.5, 0.25], np.float32)
 BILINEAR = np.outer(TRIANGLE, TRIANGLE)
-
-ENLARGEMENTS: tuple[tuple[Callable[[Floats], Floats], Floats], ...] = (
-    (_repeat, np.stack([IDENTITY] * 3)),
-    (_repeat, np.stack([BILINEAR] * 3)),
+# How pixels are set apart, and the kernels [3, 3, 3] that follow.
+ENLARGEMENTS: tuple[tuple[Floats, Floats], ...] = (
+    (REPEATED, np.stack([IDENTITY] * 3)),
+    (REPEATED, np.stack([BILINEAR] * 3)),
     # Of four pixels three are 0.
-    (_put_zeros, np.stack([4 * BILINEAR] * 3)),
+    (WITH_ZEROS, np.stack([4 * BILINEAR] * 3)),
 )
