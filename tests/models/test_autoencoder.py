@@ -113,7 +113,7 @@ def test_the_published_weights_give_pictures_back() -> None:
     # The encoder was trained on photos, which have less grain than the drawn faces.
     smooth = torch.nn.functional.avg_pool2d(torch.from_numpy(face[None]).float(), 2)
     picture = smooth.round().to(torch.uint8)
-    error = np.square(network.reconstruct(picture).float() - picture.float()).mean()
+    error = (network.reconstruct(picture).float() - picture.float()).square().mean()
     assert 10 * np.log10(255**2 / float(error)) > 28
     with torch.no_grad():
         latents = network.encode(picture.float() / 127.5 - 1)

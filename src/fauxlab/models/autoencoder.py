@@ -88,8 +88,9 @@ class Autoencoder(nn.Module):
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, _knows_bfloat16()):
             decoded = self(padded).float()
         levels = (decoded + 1) * 127.5
-        rounded = levels[:, :, :height, :width].round()
-        return rounded.to(torch.uint8)
+        own = levels[:, :, :height, :width]
+        rounded: Tensor = own.round().to(torch.uint8)
+        return rounded
 
 
 def open_autoencoder(name_or_path: str | Path = NAME) -> Autoencoder:

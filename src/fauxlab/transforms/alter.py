@@ -66,9 +66,12 @@ def _alter_region(images: Pixels, k: int, rng: Random) -> Pixels:
         inner = _match_colours(other, picture, mask, rng)
     else:
         mask = random_region(height, width, rng)
-        inner = CHANGES[rng.integers(len(CHANGES))](picture, rng)
+        change = CHANGES[rng.integers(len(CHANGES))]
+        inner = change(picture, rng).astype(np.float32)
     mask = mask * np.float32(rng.uniform(*OPACITY))
-    altered = to_bytes(mask * inner + (1 - mask) * picture)
+    replaced = mask * inner
+    kept = (1 - mask) * picture
+    altered = to_bytes(replaced + kept)
     if _mean_change(altered, picture, mask) < LEAST_CHANGE:
         return self_blend(picture, rng)
     return altered
@@ -86,10 +89,11 @@ def _mean_change(altered: Pixels, picture: Pixels, mask: Floats) -> float:
 
 def _choose_other(images: Pixels, k: int, rng: Random) -> Pixels:
     """Any picture of the batch but `k`, perhaps mirrored."""
-    step = rng.integers(1, len(images))
-    other = images[(k + step) % len(images)]
+    step = int(rng.integers(1, len(images)))
+    number = (k + step) % len(images)
+    other: Pixels = images[number]
     if rng.random() < MIRRORED:
-        return other[:, :, ::-1]
+        other = other[:, :, ::-1]
     return other
 
 

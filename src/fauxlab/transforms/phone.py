@@ -51,12 +51,16 @@ def beauty(pixels: Pixels, strength: float) -> Pixels:
     amount = np.float32(strength)
     smooth = _smooth_detail(pixels, SKIN_BLUR * side, SKIN_DETAIL)
     mask = _face_mask(height, width)
-    shares = amount * (np.float32(OUTSIDE) + np.float32(1 - OUTSIDE) * mask)
+    outside = np.float32(OUTSIDE)
+    shares = outside + (1 - outside) * mask
+    shares *= amount
     image = pixels + shares * (smooth - pixels)
     tones = image / np.float32(255)
     midtones = 4 * tones * (1 - tones)
-    light = np.array(SKIN_ROSE, np.float32)[:, None, None] * np.float32(SKIN_LIGHT)
-    return to_bytes(image + shares * light * midtones)
+    rose = np.array(SKIN_ROSE, np.float32)
+    light = rose[:, None, None] * np.float32(SKIN_LIGHT)
+    image += shares * light * midtones
+    return to_bytes(image)
 
 
 def night(pixels: Pixels, strength: float) -> Pixels:
@@ -66,17 +70,22 @@ def night(pixels: Pixels, strength: float) -> Pixels:
     seed = zlib.crc32(pixels.tobytes())
     rng = np.random.default_rng(seed)
     side = min(pixels.shape[1:])
+    noise = NIGHT_NOISE * strength
     dark = pixels * np.float32(1 - DARKNESS * strength)
-    # Photons are counted: noise goes with the root of the light. Amplified, most is in the shadows.
-    spread = np.float32(NIGHT_NOISE * strength) * np.sqrt((dark + 20) / 255)
-    noisy = to_bytes(dark + spread * rng.standard_normal(pixels.shape, np.float32))
-    luma, blue, red = to_picture(noisy).convert("YCbCr").split()
-    blur = ImageFilter.GaussianBlur(COLOUR_BLUR * side * strength)
+    # Photons are counted: noise goes with the root of the light. The camera adds some of its own.
+    spread = np.sqrt((dark + 20) / 255)
+    spread *= np.float32(noise)
+    field = rng.standard_normal(pixels.shape, np.float32)
+    noisy = to_picture(to_bytes(dark + spread * field))
+    luma, blue, red = noisy.convert("YCbCr").split()
     brightness = np.asarray(luma)[None]
-    smooth = _smooth_detail(brightness, 1.2, 1.5 * NIGHT_NOISE * strength)
+    smooth = _smooth_detail(brightness, 1.2, 1.5 * noise)
     # Shadows are lifted again, so that people are seen.
-    lifted = 255 * (smooth / 255).clip(0, 1) ** np.float32(1 - 0.2 * strength)
-    sharpened = Image.fromarray(to_bytes(lifted)[0]).filter(_unsharp(1.0, 1.2 * strength))
+    shares = np.clip(smooth / 255, 0, 1)
+    exponent = np.float32(1 - 0.2 * strength)
+    lifted = to_bytes(255 * shares**exponent)
+    sharpened = Image.fromarray(lifted[0]).filter(_unsharp(1.0, 1.2 * strength))
+    blur = ImageFilter.GaussianBlur(COLOUR_BLUR * side * strength)
     merged = Image.merge("YCbCr", (sharpened, blue.filter(blur), red.filter(blur)))
     return to_pixels(merged.convert("RGB"))
 
@@ -102,12 +111,16 @@ def phone(pixels: Pixels, strength: float) -> Pixels:
     levels = np.asarray(area, dtype=np.float32)
     light = np.maximum(levels, np.float32(LEAST_LIGHT))
     # Areas darker than the picture's mean are brightened, others darkened; detail goes along.
-    gains = (light.mean() / light) ** (np.float32(EVENED) * amount)
+    exponent = np.float32(EVENED) * amount
+    gains = (light.mean() / light) ** exponent
     detail = np.asarray(luma, dtype=np.float32) - levels
-    toned = gains * (smooth + np.float32(LOCAL_CONTRAST) * amount * detail)
+    contrast = np.float32(LOCAL_CONTRAST) * amount
+    toned = gains * (smooth + contrast * detail)
     grey = toned.mean(0)
-    vivid = grey + (1 + np.float32(VIVID) * amount) * (toned - grey)
-    sharpened = to_picture(to_bytes(vivid)).filter(_unsharp(0.8, 1.2 * strength))
+    saturation = 1 + np.float32(VIVID) * amount
+    vivid = grey + saturation * (toned - grey)
+    picture = to_picture(to_bytes(vivid))
+    sharpened = picture.filter(_unsharp(0.8, 1.2 * strength))
     return to_pixels(sharpened)
 
 
@@ -131,11 +144,12 @@ def _sample(image: Image.Image, size: tuple[int, int]) -> Image.Image:
 def _smooth_detail(pixels: Pixels, sigma: float, threshold: float) -> Floats:
     """Without detail that is weak against `threshold` (of 255); strong detail, as edges, stays.
 
-    [C, H, W] with three channels or one. Detail is what a Gaussian of `sigma` pixels takes away.
+    [C, H, W] to the same shape. Detail is what a Gaussian of `sigma` pixels takes away.
     """
-    image = to_picture(pixels) if len(pixels) == 3 else Image.fromarray(pixels[0])
-    blurred = np.asarray(image.filter(ImageFilter.GaussianBlur(sigma)), dtype=np.float32)
-    soft = blurred.transpose(2, 0, 1) if len(pixels) == 3 else blurred[None]
+    channels = [Image.fromarray(channel) for channel in pixels]
+    blur = ImageFilter.GaussianBlur(sigma)
+    blurred = [np.asarray(channel.filter(blur)) for channel in channels]
+    soft = np.stack(blurred).astype(np.float32)
     detail = pixels - soft
     squares = detail**2
     kept = squares / (squares + np.float32(threshold**2 + 1e-3))

@@ -154,11 +154,15 @@ def stage_light(
     first = colorsys.hsv_to_rgb(hue % 360 / 360, strength, 1.0)
     second = colorsys.hsv_to_rgb(opposite % 360 / 360, strength, 1.0)
     shares = _gradient(pixels, angle)
-    light = _channels(second) + (_channels(first) - _channels(second)) * shares
-    light /= np.einsum("c,chw->hw", np.array(LUMA, np.float32), light)
+    from_second = _channels(second)
+    difference = _channels(first) - from_second
+    light = from_second + difference * shares
+    weights = np.array(LUMA, np.float32)
+    light /= np.einsum("c,chw->hw", weights, light)
     # The brightest channel would burn out everywhere.
     bounded = np.minimum(light, np.float32(2))
-    return to_bytes(pixels * bounded)
+    lit: Floats = pixels * bounded
+    return to_bytes(lit)
 
 
 def _gradient(pixels: Pixels, angle: float) -> Floats:
