@@ -54,7 +54,8 @@ def beauty(pixels: Pixels, strength: float) -> Pixels:
     outside = np.float32(OUTSIDE)
     shares = outside + (1 - outside) * mask
     shares *= amount
-    image = pixels + shares * (smooth - pixels)
+    image = pixels.astype(np.float32)
+    image += shares * (smooth - image)
     tones = image / np.float32(255)
     midtones = 4 * tones * (1 - tones)
     rose = np.array(SKIN_ROSE, np.float32)

@@ -161,8 +161,8 @@ def stage_light(
     light /= np.einsum("c,chw->hw", weights, light)
     # The brightest channel would burn out everywhere.
     bounded = np.minimum(light, np.float32(2))
-    lit: Floats = pixels * bounded
-    return to_bytes(lit)
+    image = pixels.astype(np.float32)
+    return to_bytes(image * bounded)
 
 
 def _gradient(pixels: Pixels, angle: float) -> Floats:
