@@ -170,7 +170,7 @@ def test_screenshot_is_two_files() -> None:
 
 
 def test_the_protocol_is_complete_and_named() -> None:
-    assert len(list_degradations()) == 60
+    assert len(list_degradations()) == 76
     assert list_degradations(["screenshot", "blur"]) == [
         ("blur", 0.5),
         ("blur", 1),

@@ -80,3 +80,16 @@ def test_sharpening_by_hand() -> None:
     # The blur of 0.5 pixels moves .107 + .0003 of the step of 50 across the edge.
     assert row[9:11].tolist() == [95, 155]
     assert row[[0, 5, 15, 19]].tolist() == [100, 100, 150, 150]
+
+
+def test_a_scan_is_grey_on_old_paper_with_a_shadow_at_one_side() -> None:
+    white = degrade(np.full((3, 64, 64), 255, np.uint8), "scan", 1).astype(float)
+    # Paper of 232 · (1, .97, .9); towards the fold a quarter is lost.
+    sides = [white[:, :, :4].mean((1, 2)), white[:, :, -4:].mean((1, 2))]
+    fold, outer = sorted(sides, key=lambda side: side[0])
+    assert outer == pytest.approx([232, 225, 209], abs=2)
+    assert fold[0] / outer[0] == pytest.approx(0.77, abs=0.03)
+    red = np.zeros((3, 64, 64), np.uint8)
+    red[0] = 200
+    scanned = degrade(red, "scan", 1).astype(float).mean((1, 2))
+    assert scanned[1] / scanned[0] == pytest.approx(0.97, abs=0.01)

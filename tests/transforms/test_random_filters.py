@@ -7,7 +7,7 @@ import pytest
 
 from fauxlab.transforms import random_filters
 from fauxlab.transforms.degradations import degrade_repeatably, filter_batch
-from fauxlab.transforms.random_filters import STRUCTURES, TONES, random_filter
+from fauxlab.transforms.random_filters import PROCESSES, STRUCTURES, TONES, random_filter
 
 
 @pytest.fixture
@@ -26,13 +26,13 @@ def test_each_is_a_function_of_picture_and_seed(picture: np.ndarray) -> None:
     assert np.array_equal(found[7], random_filter(picture, np.random.default_rng(7)))
     assert np.array_equal(picture, before)
     untouched = np.mean([np.array_equal(x, picture) for x in found])
-    # .4 not toned × .7 not restructured
-    assert untouched == pytest.approx(0.28, abs=0.12)
+    # .4 not toned × .8 not restructured × .75 not processed
+    assert untouched == pytest.approx(0.24, abs=0.12)
     assert len({x.tobytes() for x in found}) > 70
     assert filter_batch(many[:0], []).shape == (0, *picture.shape)
 
 
-@pytest.mark.parametrize("filters", [TONES, STRUCTURES])
+@pytest.mark.parametrize("filters", [TONES, STRUCTURES, PROCESSES])
 def test_every_filter_changes_pictures_within_its_levels(
     picture: np.ndarray, filters: tuple[random_filters.Filter, ...]
 ) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from fauxlab.datasets.toyfaces import draw, plan
-from fauxlab.transforms.self_blend import _mask, blend_batch
+from fauxlab.transforms.regions import face_mask
+from fauxlab.transforms.self_blend import blend_batch
 
 
 def faces(n: int, size: int = 96) -> np.ndarray:
@@ -36,7 +37,7 @@ def test_a_picture_of_one_colour_shows_the_mask() -> None:
 
 
 def test_masks_are_soft_lie_over_the_face_and_vary() -> None:
-    masks = np.stack([_mask(64, 64, np.random.default_rng(seed)) for seed in range(20)])
+    masks = np.stack([face_mask(64, 64, np.random.default_rng(seed)) for seed in range(20)])
     assert masks.min() >= 0
     assert masks.max() <= 1
     assert (masks[:, 34, 32] > 0.9).all()

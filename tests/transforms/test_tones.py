@@ -108,3 +108,17 @@ def test_cross_processing_turns_shadows_blue_and_lights_yellow() -> None:
     assert blue > green > red
     red, green, blue = colour_of(degrade(flat(220, 220, 220), "cross-process", 1))
     assert red > green > blue
+
+
+def test_stage_light_comes_from_two_sides() -> None:
+    lit = tones.stage_light(np.full((3, 9, 41), 100, np.uint8), hue=0)
+    # By hand: at the left, 1 / (1 + e^-4) = .982 of the light is red (1, .4, .4), the rest is
+    # (.4, 1, 1). Its luma is .584, and is brought to 1.
+    assert lit[:, 4, 0].tolist() == pytest.approx([169, 70, 70], abs=1)
+    right = lit[:, 4, 40].tolist()
+    assert right[0] < 55
+    assert right[1] == right[2] > 115
+    # Halfway both lights together are white.
+    assert lit[:, 4, 20].tolist() == [100, 100, 100]
+    from_above = tones.stage_light(np.full((3, 9, 41), 100, np.uint8), hue=0, angle=90)
+    assert from_above[:, 0, 20].tolist() == pytest.approx([169, 70, 70], abs=1)

@@ -10,20 +10,17 @@ from __future__ import annotations
 
 import hashlib
 import os
-import urllib.request
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor, nn
 
 from fauxlab.errors import LabError, suggest
-from fauxlab.io.files import file_aside
 from fauxlab.io.text import hash_file, printable
 from fauxlab.models import inception
 from fauxlab.models.randconv import RandomConvolutions
+from fauxlab.models.weights import download, read_weights
 from fauxlab.privacy import cache_folder
 
 FID = "inception-fid"
@@ -38,7 +35,6 @@ FID_URL = (
     "weights-inception-2015-12-05-6726825d.pth"
 )
 RESIZE = "bicubic antialiased, rounded to 8 bits"
-CHUNK = 2**20
 
 
 @dataclass(frozen=True)
@@ -240,7 +236,7 @@ def _fid_file(weights: str | Path | None) -> Path:
     if weights is None:
         path = cache_folder() / "weights" / name
         if not path.is_file() or not hash_file(path).startswith(prefix):
-            _download(FID_URL, path, prefix)
+            download(FID_URL, path, prefix, f", or use {RANDOM}, which needs no weights")
         return path
     path = Path(weights)
     sha256 = hash_file(path)
@@ -273,57 +269,9 @@ def _load_inception(path: Path, complete: bool) -> inception.Inception:
     _need_file(path)
     network = inception.Inception(complete)
     try:
-        network.load_weights(_read_weights(path))
+        network.load_weights(read_weights(path, "Inception-v3"))
     except ValueError as error:
         raise LabError(
             f"{printable(path)} does not fit Inception-v3: {error}; fetch it again"
         ) from None
     return network
-
-
-def _read_weights(path: Path) -> Mapping[str, Tensor]:
-    try:
-        state: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # what a damaged file raises depends on where the damage is
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise LabError(
-            f"{printable(path)} is damaged or holds no plain weights ({reason}); fetch it again"
-        ) from None
-    is_table = isinstance(state, Mapping)
-    if not is_table or not all(isinstance(value, Tensor) for value in state.values()):
-        raise LabError(
-            f"{printable(path)} holds no table of weights; give a state dict of Inception-v3"
-        )
-    weights: Mapping[str, Tensor] = state
-    return weights
-
-
-def _download(url: str, path: Path, prefix: str) -> None:
-    """Fetch a file whose SHA-256 begins with `prefix`, whole or not at all.
-
-    By hand, since `torch.hub.download_url_to_file` knows no timeout.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with file_aside(path) as stream:
-            sha256 = _fetch(url, stream)
-            if not sha256.startswith(prefix):
-                raise LabError(
-                    f"what {url} gave has SHA-256 {sha256[:8]}…, expected {prefix}…; "
-                    "try again, or fetch it by hand and give its path as weights"
-                )
-    except (OSError, ValueError) as error:
-        raise LabError(
-            f"cannot fetch {url}: {error}; fetch it by hand to {printable(path)}, or use {RANDOM}, "
-            "which needs no weights"
-        ) from error
-
-
-def _fetch(url: str, stream: BinaryIO) -> str:
-    """Write what an address gives to a stream; returns its SHA-256."""
-    digest = hashlib.sha256()
-    with urllib.request.urlopen(url, timeout=30) as response:
-        while chunk := response.read(CHUNK):
-            stream.write(chunk)
-            digest.update(chunk)
-    return digest.hexdigest()

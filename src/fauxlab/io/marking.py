@@ -83,10 +83,12 @@ def save_jpeg(
     pixels: Pixels,
     mark: Mark | None,
     quality: int = 92,
+    halved_colour: bool = False,
 ) -> None:
-    """Write pixels uint8 [3, H, W] as JPEG without chroma subsampling, as a whole or not at all.
+    """Write pixels uint8 [3, H, W] as JPEG, as a whole or not at all.
 
-    Equal quality gives equal quantisation tables, marked or not.
+    Colours keep their full resolution, or with `halved_colour` half of it (4:2:0). Equal quality
+    gives equal quantisation tables, marked or not.
     """
     packet = _packet(mark).encode() if mark else b""
     stream = io.BytesIO()
@@ -94,7 +96,7 @@ def save_jpeg(
         stream,
         "JPEG",
         quality=quality,
-        subsampling=0,
+        subsampling="4:2:0" if halved_colour else "4:4:4",
         xmp=packet,
     )
     replace_file(path, stream.getvalue(), durable=False)

@@ -1,4 +1,4 @@
-"""Changes of fine structure: film and its grain, denoising, sharpening.
+"""Changes of fine structure: film and its grain, scanned prints, denoising, sharpening.
 
 Pictures are uint8 [3, H, W] and keep their shape. Each function is pure: grain is seeded by the
 pixels.
@@ -31,6 +31,12 @@ GRAIN = 10.0  # standard deviation in the mid-tones, of 255
 GRAIN_SIZE = 0.7  # standard deviation of a grain, pixels
 COLOUR_GRAIN = 0.35  # of the grain that differs between the channels
 RADIUS = 3  # of the window of denoising, pixels
+# A scanned print at strength 1.
+PAPER_BLACK = 55.0  # of 255
+PAPER_WHITE = 232.0
+PAPER_TINT = (1.0, 0.97, 0.9)  # of the white of old paper, by channel
+SHADOW = 0.25  # of the brightness that the side of a page loses towards its fold
+PAPER_GRAIN = 5.0  # standard deviation of the paper's fibres, of 255
 
 
 def film(pixels: Pixels, strength: float) -> Pixels:
@@ -48,6 +54,30 @@ def film(pixels: Pixels, strength: float) -> Pixels:
     image *= _vignette(image.shape, strength)
     level = np.float32(GRAIN * strength)
     return to_bytes(image + level * _grain(image, rng))
+
+
+def scan(pixels: Pixels, strength: float) -> Pixels:
+    """A grey print out of a book, faded and scanned: dull tones, a soft lens, paper, a shadow."""
+    if strength == 0:
+        return pixels.copy()
+    seed = zlib.crc32(pixels.tobytes())
+    rng = np.random.default_rng(seed)
+    picture = to_picture(pixels)
+    grey = np.asarray(picture.convert("L"), dtype=np.float32)
+    contrast = (PAPER_WHITE - PAPER_BLACK) / 255
+    printed = np.float32(PAPER_BLACK) + np.float32(contrast) * grey
+    fibres = rng.standard_normal(grey.shape, np.float32)
+    printed = printed + np.float32(PAPER_GRAIN) * fibres
+    paper = np.array(PAPER_TINT, np.float32)[:, None, None]
+    _, _, width = pixels.shape
+    towards_fold = np.linspace(0, 1, width, dtype=np.float32) ** 4
+    if rng.random() < 0.5:
+        towards_fold = towards_fold[::-1]
+    page = paper * printed * (1 - np.float32(SHADOW) * towards_fold)
+    share = np.float32(strength)
+    mixed = to_bytes(share * page + (1 - share) * pixels)
+    soft = to_picture(mixed).filter(ImageFilter.GaussianBlur(0.7 * strength))
+    return to_pixels(soft)
 
 
 def median(pixels: Pixels, side: float) -> Pixels:

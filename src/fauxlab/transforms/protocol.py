@@ -1,6 +1,7 @@
 """The protocol of degradations: what happens to pictures in the wild, each kind at its levels.
 
-Recompression, resizing, blur, noise, crops and screenshots; tones, film, denoising and sharpening.
+Recompression, resizing, blur, noise, crops and screenshots; tones, film, denoising and sharpening;
+what phones and their apps do.
 All take decoded pictures uint8 [3, H, W] at the model's size and give the same size back.
 """
 
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fauxlab.errors import LabError
-from fauxlab.transforms.film import denoise, film, median, sharpen
+from fauxlab.transforms.film import denoise, film, median, scan, sharpen
 from fauxlab.transforms.filters import (
     blur,
     brightness,
@@ -24,6 +25,7 @@ from fauxlab.transforms.filters import (
     screenshot,
     webp,
 )
+from fauxlab.transforms.phone import beauty, night, phone, screen, upscale
 from fauxlab.transforms.tones import (
     auto_contrast,
     cross_process,
@@ -32,6 +34,7 @@ from fauxlab.transforms.tones import (
     gamma,
     saturation,
     sepia,
+    stage_light,
     tint,
     white_balance,
 )
@@ -240,6 +243,55 @@ DEGRADATIONS: dict[str, Degradation] = {
         unit="×",
         limits=(0, 20),
         apply=sharpen,
+    ),
+    "beauty": Degradation(
+        stands_for="a beauty filter: skin smoothed and brightened",
+        levels=(0.5, 1),
+        unit="×",
+        limits=(0, 1),
+        apply=beauty,
+    ),
+    "night mode": Degradation(
+        stands_for="a phone's night mode: dark, denoised, sharpened",
+        levels=(0.5, 1),
+        unit="×",
+        limits=(0, 1),
+        apply=night,
+    ),
+    "upscaled": Degradation(
+        stands_for="a small picture enlarged and sharpened by an app",
+        levels=(2, 4),
+        unit="×",
+        limits=(1, 8),
+        apply=upscale,
+    ),
+    "phone": Degradation(
+        stands_for="a phone's processing: evened light, local contrast, sharpening",
+        levels=(0.5, 1),
+        unit="×",
+        limits=(0, 1),
+        apply=phone,
+    ),
+    "screen": Degradation(
+        stands_for="a capture of a screen that shows the picture at an odd size",
+        levels=(0.62, 0.87, 1.21),
+        unit="×",
+        limits=(0.1, 8),
+        apply=screen,
+    ),
+    "scan": Degradation(
+        stands_for="a grey print, faded and scanned",
+        levels=(0.5, 1),
+        unit="×",
+        limits=(0, 1),
+        apply=scan,
+    ),
+    "stage light": Degradation(
+        stands_for="coloured light from two sides: red, green or blue from the left",
+        levels=(0, 120, 240),
+        unit="hue ",
+        limits=(0, 360),
+        apply=stage_light,
     ),
 }
 

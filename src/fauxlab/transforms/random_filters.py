@@ -1,4 +1,4 @@
-"""Random filters, as of apps, cameras and old prints: tones, film, denoising, sharpening."""
+"""Random filters, as of apps, phones, cameras and old prints: tones, structure, processing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fauxlab.transforms import film, tones
+from fauxlab.transforms import film, phone, tones
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,7 +19,8 @@ Random = np.random.Generator
 
 TONED = 0.6  # share that gets another tone
 TONED_TWICE = 0.2  # share of the toned
-RESTRUCTURED = 0.3  # share whose fine structure is changed
+RESTRUCTURED = 0.2  # share whose fine structure is changed
+PROCESSED = 0.25  # share that went through a phone or an app
 # Ranges of levels; they reach as far as those of the protocol.
 STRENGTHS = (0.3, 1.0)
 HUES = (0.0, 360.0)  # degrees
@@ -33,6 +34,10 @@ WINDOWS = (3, 5)  # pixels
 NOISES = (3.0, 20.0)  # of 255
 AMOUNTS = (0.3, 3.5)
 SHARPENED_SIGMAS = (0.5, 2.0)  # pixels
+ANGLES = (0.0, 360.0)  # degrees
+LIGHT_STRENGTHS = (0.2, 0.9)
+FACTORS = (1.5, 4.0)  # of upscaling
+SCREENS = (0.5, 1.4)  # times the size
 
 
 def random_filter(pixels: Pixels, rng: Random) -> Pixels:
@@ -40,6 +45,9 @@ def random_filter(pixels: Pixels, rng: Random) -> Pixels:
     is_toned = rng.random() < TONED
     is_toned_again = rng.random() < TONED_TWICE
     is_restructured = rng.random() < RESTRUCTURED
+    is_processed = rng.random() < PROCESSED
+    if is_processed:
+        pixels = _choose(PROCESSES, rng)(pixels, rng)
     if is_toned:
         pixels = _choose(TONES, rng)(pixels, rng)
     if is_toned and is_toned_again:
@@ -118,6 +126,12 @@ def _cross_process(pixels: Pixels, rng: Random) -> Pixels:
     return tones.cross_process(pixels, rng.uniform(*STRENGTHS))
 
 
+def _stage_light(pixels: Pixels, rng: Random) -> Pixels:
+    hue, other_hue = rng.uniform(*HUES, 2)
+    angle = rng.uniform(*ANGLES)
+    return tones.stage_light(pixels, hue, other_hue, angle, rng.uniform(*LIGHT_STRENGTHS))
+
+
 # --- fine structure
 
 
@@ -140,6 +154,33 @@ def _sharpen(pixels: Pixels, rng: Random) -> Pixels:
     return film.sharpen(pixels, amount, sigma)
 
 
+def _scan(pixels: Pixels, rng: Random) -> Pixels:
+    return film.scan(pixels, rng.uniform(*STRENGTHS))
+
+
+# --- phones and apps
+
+
+def _beauty(pixels: Pixels, rng: Random) -> Pixels:
+    return phone.beauty(pixels, rng.uniform(*STRENGTHS))
+
+
+def _night(pixels: Pixels, rng: Random) -> Pixels:
+    return phone.night(pixels, rng.uniform(*STRENGTHS))
+
+
+def _upscale(pixels: Pixels, rng: Random) -> Pixels:
+    return phone.upscale(pixels, rng.uniform(*FACTORS))
+
+
+def _phone(pixels: Pixels, rng: Random) -> Pixels:
+    return phone.phone(pixels, rng.uniform(*STRENGTHS))
+
+
+def _screen(pixels: Pixels, rng: Random) -> Pixels:
+    return phone.screen(pixels, rng.uniform(*SCREENS))
+
+
 TONES: tuple[Filter, ...] = (
     _sepia,
     _old_print,
@@ -151,5 +192,8 @@ TONES: tuple[Filter, ...] = (
     _gamma,
     _saturation,
     _cross_process,
+    _stage_light,
 )
-STRUCTURES: tuple[Filter, ...] = (_film, _median, _denoise, _sharpen)
+STRUCTURES: tuple[Filter, ...] = (_film, _median, _denoise, _sharpen, _scan)
+# Beauty filters twice: they are the most frequent, and look most like a generator's smooth skin.
+PROCESSES: tuple[Filter, ...] = (_beauty, _beauty, _night, _upscale, _phone, _screen)

@@ -21,25 +21,18 @@ from PIL import Image
 from fauxlab.io.images import to_picture, to_pixels
 from fauxlab.transforms.film import sharpen
 from fauxlab.transforms.filters import BICUBIC, BILINEAR, blur, scaled_size, to_bytes
+from fauxlab.transforms.regions import face_mask
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Pixels = NDArray[np.uint8]
-    Floats = NDArray[np.float32]
     Seeds = Sequence[int] | NDArray[np.int64]
 
 Random = np.random.Generator
 
 RATIOS = (0.25, 0.5, 0.75, 1.0, 1.0, 1.0)  # how much of the face is replaced, drawn evenly
 SHIFT = 0.03  # of the side, and of the scale around 1
-# The ellipse of the mask: ranges of its centre and its half axes, as shares of the side.
-CENTRE_X = (0.42, 0.58)
-CENTRE_Y = (0.46, 0.62)
-HALF_WIDTH = (0.18, 0.34)
-HALF_HEIGHT = (0.24, 0.42)
-HARMONICS = 4  # waves that make its outline uneven
-SOFT = (0.01, 0.06)  # standard deviation of its edge, as a share of the side
 
 
 def self_blend(pixels: Pixels, rng: Random) -> Pixels:
@@ -48,12 +41,12 @@ def self_blend(pixels: Pixels, rng: Random) -> Pixels:
     outer = pixels
     # Either side of the join may be the changed one.
     if rng.random() < 0.5:
-        inner = _vary(inner, rng)
+        inner = vary(inner, rng)
     else:
-        outer = _vary(outer, rng)
-    inner = _move(inner, rng)
+        outer = vary(outer, rng)
+    inner = move(inner, rng)
     _, height, width = pixels.shape
-    mask = _mask(height, width, rng)
+    mask = face_mask(height, width, rng)
     ratio = rng.choice(RATIOS)
     mask *= np.float32(ratio)
     inside = inner * mask
@@ -70,7 +63,7 @@ def blend_batch(pixels: Pixels, seeds: Seeds) -> Pixels:
     return blends
 
 
-def _vary(pixels: Pixels, rng: Random) -> Pixels:
+def vary(pixels: Pixels, rng: Random) -> Pixels:
     """The picture in other colours, and then softer, sharper or coarser."""
     tint = rng.uniform(-12, 12, (3, 1, 1))
     image = pixels.astype(np.float32)
@@ -88,10 +81,10 @@ def _vary(pixels: Pixels, rng: Random) -> Pixels:
         return blur(recoloured, rng.uniform(0.4, 1.2))
     if kind == 2:
         return sharpen(recoloured, rng.uniform(0.3, 1.0))
-    return _coarsen(recoloured, rng.uniform(0.4, 0.9))
+    return coarsen(recoloured, rng.uniform(0.4, 0.9))
 
 
-def _coarsen(pixels: Pixels, scale: float) -> Pixels:
+def coarsen(pixels: Pixels, scale: float) -> Pixels:
     """Shrunk to a scale and enlarged again."""
     picture = to_picture(pixels)
     small_size = scaled_size(picture.size, scale, least=8)
@@ -100,7 +93,7 @@ def _coarsen(pixels: Pixels, scale: float) -> Pixels:
     return to_pixels(enlarged)
 
 
-def _move(pixels: Pixels, rng: Random) -> Pixels:
+def move(pixels: Pixels, rng: Random) -> Pixels:
     """Shifted and scaled a little; what comes in from outside repeats the edge."""
     _, height, width = pixels.shape
     scale_x, scale_y = rng.uniform(1 - SHIFT, 1 + SHIFT, 2)
@@ -126,39 +119,3 @@ def _move(pixels: Pixels, rng: Random) -> Pixels:
         BILINEAR,
     )
     return to_pixels(moved)
-
-
-def _mask(height: int, width: int, rng: Random) -> Floats:
-    """A soft, uneven ellipse, float32 [H, W] of 0 to 1."""
-    centre_x = width * rng.uniform(*CENTRE_X)
-    centre_y = height * rng.uniform(*CENTRE_Y)
-    half_width = width * rng.uniform(*HALF_WIDTH)
-    half_height = height * rng.uniform(*HALF_HEIGHT)
-    # Coordinates in which the ellipse is the unit circle.
-    grid = np.mgrid[:height, :width]
-    rows, columns = grid.astype(np.float32)
-    right = columns - centre_x
-    down = rows - centre_y
-    x = right / half_width
-    y = down / half_height
-    # Its radius in each direction, made uneven by waves that grow weaker as they grow finer.
-    angle = np.arctan2(y, x)
-    outline = np.ones((height, width), np.float32)
-    for k in range(1, HARMONICS + 1):
-        amplitude = np.float32(rng.normal(0, 0.12 / k))
-        phase = np.float32(rng.uniform(0, 2 * np.pi))
-        wave = np.cos(k * angle + phase)
-        outline += amplitude * wave
-    # A logistic edge stands for a blurred one: it looks the same and costs nothing. The factor 1.7
-    # brings its width to that of a Gaussian of the given standard deviation.
-    side = np.sqrt(height * width)
-    softness = side * rng.uniform(*SOFT)
-    radius = np.mean((half_width, half_height))
-    edge = np.float32(softness / radius / 1.7)
-    from_centre = np.hypot(x, y)
-    outside = from_centre - outline
-    steps = outside / edge
-    steps = np.clip(steps, -30, 30)
-    odds_outside = np.exp(steps)
-    mask: Floats = 1 / (1 + odds_outside)
-    return mask

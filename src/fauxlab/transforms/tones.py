@@ -138,6 +138,44 @@ def cross_process(pixels: Pixels, strength: float) -> Pixels:
     return result
 
 
+def stage_light(
+    pixels: Pixels,
+    hue: float,
+    other_hue: float | None = None,
+    angle: float = 0.0,
+    strength: float = 0.6,
+) -> Pixels:
+    """Light of a hue in degrees from one side, and of another hue from the other side.
+
+    By default the other hue lies opposite. `angle` is the direction of the first light in degrees:
+    0 from the left, 90 from above. Mean brightness stays where nothing burns out.
+    """
+    opposite = hue + 180 if other_hue is None else other_hue
+    first = colorsys.hsv_to_rgb(hue % 360 / 360, strength, 1.0)
+    second = colorsys.hsv_to_rgb(opposite % 360 / 360, strength, 1.0)
+    shares = _gradient(pixels, angle)
+    from_second = _channels(second)
+    difference = _channels(first) - from_second
+    light = from_second + difference * shares
+    weights = np.array(LUMA, np.float32)
+    light /= np.einsum("c,chw->hw", weights, light)
+    # The brightest channel would burn out everywhere.
+    bounded = np.minimum(light, np.float32(2))
+    image = pixels.astype(np.float32)
+    return to_bytes(image * bounded)
+
+
+def _gradient(pixels: Pixels, angle: float) -> Floats:
+    """1 at the side that an angle points to, 0 at the other, with a smooth way between; [H, W]."""
+    _, height, width = pixels.shape
+    turn = math.radians(angle)
+    right = np.linspace(-1, 1, width, dtype=np.float32)[None]
+    down = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
+    toward = -math.cos(turn) * right - math.sin(turn) * down
+    shares: Floats = 1 / (1 + np.exp(-4 * toward))
+    return shares
+
+
 def _saturate(pixels: Pixels, factor: float) -> Floats:
     grey = _luma(pixels)
     scale = np.float32(factor)
