@@ -17,4 +17,4 @@ def both(small: Manifest) -> Manifest:
 
 
 def _alter(row: Row) -> Row:
-    return replace(row, extra={"manipulation": "altered"})
+    return replace(row, manipulation="altered")

@@ -11,8 +11,10 @@ from accelerate import Accelerator
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from fauxlab.calibration.join import fit_join
 from fauxlab.data.cache import ImageArray
 from fauxlab.data.manifest import Manifest
+from fauxlab.errors import LabError
 from fauxlab.models.batches import apply_network, device_of, row_batches
 from fauxlab.models.heads import Join
 from fauxlab.models.inputs import to_input
@@ -21,6 +23,7 @@ from fauxlab.training.detector.losses import head_targets
 from fauxlab.training.detector.manipulations import (
     kind_of,
     list_manipulations,
+    manipulation_of,
     weigh_kinds,
 )
 from fauxlab.training.detector.schedule import Rows
@@ -67,7 +70,9 @@ def predict_heads(model: nn.Module, images: ImageArray, rows: Rows, batch: int) 
     return np.concatenate(logits)
 
 
-def set_join(model: nn.Module, manifest: Manifest, rows: Rows, logits: Logits) -> None:
+def set_join(
+    model: nn.Module, manifest: Manifest, rows: Rows, logits: Logits, heads: Sequence[str]
+) -> None:
     """Put the heads of a network on one scale; without reals among the rows it stays as it is."""
     chosen = [manifest.rows[i] for i in rows]
     labels = np.array([row.label for row in chosen])
@@ -75,7 +80,11 @@ def set_join(model: nn.Module, manifest: Manifest, rows: Rows, logits: Logits) -
         return
     kinds = [kind_of(row) for row in chosen]
     groups = [row.group for row in chosen]
-    centre, scale = fit_to_reals(logits, labels, kinds, groups)
+    sorts = [manipulation_of(row) for row in chosen]
+    try:
+        centre, scale = fit_join(logits, labels, sorts, kinds, groups, heads)
+    except LabError:  # a head has no fakes here, or cannot tell them yet
+        centre, scale = fit_to_reals(logits, labels, kinds, groups)
     head: Any = model.head
     join: Join = head.join
     join.centre.copy_(torch.from_numpy(centre))

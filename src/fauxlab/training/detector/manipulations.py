@@ -19,10 +19,7 @@ NUMBERS = {"": REAL, "made": MADE, "altered": ALTERED}
 
 def manipulation_of(row: Row) -> str:
     """How a fake was made: `made` or `altered`; a real one has none."""
-    if not row.label:
-        return ""
-    named = getattr(row, "manipulation", "") or row.extra.get("manipulation")
-    return "altered" if named == "altered" else "made"
+    return row.manipulation
 
 
 def is_pseudo(row: Row) -> bool:

@@ -1,8 +1,9 @@
 """Fakes of a batch that give way to pseudo-fakes: real pictures of the batch, changed.
 
 A detector with two heads learns the trace of a change apart from any generator: a real photo
-blended onto itself is an altered one, a real photo that went through the last layers of a generator
-is a made one. Only fakes are replaced, so that both classes keep their share of the batch.
+blended onto itself or changed in a part is an altered one, a real photo that went through the last
+layers of a generator is a made one. Only fakes are replaced, so that both classes keep their share
+of the batch.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from torch import Generator, Tensor
 
 from fauxlab.config import TrainConfig
 from fauxlab.training.detector.manipulations import ALTERED, MADE, REAL, Manipulations
-from fauxlab.transforms.self_blend import blend_batch
+from fauxlab.transforms.alter import alter_batch
+from fauxlab.transforms.decode import decode_batch
 
 Pictures = NDArray[np.uint8]
 Seeds = NDArray[np.int64]
@@ -67,8 +69,8 @@ def replace_fakes(
     after = manipulations.clone()
     reals = places_of(manipulations == REAL)
     for chosen, change, manipulation in (
-        (blended, blend_batch, ALTERED),
-        (decoded, decode, MADE),
+        (blended, alter_batch, ALTERED),
+        (decoded, decode_batch, MADE),
     ):
         places = places_of(chosen)
         images, done = change_reals(images, reals, places, change, generator)
@@ -90,14 +92,6 @@ def change_reals(
     originals = images[picked].cpu().numpy()
     changed = change(originals, seeds)
     return replace_at(images, places, changed), True
-
-
-def decode(pictures: Pictures, seeds: Seeds) -> Pictures:
-    """Real pictures uint8 [n, 3, s, s] after the last layers of a generator."""
-    from fauxlab.transforms.decode import decode_batch  # type: ignore[import-not-found]
-
-    decoded: Pictures = decode_batch(pictures, seeds)
-    return decoded
 
 
 def places_of(flags: Tensor) -> Tensor:

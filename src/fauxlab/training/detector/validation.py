@@ -155,7 +155,7 @@ def _validate(
         return _measure(manifest, rows, logits)
 
     head_logits = gather_head_logits(accelerator, network, images, rows, batch)
-    set_join(network, manifest, rows, head_logits)
+    set_join(network, manifest, rows, head_logits, heads)
     joined = _join(network, head_logits)
     metrics = _measure(manifest, rows, joined)
     return metrics | measure_heads(manifest, rows, heads, head_logits, joined)
