@@ -82,7 +82,7 @@ def set_join(
     groups = [row.group for row in chosen]
     sorts = [manipulation_of(row) for row in chosen]
     try:
-        centre, scale = fit_join(logits, labels, sorts, kinds, groups, heads)
+        centre, scale = fit_join(logits.astype(np.float64), labels, sorts, kinds, groups, heads)
     except LabError:  # a head has no fakes here, or cannot tell them yet
         centre, scale = fit_to_reals(logits, labels, kinds, groups)
     head: Any = model.head
