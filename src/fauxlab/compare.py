@@ -287,11 +287,9 @@ def _generator_figures(run: GanRun) -> Figures:
 def _summarise_bundle(name: str, folder: str | Path) -> RunSummary:
     """What a bundle's configuration says of its training."""
     from fauxlab.bundle.folder import read_any_config
-    from fauxlab.bundle.opening import DEFAULT_MODEL, PACKAGED
+    from fauxlab.bundle.opening import PACKAGED_MODELS
 
-    bundle = Path(folder)
-    if str(folder) == DEFAULT_MODEL:
-        bundle = PACKAGED
+    bundle = PACKAGED_MODELS.get(str(folder), Path(folder))
     config = read_any_config(bundle)
     training = config.training
     return RunSummary(

@@ -136,6 +136,13 @@ def _where_to_look(folder: Path) -> str:
     return "a model is a folder such as runs/<name>/best"
 
 
+def read_reference_bytes(folder: Path | None) -> dict[str, bytes]:
+    """The reference that lies in a bundle's folder, by its name; empty where there is none."""
+    if folder is None or not (folder / REFERENCE).is_file():
+        return {}
+    return {REFERENCE: (folder / REFERENCE).read_bytes()}
+
+
 # --- write
 
 

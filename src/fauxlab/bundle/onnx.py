@@ -13,7 +13,13 @@ import numpy as np
 from fauxlab.bundle.config import DetectorConfig
 from fauxlab.bundle.decision import compute_scores
 from fauxlab.bundle.detector import Prediction, check_head_count, predict_in_parts
-from fauxlab.bundle.folder import GRAPH, REFERENCE, hash_bundle, read_config, write_bundle
+from fauxlab.bundle.folder import (
+    GRAPH,
+    hash_bundle,
+    read_config,
+    read_reference_bytes,
+    write_bundle,
+)
 from fauxlab.bundle.graph import RefusedError, check_graph
 from fauxlab.bundle.heads import HeadWeights, read_heads, replace_heads
 from fauxlab.bundle.inputs import to_floats
@@ -114,15 +120,9 @@ class OnnxDetector:
         if not content:
             raise LabError("this graph lies in no folder; write it with fl.export_onnx")
         folder = Path(folder)
-        parts = {**self._read_reference(), **(further or {})}
+        parts = {**read_reference_bytes(self.folder), **(further or {})}
         digest = write_bundle(folder, self.config, GRAPH, content, parts)
         return replace(self, hash=digest, folder=folder, graph=b"")
-
-    def _read_reference(self) -> dict[str, bytes]:
-        """The reference that lies beside the graph, by its name; empty where there is none."""
-        if self.folder is None or not (self.folder / REFERENCE).is_file():
-            return {}
-        return {REFERENCE: (self.folder / REFERENCE).read_bytes()}
 
     @classmethod
     def from_pretrained(cls, folder: str | Path, trust: bool = False) -> OnnxDetector:

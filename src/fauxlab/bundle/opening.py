@@ -19,6 +19,7 @@ DEFAULT_MODEL = "fauxlab"  # stands for the detector inside the package
 PACKAGED = Path(__file__).parents[1] / "weights" / "detector"
 # What the package holds of LARGE_MODEL: heads, and the graph of its texture branch.
 LARGE = PACKAGED.with_name("large")
+PACKAGED_MODELS = {DEFAULT_MODEL: PACKAGED, LARGE_MODEL: LARGE}
 # The entry points of this group say which class runs a bundle, by the name of its file of weights.
 # So the rooms that scan without torch need not import the one that trains with it.
 RUNTIMES = "fauxlab.detectors"
@@ -33,9 +34,8 @@ def open_detector(model: str | Path, trust: bool = False) -> AnyDetector:
     `model.safetensors`, whose networks are the package's own. Raises LabError where the model is
     missing or damaged, fails a check, or needs the tower or torch and has none.
     """
-    packaged = {DEFAULT_MODEL: PACKAGED, LARGE_MODEL: LARGE}
-    is_packaged = str(model) in packaged
-    folder = _find_packaged(packaged[str(model)]) if is_packaged else Path(model)
+    is_packaged = str(model) in PACKAGED_MODELS
+    folder = _find_packaged(str(model)) if is_packaged else Path(model)
     if (folder / HEADS).is_file():
         # Not imported for the small detector, which most scans use.
         from fauxlab.bundle.tower import TowerDetector
@@ -50,7 +50,8 @@ def open_detector(model: str | Path, trust: bool = False) -> AnyDetector:
     return detector
 
 
-def _find_packaged(folder: Path) -> Path:
+def _find_packaged(model: str) -> Path:
+    folder = PACKAGED_MODELS[model]
     if not folder.is_dir():
         raise LabError(
             "this fauxlab came without this detector; train one and name it, "

@@ -19,7 +19,14 @@ from PIL import Image
 from fauxlab.bundle.config import DetectorConfig
 from fauxlab.bundle.decision import compute_scores
 from fauxlab.bundle.detector import Prediction, predict_in_parts
-from fauxlab.bundle.folder import GRAPH, HEADS, hash_bundle, read_config, write_bundle
+from fauxlab.bundle.folder import (
+    GRAPH,
+    HEADS,
+    hash_bundle,
+    read_config,
+    read_reference_bytes,
+    write_bundle,
+)
 from fauxlab.bundle.graph import RefusedError, check_graph
 from fauxlab.bundle.heads import HeadWeights
 from fauxlab.bundle.inputs import to_floats
@@ -165,7 +172,8 @@ class TowerDetector:
         `further` are other files of a bundle, by name. Raises LabError where it cannot be written.
         """
         folder = Path(folder)
-        parts = {HEADS: write_weights(self.weights), **(further or {})}
+        parts = {HEADS: write_weights(self.weights)}
+        parts |= {**read_reference_bytes(self.folder), **(further or {})}
         digest = write_bundle(folder, self.config, GRAPH, self.graph, parts)
         return replace(self, hash=digest, folder=folder)
 

@@ -24,10 +24,11 @@ from fauxlab.models.pretrained import Detector
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from fauxlab.bundle.tower import TowerDetector
     from fauxlab.data.cache import ImageArray
     from fauxlab.data.manifest import Manifest
 
-    AnyBundle = Detector | OnnxDetector
+    AnyBundle = Detector | OnnxDetector | TowerDetector
     Pixels = NDArray[np.uint8]
     Degrade = Callable[[Pixels], Pixels]
     Progress = Callable[[int], None]
@@ -167,7 +168,7 @@ def _fit_limits(
         return detector
     if keep_limits and detector.config.ood is not None:
         return limit_tint(detector, images) if refuse_tinted else detector
-    if isinstance(detector, OnnxDetector):
+    if not isinstance(detector, Detector):
         return refit_limits(
             detector, images, degrade, progress=progress, refuse_tinted=refuse_tinted
         )
@@ -175,7 +176,7 @@ def _fit_limits(
 
 
 def _has_limits(detector: AnyBundle) -> bool:
-    if isinstance(detector, OnnxDetector):
+    if not isinstance(detector, Detector):
         return detector.config.ood is not None
     return measures_ood(detector)
 

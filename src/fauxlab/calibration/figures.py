@@ -11,6 +11,7 @@ import numpy as np
 from fauxlab.bundle import decision
 from fauxlab.bundle.config import Calibration
 from fauxlab.bundle.onnx import OnnxDetector
+from fauxlab.bundle.tower import TowerDetector
 from fauxlab.calibration.fit import Bin, log_loss, reliability
 from fauxlab.calibration.kinds import Kinds
 from fauxlab.evaluation.detection import predict_batches
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from fauxlab.data.cache import ImageArray
     from fauxlab.models.pretrained import Detector
 
-    AnyBundle = Detector | OnnxDetector
+    AnyBundle = Detector | OnnxDetector | TowerDetector
     Floats = NDArray[np.float64]
     Bools = NDArray[np.bool_]
     Pixels = NDArray[np.uint8]
@@ -212,9 +213,11 @@ class Predictions:
 
 
 def network_of(detector: AnyBundle) -> object:
-    """What computes a detector's logits and distances: torch's module, or onnxruntime's session."""
+    """What computes a detector's logits and distances, which no calibration changes."""
     if isinstance(detector, OnnxDetector):
         return detector.session
+    if isinstance(detector, TowerDetector):
+        return detector.weights
     return detector.model
 
 

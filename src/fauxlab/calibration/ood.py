@@ -37,10 +37,11 @@ if TYPE_CHECKING:
 
     from fauxlab.bundle.config import DetectorConfig
     from fauxlab.bundle.onnx import OnnxDetector
+    from fauxlab.bundle.tower import TowerDetector
     from fauxlab.data.cache import ImageArray
     from fauxlab.models.pretrained import Detector
 
-    AnyBundle = Detector | OnnxDetector
+    AnyBundle = Detector | OnnxDetector | TowerDetector
     Floats = NDArray[np.float64]
     Pixels = NDArray[np.uint8]
     Degrade = Callable[[Pixels], Pixels]
@@ -107,13 +108,13 @@ def fit_ood(
 
 
 def refit_limits(
-    detector: OnnxDetector,
+    detector: OnnxDetector | TowerDetector,
     images: ImageArray,
     change: Degrade | None = None,
     rate: float = RATE,
     progress: Callable[[int], None] | None = None,
     refuse_tinted: bool = False,
-) -> OnnxDetector:
+) -> OnnxDetector | TowerDetector:
     """A copy of an exported detector with limits for these images; arguments as of `fit_ood`.
 
     Its graph goes on measuring distances from the faces that it was exported with. Only the limit

@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fauxlab.bundle.onnx import OnnxDetector
+    from fauxlab.bundle.tower import TowerDetector
     from fauxlab.data.manifest import Manifest
     from fauxlab.data.rows import Row
     from fauxlab.models.pretrained import Detector
 
-    AnyBundle = Detector | OnnxDetector
+    AnyBundle = Detector | OnnxDetector | TowerDetector
     Pixels = NDArray[np.uint8]
     Degrade = Callable[[Pixels], Pixels]
     Progress = Callable[[int], None]

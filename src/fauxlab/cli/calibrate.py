@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -19,10 +19,8 @@ from fauxlab.errors import LabError
 from fauxlab.progress import count_images
 
 if TYPE_CHECKING:
-    from fauxlab.bundle.onnx import OnnxDetector
-    from fauxlab.calibration.calibrate import Calibrated
+    from fauxlab.calibration.calibrate import AnyBundle, Calibrated
     from fauxlab.data.manifest import Manifest
-    from fauxlab.models.pretrained import Detector
 
 
 def calibrate(
@@ -147,9 +145,9 @@ def calibrate(
     say(f"wrote {folder}: model hash {saved.hash}")
 
 
-def _open_left_out(options: list[str]) -> dict[str, Detector | OnnxDetector]:
+def _open_left_out(options: list[str]) -> dict[str, AnyBundle]:
     """The detector of each source that was left out, as --left-out names them."""
-    detectors: dict[str, Detector | OnnxDetector] = {}
+    detectors: dict[str, AnyBundle] = {}
     for option in options:
         sources, found, model = option.partition("=")
         names = [name for name in sources.split(",") if name]
@@ -163,22 +161,18 @@ def _open_left_out(options: list[str]) -> dict[str, Detector | OnnxDetector]:
     return detectors
 
 
-def _open_bundle(model: Path) -> Detector | OnnxDetector:
-    """The bundle with torch's weights where it has them, else with its graph."""
-    from fauxlab.bundle.folder import GRAPH, WEIGHTS
-    from fauxlab.bundle.onnx import OnnxDetector
-    from fauxlab.bundle.opening import DEFAULT_MODEL, PACKAGED
+def _open_bundle(model: Path) -> AnyBundle:
+    """The bundle with torch's weights where it has them, else as a scan opens it."""
+    from fauxlab.bundle.folder import WEIGHTS
+    from fauxlab.bundle.opening import open_detector
     from fauxlab.models.pretrained import Detector
 
-    is_packaged = str(model) == DEFAULT_MODEL
-    folder = PACKAGED if is_packaged else model
-    has_weights = (folder / WEIGHTS).is_file()
-    if (folder / GRAPH).is_file() and not has_weights:
-        return OnnxDetector.from_pretrained(folder, trust=is_packaged)
-    return Detector.from_pretrained(folder)
+    if (model / WEIGHTS).is_file():
+        return Detector.from_pretrained(model)
+    return cast("AnyBundle", open_detector(model))
 
 
-def _write_reference(detector: Detector | OnnxDetector, data: Manifest, folder: Path) -> None:
+def _write_reference(detector: AnyBundle, data: Manifest, folder: Path) -> None:
     """Put the features of the calibration split beside the calibrated detector."""
     from fauxlab.adaptation.making import make_reference
     from fauxlab.adaptation.reference import write_reference

@@ -118,7 +118,7 @@ class _Layer(nn.Module):
         self.layer_norm2 = nn.LayerNorm(WIDTH, _PRECISION)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        attended = tokens + self.self_attn(self.layer_norm1(tokens)).float()
+        attended: Tensor = tokens + self.self_attn(self.layer_norm1(tokens)).float()
         changed: Tensor = self.mlp(self.layer_norm2(attended)).float()
         return attended + changed
 
@@ -156,7 +156,8 @@ class _Mlp(nn.Module):
 
 def _by_head(tokens: Tensor) -> Tensor:
     """[N, tokens, 768] to [N, 12, tokens, 64]."""
-    return tokens.unflatten(2, (HEADS, WIDTH // HEADS)).transpose(1, 2)
+    by_head = tokens.reshape(*tokens.shape[:2], HEADS, WIDTH // HEADS)
+    return by_head.transpose(1, 2)
 
 
 def _channels(values: tuple[float, ...]) -> Tensor:
