@@ -63,6 +63,7 @@ PENALTIES = (1e-6, 3e-6, 1e-5, 3e-5)
 LEAST_SPREAD = 1e-3
 STEPS = 80
 FALSE_ALARMS = 0.02
+MATCHED = 0.25  # share of the altered head's reals that come from where altered fakes do
 # Generators that resemble each other, which are left out together.
 FAMILIES = {
     "StyleGANs": (
@@ -220,11 +221,11 @@ class Fit(NamedTuple):
         return features @ self.weight + np.float32(self.bias)
 
 
-def fit_head(table: Table, sort: str, penalty: float) -> Fit:
-    """The layer that tells fakes of a sort from reals, with all kinds counted alike."""
+def fit_head(table: Table, sort: str, penalty: float, matched: Sequence[str] = ()) -> Fit:
+    """The layer that tells fakes of a sort from reals, with kinds weighed as `weigh` does."""
     own = table.where(table.is_real | (table.sorts == sort))
     targets = (~own.is_real).astype(np.float32)
-    weights = weigh(own, targets)
+    weights = weigh(own, targets, matched)
     mean = weights @ own.features
     spread = np.sqrt(weights @ np.square(own.features - mean)) + LEAST_SPREAD
     x = torch.from_numpy((own.features - mean) / spread)
@@ -247,11 +248,12 @@ def fit_head(table: Table, sort: str, penalty: float) -> Fit:
     return Fit(weight, float(bias - weight @ mean))
 
 
-def weigh(table: Table, targets: Floats) -> Floats:
+def weigh(table: Table, targets: Floats, matched: Sequence[str] = ()) -> Floats:
     """Weights [N]: half for each class, in it alike for kinds, in these alike for groups.
 
-    Photos that are altered here count as a kind of their own. The reals with which altered fakes
-    are matched, frames of the same videos, count as much as these, or origin would tell them.
+    Photos that are altered here count as a kind of their own. Reals of the `matched` kinds, which
+    altered fakes come from, have a share of MATCHED among the reals: else their origin would tell
+    the altered ones.
     """
     kinds = np.where((table.views == ALTERED), "altered here", table.kinds)
     weights = np.zeros(len(kinds), np.float32)
@@ -261,6 +263,10 @@ def weigh(table: Table, targets: Floats) -> Floats:
             table.groups[rows], return_inverse=True, return_counts=True
         )
         weights[rows] = 1 / (len(groups) * sizes[codes])
+    is_matched = (targets == 0) & np.isin(table.kinds, matched)
+    if is_matched.any():
+        others = weights[(targets == 0) & ~is_matched].sum()
+        weights[is_matched] *= MATCHED / (1 - MATCHED) * others / weights[is_matched].sum()
     for target in (0, 1):
         rows = targets == target
         weights[rows] *= 0.5 / weights[rows].sum()
@@ -307,7 +313,9 @@ def fit_bundle(options: argparse.Namespace) -> None:
     known = table.where(~np.isin(table.kinds, left_out))
     train = known.where(known.splits == "train")
     penalty, means = choose_penalty(train)
-    fits = [fit_head(train, head.manipulation, penalty) for head in HEADS]
+    altered = [row.generator for row in manifest.rows if row.manipulation == "altered"]
+    matched = sorted({source for name in set(altered) for source in manifest.matched_reals(name)})
+    fits = [fit_head(train, "made", penalty), fit_head(train, "altered", penalty, matched)]
     val = known.where((known.splits == "val") & (known.views == CLEAN))
     logits = np.stack([fit.logits(val.features) for fit in fits], 1)
     names = [head.name for head in HEADS]

@@ -254,7 +254,7 @@ def test_the_graph_comes_first(
     monkeypatch.setattr(opening, "PACKAGED", copied)
     assert open_detector("fauxlab").hash == open_detector(copied).hash
     monkeypatch.setattr(opening, "PACKAGED", copied / "none")
-    with pytest.raises(LabError, match="came without a detector"):
+    with pytest.raises(LabError, match="came without this detector"):
         open_detector("fauxlab")
 
 

@@ -66,6 +66,8 @@ def test_from_a_folder_to_verdicts(
     assert code == 0
     table, _, rule = out.partition("\n\n")
     assert len(table.splitlines()) == 42
+    model_line, _, rule = rule.partition("\n")
+    assert model_line.startswith("model best, ")
     assert rule.startswith("threshold 0.500: real below it, fake from it on\nnot calibrated")
     assert "1 of 41 pictures could not be judged" in err
     code, out, _ = fauxlab("scan", pictures, "--crop", "none", "--model", model, "--json")
