@@ -48,9 +48,12 @@ def test_score_your_own_detector(faces: Path, tmp_path: Path) -> None:
     manifest = index(faces).split(seed=0, fractions=(0.0, 0.0, 0.0, 1.0))
     manifest.save(tmp_path / "manifest.csv")
     table = run("score_your_own_detector.py", tmp_path / "manifest.csv")
-    assert [line.split()[0] for line in table.splitlines()[1:]] == [
+    scores, _, decisions = table.partition("\n\n")
+    assert [line.split()[0] for line in scores.splitlines()[1:]] == [
         *("inpainting", "insight", "text2img", "pooled"),
-        "wiki",
+    ]
+    assert [" ".join(line.split()[:2]) for line in decisions.splitlines()[1:5]] == [
+        *("real wiki", "fake inpainting", "fake insight", "fake text2img"),
     ]
 
 

@@ -251,9 +251,9 @@ def test_the_graph_comes_first(
     assert isinstance(open_detector(copied), OnnxDetector)
     shutil.copy(trace[0] / WEIGHTS, copied)
     assert isinstance(open_detector(copied), OnnxDetector)
-    monkeypatch.setattr(opening, "PACKAGED", copied)
+    monkeypatch.setitem(opening.PACKAGED_MODELS, "fauxlab", copied)
     assert open_detector("fauxlab").hash == open_detector(copied).hash
-    monkeypatch.setattr(opening, "PACKAGED", copied / "none")
+    monkeypatch.setitem(opening.PACKAGED_MODELS, "fauxlab", copied / "none")
     with pytest.raises(LabError, match="came without this detector"):
         open_detector("fauxlab")
 
