@@ -9,9 +9,8 @@ import numpy as np
 
 from fauxlab.adaptation.figures import extend, join
 from fauxlab.adaptation.fitting import Material
-from fauxlab.adaptation.reference import weigh_kinds
 from fauxlab.adaptation.thresholds import choose_thresholds
-from fauxlab.calibration.kinds import Kinds
+from fauxlab.calibration.kinds import Kinds, weigh_kinds
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

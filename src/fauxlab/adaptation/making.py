@@ -13,9 +13,9 @@ from fauxlab.adaptation.reference import (
     MOST_NAME,
     MOST_PICTURES,
     Reference,
-    weigh_kinds,
 )
 from fauxlab.adaptation.space import MOST_COMPONENTS, fit_space
+from fauxlab.calibration.kinds import weigh_kinds
 from fauxlab.errors import LabError
 from fauxlab.evaluation.detection import predict_batches
 from fauxlab.io.sharpness import measure_sharpness
@@ -67,7 +67,7 @@ def make_reference(
     kinds = np.array([kind_of(row) for row in rows])
     _, groups = np.unique([row.group for row in rows], return_inverse=True)
     space = fit_space(all_features, weigh_kinds(kinds, groups), components)
-    manipulations = [MANIPULATIONS.index(manipulation_of(row)) for row in rows]
+    manipulations = [MANIPULATIONS.index(row.manipulation) for row in rows]
     return Reference(
         space,
         space.project(all_features),
@@ -102,16 +102,8 @@ def choose_rows(rows: Sequence[Row], most: int, seed: int = 0) -> Rows:
 
 
 def kind_of(row: Row) -> str:
-    """The source of a real picture, or the generator of a fake."""
-    return (row.generator if row.label else row.source)[:MOST_NAME]
-
-
-def manipulation_of(row: Row) -> str:
-    """How a picture was made: made, altered, or "" for a real one."""
-    if not row.label:
-        return ""
-    stated = getattr(row, "manipulation", "")
-    return stated or "made"
+    """The kind of a picture, cut to the length that a reference holds."""
+    return row.kind[:MOST_NAME]
 
 
 def _take_part(images: ImageArray, numbers: Rows) -> ImageArray:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,7 +35,6 @@ MOST_PICTURES = 2_500
 MOST_NAME = 100  # characters of a kind
 MANIPULATIONS = ("", "made", "altered")  # of a real picture, and of fakes
 LARGEST = 60_000  # 16-bit floats end at 65,504
-SMALL_KIND = 10  # groups: a kind with fewer counts less, in proportion
 ADVICE = "make one with `fauxlab detector calibrate MODEL MANIFEST --reference`"
 
 
@@ -71,30 +69,10 @@ class Reference:
         told = [can_tell(config, *limits) for limits in self.limits.tolist()]
         return np.array(told, dtype=np.bool_)
 
-    def weights(self, rows: Bools) -> Floats:
-        """How much each of these pictures [n] counts: kinds alike, and groups of a kind alike."""
-        return weigh_kinds(self.kinds[rows], self.groups[rows])
-
     def with_head(self, logits: Floats) -> Reference:
         """The reference of a detector with one more head, whose logits [N] are on the one scale."""
         extended = np.column_stack([self.head_logits, logits])
         return replace(self, head_logits=extended)
-
-
-def weigh_kinds(kinds: Sequence[str] | NDArray[np.str_], groups: NDArray[np.int64]) -> Floats:
-    """Weights [N] that sum to 1: kinds count alike, and in a kind its groups do.
-
-    A kind of fewer than SMALL_KIND groups counts less, in proportion.
-    """
-    names = np.asarray(kinds)
-    weights = np.zeros(len(names))
-    for kind in np.unique(names):
-        own = names == kind
-        _, places, sizes = np.unique(groups[own], return_inverse=True, return_counts=True)
-        share_of_kind = min(len(sizes) / SMALL_KIND, 1.0)
-        weights[own] = share_of_kind / (len(sizes) * sizes[places])
-    total = weights.sum()
-    return weights / total if total else weights
 
 
 # --- write

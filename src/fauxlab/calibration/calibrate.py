@@ -90,7 +90,7 @@ def calibrate(
     `degrade` takes a picture uint8 [3, size, size] and returns it changed: then all is fitted and
     measured on changed pictures. Figures are of the calibration and the test split, before and
     after. `progress` is called with the number of images just scored. Images that cannot be read
-    are left out and listed in `skipped`.
+    are left out and listed in `skipped`; pseudo-fakes are left out as well.
 
     An exported detector keeps its graph: its config alone changes, and its OOD limits are for the
     distances that its graph measures. `refuse_tinted` gives pictures in nearly one colour "cannot
@@ -105,6 +105,7 @@ def calibrate(
     >>> calibrated.detector.save_pretrained("calibrated")  # doctest: +SKIP
     """
     check_pipeline(detector)
+    manifest = manifest.without_pseudo()
     # Before hours of scoring, not after.
     rows = manifest.calibration.rows
     if not rows:

@@ -101,15 +101,14 @@ def count_kinds(rows: Iterable[Row]) -> tuple[GroupCounts, GroupCounts]:
     """Number of groups of each kind: of the reals by source, of the fakes by generator."""
     groups: tuple[dict[str, set[str]], dict[str, set[str]]] = ({}, {})
     for row in rows:
-        kind = row.generator if row.label else row.source
-        groups[row.label].setdefault(kind, set()).add(row.group)
+        groups[row.label].setdefault(row.kind, set()).add(row.group)
     reals, fakes = ({kind: len(own) for kind, own in kinds.items()} for kinds in groups)
     return reals, fakes
 
 
-def kind_weight(n_groups: int) -> float:
-    """How much a kind of so many groups counts, from 0 to 1."""
-    return min(n_groups / FULL_KIND, 1.0)
+def kind_weight(n_groups: int, full_kind: int = FULL_KIND) -> float:
+    """How much a kind of so many groups counts, from 0 to 1; `full_kind` groups count in full."""
+    return min(n_groups / full_kind, 1.0)
 
 
 def effective_groups(counts: Iterable[int]) -> int:

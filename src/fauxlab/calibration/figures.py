@@ -101,7 +101,7 @@ class Predictions:
         names = []
         groups = []
         for row in images.manifest.rows:
-            names.append(row.generator if row.label else row.source)
+            names.append(row.kind)
             groups.append(row.group)
         return cls(
             logits=np.array(logits),

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fauxlab.calibration.counts import (
+    FULL_KIND,
     SLACK,
     check_groups,
     effective_groups,
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Integers = NDArray[np.int64]
     Bools = NDArray[np.bool_]
-    Names = Sequence[str] | NDArray[np.str_]
+    Names = Sequence[str] | NDArray[np.str_] | Integers
 
 
 @dataclass(frozen=True)
@@ -69,16 +70,11 @@ class Kinds:
         cls, values: Floats, codes: Integers, groups: Integers, names: tuple[str, ...]
     ) -> Kinds:
         """With the weights that follow from the kinds and groups."""
-        weights = np.zeros(len(codes))
         counts = []
         for code in range(len(names)):
-            own = codes == code
-            _, places, sizes = np.unique(groups[own], return_inverse=True, return_counts=True)
-            n_groups = len(sizes)
-            group_weight = kind_weight(n_groups) / n_groups
-            weights[own] = group_weight / sizes[places]
-            counts.append(n_groups)
-        weights /= weights.sum()
+            own_groups = np.unique(groups[codes == code])
+            counts.append(len(own_groups))
+        weights = weigh_kinds(codes, groups)
         n_effective = effective_groups(counts)
         return cls(values, codes, groups, names, weights, n_effective)
 
@@ -137,6 +133,23 @@ class Kinds:
         # Groups are counted in each kind, so equal numbers of two parts do no harm.
         all_groups = np.concatenate(groups)
         return cls._weighted(all_values, all_codes, all_groups, names)
+
+
+def weigh_kinds(kinds: Names, groups: Names, full_kind: int = FULL_KIND) -> Floats:
+    """Weights [N] that sum to 1: kinds count alike, and in a kind its groups do.
+
+    A kind of fewer than `full_kind` groups counts less, in proportion.
+    """
+    kind_names = np.asarray(kinds)
+    group_names = np.asarray(groups)
+    weights = np.zeros(len(kind_names))
+    for kind in np.unique(kind_names):
+        own = kind_names == kind
+        _, places, sizes = np.unique(group_names[own], return_inverse=True, return_counts=True)
+        n_groups = len(sizes)
+        group_weight = kind_weight(n_groups, full_kind) / n_groups
+        weights[own] = group_weight / sizes[places]
+    return weights / weights.sum()
 
 
 def bound_on_average(kinds: Kinds, rate: float, name: str = "reals") -> float:

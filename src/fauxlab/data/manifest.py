@@ -82,7 +82,7 @@ class Manifest:
 
     @property
     def generators(self) -> list[str]:
-        """Names of the fakes' generators, in order of first appearance."""
+        """Names of the fakes' generators, in order of first appearance; no pseudo-fakes'."""
         return list(self._reals_of)
 
     @property
@@ -167,7 +167,8 @@ class Manifest:
     @cached_property
     def _sources(self) -> dict[str, int]:
         """The sources of reals, numbered in order of first appearance."""
-        names = _distinct(row.source for row in self.rows if not row.label)
+        reals = [row for row in self.rows if not row.label and not row.is_pseudo]
+        names = _distinct(row.source for row in reals)
         return {name: number for number, name in enumerate(names)}
 
     @cached_property
@@ -175,7 +176,7 @@ class Manifest:
         """The sources that the fakes of each generator name, from one pass over the rows."""
         comparisons: dict[str, dict[str, None]] = {}
         for row in self.rows:
-            if row.label:
+            if row.label and not row.is_pseudo:
                 of_generator = comparisons.setdefault(row.generator, {})
                 of_generator[row.compare_to] = None
         reals = {}
@@ -188,6 +189,12 @@ class Manifest:
         """The rows for which `keep` holds."""
         rows = tuple(row for row in self.rows if keep(row))
         return replace(self, rows=rows)
+
+    def without_pseudo(self) -> Manifest:
+        """The rows to measure on: without real photos that were changed to train on."""
+        if not any(row.is_pseudo for row in self.rows):
+            return self
+        return self.where(lambda row: not row.is_pseudo)
 
     def reals(self, *sources: str) -> Manifest:
         """The real images of the named collections, or of all.

@@ -73,6 +73,19 @@ class Row:
             object.__setattr__(self, "manipulation", "made")
 
     @property
+    def kind(self) -> str:
+        """The generator of a fake, the source of a real image."""
+        return self.generator if self.label else self.source
+
+    @property
+    def is_pseudo(self) -> bool:
+        """Whether it is a real photo changed to train on, which takes part in nothing else.
+
+        The further column `pseudo` says how it was changed.
+        """
+        return bool(self.extra.get("pseudo"))
+
+    @property
     def image_hash(self) -> str:
         """64 hex digits that tell what is seen of the picture: its content, and its crop if any."""
         if self.crop is None:

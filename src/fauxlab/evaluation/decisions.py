@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fauxlab.bundle.decision import can_tell, decide
+from fauxlab.bundle.decision import can_tell, decide, name_manipulation
 from fauxlab.io.sharpness import measure_sharpness
 from fauxlab.io.tint import measure_tint
 from fauxlab.records import DecisionShares, Interval
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from fauxlab.bundle.config import DetectorConfig
     from fauxlab.bundle.detector import Prediction
     from fauxlab.data.manifest import Manifest
-    from fauxlab.data.rows import Row
 
     Floats = NDArray[np.float64]
     Bools = NDArray[np.bool_]
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     Pixels = NDArray[np.uint8]
 
 REAL, FAKE, UNCERTAIN, CANNOT_TELL = "real", "fake", "uncertain", "cannot tell"
-MADE = "made"  # what a fake is where the manifest says nothing else
 
 
 @dataclass(frozen=True)
@@ -69,8 +67,10 @@ def decide_batch(
     distances = predicted.ood_distances.tolist()
     for picture, score, distance in zip(pixels, scores.tolist(), distances, strict=True):
         words.append(_decide(config, picture, score, distance))
-    manipulations = name_manipulations(config, predicted)
-    return Decided(np.array(words, dtype=np.str_), manipulations)
+    manipulations = []
+    for head_logits in predicted.head_logits:
+        manipulations.append(name_manipulation(config, head_logits) or "")
+    return Decided(np.array(words, dtype=np.str_), np.array(manipulations, dtype=np.str_))
 
 
 def _decide(config: DetectorConfig, picture: Pixels, score: float, distance: float) -> str:
@@ -81,24 +81,6 @@ def _decide(config: DetectorConfig, picture: Pixels, score: float, distance: flo
             return CANNOT_TELL
     label, uncertain = decide(config, score)
     return UNCERTAIN if uncertain else label
-
-
-def name_manipulations(config: DetectorConfig, predicted: Prediction) -> Texts:
-    """The manipulation that the strongest head stands for [N]; "" for a detector without heads."""
-    n_heads = predicted.head_logits.shape[1]
-    if not config.heads or not n_heads:
-        return np.full(len(predicted.logits), "", dtype=np.str_)
-    names = np.array([head.manipulation for head in config.heads], dtype=np.str_)
-    strongest = predicted.head_logits.argmax(axis=1)
-    return names[strongest]
-
-
-def manipulation_of(row: Row) -> str:
-    """How a row's picture is manipulated: "made", "altered", or "" for a real photo."""
-    if not row.label:
-        return ""
-    named = row.cells(["manipulation"])[0]
-    return named or MADE
 
 
 def shares_of(
@@ -122,7 +104,7 @@ def shares_of(
 
 def right_manipulations(manifest: Manifest, decided: Decided) -> Bools:
     """Which pictures [N] are manipulated as the detector says."""
-    truths = np.array([manipulation_of(row) for row in manifest.rows], dtype=np.str_)
+    truths = np.array([row.manipulation for row in manifest.rows], dtype=np.str_)
     return decided.manipulations == truths
 
 

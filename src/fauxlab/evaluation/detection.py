@@ -47,10 +47,10 @@ def evaluate(
 ) -> DetectionReport:
     """Score every image of `manifest` with a detector, and measure how often it is right.
 
-    Pass one split. `by` names columns of the manifest: the result's `subgroups` then say how often
-    each of their values is called fake. `age:0,13,20` stands for bands of numbers. Images that
-    could not be decoded are listed in the result's `skipped`. Raises LabError on an empty manifest
-    or an unknown column, and where none of the images can be read.
+    Pass one split; pseudo-fakes are left out. `by` names columns of the manifest: the result's
+    `subgroups` then say how often each of their values is called fake. `age:0,13,20` stands for
+    bands of numbers. Images that could not be decoded are listed in the result's `skipped`. Raises
+    LabError on an empty manifest or an unknown column, and where none of the images can be read.
 
     >>> import fauxlab as fl
     >>> data = fl.Manifest.load("manifest.csv")  # doctest: +SKIP
@@ -59,6 +59,7 @@ def evaluate(
     """
     from fauxlab.data.cache import load_images
 
+    manifest = manifest.without_pseudo()
     if not len(manifest):
         raise LabError("there is no image to evaluate on: this split of the manifest is empty")
     groupings = [parse_grouping(text, manifest.columns) for text in by]

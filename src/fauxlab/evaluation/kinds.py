@@ -34,8 +34,7 @@ MEAN_TPR = "mean tpr"
 
 def name_kinds(manifest: Manifest) -> Texts:
     """The kind of each picture [N]: a fake's generator, a real photo's source."""
-    names = [row.generator if row.label else row.source for row in manifest.rows]
-    return np.array(names, dtype=np.str_)
+    return np.array([row.kind for row in manifest.rows], dtype=np.str_)
 
 
 def measure_kinds(

@@ -213,13 +213,14 @@ def choose_evaluated(manifest: Manifest, part: Part, splits: Sequence[str]) -> M
     """What a part is scored on: the left-out kinds in these splits, the known ones in one.
 
     That one is test, or val where test is not asked for: the detector learned from the others.
+    Pseudo-fakes are left out.
     """
     known_split = "test" if "test" in splits else "val"
 
     def is_asked(row: Row) -> bool:
         return row.split in splits if part.holds(row) else row.split == known_split
 
-    return manifest.where(is_asked)
+    return manifest.without_pseudo().where(is_asked)
 
 
 def _list(names: Iterable[str]) -> str:

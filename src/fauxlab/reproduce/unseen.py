@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fauxlab.calibration.calibrate import calibrate
+from fauxlab.calibration.counts import choose_rates
 from fauxlab.config import Recipe
 from fauxlab.data.cache import load_images
 from fauxlab.data.manifest import Manifest
@@ -139,7 +140,7 @@ def plan_leave_one_out(
     for plan in planned:
         plan_training(manifest, plan.recipe, read_weights=False)
         if plan.part.reals:
-            _refuse_uncalibrated(plan)
+            _refuse_uncalibrated(plan, leaving.rate)
     return planned
 
 
@@ -163,7 +164,7 @@ def _take_calibration(manifest: Manifest, recipe: Recipe, generators: Sequence[s
             return row.generator in known_generators
         return row.source not in recipe.data.leave_out
 
-    return manifest.where(is_known)
+    return manifest.without_pseudo().where(is_known)
 
 
 def _refuse_unreadable(
@@ -189,13 +190,17 @@ def _refuse_untested(part: Part, evaluated: Manifest, split: str) -> None:
             )
 
 
-def _refuse_uncalibrated(plan: PlannedPart) -> None:
-    """Raise LabError where a class is missing to calibrate on: told before the training."""
+def _refuse_uncalibrated(plan: PlannedPart, rate: float | None) -> None:
+    """Raise LabError where there is too little to calibrate on: told before the training."""
     if set(plan.calibration.labels.tolist()) != {0, 1}:
         raise LabError(
             f"without {plan.part.name} the calibration split lacks a class, so there is no "
             "threshold for kinds never seen; split the manifest again with `fauxlab data index`"
         )
+    try:
+        choose_rates(plan.calibration.rows, rate, also=None, alpha=None)
+    except LabError as error:
+        raise LabError(f"without {plan.part.name}: {error}") from None
 
 
 def _result_of(
