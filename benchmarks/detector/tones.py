@@ -33,7 +33,7 @@ from fauxlab.bundle.detector import AnyDetector
 from fauxlab.bundle.opening import open_detector
 from fauxlab.data.cache import ImageArray, load_images
 from fauxlab.data.manifest import Manifest
-from fauxlab.evaluation.detection import predict_batches
+from fauxlab.evaluation.predicting import predict_batches
 from fauxlab.io.sharpness import measure_sharpness
 from fauxlab.io.tint import measure_tint
 from fauxlab.statistics import with_intervals

@@ -124,7 +124,7 @@ def test_degraded_pictures_are_what_is_fitted(detector: Detector, halves: Manife
 
 def test_pictures_of_one_group_count_once(detector: Detector, halves: Manifest) -> None:
     from fauxlab.data.cache import load_images
-    from fauxlab.evaluation.detection import predict_logits
+    from fauxlab.evaluation.predicting import predict_logits
 
     part = halves.calibration
     rows = (

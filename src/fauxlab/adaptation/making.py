@@ -17,7 +17,7 @@ from fauxlab.adaptation.reference import (
 from fauxlab.adaptation.space import MOST_COMPONENTS, fit_space
 from fauxlab.calibration.kinds import weigh_kinds
 from fauxlab.errors import LabError
-from fauxlab.evaluation.detection import predict_batches
+from fauxlab.evaluation.predicting import predict_batches
 from fauxlab.io.sharpness import measure_sharpness
 from fauxlab.io.tint import measure_tint
 

@@ -12,11 +12,12 @@ from fauxlab.bundle.config import DetectorConfig
 from fauxlab.bundle.detector import check_pipeline
 from fauxlab.bundle.onnx import OnnxDetector
 from fauxlab.calibration.counts import Rates, choose_rates, describe_counts
-from fauxlab.calibration.figures import Figures, Predictions, format_figures, format_left_out
+from fauxlab.calibration.figures import Figures, Predictions
 from fauxlab.calibration.fit import Bin, fit_calibration
 from fauxlab.calibration.kinds import Kinds
 from fauxlab.calibration.ood import fit_ood, limit_tint, measures_ood, refit_limits
 from fauxlab.calibration.points import MOST_UNCERTAIN, Reals, fit_point
+from fauxlab.calibration.tables import format_figures, format_left_out
 from fauxlab.calibration.unseen import check_left_out, score_left_out
 from fauxlab.errors import LabError
 from fauxlab.models.pretrained import Detector
