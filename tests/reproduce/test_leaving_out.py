@@ -22,7 +22,8 @@ from fauxlab.reproduce.leaving_out import (
     parse_families,
     parse_splits,
 )
-from fauxlab.reproduce.unseen import Leaving, leave_one_out, plan_leave_one_out
+from fauxlab.reproduce.left_out_plans import Leaving, plan_leave_one_out
+from fauxlab.reproduce.unseen import leave_one_out
 from fauxlab.training.detector.schedule import schedule_stages
 from fauxlab.training.run import Run
 
