@@ -141,7 +141,8 @@ def add_knowledge(
     learned = learn(lesson, threshold_logit(config), stated)
 
     changed = choose(config, lesson, learned.reals, stated)
-    changed = changed.model_copy(update={"heads": (*config.heads, head)})
+    heads_of_changed = (*config.heads, head)
+    changed = changed.model_copy(update={"heads": heads_of_changed})
     caught = compare_calls(config, changed, examples, learned.examples)
     refuse_vain(caught)
 
@@ -195,7 +196,12 @@ def learn(lesson: Lesson, threshold: float, rate: float) -> Learned:
     line = lesson.material.fit_all()
     reals, examples = lesson.material.left_out()
     scaling = match_scale(reals, lesson.head_logits, lesson.material.weights, threshold, rate)
-    return Learned(line, scaling, scaling.apply(reals), scaling.apply(examples))
+    return Learned(
+        line,
+        scaling,
+        reals=scaling.apply(reals),
+        examples=scaling.apply(examples),
+    )
 
 
 def refuse_vain(caught: Change) -> None:
@@ -223,8 +229,9 @@ def false_alarms(
     before: DetectorConfig, after: DetectorConfig, lesson: Lesson, new: Floats
 ) -> dict[str, Change]:
     """Of the real photos of a lesson, the share that is called fake, by kind."""
+    extended = extend(lesson.head_logits, new)
     called_before = call(before, lesson.head_logits, lesson.told)
-    called_after = call(after, extend(lesson.head_logits, new), lesson.told)
+    called_after = call(after, extended, lesson.told)
     return compare_kinds(called_before, called_after, lesson.kinds)
 
 
@@ -232,8 +239,9 @@ def uncertain_reals(
     before: DetectorConfig, after: DetectorConfig, lesson: Lesson, new: Floats
 ) -> Change:
     """Of all real photos of a lesson, the share that gets "uncertain"."""
+    extended = extend(lesson.head_logits, new)
     uncertain_before = is_uncertain(before, lesson.head_logits, lesson.told)
-    uncertain_after = is_uncertain(after, extend(lesson.head_logits, new), lesson.told)
+    uncertain_after = is_uncertain(after, extended, lesson.told)
     return compare(uncertain_before, uncertain_after)
 
 
@@ -245,16 +253,23 @@ def rate_of(config: DetectorConfig) -> float:
 
 def fold(reference: Reference, learned: Learned) -> HeadWeights:
     """The head on features, as a `HeadWeights` of one head."""
-    weight, bias = reference.space.fold(learned.line.weight, learned.line.bias)
+    line = learned.line
+    weight, bias = reference.space.fold(line.weight, line.bias)
     centre, scale = learned.scaling
-    numbers = (weight[None], [bias], [centre], [scale])
-    return HeadWeights(*[np.asarray(number, dtype=np.float32) for number in numbers])
+    return HeadWeights(
+        weight=np.array([weight], np.float32),
+        bias=np.array([bias], np.float32),
+        centre=np.array([centre], np.float32),
+        scale=np.array([scale], np.float32),
+    )
 
 
 def with_report(config: DetectorConfig, report: Adaptation) -> DetectorConfig:
     """The config with the origin of its new head, checked as on loading."""
     earlier = list_adaptations(config)
-    stored = [adaptation.model_dump(mode="json") for adaptation in [*earlier, report]]
-    training = config.training | {ADAPTATIONS: stored}
-    fields = config.model_dump(exclude={"schema_version"}) | {"training": training}
+    stored = []
+    for adaptation in (*earlier, report):
+        stored.append(adaptation.model_dump(mode="json"))
+    fields = config.model_dump(exclude={"schema_version"})
+    fields["training"] = config.training | {ADAPTATIONS: stored}
     return DetectorConfig.model_validate(fields)

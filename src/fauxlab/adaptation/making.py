@@ -49,15 +49,20 @@ def make_reference(
     head_logits = []
     limits = []
     for pixels, predicted in predict_batches(detector, part, progress=progress):
-        if not predicted.features.shape[1] or not predicted.head_logits.shape[1]:
+        n_features = predicted.features.shape[1]
+        n_heads = predicted.head_logits.shape[1]
+        if not n_features or not n_heads:
             raise LabError(
                 f"the model {detector.config.architecture} gives no features of several heads, "
                 "which a reference holds; export one with heads by `fauxlab export`"
             )
         features.append(predicted.features)
         head_logits.append(predicted.head_logits)
-        for picture, distance in zip(pixels, predicted.ood_distances.tolist(), strict=True):
-            limits.append((distance, measure_sharpness(picture), measure_tint(picture)))
+        distances = predicted.ood_distances.tolist()
+        for picture, distance in zip(pixels, distances, strict=True):
+            sharpness = measure_sharpness(picture)
+            tint = measure_tint(picture)
+            limits.append((distance, sharpness, tint))
     if all(row.label for row in rows):
         raise LabError("no reals to make a reference of; index some, with a calibration split")
 
@@ -65,8 +70,10 @@ def make_reference(
     if not np.isfinite(all_features).all():
         raise LabError("the model gives no finite features for some pictures; train it again")
     kinds = np.array([kind_of(row) for row in rows])
-    _, groups = np.unique([row.group for row in rows], return_inverse=True)
-    space = fit_space(all_features, weigh_kinds(kinds, groups), components)
+    group_names = [row.group for row in rows]
+    _, groups = np.unique(group_names, return_inverse=True)
+    weights = weigh_kinds(kinds, groups)
+    space = fit_space(all_features, weights, components)
     manipulations = [MANIPULATIONS.index(row.manipulation) for row in rows]
     return Reference(
         space,
@@ -97,8 +104,9 @@ def choose_rows(rows: Sequence[Row], most: int, seed: int = 0) -> Rows:
     for queue in queues.values():
         for rank, (_, place) in enumerate(sorted(queue)):
             ranked.append((rank, place))
-    chosen = [int(order[place]) for _, place in sorted(ranked)[:most]]
-    return np.array(sorted(chosen), dtype=np.int64)
+    places = [place for _, place in sorted(ranked)]
+    chosen = order[places[:most]]
+    return np.sort(chosen)
 
 
 def kind_of(row: Row) -> str:
@@ -107,7 +115,7 @@ def kind_of(row: Row) -> str:
 
 
 def _take_part(images: ImageArray, numbers: Rows) -> ImageArray:
-    chosen = set(numbers.tolist())
-    rows = tuple(row for number, row in enumerate(images.manifest.rows) if number in chosen)
-    manifest = replace(images.manifest, rows=rows)
+    rows = images.manifest.rows
+    chosen = tuple(rows[number] for number in numbers.tolist())
+    manifest = replace(images.manifest, rows=chosen)
     return replace(images, manifest=manifest, slots=images.slots[numbers])

@@ -104,7 +104,8 @@ def encode_reference(reference: Reference) -> bytes:
 
 
 def _halve(numbers: Floats) -> NDArray[np.float16]:
-    return np.clip(numbers, -LARGEST, LARGEST).astype(np.float16)
+    bounded = np.clip(numbers, -LARGEST, LARGEST)
+    return bounded.astype(np.float16)
 
 
 # --- read
@@ -127,7 +128,11 @@ def read_reference(folder: Path) -> Reference:
 def decode_reference(content: bytes) -> Reference:
     """The reference from the bytes of its file. Raises whatever is wrong with it."""
     arrays = _read_arrays(content)
-    space = Space(arrays["mean"], arrays["scale"], arrays["basis"].astype(np.float32))
+    space = Space(
+        arrays["mean"],
+        arrays["scale"],
+        arrays["basis"].astype(np.float32),
+    )
     reference = Reference(
         space,
         arrays["coordinates"].astype(np.float64),

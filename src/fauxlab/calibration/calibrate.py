@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     Pixels = NDArray[np.uint8]
     Degrade = Callable[[Pixels], Pixels]
     Progress = Callable[[int], None]
+    Bars = list[Bin]
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Calibrated:
 
     detector: AnyBundle
     figures: dict[str, tuple[Figures, Figures]]
-    reliability: dict[str, tuple[list[Bin], list[Bin]]]
+    reliability: dict[str, tuple[Bars, Bars]]
     skipped: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -145,11 +146,18 @@ def calibrate(
     diagrams = {}
     skipped: list[tuple[str, str]] = []
     for split, predicted in predictions.items():
-        figures[split] = (predicted.figures(before), predicted.figures(after))
-        diagrams[split] = (predicted.reliability(before), predicted.reliability(after))
+        figures[split] = predicted.figures(before), predicted.figures(after)
+        diagrams[split] = predicted.reliability(before), predicted.reliability(after)
         skipped += images[split].skipped
-    notes = [*describe_counts(rows, rates, rate), *_describe_cap(after.config, rates)]
-    return Calibrated(after, figures, diagrams, tuple(skipped), tuple(notes))
+    notes = describe_counts(rows, rates, rate)
+    notes += _describe_cap(after.config, rates)
+    return Calibrated(
+        detector=after,
+        figures=figures,
+        reliability=diagrams,
+        skipped=tuple(skipped),
+        notes=tuple(notes),
+    )
 
 
 def _fit_limits(

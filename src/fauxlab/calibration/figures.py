@@ -13,7 +13,7 @@ from fauxlab.bundle.config import Calibration
 from fauxlab.bundle.onnx import OnnxDetector
 from fauxlab.bundle.tower import TowerDetector
 from fauxlab.calibration.fit import Bin, log_loss, reliability
-from fauxlab.calibration.kinds import Kinds
+from fauxlab.calibration.kinds import Kinds, weigh_kinds
 from fauxlab.evaluation.metrics import balanced, expected_calibration_error
 from fauxlab.evaluation.predicting import predict_batches
 from fauxlab.io.sharpness import measure_sharpness
@@ -164,7 +164,10 @@ class Predictions:
 
     def kinds(self, rows: Bools) -> Kinds:
         """The logits of the rows [N], by source or generator."""
-        return Kinds.of(self.logits[rows], self.names[rows], self.groups[rows])
+        logits = self.logits[rows]
+        names = self.names[rows]
+        groups = self.groups[rows]
+        return Kinds.of(logits, names, groups)
 
     def kind_weights(self) -> Floats:
         """How much each picture [N] counts: in a class each kind alike, in a kind each group.
@@ -175,18 +178,18 @@ class Predictions:
         for label in (0, 1):
             own = self.labels == label
             if own.any():
-                n_groups = len(np.unique(self.groups[own]))
-                weights[own] = self.kinds(own).weights * n_groups
+                own_groups = self.groups[own]
+                n_groups = len(np.unique(own_groups))
+                weights[own] = n_groups * weigh_kinds(self.names[own], own_groups)
         return weights
 
     def told(self, config: DetectorConfig) -> Bools:
         """Which pictures [N] the limits of a config let pass; for the network that was measured."""
         told = []
-        measured = zip(
-            self.distances.tolist(), self.sharpness.tolist(), self.tints.tolist(), strict=True
-        )
-        for distance, sharpness, tint in measured:
-            told.append(decision.can_tell(config, distance, sharpness, tint))
+        columns = [self.distances, self.sharpness, self.tints]
+        for limits in np.column_stack(columns).tolist():
+            can_tell = decision.can_tell(config, *limits)
+            told.append(can_tell)
         return np.array(told, dtype=bool)
 
     def _refused(self, detector: AnyBundle) -> tuple[float, float] | None:
@@ -194,7 +197,8 @@ class Predictions:
         # The distances are those of one network; another network would give others.
         if not detector.config.ood or network_of(detector) is not self.network:
             return None
-        return self._share_by_class(~self.told(detector.config))
+        refused = ~self.told(detector.config)
+        return self._share_by_class(refused)
 
     def _share_by_class(self, hits: Bools) -> tuple[float, float]:
         reals = hits[self.is_real]
@@ -204,8 +208,9 @@ class Predictions:
     def _share_by_name(self, hits: Bools, rows: Bools) -> dict[str, float]:
         shares = {}
         for name in np.unique(self.names[rows]):
-            own = rows & (self.names == name)
-            shares[str(name)] = _mean(hits[own])
+            is_named = self.names == name
+            own_hits = hits[rows & is_named]
+            shares[str(name)] = _mean(own_hits)
         return shares
 
 

@@ -91,13 +91,16 @@ def fit_point(
             "spares them; ask for a higher rate (--rate), or train the model on more of them"
         )
     below = fakes.values < limits.low
-    missed = (fakes.share(below) * fakes.n_groups + 1) / (fakes.n_groups + 1)
+    n_below = fakes.share(below) * fakes.n_groups
+    # As of a bound: one more for the next picture.
+    missed = (n_below + 1) / (fakes.n_groups + 1)
+    real_alpha = max(alpha, missed)
     return OperatingPoint(
         rate=rate,
         threshold=threshold,
         low=min(low, threshold),
         high=threshold,
-        alpha=min(max(alpha, missed), LARGEST_SHARE),
+        alpha=min(real_alpha, LARGEST_SHARE),
         left_out=leave_kinds_out(reals, fakes, level, alpha),
     )
 
@@ -125,10 +128,13 @@ def fit_limits(reals: Reals, fakes: Kinds, rate: float, alpha: float) -> Limits:
     if reals.unseen is not None:
         threshold = max(threshold, _bound_of_unseen(reals.unseen, rate))
     low = _bound_below(fakes, alpha)
-    narrowest = _bound_below(fakes, max(alpha, MOST_MISSED))
-    capped = min(_lowest_allowed(reals.strangest, threshold), narrowest)
+    most_missed = max(alpha, MOST_MISSED)
+    narrowest = _bound_below(fakes, most_missed)
+    allowed = _lowest_allowed(reals.strangest, threshold)
+    capped = min(allowed, narrowest)
     low = max(low, capped)
-    return Limits(min(low, threshold), threshold)
+    low = min(low, threshold)
+    return Limits(low, threshold)
 
 
 def leave_kinds_out(reals: Reals, fakes: Kinds, rate: float, alpha: float) -> LeftOut | None:
@@ -145,7 +151,8 @@ def leave_kinds_out(reals: Reals, fakes: Kinds, rate: float, alpha: float) -> Le
         low, threshold = fit_limits(others, fakes, rate, alpha)
         own = reals.strangest.only(name)
         is_fake = own.values >= threshold
-        is_uncertain = (own.values >= low) & ~is_fake
+        is_above = own.values >= low
+        is_uncertain = is_above & ~is_fake
         called_fake[name] = own.share(is_fake)
         uncertain[name] = own.share(is_uncertain)
     return LeftOut(
@@ -171,7 +178,8 @@ def to_scale(values: Kinds, theirs: Kinds, ours: Kinds) -> Kinds:
 def _bound_of_unseen(unseen: Kinds, rate: float) -> float:
     """The bound of kinds left out, at the lowest rate that they allow where they are few."""
     if unseen.n_groups < groups_needed(rate):
-        return float(np.nextafter(unseen.values.max(), np.inf))
+        highest = unseen.values.max()
+        return float(np.nextafter(highest, np.inf))
     return bound_on_average(unseen, rate)
 
 

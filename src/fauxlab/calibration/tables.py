@@ -27,7 +27,8 @@ def format_figures(split: str, before: Figures, after: Figures) -> str:
 def format_left_out(fit: Calibration) -> list[str]:
     """The figures of the kinds left out as plain text, a block for each stated rate."""
     stated = [(fit.false_alarm_rate, fit.left_out)]
-    stated += [(point.rate, point.left_out) for point in fit.points]
+    for point in fit.points:
+        stated.append((point.rate, point.left_out))
     blocks = []
     for rate, left_out in stated:
         if rate is None or left_out is None:
