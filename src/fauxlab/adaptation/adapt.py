@@ -216,7 +216,10 @@ def refuse_vain(caught: Change) -> None:
 
 
 def check_reals(
-    before: DetectorConfig, after: DetectorConfig, seen: Seen | None, learned: Learned
+    before: DetectorConfig,
+    after: DetectorConfig,
+    seen: Seen | None,
+    learned: Learned,
 ) -> Change | None:
     """Of the user's real photos that no fit used, the share that is called fake."""
     if seen is None:
@@ -226,7 +229,10 @@ def check_reals(
 
 
 def false_alarms(
-    before: DetectorConfig, after: DetectorConfig, lesson: Lesson, new: Floats
+    before: DetectorConfig,
+    after: DetectorConfig,
+    lesson: Lesson,
+    new: Floats,
 ) -> dict[str, Change]:
     """Of the real photos of a lesson, the share that is called fake, by kind."""
     extended = extend(lesson.head_logits, new)
@@ -236,7 +242,10 @@ def false_alarms(
 
 
 def uncertain_reals(
-    before: DetectorConfig, after: DetectorConfig, lesson: Lesson, new: Floats
+    before: DetectorConfig,
+    after: DetectorConfig,
+    lesson: Lesson,
+    new: Floats,
 ) -> Change:
     """Of all real photos of a lesson, the share that gets "uncertain"."""
     extended = extend(lesson.head_logits, new)

@@ -44,7 +44,10 @@ def compare(before: Bools, after: Bools) -> Change:
     n = len(before)
     n_before = int(before.sum())
     n_after = int(after.sum())
-    return Change(before=wilson(n_before, n), after=wilson(n_after, n))
+    return Change(
+        before=wilson(n_before, n),
+        after=wilson(n_after, n),
+    )
 
 
 def compare_kinds(before: Bools, after: Bools, kinds: NDArray[np.str_]) -> dict[str, Change]:
@@ -52,7 +55,9 @@ def compare_kinds(before: Bools, after: Bools, kinds: NDArray[np.str_]) -> dict[
     changes = {}
     for kind in np.unique(kinds).tolist():
         own = kinds == kind
-        changes[kind] = compare(before[own], after[own])
+        own_before = before[own]
+        own_after = after[own]
+        changes[kind] = compare(own_before, own_after)
     return changes
 
 
@@ -98,7 +103,12 @@ def is_uncertain(config: DetectorConfig, head_logits: Floats, told: Bools) -> Bo
     return told & is_above & is_below
 
 
-def compare_calls(before: DetectorConfig, after: DetectorConfig, seen: Seen, new: Floats) -> Change:
+def compare_calls(
+    before: DetectorConfig,
+    after: DetectorConfig,
+    seen: Seen,
+    new: Floats,
+) -> Change:
     """How many of these faces are called fake, before and after."""
     extended = extend(seen.head_logits, new)
     called_before = call(before, seen.head_logits, seen.told)
@@ -107,7 +117,10 @@ def compare_calls(before: DetectorConfig, after: DetectorConfig, seen: Seen, new
 
 
 def known_fakes(
-    before: DetectorConfig, after: DetectorConfig, reference: Reference, new: Floats
+    before: DetectorConfig,
+    after: DetectorConfig,
+    reference: Reference,
+    new: Floats,
 ) -> tuple[dict[str, Change], dict[str, Change]]:
     """Of the reference's fakes by generator: how many are caught, and named rightly of those.
 
@@ -138,7 +151,10 @@ def known_fakes(
 
 def _name(config: DetectorConfig, head_logits: Floats) -> NDArray[np.int64]:
     """The manipulation [N] that the largest head stands for, as its place in MANIPULATIONS."""
-    places = [MANIPULATIONS.index(head.manipulation) for head in config.heads]
+    places = []
+    for head in config.heads:
+        place = MANIPULATIONS.index(head.manipulation)
+        places.append(place)
     largest = head_logits.argmax(axis=1)
     manipulations: NDArray[np.int64] = np.array(places)[largest]
     return manipulations

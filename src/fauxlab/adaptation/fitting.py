@@ -127,7 +127,11 @@ class Scaling(NamedTuple):
 
 
 def match_scale(
-    logits: Floats, others: Floats, weights: Floats, threshold: float, rate: float
+    logits: Floats,
+    others: Floats,
+    weights: Floats,
+    threshold: float,
+    rate: float,
 ) -> Scaling:
     """The scaling at which a new head's logits of reals mean what those of the other heads mean.
 
@@ -136,7 +140,10 @@ def match_scale(
     `rate` lies above comes to lie at the `threshold`, a joined logit: so the new head uses up at
     most half of the rate, and typical reals keep their scores.
     """
-    medians = [_quantile(column, weights, 0.5) for column in others.T]
+    medians = []
+    for column in others.T:
+        median = _quantile(column, weights, 0.5)
+        medians.append(median)
     typical = np.mean(medians)
     spread = threshold - typical
 

@@ -36,7 +36,11 @@ class Lesson:
 
     @classmethod
     def of(
-        cls, reference: Reference, config: DetectorConfig, examples: Seen, own: Seen | None
+        cls,
+        reference: Reference,
+        config: DetectorConfig,
+        examples: Seen,
+        own: Seen | None,
     ) -> Lesson:
         """The reference's real photos, and the user's own as a kind of theirs."""
         real = reference.is_real
@@ -61,7 +65,12 @@ class Lesson:
         return cls(material, kinds, head_logits, told)
 
 
-def choose(config: DetectorConfig, lesson: Lesson, new: Floats, rate: float) -> DetectorConfig:
+def choose(
+    config: DetectorConfig,
+    lesson: Lesson,
+    new: Floats,
+    rate: float,
+) -> DetectorConfig:
     """The config with the thresholds at which the real photos keep the stated rates.
 
     `new` [N] are the new head's logits of them. What gets no verdict is not called fake.

@@ -43,7 +43,8 @@ def make_reference(
     The pictures should be of the calibration split, on which no weight was fitted. Raises LabError
     where the detector has no heads or gives no features, and where there are no reals.
     """
-    part = _take_part(images, choose_rows(images.manifest.rows, most))
+    chosen = choose_rows(images.manifest.rows, most)
+    part = _take_part(images, chosen)
     rows = part.manifest.rows
     features = []
     head_logits = []
@@ -74,7 +75,10 @@ def make_reference(
     _, groups = np.unique(group_names, return_inverse=True)
     weights = weigh_kinds(kinds, groups)
     space = fit_space(all_features, weights, components)
-    manipulations = [MANIPULATIONS.index(row.manipulation) for row in rows]
+    manipulations = []
+    for row in rows:
+        number = MANIPULATIONS.index(row.manipulation)
+        manipulations.append(number)
     return Reference(
         space,
         space.project(all_features),
@@ -91,15 +95,18 @@ def choose_rows(rows: Sequence[Row], most: int, seed: int = 0) -> Rows:
 
     Of a kind's groups each gives one picture before any gives a second.
     """
-    order = np.random.default_rng(seed).permutation(len(rows))
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(rows))
     taken_of_group: dict[tuple[str, str], int] = {}
     queues: dict[str, list[tuple[int, int]]] = {}
     for place, number in enumerate(order.tolist()):
         row = rows[number]
         kind = kind_of(row)
-        turn = taken_of_group.get((kind, row.group), 0)
-        taken_of_group[kind, row.group] = turn + 1
-        queues.setdefault(kind, []).append((turn, place))
+        group = (kind, row.group)
+        turn = taken_of_group.get(group, 0)
+        taken_of_group[group] = turn + 1
+        queue = queues.setdefault(kind, [])
+        queue.append((turn, place))
     ranked = []
     for queue in queues.values():
         for rank, (_, place) in enumerate(sorted(queue)):
@@ -118,4 +125,5 @@ def _take_part(images: ImageArray, numbers: Rows) -> ImageArray:
     rows = images.manifest.rows
     chosen = tuple(rows[number] for number in numbers.tolist())
     manifest = replace(images.manifest, rows=chosen)
-    return replace(images, manifest=manifest, slots=images.slots[numbers])
+    slots = images.slots[numbers]
+    return replace(images, manifest=manifest, slots=slots)

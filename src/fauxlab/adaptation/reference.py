@@ -149,8 +149,9 @@ def decode_reference(content: bytes) -> Reference:
 def _read_arrays(content: bytes) -> dict[str, NDArray[Any]]:
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         # Stored as they are, so that no small file becomes a large one.
-        if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
-            raise ValueError("it is compressed")
+        for member in archive.infolist():
+            if member.compress_type != zipfile.ZIP_STORED:
+                raise ValueError("it is compressed")
     with np.load(io.BytesIO(content), allow_pickle=False) as archive:
         if int(archive["format"]) != FORMAT:
             raise ValueError("it is of another version")
@@ -160,6 +161,7 @@ def _read_arrays(content: bytes) -> dict[str, NDArray[Any]]:
 def _check(reference: Reference) -> None:
     """Raise ValueError where the arrays do not fit each other, or hold what cannot be used."""
     mean, scale, basis = reference.space
+    head_logits = reference.head_logits
     size = len(mean)
     n = len(reference.kinds)
     dimensions = basis.shape[1] or size
@@ -169,20 +171,34 @@ def _check(reference: Reference) -> None:
         "coordinates": (reference.coordinates.shape, (n, dimensions)),
         "groups": (reference.groups.shape, (n,)),
         "manipulations": (reference.manipulations.shape, (n,)),
-        "head_logits": (reference.head_logits.shape[:1], (n,)),
+        "head_logits": (head_logits.shape[:1], (n,)),
         "limits": (reference.limits.shape, (n, 3)),
     }
     for name, (shape, expected) in shapes.items():
         if shape != expected:
             raise ValueError(f"its {name} have the shape {list(shape)}, expected {list(expected)}")
+    _check_contents(reference)
+
+
+def _check_contents(reference: Reference) -> None:
+    n = len(reference.kinds)
     if reference.head_logits.ndim != 2 or reference.kinds.dtype.kind != "U":
         raise ValueError("its logits or kinds have another form")
     if not 0 < n <= MOST_PICTURES:
         raise ValueError(f"it holds {n:,} pictures, expected 1 to {MOST_PICTURES:,}")
-    numbers = [*reference.space, reference.coordinates, reference.head_logits, reference.limits]
-    if not all(np.isfinite(array).all() for array in numbers) or not (scale > 0).all():
+    numbers = [
+        *reference.space,
+        reference.coordinates,
+        reference.head_logits,
+        reference.limits,
+    ]
+    are_finite = all(np.isfinite(array).all() for array in numbers)
+    is_scale = (reference.space.scale > 0).all()
+    if not are_finite or not is_scale:
         raise ValueError("it holds numbers that are not finite")
-    if not np.isin(reference.manipulations, range(len(MANIPULATIONS))).all():
+    known = range(len(MANIPULATIONS))
+    if not np.isin(reference.manipulations, known).all():
         raise ValueError("it names a manipulation that there is not")
-    if any(len(kind) > MOST_NAME or kind != printable(kind) for kind in reference.kinds.tolist()):
-        raise ValueError("it names a kind in letters that cannot be shown")
+    for kind in reference.kinds.tolist():
+        if len(kind) > MOST_NAME or kind != printable(kind):
+            raise ValueError("it names a kind in letters that cannot be shown")

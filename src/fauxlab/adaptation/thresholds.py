@@ -64,9 +64,15 @@ def _limits_before(config: DetectorConfig, fit: Calibration, rate: float) -> Lim
     return Limits(low, low, low)
 
 
-def _raise(config: DetectorConfig, reals: Kinds, rate: float, before: Limits) -> Limits:
+def _raise(
+    config: DetectorConfig,
+    reals: Kinds,
+    rate: float,
+    before: Limits,
+) -> Limits:
     logit = bound_for_next_kind(reals, rate)
-    (score,) = compute_scores(config, np.array([logit])).tolist()
+    logits = np.array([logit])
+    (score,) = compute_scores(config, logits).tolist()
     # Two logits can have one score: a real just below the threshold must not reach it.
     score = float(np.nextafter(score, np.inf))
     if score >= 1:

@@ -213,7 +213,12 @@ def _known_reals(fitted: Predictions, config: DetectorConfig) -> Kinds:
     return fitted.kinds(told)
 
 
-def _with_points(detector: AnyBundle, fitted: Predictions, reals: Reals, rates: Rates) -> AnyBundle:
+def _with_points(
+    detector: AnyBundle,
+    fitted: Predictions,
+    reals: Reals,
+    rates: Rates,
+) -> AnyBundle:
     """The detector with probabilities, and with a threshold and a band at each of the rates."""
     weights = fitted.kind_weights()
     fit = fit_calibration(fitted.logits, fitted.labels, weights)

@@ -34,7 +34,10 @@ class Rates(NamedTuple):
 
 
 def choose_rates(
-    rows: Iterable[Row], rate: float | None, also: Sequence[float] | None, alpha: float | None
+    rows: Iterable[Row],
+    rate: float | None,
+    also: Sequence[float] | None,
+    alpha: float | None,
 ) -> Rates:
     """The rates to state: those that are asked for, or what the pictures can promise.
 

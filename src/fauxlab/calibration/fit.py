@@ -65,7 +65,8 @@ def fit_calibration(
     centred = logits - centre
     variance = shares @ centred**2
     spread = float(np.sqrt(variance)) or 1.0
-    slope, offset = _fit_slope(centred / spread, targets, shares, spread)
+    scaled = centred / spread
+    slope, offset = _fit_slope(scaled, targets, shares, spread)
 
     # Back to the scale of the logits: slope · (logit - centre) / spread + offset.
     temperature = np.clip(spread / slope, *TEMPERATURES)
@@ -83,7 +84,10 @@ def log_loss(labels: Integers, logits: Floats, weights: Floats) -> float:
 
 
 def reliability(
-    labels: Integers, scores: Floats, bins: int = ECE_BINS, weights: Floats | None = None
+    labels: Integers,
+    scores: Floats,
+    bins: int = ECE_BINS,
+    weights: Floats | None = None,
 ) -> list[Bin]:
     """The bars of a reliability diagram, over equal-width bins of the scores [N]; no empty ones.
 
@@ -114,7 +118,12 @@ def _smoothed_targets(labels: Integers, n_real: float, n_fake: float) -> Floats:
     return np.where(labels == 1, fake_target, real_target)
 
 
-def _fit_slope(x: Floats, targets: Floats, shares: Floats, spread: float) -> tuple[float, float]:
+def _fit_slope(
+    x: Floats,
+    targets: Floats,
+    shares: Floats,
+    spread: float,
+) -> tuple[float, float]:
     """Slope and offset of the best sigmoid(slope · x + offset), within the allowed temperatures.
 
     A slope of `spread` is a temperature of 1.
@@ -123,7 +132,13 @@ def _fit_slope(x: Floats, targets: Floats, shares: Floats, spread: float) -> tup
     columns = np.stack([x, ones], axis=1)
     penalty = np.full(2, RIDGE)
     goal = np.array([spread, 0.0])
-    coefficients = fit_logistic(columns, targets, penalty, weights=shares, goal=goal)
+    coefficients = fit_logistic(
+        columns,
+        targets,
+        penalty,
+        weights=shares,
+        goal=goal,
+    )
     slope, offset = coefficients.tolist()
     coldest, hottest = TEMPERATURES
     flattest = spread / hottest
@@ -135,13 +150,21 @@ def _fit_slope(x: Floats, targets: Floats, shares: Floats, spread: float) -> tup
     column = ones[:, None]
     penalty = np.full(1, RIDGE)
     fixed = allowed * x
-    coefficients = fit_logistic(column, targets, penalty, weights=shares, offset=fixed)
+    coefficients = fit_logistic(
+        column,
+        targets,
+        penalty,
+        weights=shares,
+        offset=fixed,
+    )
     (offset,) = coefficients.tolist()
     return allowed, offset
 
 
 def _check_logits(logits: Floats, labels: Integers) -> None:
-    classes = ["fakes" if label else "reals" for label in np.unique(labels)]
-    check_classes(classes)
+    present = set()
+    for label in np.unique(labels):
+        present.add("fakes" if label else "reals")
+    check_classes(present)
     if not np.isfinite(logits).all():
         raise LabError("the model gives no finite score for some pictures; train it again")

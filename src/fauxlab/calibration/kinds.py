@@ -67,7 +67,11 @@ class Kinds:
 
     @classmethod
     def _weighted(
-        cls, values: Floats, codes: Integers, groups: Integers, names: tuple[str, ...]
+        cls,
+        values: Floats,
+        codes: Integers,
+        groups: Integers,
+        names: tuple[str, ...],
     ) -> Kinds:
         """With the weights that follow from the kinds and groups."""
         counts = []
@@ -246,7 +250,12 @@ def _student_quantile(normal: float, freedom: float) -> float:
     return quantile
 
 
-def _upper_bound(kinds: Kinds, values: Floats, rate: float, name: str) -> float:
+def _upper_bound(
+    kinds: Kinds,
+    values: Floats,
+    rate: float,
+    name: str,
+) -> float:
     """The lowest bound that a new value reaches with probability at most `rate`; see above."""
     n = kinds.n_groups
     option = "--alpha" if name == "fakes" else "--rate"

@@ -70,7 +70,11 @@ class Reals:
 
 
 def fit_point(
-    config: DetectorConfig, reals: Reals, fakes: Kinds, rate: float, alpha: float
+    config: DetectorConfig,
+    reals: Reals,
+    fakes: Kinds,
+    rate: float,
+    alpha: float,
 ) -> OperatingPoint:
     """Threshold and uncertain band at a false-alarm rate, as scores of a config.
 
@@ -105,7 +109,12 @@ def fit_point(
     )
 
 
-def find_level(reals: Reals, fakes: Kinds, rate: float, alpha: float) -> float:
+def find_level(
+    reals: Reals,
+    fakes: Kinds,
+    rate: float,
+    alpha: float,
+) -> float:
     """The rate to fit limits for, so that kinds left out keep `rate` on average.
 
     It is `rate`, or lower: limits that are fitted without a kind do not know how high this kind's
@@ -122,7 +131,12 @@ def find_level(reals: Reals, fakes: Kinds, rate: float, alpha: float) -> float:
     return level
 
 
-def fit_limits(reals: Reals, fakes: Kinds, rate: float, alpha: float) -> Limits:
+def fit_limits(
+    reals: Reals,
+    fakes: Kinds,
+    rate: float,
+    alpha: float,
+) -> Limits:
     """Threshold and low end of the band; arguments and errors as of `fit_point`."""
     threshold = bound_for_next_kind(reals.known, rate)
     if reals.unseen is not None:
@@ -137,7 +151,12 @@ def fit_limits(reals: Reals, fakes: Kinds, rate: float, alpha: float) -> Limits:
     return Limits(low, threshold)
 
 
-def leave_kinds_out(reals: Reals, fakes: Kinds, rate: float, alpha: float) -> LeftOut | None:
+def leave_kinds_out(
+    reals: Reals,
+    fakes: Kinds,
+    rate: float,
+    alpha: float,
+) -> LeftOut | None:
     """The verdicts on each kind of reals by limits that were fitted without the kind.
 
     None where the kinds that are left have too few groups for the rate.

@@ -36,7 +36,8 @@ def format_left_out(fit: Calibration) -> list[str]:
         head = f"kinds of reals left out of {left_out.of}, at {rate:.3g}"
         lines = [f"{head:<51}{'called fake':>16}{'uncertain':>16}"]
         for name, called_fake in left_out.called_fake.items():
-            lines.append(f"  {name:<49}{called_fake:>16.1%}{left_out.uncertain[name]:>16.1%}")
+            uncertain = left_out.uncertain[name]
+            lines.append(f"  {name:<49}{called_fake:>16.1%}{uncertain:>16.1%}")
         means = f"{left_out.mean_called_fake:>16.1%}{left_out.mean_uncertain:>16.1%}"
         lines.append(f"  {'mean of kinds':<49}{means}")
         blocks.append("\n".join(lines))
@@ -44,14 +45,26 @@ def format_left_out(fit: Calibration) -> list[str]:
 
 
 def _rows(before: Figures, after: Figures) -> Iterator[TableRow]:
-    n_real = sum(before.n_real.values())
-    n_fake = sum(before.n_fake.values())
-    n = n_real + n_fake
+    classes = {
+        "reals": sum(before.n_real.values()),
+        "fakes": sum(before.n_fake.values()),
+    }
+    n = sum(classes.values())
 
-    def numbers(name: str, of: int | str, old: float, new: float) -> TableRow:
+    def numbers(
+        name: str,
+        of: int | str,
+        old: float,
+        new: float,
+    ) -> TableRow:
         return name, of, f"{old:.3f}", f"{new:.3f}"
 
-    def shares(name: str, of: int, old: float, new: float) -> TableRow:
+    def shares(
+        name: str,
+        of: int,
+        old: float,
+        new: float,
+    ) -> TableRow:
         return name, of, f"{old:.1%}", f"{new:.1%}"
 
     yield numbers("calibration error, classes evenly", n, before.ece, after.ece)
@@ -66,7 +79,7 @@ def _rows(before: Figures, after: Figures) -> Iterator[TableRow]:
         old = before.called_real[generator]
         new = after.called_real[generator]
         yield shares(f"fake {generator} called real", count, old, new)
-    for label, kind, count in ((0, "reals", n_real), (1, "fakes", n_fake)):
+    for label, (kind, count) in enumerate(classes.items()):
         uncertain_before = before.uncertain[label]
         uncertain_after = after.uncertain[label]
         yield shares(f"{kind} uncertain", count, uncertain_before, uncertain_after)

@@ -42,21 +42,30 @@ class Decided:
 
     def __getitem__(self, rows: Bools) -> Decided:
         """Those of some of the pictures."""
-        return Decided(self.words[rows], self.manipulations[rows])
+        words = self.words[rows]
+        manipulations = self.manipulations[rows]
+        return Decided(words, manipulations)
 
     @classmethod
     def by_threshold(cls, scores: Floats, threshold: float) -> Decided:
         """Of scores [N] alone: fake from the threshold on, else real."""
         words = np.where(scores >= threshold, FAKE, REAL)
-        return cls(words, np.full(len(words), ""))
+        unnamed = np.full(len(words), "")
+        return cls(words, unnamed)
 
     @classmethod
     def join(cls, parts: Sequence[Decided]) -> Decided:
         """Those of all parts, one after the other."""
         none = np.zeros(0, dtype=np.str_)
-        words = [none, *(part.words for part in parts)]
-        manipulations = [none, *(part.manipulations for part in parts)]
-        return cls(np.concatenate(words), np.concatenate(manipulations))
+        words = [none]
+        manipulations = [none]
+        for part in parts:
+            words.append(part.words)
+            manipulations.append(part.manipulations)
+        return cls(
+            np.concatenate(words),
+            np.concatenate(manipulations),
+        )
 
 
 def decide_batch(
@@ -64,13 +73,23 @@ def decide_batch(
 ) -> Decided:
     """The decisions on pictures uint8 [N, 3, size, size] with these scores [N]."""
     words = []
-    distances = predicted.ood_distances.tolist()
-    for picture, score, distance in zip(pixels, scores.tolist(), distances, strict=True):
-        words.append(_decide(config, picture, score, distance))
     manipulations = []
-    for head_logits in predicted.head_logits:
-        manipulations.append(name_manipulation(config, head_logits) or "")
-    return Decided(np.array(words, dtype=np.str_), np.array(manipulations, dtype=np.str_))
+    columns = zip(
+        pixels,
+        scores.tolist(),
+        predicted.ood_distances.tolist(),
+        predicted.head_logits,
+        strict=True,
+    )
+    for picture, score, distance, head_logits in columns:
+        word = _decide(config, picture, score, distance)
+        manipulation = name_manipulation(config, head_logits)
+        words.append(word)
+        manipulations.append(manipulation or "")
+    return Decided(
+        np.array(words, dtype=np.str_),
+        np.array(manipulations, dtype=np.str_),
+    )
 
 
 def _decide(config: DetectorConfig, picture: Pixels, score: float, distance: float) -> str:
@@ -89,6 +108,7 @@ def shares_of(
     """The shares of the decisions among some rows [N] of a manifest, which have one label."""
     chosen = decided[rows]
     groups = manifest.groups[rows].tolist()
+    n_groups = len(set(groups))
     hits = {
         "called_fake": chosen.words == FAKE,
         "called_real": chosen.words == REAL,
@@ -98,14 +118,17 @@ def shares_of(
     shares = share_intervals(hits, groups, bootstrap, seed)
     right = _manipulation_right(manifest, decided, rows, bootstrap, seed)
     return DecisionShares(
-        n=len(groups), n_groups=len(set(groups)), manipulation_right=right, **shares
+        n=len(groups),
+        n_groups=n_groups,
+        manipulation_right=right,
+        **shares,
     )
 
 
 def right_manipulations(manifest: Manifest, decided: Decided) -> Bools:
     """Which pictures [N] are manipulated as the detector says."""
-    truths = np.array([row.manipulation for row in manifest.rows], dtype=np.str_)
-    return decided.manipulations == truths
+    truths = [row.manipulation for row in manifest.rows]
+    return decided.manipulations == np.array(truths, dtype=np.str_)
 
 
 def _manipulation_right(
@@ -140,5 +163,6 @@ def share_intervals(
         return dict(zip(hits, shares.T, strict=True))
 
     one_class = np.zeros(len(groups), dtype=np.int64)
-    trials = dict.fromkeys(hits, len(set(groups)))
+    n_groups = len(set(groups))
+    trials = dict.fromkeys(hits, n_groups)
     return with_intervals(measure, groups, one_class, bootstrap, seed, trials)
