@@ -130,10 +130,7 @@ def add_knowledge(
     """The detector with this head more, from faces that were found; see `adapt`."""
     config = detector.config
     examples = see(detector, reference, make_views(fakes.pixels))
-    if call(config, examples.head_logits, examples.told).all():
-        raise LabError(
-            f"all {len(fakes)} examples are called fake already: there is nothing to learn"
-        )
+    refuse_known(config, examples)
     own = None if reals is None else see(detector, reference, [reals.pixels])
     fitted, checked = divide(own)
     lesson = Lesson.of(reference, config, examples, fitted)
@@ -202,6 +199,15 @@ def learn(lesson: Lesson, threshold: float, rate: float) -> Learned:
         reals=scaling.apply(reals),
         examples=scaling.apply(examples),
     )
+
+
+def refuse_known(config: DetectorConfig, examples: Seen) -> None:
+    """Raise LabError where all examples are called fake already."""
+    called = call(config, examples.head_logits, examples.told)
+    if called.all():
+        raise LabError(
+            f"all {len(called)} examples are called fake already: there is nothing to learn"
+        )
 
 
 def refuse_vain(caught: Change) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from fauxlab.data.rows import Row
 
     Rows = NDArray[np.int64]
+    Floats = NDArray[np.float64]
 
 
 def make_reference(
@@ -46,10 +47,44 @@ def make_reference(
     chosen = choose_rows(images.manifest.rows, most)
     part = _take_part(images, chosen)
     rows = part.manifest.rows
+    if all(row.label for row in rows):
+        raise LabError("no reals to make a reference of; index some, with a calibration split")
+    measured = _measure(detector, part, progress)
+    kinds = np.array([kind_of(row) for row in rows])
+    group_names = [row.group for row in rows]
+    _, groups = np.unique(group_names, return_inverse=True)
+    weights = weigh_kinds(kinds, groups)
+    space = fit_space(measured.features, weights, components)
+    manipulations = []
+    for row in rows:
+        number = MANIPULATIONS.index(row.manipulation)
+        manipulations.append(number)
+    return Reference(
+        space,
+        space.project(measured.features),
+        kinds,
+        groups.astype(np.int64),
+        np.array(manipulations),
+        measured.head_logits,
+        measured.limits,
+    )
+
+
+class _Measured(NamedTuple):
+    """What a detector makes of N pictures, and their distances, sharpness and tints [N, 3]."""
+
+    features: Floats  # [N, D]
+    head_logits: Floats  # [N, H]
+    limits: Floats
+
+
+def _measure(
+    detector: AnyDetector, images: ImageArray, progress: Callable[[int], None] | None
+) -> _Measured:
     features = []
     head_logits = []
     limits = []
-    for pixels, predicted in predict_batches(detector, part, progress=progress):
+    for pixels, predicted in predict_batches(detector, images, progress=progress):
         n_features = predicted.features.shape[1]
         n_heads = predicted.head_logits.shape[1]
         if not n_features or not n_heads:
@@ -64,30 +99,11 @@ def make_reference(
             sharpness = measure_sharpness(picture)
             tint = measure_tint(picture)
             limits.append((distance, sharpness, tint))
-    if all(row.label for row in rows):
-        raise LabError("no reals to make a reference of; index some, with a calibration split")
-
     all_features = np.concatenate(features).astype(np.float64)
     if not np.isfinite(all_features).all():
         raise LabError("the model gives no finite features for some pictures; train it again")
-    kinds = np.array([kind_of(row) for row in rows])
-    group_names = [row.group for row in rows]
-    _, groups = np.unique(group_names, return_inverse=True)
-    weights = weigh_kinds(kinds, groups)
-    space = fit_space(all_features, weights, components)
-    manipulations = []
-    for row in rows:
-        number = MANIPULATIONS.index(row.manipulation)
-        manipulations.append(number)
-    return Reference(
-        space,
-        space.project(all_features),
-        kinds,
-        groups.astype(np.int64),
-        np.array(manipulations),
-        np.concatenate(head_logits).astype(np.float64),
-        np.array(limits),
-    )
+    all_logits = np.concatenate(head_logits).astype(np.float64)
+    return _Measured(all_features, all_logits, np.array(limits))
 
 
 def choose_rows(rows: Sequence[Row], most: int, seed: int = 0) -> Rows:

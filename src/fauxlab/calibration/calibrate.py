@@ -125,32 +125,36 @@ def calibrate(
     )
 
     predictions = {}
+    skipped: list[tuple[str, str]] = []
     for split, part in images.items():
         predictions[split] = Predictions.of(detector, part, degrade, progress)
+        skipped += part.skipped
     fitted = predictions["calibration"]
     reals = Reals(_known_reals(fitted, detector.config))
     if left_out:
         unseen = score_left_out(left_out, manifest, reals.known, degrade, progress)
         reals = replace(reals, unseen=unseen)
     after = _with_points(detector, fitted, reals, rates)
+    after = _with_origin(after, before, fitted, degraded=degrade is not None)
 
-    # What the bundle says of its own calibration.
-    changes = {
-        "degraded": degrade is not None,
-        "ece_before": fitted.figures(before).ece,
-        "ece_after": fitted.figures(after).ece,
-    }
-    after = _with_calibration(after, changes, after.config.threshold)
+    notes = describe_counts(rows, rates, rate)
+    notes += _describe_cap(after.config, rates)
+    return _compare(before, after, predictions, skipped, notes)
 
+
+def _compare(
+    before: AnyBundle,
+    after: AnyBundle,
+    predictions: Mapping[str, Predictions],
+    skipped: Sequence[tuple[str, str]],
+    notes: Sequence[str],
+) -> Calibrated:
+    """The detector with its figures of each split, before and after."""
     figures = {}
     diagrams = {}
-    skipped: list[tuple[str, str]] = []
     for split, predicted in predictions.items():
         figures[split] = predicted.figures(before), predicted.figures(after)
         diagrams[split] = predicted.reliability(before), predicted.reliability(after)
-        skipped += images[split].skipped
-    notes = describe_counts(rows, rates, rate)
-    notes += _describe_cap(after.config, rates)
     return Calibrated(
         detector=after,
         figures=figures,
@@ -242,6 +246,18 @@ def _with_points(
         "data_hash": fitted.data_hash,
     }
     return _with_calibration(detector, changes, default.threshold)
+
+
+def _with_origin(
+    after: AnyBundle, before: AnyBundle, fitted: Predictions, degraded: bool
+) -> AnyBundle:
+    """The detector with what its bundle says of its own calibration."""
+    changes = {
+        "degraded": degraded,
+        "ece_before": fitted.figures(before).ece,
+        "ece_after": fitted.figures(after).ece,
+    }
+    return _with_calibration(after, changes, after.config.threshold)
 
 
 def _describe_cap(config: DetectorConfig, rates: Rates) -> list[str]:

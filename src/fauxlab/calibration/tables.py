@@ -51,47 +51,39 @@ def _rows(before: Figures, after: Figures) -> Iterator[TableRow]:
     }
     n = sum(classes.values())
 
-    def numbers(
-        name: str,
-        of: int | str,
-        old: float,
-        new: float,
-    ) -> TableRow:
-        return name, of, f"{old:.3f}", f"{new:.3f}"
-
-    def shares(
-        name: str,
-        of: int,
-        old: float,
-        new: float,
-    ) -> TableRow:
-        return name, of, f"{old:.1%}", f"{new:.1%}"
-
-    yield numbers("calibration error, classes evenly", n, before.ece, after.ece)
-    yield numbers("log loss", n, before.log_loss, after.log_loss)
-    yield numbers("threshold", "", before.threshold, after.threshold)
+    yield _numbers("calibration error, classes evenly", n, before.ece, after.ece)
+    yield _numbers("log loss", n, before.log_loss, after.log_loss)
+    yield _numbers("threshold", "", before.threshold, after.threshold)
     yield "uncertain scores", "", _band(before.band), _band(after.band)
     for source, count in before.n_real.items():
         old = before.called_fake[source]
         new = after.called_fake[source]
-        yield shares(f"real {source} called fake", count, old, new)
+        yield _shares(f"real {source} called fake", count, old, new)
     for generator, count in before.n_fake.items():
         old = before.called_real[generator]
         new = after.called_real[generator]
-        yield shares(f"fake {generator} called real", count, old, new)
+        yield _shares(f"fake {generator} called real", count, old, new)
     for label, (kind, count) in enumerate(classes.items()):
-        uncertain_before = before.uncertain[label]
-        uncertain_after = after.uncertain[label]
-        yield shares(f"{kind} uncertain", count, uncertain_before, uncertain_after)
-        wrong_before = before.wrong[label]
-        wrong_after = after.wrong[label]
-        yield shares(f"{kind} certain and wrong", count, wrong_before, wrong_after)
-        if after.refused:
-            refused_before = "n/a"
-            if before.refused:
-                refused_before = f"{before.refused[label]:.1%}"
-            refused_after = f"{after.refused[label]:.1%}"
-            yield f"{kind} refused (OOD, blurred)", count, refused_before, refused_after
+        for name, old_share, new_share in (
+            ("uncertain", before.uncertain, after.uncertain),
+            ("certain and wrong", before.wrong, after.wrong),
+            ("refused (OOD, blurred)", before.refused, after.refused),
+        ):
+            if new_share is not None:
+                yield f"{kind} {name}", count, _share(old_share, label), _share(new_share, label)
+
+
+def _numbers(name: str, of: int | str, old: float, new: float) -> TableRow:
+    return name, of, f"{old:.3f}", f"{new:.3f}"
+
+
+def _shares(name: str, of: int, old: float, new: float) -> TableRow:
+    return name, of, f"{old:.1%}", f"{new:.1%}"
+
+
+def _share(shares: tuple[float, float] | None, label: int) -> str:
+    """The share of a class as text."""
+    return "n/a" if shares is None else f"{shares[label]:.1%}"
 
 
 def _band(band: tuple[float, float] | None) -> str:

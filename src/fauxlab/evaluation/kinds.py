@@ -79,6 +79,7 @@ def _rank(manifest: Manifest, scores: Floats, bootstrap: int, seed: int) -> _Ran
     labels = manifest.labels
     kinds = name_kinds(manifest)
     names = manifest.generators
+    groups = manifest.groups.tolist()
     if not names or not manifest.sources:
         nothing = Interval(value=None)
         aucs = dict.fromkeys(names, nothing)
@@ -109,7 +110,6 @@ def _rank(manifest: Manifest, scores: Floats, bootstrap: int, seed: int) -> _Ran
         figures[MEAN_TPR] = _mean_of(tprs)
         return figures
 
-    groups = manifest.groups.tolist()
     figures = with_intervals(measure, groups, labels, bootstrap, seed)
     aucs = {name: figures[AUC_OF + name] for name in names}
     return _Ranked(
