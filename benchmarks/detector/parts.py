@@ -27,7 +27,8 @@ from numpy.typing import NDArray
 from fauxlab.config import load_recipe
 from fauxlab.data.cache import load_images
 from fauxlab.data.manifest import Manifest
-from fauxlab.evaluation.detection import detection_report, predict_scores
+from fauxlab.evaluation.detection import detection_report
+from fauxlab.evaluation.predicting import predict_scores
 from fauxlab.models.pretrained import Detector
 from fauxlab.training.detector.loop import train_detector
 from fauxlab.transforms.protocol import degrade

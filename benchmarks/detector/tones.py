@@ -33,7 +33,7 @@ from fauxlab.bundle.detector import AnyDetector
 from fauxlab.bundle.opening import open_detector
 from fauxlab.data.cache import ImageArray, load_images
 from fauxlab.data.manifest import Manifest
-from fauxlab.evaluation.detection import predict_batches
+from fauxlab.evaluation.predicting import predict_batches
 from fauxlab.io.sharpness import measure_sharpness
 from fauxlab.io.tint import measure_tint
 from fauxlab.statistics import with_intervals
@@ -118,7 +118,7 @@ def take_some(manifest: Manifest, most: int) -> Manifest:
     in_group: Counter[str] = Counter()
     ranked = []
     for row in manifest.rows:
-        kind = kind_of(row)
+        kind = row.kind
         # A group holds the reals and fakes of a video: each kind counts by itself.
         key = f"{kind}/{row.group}"
         ranked.append((in_group[key], row))
@@ -127,15 +127,10 @@ def take_some(manifest: Manifest, most: int) -> Manifest:
     taken: Counter[str] = Counter()
     rows = []
     for _, row in ranked:
-        kind = kind_of(row)
-        if taken[kind] < most:
+        if taken[row.kind] < most:
             rows.append(row)
-        taken[kind] += 1
+        taken[row.kind] += 1
     return Manifest(tuple(rows), manifest.root)
-
-
-def kind_of(row: Any) -> str:
-    return row.generator if row.label else row.source
 
 
 # --- predicting
@@ -225,7 +220,7 @@ def count_kinds(manifest: Manifest) -> dict[str, dict[str, int]]:
     """Pictures and groups of each kind."""
     groups: dict[str, list[str]] = {}
     for row in manifest.rows:
-        groups.setdefault(kind_of(row), []).append(row.group)
+        groups.setdefault(row.kind, []).append(row.group)
     counts = {}
     for kind, own in sorted(groups.items()):
         counts[kind] = {"pictures": len(own), "groups": len(set(own))}
@@ -236,7 +231,7 @@ def share_by_bundle(
     detectors: dict[str, AnyDetector], manifest: Manifest, predictions: Predictions
 ) -> dict[str, Any]:
     """Shares of each decision among each kind, and among all real kinds of either part."""
-    kinds = np.array([kind_of(row) for row in manifest.rows])
+    kinds = np.array([row.kind for row in manifest.rows])
     groups = np.array([row.group for row in manifest.rows])
     is_real = manifest.labels == 0
     is_learned = np.isin(kinds, LEARNED)

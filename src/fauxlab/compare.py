@@ -114,7 +114,7 @@ def _score(
 ) -> tuple[list[Scores], Manifest]:
     """Scores of each detector on the pictures that all of them can read, and their manifest."""
     from fauxlab.data.cache import load_images
-    from fauxlab.evaluation.detection import predict_scores
+    from fauxlab.evaluation.predicting import predict_scores
 
     # A picture may be in the store at one detector's size and be unreadable at another's: only
     # after all sizes were loaded is it known which pictures remain.

@@ -9,7 +9,6 @@ import pytest
 
 from fauxlab.adaptation.figures import wilson
 from fauxlab.adaptation.fitting import Line, Material, match_scale
-from fauxlab.adaptation.reference import weigh_kinds
 from fauxlab.adaptation.space import fit_space
 from fauxlab.adaptation.thresholds import choose_thresholds
 from fauxlab.bundle.config import Calibration, DetectorConfig, OperatingPoint, Preprocessing
@@ -40,18 +39,6 @@ def test_components_are_those_of_the_largest_variance() -> None:
     _, _, rows = np.linalg.svd(np.sqrt(shares)[:, None] * standardised, full_matrices=False)
     overlap = np.abs(rows[:4] @ space.basis.astype(np.float64))
     assert overlap == pytest.approx(np.eye(4), abs=5e-3)
-
-
-def test_kinds_and_groups_count_alike() -> None:
-    kinds = ["a"] * 12 + ["b"] * 20 + ["c"] * 2
-    groups = np.array([*range(11), 10, *range(20), 0, 0])
-    weights = weigh_kinds(kinds, groups)
-    assert weights.sum() == pytest.approx(1)
-    # Kind c has one group, a tenth of a full kind; kinds a and b count in full.
-    assert weights[:12].sum() == pytest.approx(1 / 2.1)
-    assert weights[12:32].sum() == pytest.approx(1 / 2.1)
-    assert weights[32:].sum() == pytest.approx(0.1 / 2.1)
-    assert weights[10] == pytest.approx(weights[0] / 2)
 
 
 def make_material(n: int = 4) -> Material:

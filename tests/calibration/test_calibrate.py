@@ -44,6 +44,23 @@ def halves(small: Manifest) -> Manifest:
     return small.split(0, (0, 0, 0.5, 0.5))
 
 
+def test_pseudo_fakes_take_no_part(detector: Detector, halves: Manifest) -> None:
+    """Neither in a calibration nor in an evaluation."""
+    rows = []
+    for row in halves.rows:
+        is_chosen = row.generator == "grain"
+        rows.append(replace(row, extra={"pseudo": "blend"}) if is_chosen else row)
+    marked = replace(halves, rows=tuple(rows))
+    without = halves.where(lambda row: row.generator != "grain")
+    found = calibrate(detector, marked, 0.1, 0.2)
+    fit = found.detector.config.calibration
+    assert fit is not None
+    assert (fit.n_fake, fit.data_hash) == ({"speckle": 20}, without.calibration.data_hash)
+    report = evaluate(detector, marked.test, bootstrap=10)
+    assert report == evaluate(detector, without.test, bootstrap=10)
+    assert (report.n, [scores.name for scores in report.generators]) == (40, ["speckle"])
+
+
 def test_fitted_on_one_split_and_measured_on_two(detector: Detector, halves: Manifest) -> None:
     seen: list[int] = []
     found = calibrate(detector, halves, 0.1, 0.2, progress=seen.append)
@@ -107,7 +124,7 @@ def test_degraded_pictures_are_what_is_fitted(detector: Detector, halves: Manife
 
 def test_pictures_of_one_group_count_once(detector: Detector, halves: Manifest) -> None:
     from fauxlab.data.cache import load_images
-    from fauxlab.evaluation.detection import predict_logits
+    from fauxlab.evaluation.predicting import predict_logits
 
     part = halves.calibration
     rows = (

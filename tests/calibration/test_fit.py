@@ -91,16 +91,6 @@ def test_temperature_is_bounded(logits: list[float], temperature: float) -> None
     assert mean == pytest.approx(0, abs=1e-4), "without evidence the prior is left"
 
 
-def test_pictures_of_a_class_that_share_a_group_count_as_one() -> None:
-    logits, labels = draw(4, 50, 50)
-    groups = [str(i % 50) for i in range(100)]  # each of a real and a fake
-    alone = fit_calibration(logits, labels)
-    assert fit_calibration(logits, labels, groups=groups) == alone
-    copies = np.append(np.arange(100), [0, 0, 99])
-    tied = fit_calibration(logits[copies], labels[copies], groups=[groups[i] for i in copies])
-    assert (tied.temperature, tied.bias) == pytest.approx((alone.temperature, alone.bias), rel=1e-6)
-
-
 def test_what_cannot_be_fitted_is_refused() -> None:
     with pytest.raises(LabError, match="no fakes to calibrate on"):
         fit_calibration(np.zeros(3), np.zeros(3, dtype=int))

@@ -14,6 +14,7 @@ from fauxlab.calibration.kinds import (
     bound_for_next_kind,
     bound_on_average,
     deviations_to_next,
+    weigh_kinds,
 )
 from fauxlab.errors import LabError
 
@@ -70,6 +71,20 @@ def test_kinds_count_alike_whatever_their_size() -> None:
     assert rest.names == ("kind 0",)
     assert only.without("kind 1") is None
     assert only.without("kind 0") is only
+
+
+def test_kinds_and_their_groups_weigh_alike() -> None:
+    weights = weigh_kinds(["a", "a", "a", "b"], ["g", "g", "h", "g"], full_kind=1)
+    assert weights == pytest.approx([1 / 8, 1 / 8, 1 / 4, 1 / 2])
+    # Kind a has two of ten groups, kind b one.
+    weights = weigh_kinds(["a", "a", "a", "b"], ["g", "g", "h", "g"])
+    assert weights == pytest.approx([1 / 6, 1 / 6, 1 / 3, 1 / 3])
+    kinds = ["a"] * 12 + ["b"] * 20 + ["c"] * 2
+    weights = weigh_kinds(kinds, np.array([*range(11), 10, *range(20), 0, 0]))
+    # Kind c has one group, a tenth of a full kind; kinds a and b count in full.
+    assert weights[:12].sum() == pytest.approx(1 / 2.1)
+    assert weights[12:32].sum() == pytest.approx(1 / 2.1)
+    assert weights[32:].sum() == pytest.approx(0.1 / 2.1)
 
 
 def test_a_kind_of_few_groups_counts_for_less() -> None:

@@ -221,6 +221,22 @@ def test_group_on_two_sides_is_refused(tmp_path: Path) -> None:
         Manifest.load(path)
 
 
+def test_pseudo_fakes_are_trained_on_and_listed_nowhere(small: Manifest, tmp_path: Path) -> None:
+    photo = next(row for row in small.rows if not row.label and row.split == "train")
+    changed = replace(photo, label=1, generator="blends", source="", extra={"pseudo": "blend"})
+    manifest = replace(small, rows=(*small.rows, changed))
+    assert (photo.kind, changed.kind) == ("photos", "blends")
+    assert (photo.is_pseudo, changed.is_pseudo) == (False, True)
+    assert replace(changed, extra={"pseudo": ""}).is_pseudo is False
+    assert manifest.generators == small.generators == ["grain", "speckle"]
+    assert manifest.sources == small.sources == ["photos"]
+    assert len(manifest.train) == len(small.train) + 1
+    assert manifest.without_pseudo() == small
+    assert small.without_pseudo() is small
+    manifest.save(tmp_path / "manifest.csv")
+    assert Manifest.load(tmp_path / "manifest.csv").rows[-1].is_pseudo
+
+
 def test_splits_must_sum_to_one(small: Manifest) -> None:
     with pytest.raises(LabError, match="sum to 1"):
         small.split(fractions=(0.5, 0.1, 0.1, 0.1))

@@ -18,7 +18,8 @@ from fauxlab.data.cache import ImageArray
 from fauxlab.data.manifest import Manifest, Row
 from fauxlab.errors import LabError
 from fauxlab.evaluation import detection, robustness
-from fauxlab.evaluation.detection import detection_report, predict_decisions
+from fauxlab.evaluation.detection import detection_report
+from fauxlab.evaluation.predicting import predict_decisions
 from fauxlab.evaluation.robustness import robustness_report
 from fauxlab.io.images import PIPELINE_VERSION
 from fauxlab.models import create_detector

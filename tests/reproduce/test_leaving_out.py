@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ from fauxlab.reproduce.leaving_out import (
     parse_families,
     parse_splits,
 )
-from fauxlab.reproduce.unseen import Leaving, leave_one_out, plan_leave_one_out
+from fauxlab.reproduce.left_out_plans import Leaving, plan_leave_one_out
+from fauxlab.reproduce.unseen import leave_one_out
 from fauxlab.training.detector.schedule import schedule_stages
 from fauxlab.training.run import Run
 
@@ -165,6 +167,31 @@ def test_nothing_to_calibrate_on_is_told_before_the_training(
     with pytest.raises(LabError, match="without real-photos the calibration split lacks a class"):
         leave_one_out(data, recipe, tmp_path, leaving=leaving)
     assert not list(tmp_path.glob("unified-*"))
+
+
+def test_a_rate_that_cannot_be_promised_is_told_before_the_training(
+    small: Manifest, tmp_path: Path
+) -> None:
+    leaving = Leaving(sorts=["real-kinds"], split="all", rate=0.01)
+    recipe = load_recipe("unified-joint", TINY)
+    with pytest.raises(LabError, match=r"^without real-photos: a rate of 0\.01 .* it takes 99"):
+        leave_one_out(with_kinds(small), recipe, tmp_path, leaving=leaving)
+    assert not list(tmp_path.glob("unified-*"))
+
+
+def test_pseudo_fakes_are_neither_left_out_nor_measured_on(small: Manifest) -> None:
+    data = with_kinds(small)
+    pseudo = []
+    for row in data.rows:
+        if row.generator == "grain":
+            pseudo.append(replace(row, generator="blends", extra={"pseudo": "blend"}))
+    data = replace(data, rows=(*data.rows, *pseudo))
+    leaving = Leaving(sorts=["generators"], split="all")
+    planned = plan_leave_one_out(data, load_recipe("unified-joint", TINY), leaving)
+    assert [plan.part.name for plan in planned] == ["grain", "speckle"]
+    for plan in planned:
+        rows = [*plan.calibration.rows, *plan.evaluated.rows]
+        assert {row.generator for row in rows} == {"", "grain", "speckle"}
 
 
 @pytest.mark.parametrize(

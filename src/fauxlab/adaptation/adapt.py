@@ -130,10 +130,7 @@ def add_knowledge(
     """The detector with this head more, from faces that were found; see `adapt`."""
     config = detector.config
     examples = see(detector, reference, make_views(fakes.pixels))
-    if call(config, examples.head_logits, examples.told).all():
-        raise LabError(
-            f"all {len(fakes)} examples are called fake already: there is nothing to learn"
-        )
+    refuse_known(config, examples)
     own = None if reals is None else see(detector, reference, [reals.pixels])
     fitted, checked = divide(own)
     lesson = Lesson.of(reference, config, examples, fitted)
@@ -141,7 +138,8 @@ def add_knowledge(
     learned = learn(lesson, threshold_logit(config), stated)
 
     changed = choose(config, lesson, learned.reals, stated)
-    changed = changed.model_copy(update={"heads": (*config.heads, head)})
+    heads_of_changed = (*config.heads, head)
+    changed = changed.model_copy(update={"heads": heads_of_changed})
     caught = compare_calls(config, changed, examples, learned.examples)
     refuse_vain(caught)
 
@@ -195,7 +193,21 @@ def learn(lesson: Lesson, threshold: float, rate: float) -> Learned:
     line = lesson.material.fit_all()
     reals, examples = lesson.material.left_out()
     scaling = match_scale(reals, lesson.head_logits, lesson.material.weights, threshold, rate)
-    return Learned(line, scaling, scaling.apply(reals), scaling.apply(examples))
+    return Learned(
+        line,
+        scaling,
+        reals=scaling.apply(reals),
+        examples=scaling.apply(examples),
+    )
+
+
+def refuse_known(config: DetectorConfig, examples: Seen) -> None:
+    """Raise LabError where all examples are called fake already."""
+    called = call(config, examples.head_logits, examples.told)
+    if called.all():
+        raise LabError(
+            f"all {len(called)} examples are called fake already: there is nothing to learn"
+        )
 
 
 def refuse_vain(caught: Change) -> None:
@@ -210,7 +222,10 @@ def refuse_vain(caught: Change) -> None:
 
 
 def check_reals(
-    before: DetectorConfig, after: DetectorConfig, seen: Seen | None, learned: Learned
+    before: DetectorConfig,
+    after: DetectorConfig,
+    seen: Seen | None,
+    learned: Learned,
 ) -> Change | None:
     """Of the user's real photos that no fit used, the share that is called fake."""
     if seen is None:
@@ -220,20 +235,28 @@ def check_reals(
 
 
 def false_alarms(
-    before: DetectorConfig, after: DetectorConfig, lesson: Lesson, new: Floats
+    before: DetectorConfig,
+    after: DetectorConfig,
+    lesson: Lesson,
+    new: Floats,
 ) -> dict[str, Change]:
     """Of the real photos of a lesson, the share that is called fake, by kind."""
+    extended = extend(lesson.head_logits, new)
     called_before = call(before, lesson.head_logits, lesson.told)
-    called_after = call(after, extend(lesson.head_logits, new), lesson.told)
+    called_after = call(after, extended, lesson.told)
     return compare_kinds(called_before, called_after, lesson.kinds)
 
 
 def uncertain_reals(
-    before: DetectorConfig, after: DetectorConfig, lesson: Lesson, new: Floats
+    before: DetectorConfig,
+    after: DetectorConfig,
+    lesson: Lesson,
+    new: Floats,
 ) -> Change:
     """Of all real photos of a lesson, the share that gets "uncertain"."""
+    extended = extend(lesson.head_logits, new)
     uncertain_before = is_uncertain(before, lesson.head_logits, lesson.told)
-    uncertain_after = is_uncertain(after, extend(lesson.head_logits, new), lesson.told)
+    uncertain_after = is_uncertain(after, extended, lesson.told)
     return compare(uncertain_before, uncertain_after)
 
 
@@ -245,16 +268,23 @@ def rate_of(config: DetectorConfig) -> float:
 
 def fold(reference: Reference, learned: Learned) -> HeadWeights:
     """The head on features, as a `HeadWeights` of one head."""
-    weight, bias = reference.space.fold(learned.line.weight, learned.line.bias)
+    line = learned.line
+    weight, bias = reference.space.fold(line.weight, line.bias)
     centre, scale = learned.scaling
-    numbers = (weight[None], [bias], [centre], [scale])
-    return HeadWeights(*[np.asarray(number, dtype=np.float32) for number in numbers])
+    return HeadWeights(
+        weight=np.array([weight], np.float32),
+        bias=np.array([bias], np.float32),
+        centre=np.array([centre], np.float32),
+        scale=np.array([scale], np.float32),
+    )
 
 
 def with_report(config: DetectorConfig, report: Adaptation) -> DetectorConfig:
     """The config with the origin of its new head, checked as on loading."""
     earlier = list_adaptations(config)
-    stored = [adaptation.model_dump(mode="json") for adaptation in [*earlier, report]]
-    training = config.training | {ADAPTATIONS: stored}
-    fields = config.model_dump(exclude={"schema_version"}) | {"training": training}
+    stored = []
+    for adaptation in (*earlier, report):
+        stored.append(adaptation.model_dump(mode="json"))
+    fields = config.model_dump(exclude={"schema_version"})
+    fields["training"] = config.training | {ADAPTATIONS: stored}
     return DetectorConfig.model_validate(fields)

@@ -69,6 +69,8 @@ def heads_of(detector: Adaptable, model: str | Path) -> HeadWeights:
 
 def add_head(heads: HeadWeights, row: HeadWeights) -> HeadWeights:
     """The weights of H heads with those of one more, which is a `HeadWeights` of one head."""
-    pairs = zip(heads, row, strict=True)
-    joined = [np.concatenate([old, new]).astype(np.float32) for old, new in pairs]
+    joined = []
+    for old, new in zip(heads, row, strict=True):
+        both = np.concatenate([old, new])
+        joined.append(both.astype(np.float32))
     return HeadWeights(*joined)

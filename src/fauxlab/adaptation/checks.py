@@ -79,7 +79,8 @@ def correlate(one: Floats, other: Floats) -> float:
     spreads = one.std() * other.std()
     if not spreads:
         return 1.0 if one.std() == other.std() else 0.0
-    return float(((one - one.mean()) * (other - other.mean())).mean() / spreads)
+    products = (one - one.mean()) * (other - other.mean())
+    return float(products.mean() / spreads)
 
 
 def check_outcome(detector: AnyDetector, pixels: Pixels, expected: Floats) -> None:

@@ -51,7 +51,9 @@ class Faces:
 
     def take(self, rows: Sequence[int]) -> Faces:
         """Some of the faces."""
-        return Faces([self.paths[row] for row in rows], self.pixels[list(rows)])
+        paths = [self.paths[row] for row in rows]
+        pixels = self.pixels[list(rows)]
+        return Faces(paths, pixels)
 
 
 def find_faces(
@@ -78,8 +80,9 @@ def find_faces(
         else:
             names.append(verdict.path)
             crops.append(explained.picture)
-    empty = np.zeros((0, 3, detector.size, detector.size), dtype=np.uint8)
-    faces = Faces(names, np.stack(crops) if crops else empty)
+    shape = (0, 3, detector.size, detector.size)
+    pixels = np.stack(crops) if crops else np.zeros(shape, dtype=np.uint8)
+    faces = Faces(names, pixels)
     kept, copies = _first_of_each(faces)
     taken = faces.take(kept)
     return Faces(taken.paths, taken.pixels, skipped, copies, left_out)
@@ -107,8 +110,9 @@ def check_examples(faces: Faces, what: str, fewest: int = FEWEST) -> None:
 
 def refuse_shared(fakes: Faces, reals: Faces) -> None:
     """Raise LabError where a picture stands among the fakes and among the reals."""
-    both = Faces([*fakes.paths, *reals.paths], np.concatenate([fakes.pixels, reals.pixels]))
-    _, copies = _first_of_each(both)
+    paths = fakes.paths + reals.paths
+    pixels = np.concatenate([fakes.pixels, reals.pixels])
+    _, copies = _first_of_each(Faces(paths, pixels))
     if copies:
         copy, first = copies[0]
         raise LabError(
@@ -119,19 +123,28 @@ def refuse_shared(fakes: Faces, reals: Faces) -> None:
 
 def _first_of_each(faces: Faces) -> tuple[list[int], list[tuple[str, str]]]:
     """Rows of faces of which no earlier one is a near-duplicate; the others with the earlier."""
-    marks = [fingerprint(to_picture(picture)) for picture in faces.pixels]
-    # A face of too little contrast has none, and is no copy of any.
-    marked = [row for row, mark in enumerate(marks) if mark is not None]
-    known = [mark for mark in marks if mark is not None]
+    rows = []
+    marks = []
+    for row, picture in enumerate(faces.pixels):
+        mark = fingerprint(to_picture(picture))
+        # A face of too little contrast has none, and is no copy of any.
+        if mark is not None:
+            rows.append(row)
+            marks.append(mark)
     first_of = list(range(len(faces)))
-    if known:
-        for one, other in sorted(near_duplicates(np.stack(known))):
-            early, late = first_of[marked[one]], first_of[marked[other]]
-            first = min(early, late)
-            first_of = [first if row in (early, late) else row for row in first_of]
-    kept = [row for row, first in enumerate(first_of) if row == first]
-    paths = faces.paths
-    copies = [(paths[row], paths[first]) for row, first in enumerate(first_of) if row != first]
+    if marks:
+        pairs = near_duplicates(np.stack(marks))
+        for one, other in sorted(pairs):
+            both = {first_of[rows[one]], first_of[rows[other]]}
+            first = min(both)
+            first_of = [first if row in both else row for row in first_of]
+    kept = []
+    copies = []
+    for row, first in enumerate(first_of):
+        if row == first:
+            kept.append(row)
+        else:
+            copies.append((faces.paths[row], faces.paths[first]))
     return kept, copies
 
 

@@ -30,8 +30,9 @@ def wilson(hits: int, n: int) -> Share:
     widening = NORMAL**2 / n
     total = 1 + widening
     centre = (share + widening / 2) / total
-    variance = share * (1 - share) / n + widening / (4 * n)
-    half = NORMAL * variance**0.5 / total
+    variance = share * (1 - share) + widening / 4
+    deviation = (variance / n) ** 0.5
+    half = NORMAL * deviation / total
     # At 0 and at n, rounding must not carry an end past the share itself.
     low = 0.0 if hits == 0 else centre - half
     high = 1.0 if hits == n else centre + half
@@ -40,11 +41,13 @@ def wilson(hits: int, n: int) -> Share:
 
 def compare(before: Bools, after: Bools) -> Change:
     """The shares of two lists of hits, each of at least one picture."""
-    shares = []
-    for hits in (before, after):
-        count = int(hits.sum())
-        shares.append(wilson(count, len(hits)))
-    return Change(before=shares[0], after=shares[1])
+    n = len(before)
+    n_before = int(before.sum())
+    n_after = int(after.sum())
+    return Change(
+        before=wilson(n_before, n),
+        after=wilson(n_after, n),
+    )
 
 
 def compare_kinds(before: Bools, after: Bools, kinds: NDArray[np.str_]) -> dict[str, Change]:
@@ -52,7 +55,9 @@ def compare_kinds(before: Bools, after: Bools, kinds: NDArray[np.str_]) -> dict[
     changes = {}
     for kind in np.unique(kinds).tolist():
         own = kinds == kind
-        changes[kind] = compare(before[own], after[own])
+        own_before = before[own]
+        own_after = after[own]
+        changes[kind] = compare(own_before, own_after)
     return changes
 
 
@@ -69,12 +74,14 @@ def extend(head_logits: Floats, new: Floats) -> Floats:
 
 def scores_of(config: DetectorConfig, head_logits: Floats) -> Floats:
     """P(fake) [N], in the precision of a detector, from heads' logits [N, H]."""
-    return compute_scores(config, join(head_logits).astype(np.float32))
+    joined = join(head_logits)
+    return compute_scores(config, joined.astype(np.float32))
 
 
 def call(config: DetectorConfig, head_logits: Floats, told: Bools) -> Bools:
     """Which pictures [N] are called fake."""
-    return told & (scores_of(config, head_logits) >= config.threshold)
+    scores = scores_of(config, head_logits)
+    return told & (scores >= config.threshold)
 
 
 def threshold_logit(config: DetectorConfig) -> float:
@@ -91,30 +98,41 @@ def is_uncertain(config: DetectorConfig, head_logits: Floats, told: Bools) -> Bo
     """Which pictures [N] get the verdict "uncertain"."""
     low, high = config.band or (0.0, 0.0)
     scores = scores_of(config, head_logits)
-    uncertain: Bools = told & (low <= scores) & (scores < high)
-    return uncertain
+    is_above = scores >= low
+    is_below = scores < high
+    return told & is_above & is_below
 
 
-def compare_calls(before: DetectorConfig, after: DetectorConfig, seen: Seen, new: Floats) -> Change:
+def compare_calls(
+    before: DetectorConfig,
+    after: DetectorConfig,
+    seen: Seen,
+    new: Floats,
+) -> Change:
     """How many of these faces are called fake, before and after."""
+    extended = extend(seen.head_logits, new)
     called_before = call(before, seen.head_logits, seen.told)
-    called_after = call(after, extend(seen.head_logits, new), seen.told)
+    called_after = call(after, extended, seen.told)
     return compare(called_before, called_after)
 
 
 def known_fakes(
-    before: DetectorConfig, after: DetectorConfig, reference: Reference, new: Floats
+    before: DetectorConfig,
+    after: DetectorConfig,
+    reference: Reference,
+    new: Floats,
 ) -> tuple[dict[str, Change], dict[str, Change]]:
     """Of the reference's fakes by generator: how many are caught, and named rightly of those.
 
     No fit has seen them, so the head is the final one.
     """
     fake = ~reference.is_real
+    new_of_fakes = new[fake]
     kinds = reference.kinds[fake]
     told = reference.told(before)[fake]
     truth = reference.manipulations[fake]
     logits_before = reference.head_logits[fake]
-    logits_after = extend(logits_before, new[fake])
+    logits_after = extend(logits_before, new_of_fakes)
     called_before = call(before, logits_before, told)
     called_after = call(after, logits_after, told)
     caught = compare_kinds(called_before, called_after, kinds)
@@ -123,13 +141,20 @@ def known_fakes(
     right_after = _name(after, logits_after) == truth
     # Of those that are caught before and after, so that the two shares can be compared.
     both = called_before & called_after
-    named = compare_kinds(right_before[both], right_after[both], kinds[both])
+    named = compare_kinds(
+        right_before[both],
+        right_after[both],
+        kinds[both],
+    )
     return caught, named
 
 
 def _name(config: DetectorConfig, head_logits: Floats) -> NDArray[np.int64]:
     """The manipulation [N] that the largest head stands for, as its place in MANIPULATIONS."""
-    places = [MANIPULATIONS.index(head.manipulation) for head in config.heads]
+    places = []
+    for head in config.heads:
+        place = MANIPULATIONS.index(head.manipulation)
+        places.append(place)
     largest = head_logits.argmax(axis=1)
     manipulations: NDArray[np.int64] = np.array(places)[largest]
     return manipulations

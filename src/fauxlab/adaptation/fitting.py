@@ -58,12 +58,14 @@ class Material:
         views = self.views[:, examples]
         positives = np.concatenate(list(views))
         rows = np.concatenate([negatives, positives])
-        targets = np.repeat([0.0, 1.0], [len(negatives), len(positives)])
+        sizes = [len(negatives), len(positives)]
+        targets = np.repeat([0.0, 1.0], sizes)
 
         # Each class weighs one half.
         of_reals = self.weights[reals]
         of_reals = of_reals / of_reals.sum()
-        of_examples = np.full(len(positives), 1 / len(positives))
+        of_example = 1 / len(positives)
+        of_examples = np.full(len(positives), of_example)
         weights = np.concatenate([of_reals, of_examples]) / 2
 
         ones = np.ones(len(rows))
@@ -76,8 +78,10 @@ class Material:
 
     def fit_all(self) -> Line:
         """The head from all reals and all examples."""
-        reals = np.ones(len(self.reals), dtype=np.bool_)
-        examples = np.ones(self.views.shape[1], dtype=np.bool_)
+        n_reals = len(self.reals)
+        n_examples = self.views.shape[1]
+        reals = np.full(n_reals, True)
+        examples = np.full(n_examples, True)
         return self.fit(reals, examples)
 
     def left_out(self) -> tuple[Floats, Floats]:
@@ -87,8 +91,10 @@ class Material:
         of_examples = np.zeros(len(as_they_are))
         for reals, examples in self._folds():
             line = self.fit(~reals, ~examples)
-            of_reals[reals] = line.logits(self.reals[reals])
-            of_examples[examples] = line.logits(as_they_are[examples])
+            own_reals = self.reals[reals]
+            own_examples = as_they_are[examples]
+            of_reals[reals] = line.logits(own_reals)
+            of_examples[examples] = line.logits(own_examples)
         return of_reals, of_examples
 
     def _folds(self) -> Iterator[tuple[Bools, Bools]]:
@@ -104,7 +110,9 @@ class Material:
         fold_of_group = rng.permutation(len(names)) % count
         fold_of_real = fold_of_group[codes]
         for fold in range(count):
-            yield fold_of_real == fold, fold_of_example == fold
+            reals = fold_of_real == fold
+            examples = fold_of_example == fold
+            yield reals, examples
 
 
 class Scaling(NamedTuple):
@@ -119,7 +127,11 @@ class Scaling(NamedTuple):
 
 
 def match_scale(
-    logits: Floats, others: Floats, weights: Floats, threshold: float, rate: float
+    logits: Floats,
+    others: Floats,
+    weights: Floats,
+    threshold: float,
+    rate: float,
 ) -> Scaling:
     """The scaling at which a new head's logits of reals mean what those of the other heads mean.
 
@@ -128,7 +140,10 @@ def match_scale(
     `rate` lies above comes to lie at the `threshold`, a joined logit: so the new head uses up at
     most half of the rate, and typical reals keep their scores.
     """
-    medians = [_quantile(column, weights, 0.5) for column in others.T]
+    medians = []
+    for column in others.T:
+        median = _quantile(column, weights, 0.5)
+        medians.append(median)
     typical = np.mean(medians)
     spread = threshold - typical
 
@@ -150,4 +165,5 @@ def _quantile(values: Floats, weights: Floats, share: float) -> float:
     wanted = share * shares[-1]
     place = int(np.searchsorted(shares, wanted))
     last = len(values) - 1
-    return float(rising[min(place, last)])
+    place = min(place, last)
+    return float(rising[place])

@@ -9,9 +9,8 @@ import numpy as np
 
 from fauxlab.adaptation.figures import extend, join
 from fauxlab.adaptation.fitting import Material
-from fauxlab.adaptation.reference import weigh_kinds
 from fauxlab.adaptation.thresholds import choose_thresholds
-from fauxlab.calibration.kinds import Kinds
+from fauxlab.calibration.kinds import Kinds, weigh_kinds
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -37,7 +36,11 @@ class Lesson:
 
     @classmethod
     def of(
-        cls, reference: Reference, config: DetectorConfig, examples: Seen, own: Seen | None
+        cls,
+        reference: Reference,
+        config: DetectorConfig,
+        examples: Seen,
+        own: Seen | None,
     ) -> Lesson:
         """The reference's real photos, and the user's own as a kind of theirs."""
         real = reference.is_real
@@ -48,9 +51,13 @@ class Lesson:
         told = reference.told(config)[real]
         if own is not None:
             n = len(own.told)
-            coordinates = np.concatenate([coordinates, own.views[0]])
-            kinds = np.concatenate([kinds, np.full(n, OWN_KIND)])
-            groups = np.concatenate([groups, groups.max() + 1 + np.arange(n)])
+            own_kinds = np.full(n, OWN_KIND)
+            first_free = groups.max() + 1
+            own_groups = first_free + np.arange(n)
+            as_they_are = own.views[0]
+            coordinates = np.concatenate([coordinates, as_they_are])
+            kinds = np.concatenate([kinds, own_kinds])
+            groups = np.concatenate([groups, own_groups])
             head_logits = np.concatenate([head_logits, own.head_logits])
             told = np.concatenate([told, own.told])
         weights = weigh_kinds(kinds, groups)
@@ -58,14 +65,25 @@ class Lesson:
         return cls(material, kinds, head_logits, told)
 
 
-def choose(config: DetectorConfig, lesson: Lesson, new: Floats, rate: float) -> DetectorConfig:
+def choose(
+    config: DetectorConfig,
+    lesson: Lesson,
+    new: Floats,
+    rate: float,
+) -> DetectorConfig:
     """The config with the thresholds at which the real photos keep the stated rates.
 
     `new` [N] are the new head's logits of them. What gets no verdict is not called fake.
     """
     told = lesson.told
-    logits = join(extend(lesson.head_logits, new))[told].astype(np.float64)
-    groups = lesson.material.groups[told].astype(np.str_)
-    reals = Kinds.of(logits, lesson.kinds[told], groups)
+    extended = extend(lesson.head_logits, new)
+    joined = join(extended).astype(np.float64)
+    groups = lesson.material.groups.astype(np.str_)
+    reals = Kinds.of(
+        joined[told],
+        lesson.kinds[told],
+        groups[told],
+    )
     fit, threshold = choose_thresholds(config, reals, rate)
-    return config.model_copy(update={"calibration": fit, "threshold": threshold})
+    changes = {"calibration": fit, "threshold": threshold}
+    return config.model_copy(update=changes)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,7 +35,6 @@ MOST_PICTURES = 2_500
 MOST_NAME = 100  # characters of a kind
 MANIPULATIONS = ("", "made", "altered")  # of a real picture, and of fakes
 LARGEST = 60_000  # 16-bit floats end at 65,504
-SMALL_KIND = 10  # groups: a kind with fewer counts less, in proportion
 ADVICE = "make one with `fauxlab detector calibrate MODEL MANIFEST --reference`"
 
 
@@ -71,30 +69,10 @@ class Reference:
         told = [can_tell(config, *limits) for limits in self.limits.tolist()]
         return np.array(told, dtype=np.bool_)
 
-    def weights(self, rows: Bools) -> Floats:
-        """How much each of these pictures [n] counts: kinds alike, and groups of a kind alike."""
-        return weigh_kinds(self.kinds[rows], self.groups[rows])
-
     def with_head(self, logits: Floats) -> Reference:
         """The reference of a detector with one more head, whose logits [N] are on the one scale."""
         extended = np.column_stack([self.head_logits, logits])
         return replace(self, head_logits=extended)
-
-
-def weigh_kinds(kinds: Sequence[str] | NDArray[np.str_], groups: NDArray[np.int64]) -> Floats:
-    """Weights [N] that sum to 1: kinds count alike, and in a kind its groups do.
-
-    A kind of fewer than SMALL_KIND groups counts less, in proportion.
-    """
-    names = np.asarray(kinds)
-    weights = np.zeros(len(names))
-    for kind in np.unique(names):
-        own = names == kind
-        _, places, sizes = np.unique(groups[own], return_inverse=True, return_counts=True)
-        share_of_kind = min(len(sizes) / SMALL_KIND, 1.0)
-        weights[own] = share_of_kind / (len(sizes) * sizes[places])
-    total = weights.sum()
-    return weights / total if total else weights
 
 
 # --- write
@@ -126,7 +104,8 @@ def encode_reference(reference: Reference) -> bytes:
 
 
 def _halve(numbers: Floats) -> NDArray[np.float16]:
-    return np.clip(numbers, -LARGEST, LARGEST).astype(np.float16)
+    bounded = np.clip(numbers, -LARGEST, LARGEST)
+    return bounded.astype(np.float16)
 
 
 # --- read
@@ -149,7 +128,11 @@ def read_reference(folder: Path) -> Reference:
 def decode_reference(content: bytes) -> Reference:
     """The reference from the bytes of its file. Raises whatever is wrong with it."""
     arrays = _read_arrays(content)
-    space = Space(arrays["mean"], arrays["scale"], arrays["basis"].astype(np.float32))
+    space = Space(
+        arrays["mean"],
+        arrays["scale"],
+        arrays["basis"].astype(np.float32),
+    )
     reference = Reference(
         space,
         arrays["coordinates"].astype(np.float64),
@@ -166,8 +149,9 @@ def decode_reference(content: bytes) -> Reference:
 def _read_arrays(content: bytes) -> dict[str, NDArray[Any]]:
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         # Stored as they are, so that no small file becomes a large one.
-        if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
-            raise ValueError("it is compressed")
+        for member in archive.infolist():
+            if member.compress_type != zipfile.ZIP_STORED:
+                raise ValueError("it is compressed")
     with np.load(io.BytesIO(content), allow_pickle=False) as archive:
         if int(archive["format"]) != FORMAT:
             raise ValueError("it is of another version")
@@ -177,6 +161,7 @@ def _read_arrays(content: bytes) -> dict[str, NDArray[Any]]:
 def _check(reference: Reference) -> None:
     """Raise ValueError where the arrays do not fit each other, or hold what cannot be used."""
     mean, scale, basis = reference.space
+    head_logits = reference.head_logits
     size = len(mean)
     n = len(reference.kinds)
     dimensions = basis.shape[1] or size
@@ -186,20 +171,34 @@ def _check(reference: Reference) -> None:
         "coordinates": (reference.coordinates.shape, (n, dimensions)),
         "groups": (reference.groups.shape, (n,)),
         "manipulations": (reference.manipulations.shape, (n,)),
-        "head_logits": (reference.head_logits.shape[:1], (n,)),
+        "head_logits": (head_logits.shape[:1], (n,)),
         "limits": (reference.limits.shape, (n, 3)),
     }
     for name, (shape, expected) in shapes.items():
         if shape != expected:
             raise ValueError(f"its {name} have the shape {list(shape)}, expected {list(expected)}")
+    _check_contents(reference)
+
+
+def _check_contents(reference: Reference) -> None:
+    n = len(reference.kinds)
     if reference.head_logits.ndim != 2 or reference.kinds.dtype.kind != "U":
         raise ValueError("its logits or kinds have another form")
     if not 0 < n <= MOST_PICTURES:
         raise ValueError(f"it holds {n:,} pictures, expected 1 to {MOST_PICTURES:,}")
-    numbers = [*reference.space, reference.coordinates, reference.head_logits, reference.limits]
-    if not all(np.isfinite(array).all() for array in numbers) or not (scale > 0).all():
+    numbers = [
+        *reference.space,
+        reference.coordinates,
+        reference.head_logits,
+        reference.limits,
+    ]
+    are_finite = all(np.isfinite(array).all() for array in numbers)
+    is_scale = (reference.space.scale > 0).all()
+    if not are_finite or not is_scale:
         raise ValueError("it holds numbers that are not finite")
-    if not np.isin(reference.manipulations, range(len(MANIPULATIONS))).all():
+    known = range(len(MANIPULATIONS))
+    if not np.isin(reference.manipulations, known).all():
         raise ValueError("it names a manipulation that there is not")
-    if any(len(kind) > MOST_NAME or kind != printable(kind) for kind in reference.kinds.tolist()):
-        raise ValueError("it names a kind in letters that cannot be shown")
+    for kind in reference.kinds.tolist():
+        if len(kind) > MOST_NAME or kind != printable(kind):
+            raise ValueError("it names a kind in letters that cannot be shown")

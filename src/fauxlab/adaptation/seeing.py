@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from fauxlab.adaptation.reference import Reference
     from fauxlab.bundle.config import DetectorConfig
-    from fauxlab.bundle.detector import AnyDetector
+    from fauxlab.bundle.detector import AnyDetector, Prediction
 
     Floats = NDArray[np.floating]
     Bools = NDArray[np.bool_]
@@ -33,12 +33,19 @@ class Seen(NamedTuple):
     head_logits: Floats  # [n, H]
     told: Bools  # [n]: no "cannot tell"
 
+    def take(self, rows: Bools) -> Seen:
+        """Some of the faces [n]."""
+        views = self.views[:, rows]
+        head_logits = self.head_logits[rows]
+        told = self.told[rows]
+        return Seen(views, head_logits, told)
+
 
 def see(detector: AnyDetector, reference: Reference, views: list[Pixels]) -> Seen:
     """What the detector makes of views uint8 [n, 3, size, size] of faces."""
     coordinates = []
-    head_logits: list[Floats] = []
-    told: list[bool] = []
+    head_logits = []
+    told = []
     for number, pixels in enumerate(views):
         features = []
         for start in range(0, len(pixels), BATCH):
@@ -46,21 +53,29 @@ def see(detector: AnyDetector, reference: Reference, views: list[Pixels]) -> See
             predicted = detector.predict(part)
             features.append(predicted.features)
             if number == 0:
-                head_logits.append(predicted.head_logits.astype(np.float64))
-                distances = predicted.ood_distances.tolist()
-                told += is_told(detector.config, part, distances)
+                head_logits.append(predicted.head_logits)
+                told += list_told(detector.config, part, predicted)
         all_features = np.concatenate(features).astype(np.float64)
         if not np.isfinite(all_features).all():
             raise LabError("the model gives no finite features for some of these pictures")
-        coordinates.append(reference.space.project(all_features))
-    return Seen(np.stack(coordinates), np.concatenate(head_logits), np.array(told))
+        own = reference.space.project(all_features)
+        coordinates.append(own)
+    return Seen(
+        np.stack(coordinates),
+        np.concatenate(head_logits).astype(np.float64),
+        np.array(told),
+    )
 
 
-def is_told(config: DetectorConfig, pixels: Pixels, distances: list[float]) -> list[bool]:
+def list_told(config: DetectorConfig, pixels: Pixels, predicted: Prediction) -> list[bool]:
     """Whether each picture [n] gets a verdict, and not "cannot tell"."""
+    distances = predicted.ood_distances.tolist()
     told = []
     for picture, distance in zip(pixels, distances, strict=True):
-        told.append(can_tell(config, distance, measure_sharpness(picture), measure_tint(picture)))
+        sharpness = measure_sharpness(picture)
+        tint = measure_tint(picture)
+        is_told = can_tell(config, distance, sharpness, tint)
+        told.append(is_told)
     return told
 
 
@@ -69,7 +84,4 @@ def divide(seen: Seen | None) -> tuple[Seen | None, Seen | None]:
     if seen is None or len(seen.told) < FEWEST_REALS:
         return None, seen
     is_odd = np.arange(len(seen.told)) % 2 == 1
-    halves = []
-    for rows in (~is_odd, is_odd):
-        halves.append(Seen(seen.views[:, rows], seen.head_logits[rows], seen.told[rows]))
-    return halves[0], halves[1]
+    return seen.take(~is_odd), seen.take(is_odd)

@@ -43,7 +43,8 @@ class Space(NamedTuple):
         if self.basis.shape[1]:
             standardised = self.basis @ weight
         on_features = standardised / self.scale
-        return on_features, bias - float(on_features @ self.mean)
+        of_mean = float(on_features @ self.mean)
+        return on_features, bias - of_mean
 
 
 def fit_space(features: Floats, weights: Floats, most: int = MOST_COMPONENTS) -> Space:
@@ -51,24 +52,35 @@ def fit_space(features: Floats, weights: Floats, most: int = MOST_COMPONENTS) ->
     shares = weights / weights.sum()
     mean = shares @ features
     centred = features - mean
-    spread = np.sqrt(shares @ centred**2)
-    scale = np.maximum(spread, LEAST_SPREAD * (spread.mean() or 1.0))
-    weighted = np.sqrt(shares)[:, None] * (centred / scale)
-    n, size = weighted.shape
+    variance = shares @ centred**2
+    spread = np.sqrt(variance)
+    mean_spread = spread.mean() or 1.0
+    scale = np.maximum(spread, LEAST_SPREAD * mean_spread)
+    standardised = centred / scale
+    n, size = standardised.shape
     basis = np.zeros((size, 0))
     if size > most:
+        roots = np.sqrt(shares)
+        weighted = roots[:, None] * standardised
         basis = _principal_components(weighted, min(most, n))
     # The precision in which they are stored, so that heads fit what is read again.
-    return Space(mean.astype(np.float32), scale.astype(np.float32), basis.astype(np.float16))
+    return Space(
+        mean=mean.astype(np.float32),
+        scale=scale.astype(np.float32),
+        basis=basis.astype(np.float16),
+    )
 
 
 def _principal_components(columns: Floats, count: int) -> Floats:
     """The directions [D, count] in which rows [N, D] vary most, of length 1."""
     # From the products of pictures: there are fewer pictures than features.
-    values, vectors = np.linalg.eigh(columns @ columns.T)
-    largest = np.argsort(-values)[:count]
+    products = columns @ columns.T
+    values, vectors = np.linalg.eigh(products)
+    falling = np.argsort(-values)
+    largest = falling[:count]
     directions = columns.T @ vectors[:, largest]
     lengths = np.linalg.norm(directions, axis=0)
-    is_one = lengths > 0
-    components: Floats = directions[:, is_one] / lengths[is_one]
+    has_length = lengths > 0
+    directions = directions[:, has_length]
+    components: Floats = directions / lengths[has_length]
     return components

@@ -33,11 +33,13 @@ def choose_thresholds(
     where the reals are too few for a rate.
     """
     fit = config.calibration or Calibration(temperature=1, bias=0)
-    low, threshold, high = _raise(config, reals, rate, _limits_before(config, fit, rate))
+    before = _limits_before(config, fit, rate)
+    low, threshold, high = _raise(config, reals, rate, before)
     points = []
     for point in fit.points:
         if point.rate != rate:
-            points.append(_move(config, reals, point))
+            moved = _move(config, reals, point)
+            points.append(moved)
     changes: dict[str, object] = {
         "false_alarm_rate": rate,
         "points": tuple(points),
@@ -62,9 +64,15 @@ def _limits_before(config: DetectorConfig, fit: Calibration, rate: float) -> Lim
     return Limits(low, low, low)
 
 
-def _raise(config: DetectorConfig, reals: Kinds, rate: float, before: Limits) -> Limits:
+def _raise(
+    config: DetectorConfig,
+    reals: Kinds,
+    rate: float,
+    before: Limits,
+) -> Limits:
     logit = bound_for_next_kind(reals, rate)
-    score = float(compute_scores(config, np.array([logit]))[0])
+    logits = np.array([logit])
+    (score,) = compute_scores(config, logits).tolist()
     # Two logits can have one score: a real just below the threshold must not reach it.
     score = float(np.nextafter(score, np.inf))
     if score >= 1:
@@ -73,7 +81,8 @@ def _raise(config: DetectorConfig, reals: Kinds, rate: float, before: Limits) ->
             "a higher rate (--rate), or give more examples"
         )
     threshold = max(score, before.threshold)
-    return Limits(before.low, threshold, max(before.high, threshold))
+    high = max(before.high, threshold)
+    return Limits(before.low, threshold, high)
 
 
 def _move(config: DetectorConfig, reals: Kinds, point: OperatingPoint) -> OperatingPoint:

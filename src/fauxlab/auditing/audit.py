@@ -167,9 +167,7 @@ def sample_kinds(manifest: Manifest, limit: int, seed: int = 0) -> Manifest:
     """At most `limit` rows of each generator and each source of reals, in the manifest's order."""
     kinds: dict[tuple[int, str], list[int]] = {}
     for number, row in enumerate(manifest.rows):
-        name = row.generator if row.label else row.source
-        kind = (row.label, name)
-        kinds.setdefault(kind, []).append(number)
+        kinds.setdefault((row.label, row.kind), []).append(number)
     rng = np.random.default_rng(seed)
     drawn: list[int] = []
     for numbers in kinds.values():

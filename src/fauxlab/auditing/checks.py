@@ -154,9 +154,8 @@ def _named_leaks(manifest: Manifest) -> Iterator[Finding]:
 def _as_entry(row: Row) -> Entry:
     """A row with the part of its path that lies below its generator or source."""
     parts = plain_name(row.path.replace(SEPARATOR, "/")).split("/")
-    collection = row.generator if row.label else row.source
     folders = [part.removesuffix(".zip") for part in parts[:-1]]
-    start = folders.index(collection) + 1 if collection in folders else 0
+    start = folders.index(row.kind) + 1 if row.kind in folders else 0
     return Entry(
         row.path,
         row.label,

@@ -1,4 +1,4 @@
-"""From a detector's figures to its decision: the score, the label, "uncertain" and "cannot tell".
+"""From a detector's figures to its decision: the score, the label, "uncertain", "cannot tell".
 
 A score in the uncertain band is "uncertain". A picture that is out of distribution, too blurred, or
 in nearly one colour gets "cannot tell", whatever its score. `fauxlab.calibration` fits the limits,
@@ -18,8 +18,13 @@ from fauxlab.errors import LabError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fauxlab.bundle.config import Calibration, DetectorConfig, Label, OperatingPoint
-
+    from fauxlab.bundle.config import (
+        Calibration,
+        DetectorConfig,
+        Label,
+        Manipulation,
+        OperatingPoint,
+    )
 
 BLURRED = "too blurred or too small"
 TINTED = "nearly one colour, as of a sepia filter"
@@ -47,6 +52,16 @@ def decide(config: DetectorConfig, score: float) -> tuple[Label, bool]:
         return label, False
     low, high = band
     return label, low <= score < high
+
+
+def name_manipulation(
+    config: DetectorConfig, head_logits: NDArray[np.float32]
+) -> Manipulation | None:
+    """How a fake was manipulated, by the head with the highest logit [H]; None without heads."""
+    if not config.heads or not len(head_logits):
+        return None
+    highest = int(np.argmax(head_logits))
+    return config.heads[highest].manipulation
 
 
 def at_rate(config: DetectorConfig, rate: float | None) -> DetectorConfig:

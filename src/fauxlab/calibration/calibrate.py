@@ -12,11 +12,12 @@ from fauxlab.bundle.config import DetectorConfig
 from fauxlab.bundle.detector import check_pipeline
 from fauxlab.bundle.onnx import OnnxDetector
 from fauxlab.calibration.counts import Rates, choose_rates, describe_counts
-from fauxlab.calibration.figures import Figures, Predictions, format_figures, format_left_out
+from fauxlab.calibration.figures import Figures, Predictions
 from fauxlab.calibration.fit import Bin, fit_calibration
 from fauxlab.calibration.kinds import Kinds
 from fauxlab.calibration.ood import fit_ood, limit_tint, measures_ood, refit_limits
 from fauxlab.calibration.points import MOST_UNCERTAIN, Reals, fit_point
+from fauxlab.calibration.tables import format_figures, format_left_out
 from fauxlab.calibration.unseen import check_left_out, score_left_out
 from fauxlab.errors import LabError
 from fauxlab.models.pretrained import Detector
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     Pixels = NDArray[np.uint8]
     Degrade = Callable[[Pixels], Pixels]
     Progress = Callable[[int], None]
+    Bars = list[Bin]
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Calibrated:
 
     detector: AnyBundle
     figures: dict[str, tuple[Figures, Figures]]
-    reliability: dict[str, tuple[list[Bin], list[Bin]]]
+    reliability: dict[str, tuple[Bars, Bars]]
     skipped: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -90,7 +92,7 @@ def calibrate(
     `degrade` takes a picture uint8 [3, size, size] and returns it changed: then all is fitted and
     measured on changed pictures. Figures are of the calibration and the test split, before and
     after. `progress` is called with the number of images just scored. Images that cannot be read
-    are left out and listed in `skipped`.
+    are left out and listed in `skipped`; pseudo-fakes are left out as well.
 
     An exported detector keeps its graph: its config alone changes, and its OOD limits are for the
     distances that its graph measures. `refuse_tinted` gives pictures in nearly one colour "cannot
@@ -105,6 +107,7 @@ def calibrate(
     >>> calibrated.detector.save_pretrained("calibrated")  # doctest: +SKIP
     """
     check_pipeline(detector)
+    manifest = manifest.without_pseudo()
     # Before hours of scoring, not after.
     rows = manifest.calibration.rows
     if not rows:
@@ -122,32 +125,43 @@ def calibrate(
     )
 
     predictions = {}
+    skipped: list[tuple[str, str]] = []
     for split, part in images.items():
         predictions[split] = Predictions.of(detector, part, degrade, progress)
+        skipped += part.skipped
     fitted = predictions["calibration"]
     reals = Reals(_known_reals(fitted, detector.config))
     if left_out:
         unseen = score_left_out(left_out, manifest, reals.known, degrade, progress)
         reals = replace(reals, unseen=unseen)
     after = _with_points(detector, fitted, reals, rates)
+    after = _with_origin(after, before, fitted, degraded=degrade is not None)
 
-    # What the bundle says of its own calibration.
-    changes = {
-        "degraded": degrade is not None,
-        "ece_before": fitted.figures(before).ece,
-        "ece_after": fitted.figures(after).ece,
-    }
-    after = _with_calibration(after, changes, after.config.threshold)
+    notes = describe_counts(rows, rates, rate)
+    notes += _describe_cap(after.config, rates)
+    return _compare(before, after, predictions, skipped, notes)
 
+
+def _compare(
+    before: AnyBundle,
+    after: AnyBundle,
+    predictions: Mapping[str, Predictions],
+    skipped: Sequence[tuple[str, str]],
+    notes: Sequence[str],
+) -> Calibrated:
+    """The detector with its figures of each split, before and after."""
     figures = {}
     diagrams = {}
-    skipped: list[tuple[str, str]] = []
     for split, predicted in predictions.items():
-        figures[split] = (predicted.figures(before), predicted.figures(after))
-        diagrams[split] = (predicted.reliability(before), predicted.reliability(after))
-        skipped += images[split].skipped
-    notes = [*describe_counts(rows, rates, rate), *_describe_cap(after.config, rates)]
-    return Calibrated(after, figures, diagrams, tuple(skipped), tuple(notes))
+        figures[split] = predicted.figures(before), predicted.figures(after)
+        diagrams[split] = predicted.reliability(before), predicted.reliability(after)
+    return Calibrated(
+        detector=after,
+        figures=figures,
+        reliability=diagrams,
+        skipped=tuple(skipped),
+        notes=tuple(notes),
+    )
 
 
 def _fit_limits(
@@ -203,7 +217,12 @@ def _known_reals(fitted: Predictions, config: DetectorConfig) -> Kinds:
     return fitted.kinds(told)
 
 
-def _with_points(detector: AnyBundle, fitted: Predictions, reals: Reals, rates: Rates) -> AnyBundle:
+def _with_points(
+    detector: AnyBundle,
+    fitted: Predictions,
+    reals: Reals,
+    rates: Rates,
+) -> AnyBundle:
     """The detector with probabilities, and with a threshold and a band at each of the rates."""
     weights = fitted.kind_weights()
     fit = fit_calibration(fitted.logits, fitted.labels, weights)
@@ -227,6 +246,18 @@ def _with_points(detector: AnyBundle, fitted: Predictions, reals: Reals, rates: 
         "data_hash": fitted.data_hash,
     }
     return _with_calibration(detector, changes, default.threshold)
+
+
+def _with_origin(
+    after: AnyBundle, before: AnyBundle, fitted: Predictions, degraded: bool
+) -> AnyBundle:
+    """The detector with what its bundle says of its own calibration."""
+    changes = {
+        "degraded": degraded,
+        "ece_before": fitted.figures(before).ece,
+        "ece_after": fitted.figures(after).ece,
+    }
+    return _with_calibration(after, changes, after.config.threshold)
 
 
 def _describe_cap(config: DetectorConfig, rates: Rates) -> list[str]:

@@ -34,7 +34,10 @@ class Rates(NamedTuple):
 
 
 def choose_rates(
-    rows: Iterable[Row], rate: float | None, also: Sequence[float] | None, alpha: float | None
+    rows: Iterable[Row],
+    rate: float | None,
+    also: Sequence[float] | None,
+    alpha: float | None,
 ) -> Rates:
     """The rates to state: those that are asked for, or what the pictures can promise.
 
@@ -44,8 +47,8 @@ def choose_rates(
     """
     reals, fakes = count_kinds(rows)
     if reals or fakes:
-        classes = [name for name, counts in (("reals", reals), ("fakes", fakes)) if counts]
-        check_classes(classes)
+        counts = {"reals": reals, "fakes": fakes}
+        check_classes([name for name, own in counts.items() if own])
     n_real = effective_groups(reals.values())
     n_fake = effective_groups(fakes.values())
     if alpha is None:
@@ -89,7 +92,8 @@ def describe_counts(rows: Iterable[Row], rates: Rates, asked: float | None) -> l
     small = [f"{name} ({n})" for name, n in reals.items() if n < needed]
     if small and len(reals) > 1:
         named = ", ".join(small[:MOST_NAMED])
-        more = f" and {len(small) - MOST_NAMED} more" if len(small) > MOST_NAMED else ""
+        unnamed = len(small) - MOST_NAMED
+        more = f" and {unnamed} more" if unnamed > 0 else ""
         lines.append(
             f"too few groups to measure a rate of {rates.default:g} on the kind alone, which takes "
             f"{needed}: {named}{more}; the spread of all kinds stands in for it"
@@ -99,17 +103,21 @@ def describe_counts(rows: Iterable[Row], rates: Rates, asked: float | None) -> l
 
 def count_kinds(rows: Iterable[Row]) -> tuple[GroupCounts, GroupCounts]:
     """Number of groups of each kind: of the reals by source, of the fakes by generator."""
-    groups: tuple[dict[str, set[str]], dict[str, set[str]]] = ({}, {})
+    groups: dict[tuple[int, str], set[str]] = {}
     for row in rows:
-        kind = row.generator if row.label else row.source
-        groups[row.label].setdefault(kind, set()).add(row.group)
-    reals, fakes = ({kind: len(own) for kind, own in kinds.items()} for kinds in groups)
+        own = groups.setdefault((row.label, row.kind), set())
+        own.add(row.group)
+    reals: GroupCounts = {}
+    fakes: GroupCounts = {}
+    for (label, kind), own in groups.items():
+        counts = fakes if label else reals
+        counts[kind] = len(own)
     return reals, fakes
 
 
-def kind_weight(n_groups: int) -> float:
-    """How much a kind of so many groups counts, from 0 to 1."""
-    return min(n_groups / FULL_KIND, 1.0)
+def kind_weight(n_groups: int, full_kind: int = FULL_KIND) -> float:
+    """How much a kind of so many groups counts, from 0 to 1; `full_kind` groups count in full."""
+    return min(n_groups / full_kind, 1.0)
 
 
 def effective_groups(counts: Iterable[int]) -> int:

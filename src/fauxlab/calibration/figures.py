@@ -1,8 +1,8 @@
-"""A detector's figures on one split: for the table and the diagram of a calibration."""
+"""A detector's figures on one split, before and after a calibration."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,9 +13,9 @@ from fauxlab.bundle.config import Calibration
 from fauxlab.bundle.onnx import OnnxDetector
 from fauxlab.bundle.tower import TowerDetector
 from fauxlab.calibration.fit import Bin, log_loss, reliability
-from fauxlab.calibration.kinds import Kinds
-from fauxlab.evaluation.detection import predict_batches
+from fauxlab.calibration.kinds import Kinds, weigh_kinds
 from fauxlab.evaluation.metrics import balanced, expected_calibration_error
+from fauxlab.evaluation.predicting import predict_batches
 from fauxlab.io.sharpness import measure_sharpness
 from fauxlab.io.tint import measure_tint
 
@@ -32,9 +32,6 @@ if TYPE_CHECKING:
     Pixels = NDArray[np.uint8]
     Degrade = Callable[[Pixels], Pixels]
     Progress = Callable[[int], None]
-
-# A row of the table: what is measured, N, and the cells before and after.
-TableRow = tuple[str, int | str, str, str]
 
 
 @dataclass(frozen=True)
@@ -101,7 +98,7 @@ class Predictions:
         names = []
         groups = []
         for row in images.manifest.rows:
-            names.append(row.generator if row.label else row.source)
+            names.append(row.kind)
             groups.append(row.group)
         return cls(
             logits=np.array(logits),
@@ -167,7 +164,10 @@ class Predictions:
 
     def kinds(self, rows: Bools) -> Kinds:
         """The logits of the rows [N], by source or generator."""
-        return Kinds.of(self.logits[rows], self.names[rows], self.groups[rows])
+        logits = self.logits[rows]
+        names = self.names[rows]
+        groups = self.groups[rows]
+        return Kinds.of(logits, names, groups)
 
     def kind_weights(self) -> Floats:
         """How much each picture [N] counts: in a class each kind alike, in a kind each group.
@@ -178,18 +178,18 @@ class Predictions:
         for label in (0, 1):
             own = self.labels == label
             if own.any():
-                n_groups = len(np.unique(self.groups[own]))
-                weights[own] = self.kinds(own).weights * n_groups
+                own_groups = self.groups[own]
+                n_groups = len(np.unique(own_groups))
+                weights[own] = n_groups * weigh_kinds(self.names[own], own_groups)
         return weights
 
     def told(self, config: DetectorConfig) -> Bools:
         """Which pictures [N] the limits of a config let pass; for the network that was measured."""
         told = []
-        measured = zip(
-            self.distances.tolist(), self.sharpness.tolist(), self.tints.tolist(), strict=True
-        )
-        for distance, sharpness, tint in measured:
-            told.append(decision.can_tell(config, distance, sharpness, tint))
+        columns = [self.distances, self.sharpness, self.tints]
+        for limits in np.column_stack(columns).tolist():
+            can_tell = decision.can_tell(config, *limits)
+            told.append(can_tell)
         return np.array(told, dtype=bool)
 
     def _refused(self, detector: AnyBundle) -> tuple[float, float] | None:
@@ -197,7 +197,8 @@ class Predictions:
         # The distances are those of one network; another network would give others.
         if not detector.config.ood or network_of(detector) is not self.network:
             return None
-        return self._share_by_class(~self.told(detector.config))
+        refused = ~self.told(detector.config)
+        return self._share_by_class(refused)
 
     def _share_by_class(self, hits: Bools) -> tuple[float, float]:
         reals = hits[self.is_real]
@@ -207,8 +208,9 @@ class Predictions:
     def _share_by_name(self, hits: Bools, rows: Bools) -> dict[str, float]:
         shares = {}
         for name in np.unique(self.names[rows]):
-            own = rows & (self.names == name)
-            shares[str(name)] = _mean(hits[own])
+            is_named = self.names == name
+            own_hits = hits[rows & is_named]
+            shares[str(name)] = _mean(own_hits)
         return shares
 
 
@@ -221,73 +223,6 @@ def network_of(detector: AnyBundle) -> object:
     return detector.model
 
 
-def format_figures(split: str, before: Figures, after: Figures) -> str:
-    """The figures of one split as plain text."""
-    n_real = sum(before.n_real.values())
-    n_fake = sum(before.n_fake.values())
-    head = f"{split}: {n_real:,} real, {n_fake:,} fake"
-    lines = [f"{head:<44}{'N':>7}{'before':>16}{'after':>16}"]
-    for name, n, old, new in _rows(before, after):
-        lines.append(f"  {name:<42}{n:>7}{old:>16}{new:>16}")
-    return "\n".join(lines)
-
-
-def format_left_out(fit: Calibration) -> list[str]:
-    """The figures of the kinds left out as plain text, a block for each stated rate."""
-    stated = [(fit.false_alarm_rate, fit.left_out)]
-    stated += [(point.rate, point.left_out) for point in fit.points]
-    blocks = []
-    for rate, left_out in stated:
-        if rate is None or left_out is None:
-            continue
-        head = f"kinds of reals left out of {left_out.of}, at {rate:.3g}"
-        lines = [f"{head:<51}{'called fake':>16}{'uncertain':>16}"]
-        for name, called_fake in left_out.called_fake.items():
-            lines.append(f"  {name:<49}{called_fake:>16.1%}{left_out.uncertain[name]:>16.1%}")
-        means = f"{left_out.mean_called_fake:>16.1%}{left_out.mean_uncertain:>16.1%}"
-        lines.append(f"  {'mean of kinds':<49}{means}")
-        blocks.append("\n".join(lines))
-    return blocks
-
-
-def _rows(before: Figures, after: Figures) -> Iterator[TableRow]:
-    n_real = sum(before.n_real.values())
-    n_fake = sum(before.n_fake.values())
-    n = n_real + n_fake
-
-    def numbers(name: str, of: int | str, old: float, new: float) -> TableRow:
-        return name, of, f"{old:.3f}", f"{new:.3f}"
-
-    def shares(name: str, of: int, old: float, new: float) -> TableRow:
-        return name, of, f"{old:.1%}", f"{new:.1%}"
-
-    yield numbers("calibration error, classes evenly", n, before.ece, after.ece)
-    yield numbers("log loss", n, before.log_loss, after.log_loss)
-    yield numbers("threshold", "", before.threshold, after.threshold)
-    yield "uncertain scores", "", _band(before.band), _band(after.band)
-    for source, count in before.n_real.items():
-        old = before.called_fake[source]
-        new = after.called_fake[source]
-        yield shares(f"real {source} called fake", count, old, new)
-    for generator, count in before.n_fake.items():
-        old = before.called_real[generator]
-        new = after.called_real[generator]
-        yield shares(f"fake {generator} called real", count, old, new)
-    for label, kind, count in ((0, "reals", n_real), (1, "fakes", n_fake)):
-        uncertain_before = before.uncertain[label]
-        uncertain_after = after.uncertain[label]
-        yield shares(f"{kind} uncertain", count, uncertain_before, uncertain_after)
-        wrong_before = before.wrong[label]
-        wrong_after = after.wrong[label]
-        yield shares(f"{kind} certain and wrong", count, wrong_before, wrong_after)
-        if after.refused:
-            refused_before = "n/a"
-            if before.refused:
-                refused_before = f"{before.refused[label]:.1%}"
-            refused_after = f"{after.refused[label]:.1%}"
-            yield f"{kind} refused (OOD, blurred)", count, refused_before, refused_after
-
-
 def _decide(config: DetectorConfig, scores: Floats) -> tuple[Bools, Bools]:
     """Which scores [N] the detector calls fake, and which are in its uncertain band."""
     called_fake = []
@@ -297,13 +232,6 @@ def _decide(config: DetectorConfig, scores: Floats) -> tuple[Bools, Bools]:
         called_fake.append(label == "fake")
         uncertain.append(is_uncertain)
     return np.array(called_fake), np.array(uncertain)
-
-
-def _band(band: tuple[float, float] | None) -> str:
-    if band is None:
-        return "none"
-    low, high = band
-    return f"{low:.3f} – {high:.3f}"
 
 
 def _mean(hits: Bools) -> float:

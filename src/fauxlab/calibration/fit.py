@@ -9,7 +9,6 @@ Label 1 (fake) is the positive class; a score is P(fake).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
     Integers = NDArray[np.int64]
-    Groups = NDArray[np.generic]
 
 RIDGE = 1e-8  # decides only where the pictures do not: all logits equal
 
@@ -42,20 +40,19 @@ def fit_calibration(
     logits: Floats,
     labels: Integers,
     weights: Floats | None = None,
-    groups: Sequence[str] | None = None,
 ) -> Calibration:
     """Temperature and bias of P(fake) = sigmoid(logit / temperature + bias), by maximum likelihood.
 
-    Logits, labels, weights (how many pictures each stands for, by default 1) and groups are [N];
-    the pictures of a class that share a group count as one. Each class weighs one half, so the
-    prior is 0.5 whatever the split's. The temperature (Guo et al., 2017) stays within TEMPERATURES:
-    logits with the wrong order get the highest. Raises LabError when a class is missing or a logit
-    is not finite.
+    Logits, labels and weights (how many pictures each stands for, by default 1) are [N]. Each class
+    weighs one half, so the prior is 0.5 whatever the split's. The temperature (Guo et al., 2017)
+    stays within TEMPERATURES: logits with the wrong order get the highest. Raises LabError when a
+    class is missing or a logit is not finite.
     """
     logits = np.asarray(logits, dtype=np.float64)
     labels = np.asarray(labels)
     _check_logits(logits, labels)
-    weights = _picture_weights(labels, weights, groups)
+    if weights is None:
+        weights = np.ones(len(labels))
 
     n_real = weights[labels == 0].sum()
     n_fake = weights[labels == 1].sum()
@@ -68,7 +65,8 @@ def fit_calibration(
     centred = logits - centre
     variance = shares @ centred**2
     spread = float(np.sqrt(variance)) or 1.0
-    slope, offset = _fit_slope(centred / spread, targets, shares, spread)
+    scaled = centred / spread
+    slope, offset = _fit_slope(scaled, targets, shares, spread)
 
     # Back to the scale of the logits: slope · (logit - centre) / spread + offset.
     temperature = np.clip(spread / slope, *TEMPERATURES)
@@ -86,7 +84,10 @@ def log_loss(labels: Integers, logits: Floats, weights: Floats) -> float:
 
 
 def reliability(
-    labels: Integers, scores: Floats, bins: int = ECE_BINS, weights: Floats | None = None
+    labels: Integers,
+    scores: Floats,
+    bins: int = ECE_BINS,
+    weights: Floats | None = None,
 ) -> list[Bin]:
     """The bars of a reliability diagram, over equal-width bins of the scores [N]; no empty ones.
 
@@ -102,24 +103,9 @@ def reliability(
         score = np.average(scores[inside], weights=bin_weights)
         share = np.average(labels[inside], weights=bin_weights)
         n = inside.sum()
-        bars.append(Bin(float(score), float(share), int(n)))
+        bar = Bin(float(score), float(share), int(n))
+        bars.append(bar)
     return bars
-
-
-def _picture_weights(
-    labels: Integers, weights: Floats | None, groups: Sequence[str] | None
-) -> Floats:
-    """How much each picture [N] counts: its weight, shared with its group."""
-    if weights is None:
-        weights = np.ones(len(labels))
-    weights = np.array(weights, dtype=np.float64)  # a copy, which is changed below
-    if groups is not None:
-        # Per class: a swapped face and its source photo can share a group, and are two pictures.
-        group_ids = np.asarray(groups)
-        for label in (0, 1):
-            own = labels == label
-            weights[own] *= _group_shares(group_ids[own])
-    return weights
 
 
 def _smoothed_targets(labels: Integers, n_real: float, n_fake: float) -> Floats:
@@ -132,7 +118,12 @@ def _smoothed_targets(labels: Integers, n_real: float, n_fake: float) -> Floats:
     return np.where(labels == 1, fake_target, real_target)
 
 
-def _fit_slope(x: Floats, targets: Floats, shares: Floats, spread: float) -> tuple[float, float]:
+def _fit_slope(
+    x: Floats,
+    targets: Floats,
+    shares: Floats,
+    spread: float,
+) -> tuple[float, float]:
     """Slope and offset of the best sigmoid(slope · x + offset), within the allowed temperatures.
 
     A slope of `spread` is a temperature of 1.
@@ -141,27 +132,39 @@ def _fit_slope(x: Floats, targets: Floats, shares: Floats, spread: float) -> tup
     columns = np.stack([x, ones], axis=1)
     penalty = np.full(2, RIDGE)
     goal = np.array([spread, 0.0])
-    coefficients = fit_logistic(columns, targets, penalty, weights=shares, goal=goal)
+    coefficients = fit_logistic(
+        columns,
+        targets,
+        penalty,
+        weights=shares,
+        goal=goal,
+    )
     slope, offset = coefficients.tolist()
     coldest, hottest = TEMPERATURES
-    allowed = float(np.clip(slope, spread / hottest, spread / coldest))
+    flattest = spread / hottest
+    steepest = spread / coldest
+    allowed = float(np.clip(slope, flattest, steepest))
     if allowed == slope:
         return slope, offset
     # The loss is convex, so the best allowed slope lies on the bound; fit the offset again for it.
     column = ones[:, None]
     penalty = np.full(1, RIDGE)
-    coefficients = fit_logistic(column, targets, penalty, weights=shares, offset=allowed * x)
+    fixed = allowed * x
+    coefficients = fit_logistic(
+        column,
+        targets,
+        penalty,
+        weights=shares,
+        offset=fixed,
+    )
     (offset,) = coefficients.tolist()
     return allowed, offset
 
 
-def _group_shares(groups: Groups) -> Floats:
-    """1 / size of its group for each picture [N]."""
-    _, codes, sizes = np.unique(groups, return_inverse=True, return_counts=True)
-    return 1 / sizes[codes]
-
-
 def _check_logits(logits: Floats, labels: Integers) -> None:
-    check_classes(["fakes" if label else "reals" for label in np.unique(labels)])
+    present = set()
+    for label in np.unique(labels):
+        present.add("fakes" if label else "reals")
+    check_classes(present)
     if not np.isfinite(logits).all():
         raise LabError("the model gives no finite score for some pictures; train it again")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fauxlab.calibration.fit import fit_calibration
-from fauxlab.calibration.kinds import Kinds
+from fauxlab.calibration.kinds import weigh_kinds
 from fauxlab.errors import LabError
 
 if TYPE_CHECKING:
@@ -57,11 +57,12 @@ def fit_join(
             )
         weights = np.zeros(len(labels))
         for rows in (is_real, is_own):
-            own = Kinds.of(logits[rows, head], kind_names[rows], group_names[rows])
-            n_groups = len(np.unique(group_names[rows]))
-            weights[rows] = own.weights * n_groups
+            own_groups = group_names[rows]
+            n_groups = len(np.unique(own_groups))
+            weights[rows] = n_groups * weigh_kinds(kind_names[rows], own_groups)
         asked = is_real | is_own
-        fit = fit_calibration(logits[asked, head], labels[asked], weights[asked])
+        own_logits = logits[asked, head]
+        fit = fit_calibration(own_logits, labels[asked], weights[asked])
         # logit / temperature + bias = (logit - centre) / scale
         centres.append(-fit.bias * fit.temperature)
         scales.append(fit.temperature)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fauxlab.calibration.counts import (
+    FULL_KIND,
     SLACK,
     check_groups,
     effective_groups,
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Integers = NDArray[np.int64]
     Bools = NDArray[np.bool_]
-    Names = Sequence[str] | NDArray[np.str_]
+    Names = Sequence[str] | NDArray[np.str_] | Integers
 
 
 @dataclass(frozen=True)
@@ -66,19 +67,18 @@ class Kinds:
 
     @classmethod
     def _weighted(
-        cls, values: Floats, codes: Integers, groups: Integers, names: tuple[str, ...]
+        cls,
+        values: Floats,
+        codes: Integers,
+        groups: Integers,
+        names: tuple[str, ...],
     ) -> Kinds:
         """With the weights that follow from the kinds and groups."""
-        weights = np.zeros(len(codes))
         counts = []
         for code in range(len(names)):
-            own = codes == code
-            _, places, sizes = np.unique(groups[own], return_inverse=True, return_counts=True)
-            n_groups = len(sizes)
-            group_weight = kind_weight(n_groups) / n_groups
-            weights[own] = group_weight / sizes[places]
-            counts.append(n_groups)
-        weights /= weights.sum()
+            own_groups = np.unique(groups[codes == code])
+            counts.append(len(own_groups))
+        weights = weigh_kinds(codes, groups)
         n_effective = effective_groups(counts)
         return cls(values, codes, groups, names, weights, n_effective)
 
@@ -102,22 +102,25 @@ class Kinds:
 
     def means(self) -> tuple[Floats, Floats]:
         """The mean of each kind [K], and the weights [K] of the kinds, which sum to 1."""
-        weights = np.bincount(self.codes, self.weights).astype(np.float64)
         parts = self.weights * self.values
         sums = np.bincount(self.codes, parts)
-        return sums / weights, weights
+        weights = np.bincount(self.codes, self.weights).astype(np.float64)
+        means = sums / weights
+        return means, weights
 
     def scale(self) -> tuple[float, float]:
         """Mean and deviation of all pictures."""
         mean = float(self.weights @ self.values)
         squares = (self.values - mean) ** 2
         variance = float(self.weights @ squares)
-        return mean, variance**0.5
+        deviation = variance**0.5
+        return mean, deviation
 
     def where(self, rows: Bools) -> Kinds:
         """Some of the pictures [N], at least one."""
-        kept, codes = np.unique(self.codes[rows], return_inverse=True)
-        names = tuple(self.names[code] for code in kept.tolist())
+        old_codes = self.codes[rows]
+        kept, codes = np.unique(old_codes, return_inverse=True)
+        names = tuple(self.names[code] for code in kept)
         values = self.values[rows]
         groups = self.groups[rows]
         return Kinds._weighted(values, codes, groups, names)
@@ -126,17 +129,44 @@ class Kinds:
     def joined(cls, parts: Sequence[Kinds]) -> Kinds:
         """Several as one, whose kinds are all different."""
         names: tuple[str, ...] = ()
+        values = []
         codes = []
         groups = []
         for part in parts:
+            values.append(part.values)
             codes.append(part.codes + len(names))
             groups.append(part.groups)
             names += part.names
-        all_values = np.concatenate([part.values for part in parts])
-        all_codes = np.concatenate(codes)
-        # Groups are counted in each kind, so equal numbers of two parts do no harm.
-        all_groups = np.concatenate(groups)
-        return cls._weighted(all_values, all_codes, all_groups, names)
+        return cls._weighted(
+            np.concatenate(values),
+            np.concatenate(codes),
+            # Groups are counted in each kind, so equal numbers of two parts do no harm.
+            np.concatenate(groups),
+            names,
+        )
+
+
+def weigh_kinds(kinds: Names, groups: Names, full_kind: int = FULL_KIND) -> Floats:
+    """Weights [N] that sum to 1: kinds count alike, and in a kind its groups do.
+
+    A kind of fewer than `full_kind` groups counts less, in proportion.
+    """
+    kind_names = np.asarray(kinds)
+    group_names = np.asarray(groups)
+    weights = np.zeros(len(kind_names))
+    for kind in np.unique(kind_names):
+        own = kind_names == kind
+        _, places, sizes = np.unique(
+            group_names[own],
+            return_inverse=True,
+            return_counts=True,
+        )
+        n_groups = len(sizes)
+        kind_share = kind_weight(n_groups, full_kind)
+        group_share = kind_share / n_groups
+        weights[own] = group_share / sizes[places]
+    total = weights.sum()
+    return weights / total
 
 
 def bound_on_average(kinds: Kinds, rate: float, name: str = "reals") -> float:
@@ -175,10 +205,12 @@ def bound_for_next_kind(kinds: Kinds, rate: float) -> float:
     inside = _upper_bound(kinds, residuals, rate, "reals")
 
     centre = weights @ means
+    squares = (means - centre) ** 2
+    spread = weights @ squares
     n_kinds = 1 / float(weights @ weights)
-    spread = weights @ (means - centre) ** 2
     variance = spread * n_kinds / (n_kinds - 1)
-    next_mean = centre + deviations_to_next(n_kinds) * np.sqrt(variance)
+    deviation = np.sqrt(variance)
+    next_mean = centre + deviations_to_next(n_kinds) * deviation
     bound = float(next_mean + inside)
     return max(bound, on_average)
 
@@ -192,7 +224,8 @@ def deviations_to_next(n_kinds: float) -> float:
     probability = n_kinds / (n_kinds + 1)
     normal = NormalDist().inv_cdf(probability)
     student = _student_quantile(normal, n_kinds - 1)
-    return student * (1 + 1 / n_kinds) ** 0.5
+    widening = (1 + 1 / n_kinds) ** 0.5
+    return student * widening
 
 
 def _student_quantile(normal: float, freedom: float) -> float:
@@ -202,16 +235,27 @@ def _student_quantile(normal: float, freedom: float) -> float:
     freedom for the probabilities that occur here.
     """
     z = normal
+    z3 = z**3
+    z5 = z**5
+    z7 = z**7
     terms = (
         z,
-        (z**3 + z) / 4,
-        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
-        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
+        (z3 + z) / 4,
+        (5 * z5 + 16 * z3 + 3 * z) / 96,
+        (3 * z7 + 19 * z5 + 17 * z3 - 15 * z) / 384,
     )
-    return sum(term / freedom**power for power, term in enumerate(terms))
+    quantile = 0.0
+    for power, term in enumerate(terms):
+        quantile += term / freedom**power
+    return quantile
 
 
-def _upper_bound(kinds: Kinds, values: Floats, rate: float, name: str) -> float:
+def _upper_bound(
+    kinds: Kinds,
+    values: Floats,
+    rate: float,
+    name: str,
+) -> float:
     """The lowest bound that a new value reaches with probability at most `rate`; see above."""
     n = kinds.n_groups
     option = "--alpha" if name == "fakes" else "--rate"

@@ -120,13 +120,16 @@ def refit_limits(
     Its graph goes on measuring distances from the faces that it was exported with. Only the limit
     of the distance and the least sharpness are fitted anew.
     """
+    change = change or degrade_repeatably
     plain = []
     degraded = []
     for rows in row_batches(len(images), BATCH, progress):
         pixels = images.take(rows)
-        changed = np.stack([(change or degrade_repeatably)(picture) for picture in pixels])
-        plain.append(detector.predict(pixels).ood_distances)
-        degraded.append(detector.predict(changed).ood_distances)
+        changed = np.stack([change(picture) for picture in pixels])
+        of_plain = detector.predict(pixels)
+        of_degraded = detector.predict(changed)
+        plain.append(of_plain.ood_distances)
+        degraded.append(of_degraded.ood_distances)
     distances = np.concatenate([*plain, *degraded]).astype(np.float64)
     limit, promised = limit_of_distances(distances, _groups_twice(images), rate)
     config = _with_limits(detector.config, images, limit, promised, refuse_tinted)
@@ -297,8 +300,10 @@ def _held_out_distances(features: Floats, codes: NDArray[np.int64]) -> Floats:
     distances = np.zeros(len(features))
     for fold in np.unique(folds):
         held_out = folds == fold
-        gaussian = fit_gaussian(features[~held_out])
-        distances[held_out] = gaussian.distances(features[held_out])
+        fitted_on = features[~held_out]
+        measured = features[held_out]
+        gaussian = fit_gaussian(fitted_on)
+        distances[held_out] = gaussian.distances(measured)
     return distances
 
 
@@ -334,7 +339,11 @@ def _with_gaussian(network: nn.Module, gaussian: Gaussian) -> nn.Module:
 
 
 def _with_limits(
-    config: DetectorConfig, images: ImageArray, limit: float, rate: float, refuse_tinted: bool
+    config: DetectorConfig,
+    images: ImageArray,
+    limit: float,
+    rate: float,
+    refuse_tinted: bool,
 ) -> DetectorConfig:
     limits = {
         "limit": limit,

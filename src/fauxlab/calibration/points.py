@@ -70,7 +70,11 @@ class Reals:
 
 
 def fit_point(
-    config: DetectorConfig, reals: Reals, fakes: Kinds, rate: float, alpha: float
+    config: DetectorConfig,
+    reals: Reals,
+    fakes: Kinds,
+    rate: float,
+    alpha: float,
 ) -> OperatingPoint:
     """Threshold and uncertain band at a false-alarm rate, as scores of a config.
 
@@ -91,18 +95,26 @@ def fit_point(
             "spares them; ask for a higher rate (--rate), or train the model on more of them"
         )
     below = fakes.values < limits.low
-    missed = (fakes.share(below) * fakes.n_groups + 1) / (fakes.n_groups + 1)
+    n_below = fakes.share(below) * fakes.n_groups
+    # As of a bound: one more for the next picture.
+    missed = (n_below + 1) / (fakes.n_groups + 1)
+    real_alpha = max(alpha, missed)
     return OperatingPoint(
         rate=rate,
         threshold=threshold,
         low=min(low, threshold),
         high=threshold,
-        alpha=min(max(alpha, missed), LARGEST_SHARE),
+        alpha=min(real_alpha, LARGEST_SHARE),
         left_out=leave_kinds_out(reals, fakes, level, alpha),
     )
 
 
-def find_level(reals: Reals, fakes: Kinds, rate: float, alpha: float) -> float:
+def find_level(
+    reals: Reals,
+    fakes: Kinds,
+    rate: float,
+    alpha: float,
+) -> float:
     """The rate to fit limits for, so that kinds left out keep `rate` on average.
 
     It is `rate`, or lower: limits that are fitted without a kind do not know how high this kind's
@@ -119,19 +131,32 @@ def find_level(reals: Reals, fakes: Kinds, rate: float, alpha: float) -> float:
     return level
 
 
-def fit_limits(reals: Reals, fakes: Kinds, rate: float, alpha: float) -> Limits:
+def fit_limits(
+    reals: Reals,
+    fakes: Kinds,
+    rate: float,
+    alpha: float,
+) -> Limits:
     """Threshold and low end of the band; arguments and errors as of `fit_point`."""
     threshold = bound_for_next_kind(reals.known, rate)
     if reals.unseen is not None:
         threshold = max(threshold, _bound_of_unseen(reals.unseen, rate))
     low = _bound_below(fakes, alpha)
-    narrowest = _bound_below(fakes, max(alpha, MOST_MISSED))
-    capped = min(_lowest_allowed(reals.strangest, threshold), narrowest)
+    most_missed = max(alpha, MOST_MISSED)
+    narrowest = _bound_below(fakes, most_missed)
+    allowed = _lowest_allowed(reals.strangest, threshold)
+    capped = min(allowed, narrowest)
     low = max(low, capped)
-    return Limits(min(low, threshold), threshold)
+    low = min(low, threshold)
+    return Limits(low, threshold)
 
 
-def leave_kinds_out(reals: Reals, fakes: Kinds, rate: float, alpha: float) -> LeftOut | None:
+def leave_kinds_out(
+    reals: Reals,
+    fakes: Kinds,
+    rate: float,
+    alpha: float,
+) -> LeftOut | None:
     """The verdicts on each kind of reals by limits that were fitted without the kind.
 
     None where the kinds that are left have too few groups for the rate.
@@ -145,7 +170,8 @@ def leave_kinds_out(reals: Reals, fakes: Kinds, rate: float, alpha: float) -> Le
         low, threshold = fit_limits(others, fakes, rate, alpha)
         own = reals.strangest.only(name)
         is_fake = own.values >= threshold
-        is_uncertain = (own.values >= low) & ~is_fake
+        is_above = own.values >= low
+        is_uncertain = is_above & ~is_fake
         called_fake[name] = own.share(is_fake)
         uncertain[name] = own.share(is_uncertain)
     return LeftOut(
@@ -171,7 +197,8 @@ def to_scale(values: Kinds, theirs: Kinds, ours: Kinds) -> Kinds:
 def _bound_of_unseen(unseen: Kinds, rate: float) -> float:
     """The bound of kinds left out, at the lowest rate that they allow where they are few."""
     if unseen.n_groups < groups_needed(rate):
-        return float(np.nextafter(unseen.values.max(), np.inf))
+        highest = unseen.values.max()
+        return float(np.nextafter(highest, np.inf))
     return bound_on_average(unseen, rate)
 
 

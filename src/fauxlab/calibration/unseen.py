@@ -73,13 +73,16 @@ def score_left_out(
         images = load_images(wanted, detector.size)
         predicted = Predictions.of(detector, images, degrade, progress)
         told = predicted.told(detector.config)
-        is_out = np.isin(predicted.names, list(names))
-        if not (told & is_out).any() or not (told & ~is_out).any():
+        is_out = np.isin(predicted.names, names)
+        told_unseen = told & is_out
+        told_known = told & ~is_out
+        if not told_unseen.any() or not told_known.any():
             continue
-        unseen = predicted.kinds(told & is_out)
-        theirs = predicted.kinds(told & ~is_out)
+        unseen = predicted.kinds(told_unseen)
+        theirs = predicted.kinds(told_known)
         ours_too = _without_all(ours, names)
-        parts.append(to_scale(unseen, theirs, ours_too))
+        part = to_scale(unseen, theirs, ours_too)
+        parts.append(part)
     if not parts:
         raise LabError("no photo of the sources left out gets a verdict")
     return Kinds.joined(parts)
@@ -110,5 +113,6 @@ def _by_detector(left_out: Mapping[str, AnyBundle]) -> list[tuple[AnyBundle, lis
 
 def _without_all(kinds: Kinds, names: Collection[str]) -> Kinds:
     """The kinds without several."""
-    kept = [name not in names for name in kinds.names]
-    return kinds.where(np.array(kept)[kinds.codes])
+    is_kept = np.array([name not in names for name in kinds.names])
+    rows = is_kept[kinds.codes]
+    return kinds.where(rows)

@@ -111,7 +111,7 @@ def calibrate(
     check_place(folder)
     refuse_unwritable(folder, "--out")
     check_output(figure, "--figure", "reliability.png")
-    data = Manifest.load(manifest)
+    data = Manifest.load(manifest).without_pseudo()
     from fauxlab.calibration.calibrate import calibrate
 
     detector = _open_bundle(model)

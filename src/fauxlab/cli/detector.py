@@ -241,7 +241,7 @@ def evaluate(
 
     check_split(split)
     check_output(html, "--html", "evaluation.html")
-    data = Manifest.load(manifest).pair(parse_pairs(pair))
+    data = Manifest.load(manifest).pair(parse_pairs(pair)).without_pseudo()
     columns = by or []
     groupings = [parse_grouping(column, data.columns) for column in columns]
     for line in describe_missing_reals(data):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from fauxlab.config import Recipe
     from fauxlab.data.manifest import Manifest
-    from fauxlab.reproduce.unseen import Leaving
+    from fauxlab.reproduce.left_out_plans import Leaving
 
 
 def parse_leaving(
@@ -27,7 +27,7 @@ def parse_leaving(
 ) -> Leaving:
     """What the options ask to leave out. Raises LabError where they make no sense."""
     from fauxlab.reproduce.leaving_out import SORTS, parse_families, parse_splits
-    from fauxlab.reproduce.unseen import Leaving
+    from fauxlab.reproduce.left_out_plans import Leaving
 
     known = {str(sort): sort for sort in SORTS}
     for sort in sorts:
@@ -50,7 +50,7 @@ def parse_leaving(
 
 def print_plans(data: Manifest, experiment: Recipe, leaving: Leaving | None) -> None:
     """What --dry-run shows: the plan, or one for each training without some kinds."""
-    from fauxlab.reproduce.unseen import plan_leave_one_out
+    from fauxlab.reproduce.left_out_plans import plan_leave_one_out
     from fauxlab.training.detector.plan import describe_plan, plan_training
 
     recipes = [experiment]

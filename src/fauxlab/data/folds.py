@@ -31,8 +31,8 @@ def assign_folds(manifest: Manifest, folds: int = FOLDS, seed: int = 0) -> NDArr
         raise LabError(f"{folds} folds: give 2 or more")
     contents: dict[str, Counter[Hashable]] = {}
     for row in manifest.rows:
-        kind = (row.label, row.generator if row.label else row.source)
-        contents.setdefault(row.group, Counter())[kind] += 1
+        content = contents.setdefault(row.group, Counter())
+        content[row.label, row.kind] += 1
 
     filled: list[Counter[Hashable]] = [Counter() for _ in range(folds)]
     fold_of: dict[str, int] = {}
@@ -65,9 +65,8 @@ def list_small_kinds(manifest: Manifest, fewest: int = FEWEST, folds: int = FOLD
     in_test: Counter[str] = Counter()
     groups: dict[str, set[str]] = {}
     for row in manifest.rows:
-        kind = row.generator if row.label else row.source
-        in_test[kind] += row.split == "test"
-        groups.setdefault(kind, set()).add(row.group)
+        in_test[row.kind] += row.split == "test"
+        groups.setdefault(row.kind, set()).add(row.group)
     return [kind for kind, own in groups.items() if in_test[kind] < fewest and len(own) >= folds]
 
 
@@ -80,9 +79,7 @@ def fold_manifests(
     in theirs. Rows of other kinds keep their splits, unless their group holds a picture of these.
     """
     wanted = set(kinds)
-    moved = {
-        row.group for row in manifest.rows if (row.generator if row.label else row.source) in wanted
-    }
+    moved = {row.group for row in manifest.rows if row.kind in wanted}
     chosen = manifest.where(lambda row: row.group in moved)
     numbers = assign_folds(chosen, folds, seed).tolist()
     fold_of = {row.group: number for row, number in zip(chosen.rows, numbers, strict=True)}

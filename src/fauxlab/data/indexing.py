@@ -19,7 +19,8 @@ import numpy as np
 from fauxlab.data.entries import Entry
 from fauxlab.data.grouping import GroupBy, check_rule, group_entries
 from fauxlab.data.layouts import find_images, find_sides, list_collections
-from fauxlab.data.manifest import Manifest, SourcesOf, check_altered, check_pairs
+from fauxlab.data.manifest import Manifest
+from fauxlab.data.naming import SourcesOf, check_altered, check_pairs
 from fauxlab.data.rows import Row
 from fauxlab.data.split import Pair, connected_components, near_duplicates
 from fauxlab.errors import LabError

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,23 +12,25 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fauxlab.data.naming import SourcesOf, check_altered, check_pairs, list_compared
 from fauxlab.data.rows import (
     COLUMNS,
     CROP_COLUMNS,
     REQUIRED,
     Row,
+    hash_rows,
     place_groups,
     read_rows,
 )
+from fauxlab.data.saving import SKIPPED_COLUMNS, save_rows, save_skipped
 from fauxlab.data.split import (
     FRACTIONS,
     assign_splits,
     check_fractions,
     describe_uneven,
 )
-from fauxlab.errors import LabError, suggest
+from fauxlab.errors import LabError
 from fauxlab.io.sources import SEPARATOR
-from fauxlab.io.text import csv_line, printable, replace_file
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,14 +41,10 @@ __all__ = [
     "SKIPPED_COLUMNS",
     "Manifest",
     "Row",
-    "check_altered",
     "check_fractions",
-    "check_pairs",
 ]
 
-SKIPPED_COLUMNS = ("path", "reason")
 Skipped = tuple[tuple[str, str], ...]
-SourcesOf = Mapping[str, Sequence[str]]  # of reals, by generator
 
 
 @dataclass(frozen=True)
@@ -82,7 +79,7 @@ class Manifest:
 
     @property
     def generators(self) -> list[str]:
-        """Names of the fakes' generators, in order of first appearance."""
+        """Names of the fakes' generators, in order of first appearance; no pseudo-fakes'."""
         return list(self._reals_of)
 
     @property
@@ -109,23 +106,7 @@ class Manifest:
         one, what a fake one is compared to, whether it is altered, and the crop. Other columns only
         describe.
         """
-        digest = hashlib.sha256()
-        for row in self.rows:
-            reals = row.compare_to if row.label else row.source
-            fields = [
-                row.image_hash,
-                str(row.label),
-                row.generator,
-                reals,
-                row.group,
-                row.split,
-            ]
-            # Only where it says more than the tables of before 0.4, whose hashes stay.
-            if row.manipulation == "altered":
-                fields.append(row.manipulation)
-            line = "\t".join([*fields, "\n"])
-            digest.update(line.encode("utf-8", "surrogateescape"))
-        return digest.hexdigest()[:16]
+        return hash_rows(self.rows)
 
     def resolve(self, row: Row) -> str:
         r"""Where the row's image lies: an absolute path, or `archive.zip!/member`.
@@ -167,27 +148,26 @@ class Manifest:
     @cached_property
     def _sources(self) -> dict[str, int]:
         """The sources of reals, numbered in order of first appearance."""
-        names = _distinct(row.source for row in self.rows if not row.label)
+        reals = [row for row in self.rows if not row.label and not row.is_pseudo]
+        names = _distinct(row.source for row in reals)
         return {name: number for number, name in enumerate(names)}
 
     @cached_property
     def _reals_of(self) -> dict[str, list[str]]:
         """The sources that the fakes of each generator name, from one pass over the rows."""
-        comparisons: dict[str, dict[str, None]] = {}
-        for row in self.rows:
-            if row.label:
-                of_generator = comparisons.setdefault(row.generator, {})
-                of_generator[row.compare_to] = None
-        reals = {}
-        for generator, texts in comparisons.items():
-            parts = (name.strip() for text in texts for name in text.split(";"))
-            reals[generator] = [name for name in _distinct(parts) if name]
-        return reals
+        fakes = [row for row in self.rows if row.label and not row.is_pseudo]
+        return list_compared(fakes)
 
     def where(self, keep: Callable[[Row], bool]) -> Manifest:
         """The rows for which `keep` holds."""
         rows = tuple(row for row in self.rows if keep(row))
         return replace(self, rows=rows)
+
+    def without_pseudo(self) -> Manifest:
+        """The rows to measure on: without real photos that were changed to train on."""
+        if not any(row.is_pseudo for row in self.rows):
+            return self
+        return self.where(lambda row: not row.is_pseudo)
 
     def reals(self, *sources: str) -> Manifest:
         """The real images of the named collections, or of all.
@@ -301,35 +281,11 @@ class Manifest:
 
         Paths are relative where the images lie below the folder of the table.
         """
-        path = Path(path)
-        prefix = self._prefix(path)
-        columns = self.columns
-        lines = [csv_line(columns)]
-        for row in self.rows:
-            place = os.path.join(prefix, row.path)
-            moved = replace(row, path=place)
-            cells = moved.cells(columns)
-            lines.append(csv_line(cells))
-        replace_file(path, "".join(lines))
+        save_rows(Path(path), self.root, self.columns, self.rows)
 
     def save_skipped(self, path: str | Path) -> None:
         """Write what indexing left out as CSV (path, reason), with paths as `save` writes them."""
-        path = Path(path)
-        prefix = self._prefix(path)
-        lines = [csv_line(SKIPPED_COLUMNS)]
-        for path_below, reason in self.skipped:
-            place = os.path.join(prefix, path_below)
-            lines.append(csv_line((place, reason)))
-        replace_file(path, "".join(lines))
-
-    def _prefix(self, table: Path) -> str | Path:
-        """What leads from the folder of a table to the images' root."""
-        folder = table.absolute().parent
-        if self.root == folder:
-            return ""
-        if self.root.is_relative_to(folder):
-            return self.root.relative_to(folder)
-        return self.root
+        save_skipped(Path(path), self.root, self.skipped)
 
     @classmethod
     def load(cls, path: str | Path) -> Manifest:
@@ -340,30 +296,6 @@ class Manifest:
         """
         path = Path(path)
         return cls(read_rows(path), path.absolute().parent)
-
-
-def check_pairs(
-    reals: SourcesOf,
-    generators: Sequence[str],
-    sources: Sequence[str],
-) -> None:
-    """Raise LabError where a generator or a source that is paired is not among the known ones."""
-    for generator, named in reals.items():
-        _check_known(generator, generators, "generator", "pair")
-        for source in named:
-            _check_known(source, sources, "source", "pair")
-
-
-def check_altered(named: Sequence[str], generators: Sequence[str]) -> None:
-    """Raise LabError where a generator that is named as altering is not among the known ones."""
-    for generator in named:
-        _check_known(generator, generators, "generator", "mark as altered")
-
-
-def _check_known(name: str, known: Sequence[str], kind: str, purpose: str) -> None:
-    if name not in known:
-        there = ", ".join(map(printable, known)) or "none"
-        raise LabError(f"no {kind} {name!r} to {purpose}; there are {there}{suggest(name, known)}")
 
 
 def _distinct(names: Iterable[str]) -> list[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fauxlab.bundle.decision import can_tell, decide
+from fauxlab.bundle.decision import can_tell, decide, name_manipulation
 from fauxlab.io.sharpness import measure_sharpness
 from fauxlab.io.tint import measure_tint
 from fauxlab.records import DecisionShares, Interval
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from fauxlab.bundle.config import DetectorConfig
     from fauxlab.bundle.detector import Prediction
     from fauxlab.data.manifest import Manifest
-    from fauxlab.data.rows import Row
 
     Floats = NDArray[np.float64]
     Bools = NDArray[np.bool_]
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     Pixels = NDArray[np.uint8]
 
 REAL, FAKE, UNCERTAIN, CANNOT_TELL = "real", "fake", "uncertain", "cannot tell"
-MADE = "made"  # what a fake is where the manifest says nothing else
 
 
 @dataclass(frozen=True)
@@ -44,21 +42,30 @@ class Decided:
 
     def __getitem__(self, rows: Bools) -> Decided:
         """Those of some of the pictures."""
-        return Decided(self.words[rows], self.manipulations[rows])
+        words = self.words[rows]
+        manipulations = self.manipulations[rows]
+        return Decided(words, manipulations)
 
     @classmethod
     def by_threshold(cls, scores: Floats, threshold: float) -> Decided:
         """Of scores [N] alone: fake from the threshold on, else real."""
         words = np.where(scores >= threshold, FAKE, REAL)
-        return cls(words, np.full(len(words), ""))
+        unnamed = np.full(len(words), "")
+        return cls(words, unnamed)
 
     @classmethod
     def join(cls, parts: Sequence[Decided]) -> Decided:
         """Those of all parts, one after the other."""
         none = np.zeros(0, dtype=np.str_)
-        words = [none, *(part.words for part in parts)]
-        manipulations = [none, *(part.manipulations for part in parts)]
-        return cls(np.concatenate(words), np.concatenate(manipulations))
+        words = [none]
+        manipulations = [none]
+        for part in parts:
+            words.append(part.words)
+            manipulations.append(part.manipulations)
+        return cls(
+            np.concatenate(words),
+            np.concatenate(manipulations),
+        )
 
 
 def decide_batch(
@@ -66,11 +73,23 @@ def decide_batch(
 ) -> Decided:
     """The decisions on pictures uint8 [N, 3, size, size] with these scores [N]."""
     words = []
-    distances = predicted.ood_distances.tolist()
-    for picture, score, distance in zip(pixels, scores.tolist(), distances, strict=True):
-        words.append(_decide(config, picture, score, distance))
-    manipulations = name_manipulations(config, predicted)
-    return Decided(np.array(words, dtype=np.str_), manipulations)
+    manipulations = []
+    columns = zip(
+        pixels,
+        scores.tolist(),
+        predicted.ood_distances.tolist(),
+        predicted.head_logits,
+        strict=True,
+    )
+    for picture, score, distance, head_logits in columns:
+        word = _decide(config, picture, score, distance)
+        manipulation = name_manipulation(config, head_logits)
+        words.append(word)
+        manipulations.append(manipulation or "")
+    return Decided(
+        np.array(words, dtype=np.str_),
+        np.array(manipulations, dtype=np.str_),
+    )
 
 
 def _decide(config: DetectorConfig, picture: Pixels, score: float, distance: float) -> str:
@@ -83,30 +102,13 @@ def _decide(config: DetectorConfig, picture: Pixels, score: float, distance: flo
     return UNCERTAIN if uncertain else label
 
 
-def name_manipulations(config: DetectorConfig, predicted: Prediction) -> Texts:
-    """The manipulation that the strongest head stands for [N]; "" for a detector without heads."""
-    n_heads = predicted.head_logits.shape[1]
-    if not config.heads or not n_heads:
-        return np.full(len(predicted.logits), "", dtype=np.str_)
-    names = np.array([head.manipulation for head in config.heads], dtype=np.str_)
-    strongest = predicted.head_logits.argmax(axis=1)
-    return names[strongest]
-
-
-def manipulation_of(row: Row) -> str:
-    """How a row's picture is manipulated: "made", "altered", or "" for a real photo."""
-    if not row.label:
-        return ""
-    named = row.cells(["manipulation"])[0]
-    return named or MADE
-
-
 def shares_of(
     manifest: Manifest, decided: Decided, rows: Bools, bootstrap: int, seed: int
 ) -> DecisionShares:
     """The shares of the decisions among some rows [N] of a manifest, which have one label."""
     chosen = decided[rows]
     groups = manifest.groups[rows].tolist()
+    n_groups = len(set(groups))
     hits = {
         "called_fake": chosen.words == FAKE,
         "called_real": chosen.words == REAL,
@@ -116,14 +118,17 @@ def shares_of(
     shares = share_intervals(hits, groups, bootstrap, seed)
     right = _manipulation_right(manifest, decided, rows, bootstrap, seed)
     return DecisionShares(
-        n=len(groups), n_groups=len(set(groups)), manipulation_right=right, **shares
+        n=len(groups),
+        n_groups=n_groups,
+        manipulation_right=right,
+        **shares,
     )
 
 
 def right_manipulations(manifest: Manifest, decided: Decided) -> Bools:
     """Which pictures [N] are manipulated as the detector says."""
-    truths = np.array([manipulation_of(row) for row in manifest.rows], dtype=np.str_)
-    return decided.manipulations == truths
+    truths = [row.manipulation for row in manifest.rows]
+    return decided.manipulations == np.array(truths, dtype=np.str_)
 
 
 def _manipulation_right(
@@ -158,5 +163,6 @@ def share_intervals(
         return dict(zip(hits, shares.T, strict=True))
 
     one_class = np.zeros(len(groups), dtype=np.int64)
-    trials = dict.fromkeys(hits, len(set(groups)))
+    n_groups = len(set(groups))
+    trials = dict.fromkeys(hits, n_groups)
     return with_intervals(measure, groups, one_class, bootstrap, seed, trials)

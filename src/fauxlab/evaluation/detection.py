@@ -5,37 +5,30 @@ Label 1 (fake) is the positive class; a score is P(fake).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fauxlab.bundle.detector import check_pipeline
 from fauxlab.errors import LabError
-from fauxlab.evaluation.decisions import Decided, decide_batch, share_intervals, shares_of
+from fauxlab.evaluation.decisions import Decided, share_intervals, shares_of
 from fauxlab.evaluation.kinds import measure_kinds, name_kinds
+from fauxlab.evaluation.predicting import predict_decisions
 from fauxlab.evaluation.scoring import score_set
 from fauxlab.evaluation.subgroups import Grouping, measure_subgroups, parse_grouping
 from fauxlab.io.text import printable
-from fauxlab.models.batches import apply_network, device_of, row_batches
 from fauxlab.records import DecisionShares, DetectionReport, DetectionScores, Interval
 from fauxlab.version import __version__
 
 if TYPE_CHECKING:
-    import torch
     from numpy.typing import NDArray
 
-    from fauxlab.bundle.detector import AnyDetector, Prediction
+    from fauxlab.bundle.detector import AnyDetector
     from fauxlab.data.cache import ImageArray
     from fauxlab.data.manifest import Manifest
 
     Floats = NDArray[np.float64]
-    Integers = NDArray[np.int64]
     Bools = NDArray[np.bool_]
-    Pixels = NDArray[np.uint8]
-    Change = Callable[[Pixels], Pixels]
-
-BATCH = 128
 
 
 def evaluate(
@@ -47,10 +40,10 @@ def evaluate(
 ) -> DetectionReport:
     """Score every image of `manifest` with a detector, and measure how often it is right.
 
-    Pass one split. `by` names columns of the manifest: the result's `subgroups` then say how often
-    each of their values is called fake. `age:0,13,20` stands for bands of numbers. Images that
-    could not be decoded are listed in the result's `skipped`. Raises LabError on an empty manifest
-    or an unknown column, and where none of the images can be read.
+    Pass one split; pseudo-fakes are left out. `by` names columns of the manifest: the result's
+    `subgroups` then say how often each of their values is called fake. `age:0,13,20` stands for
+    bands of numbers. Images that could not be decoded are listed in the result's `skipped`. Raises
+    LabError on an empty manifest or an unknown column, and where none of the images can be read.
 
     >>> import fauxlab as fl
     >>> data = fl.Manifest.load("manifest.csv")  # doctest: +SKIP
@@ -59,6 +52,7 @@ def evaluate(
     """
     from fauxlab.data.cache import load_images
 
+    manifest = manifest.without_pseudo()
     if not len(manifest):
         raise LabError("there is no image to evaluate on: this split of the manifest is empty")
     groupings = [parse_grouping(text, manifest.columns) for text in by]
@@ -184,101 +178,6 @@ def list_parts(manifest: Manifest) -> Iterator[tuple[str, Bools, list[str]]]:
         own_fakes = (generators == name) & (manifest.labels == 1)
         yield name, own_fakes | np.isin(sources, reals), reals
     yield "pooled", np.ones(len(manifest), dtype=bool), manifest.sources
-
-
-def predict_scores(
-    detector: AnyDetector,
-    images: ImageArray,
-    change: Change | None = None,
-    progress: Callable[[int], None] | None = None,
-) -> Floats:
-    """P(fake) float64 [N] of all images, as `change` leaves them.
-
-    Raises LabError where the model gives an image no finite score.
-    """
-    check_pipeline(detector)
-    logits = [np.zeros(0, dtype=np.float32)]
-    for _, prediction in predict_batches(detector, images, change, progress):
-        logits.append(prediction.logits)
-    scores = detector.scores(np.concatenate(logits))
-    _refuse_unscored(images, scores)
-    return scores
-
-
-def predict_decisions(
-    detector: AnyDetector,
-    images: ImageArray,
-    change: Change | None = None,
-    progress: Callable[[int], None] | None = None,
-) -> tuple[Floats, Decided]:
-    """P(fake) float64 [N] of all images, as `change` leaves them, and what a scan says of them.
-
-    Raises LabError where the model gives an image no finite score.
-    """
-    check_pipeline(detector)
-    scores = [np.zeros(0, dtype=np.float64)]
-    decided = []
-    for pixels, prediction in predict_batches(detector, images, change, progress):
-        own_scores = detector.scores(prediction.logits)
-        scores.append(own_scores)
-        decided.append(decide_batch(detector.config, pixels, own_scores, prediction))
-    all_scores = np.concatenate(scores)
-    _refuse_unscored(images, all_scores)
-    return all_scores, Decided.join(decided)
-
-
-def _refuse_unscored(images: ImageArray, scores: Floats) -> None:
-    """Raise LabError where an image has no finite score."""
-    without = np.flatnonzero(~np.isfinite(scores))
-    if len(without):
-        first = images.manifest.rows[without[0]]
-        raise LabError(
-            f"the model gives {len(without)} of {len(scores)} pictures no finite score, the first "
-            f"{printable(first.path)}; train it again"
-        )
-
-
-def predict_batches(
-    detector: AnyDetector,
-    images: ImageArray,
-    change: Change | None = None,
-    progress: Callable[[int], None] | None = None,
-) -> Iterator[tuple[Pixels, Prediction]]:
-    """Pictures, batch by batch and in order, and what the detector makes of them.
-
-    Pictures are uint8 [n, 3, size, size] as `change` leaves them, by default as they are.
-    `progress` is called with the number of pictures just used.
-    """
-    for rows in row_batches(len(images), BATCH, progress):
-        pixels = images.take(rows)
-        if change:
-            pixels = change(pixels)
-        yield pixels, detector.predict(pixels)
-
-
-def predict_logits(
-    model: torch.nn.Module, images: ImageArray, rows: Integers, batch: int = BATCH
-) -> NDArray[np.float32]:
-    """Logits [len(rows)] of a network in evaluation mode; afterwards its mode is as it was."""
-    import torch
-
-    from fauxlab.models.inputs import to_input
-
-    def predict(images: torch.Tensor) -> torch.Tensor:
-        logits: torch.Tensor = model(to_input(images))
-        if logits.ndim == 2:  # one column a head
-            logits = model.join(logits)  # type: ignore[operator]
-        return logits
-
-    device = device_of(model)
-    was_training = model.training
-    model.eval()
-    logits = [np.zeros(0, dtype=np.float32)]
-    for part in row_batches(len(rows), batch):
-        pixels = torch.from_numpy(images.take(rows[part]))
-        logits.append(apply_network(predict, pixels, device))
-    model.train(was_training)
-    return np.concatenate(logits)
 
 
 def _real_sources(manifest: Manifest) -> NDArray[np.str_]:

@@ -7,7 +7,7 @@ on the largest kinds; these say how it does on a kind.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -34,8 +34,7 @@ MEAN_TPR = "mean tpr"
 
 def name_kinds(manifest: Manifest) -> Texts:
     """The kind of each picture [N]: a fake's generator, a real photo's source."""
-    names = [row.generator if row.label else row.source for row in manifest.rows]
-    return np.array(names, dtype=np.str_)
+    return np.array([row.kind for row in manifest.rows], dtype=np.str_)
 
 
 def measure_kinds(
@@ -50,14 +49,14 @@ def measure_kinds(
 
     `scores` are P(fake) [N]; `reals` are the shares of decisions of each real kind.
     """
-    aucs, mean_auc, mean_tpr = _rank(manifest, scores, bootstrap, seed)
+    ranked = _rank(manifest, scores, bootstrap, seed)
     of_reals = _mean_shares(manifest, decided, 0, bootstrap, seed)
     of_fakes = _mean_shares(manifest, decided, 1, bootstrap, seed)
     means = KindMeans(
         n_real_kinds=len(manifest.sources),
         n_fake_kinds=len(manifest.generators),
-        auc=mean_auc,
-        tpr_at_1_fpr=mean_tpr,
+        auc=ranked.mean_auc,
+        tpr_at_1_fpr=ranked.mean_tpr,
         reals_called_fake=of_reals[FAKE],
         reals_uncertain=of_reals[UNCERTAIN],
         reals_cannot_tell=of_reals[CANNOT_TELL],
@@ -65,19 +64,26 @@ def measure_kinds(
         fakes_manipulation_right=_mean_right(manifest, decided, bootstrap, seed),
         worst_real=_find_worst(reals),
     )
-    return aucs, means
+    return ranked.aucs, means
 
 
-def _rank(
-    manifest: Manifest, scores: Floats, bootstrap: int, seed: int
-) -> tuple[dict[str, Interval], Interval, Interval]:
+class _Ranked(NamedTuple):
     """AUC by generator, its mean, and the mean TPR at 1 % FPR."""
+
+    aucs: dict[str, Interval]
+    mean_auc: Interval
+    mean_tpr: Interval
+
+
+def _rank(manifest: Manifest, scores: Floats, bootstrap: int, seed: int) -> _Ranked:
     labels = manifest.labels
     kinds = name_kinds(manifest)
     names = manifest.generators
+    groups = manifest.groups.tolist()
     if not names or not manifest.sources:
         nothing = Interval(value=None)
-        return dict.fromkeys(names, nothing), nothing, nothing
+        aucs = dict.fromkeys(names, nothing)
+        return _Ranked(aucs, nothing, nothing)
 
     is_real = labels == 0
     parts = {}
@@ -87,28 +93,39 @@ def _rank(
     def measure(weights: Floats) -> dict[str, Floats]:
         alike = _weigh_alike(weights, is_real, kinds)
         figures = {}
+        aucs = []
         tprs = []
         for name, rows in parts.items():
-            own_weights = alike[:, rows]
-            counts = Counts.of(labels[rows], scores[rows], own_weights)
-            figures[AUC_OF + name] = auc(counts)
-            tprs.append(tpr_at_fpr(counts, 0.01))
-        aucs = list(figures.values())
+            counts = Counts.of(
+                labels[rows],
+                scores[rows],
+                alike[:, rows],
+            )
+            own_auc = auc(counts)
+            figures[AUC_OF + name] = own_auc
+            aucs.append(own_auc)
+            own_tpr = tpr_at_fpr(counts, 0.01)
+            tprs.append(own_tpr)
         figures[MEAN_AUC] = _mean_of(aucs)
         figures[MEAN_TPR] = _mean_of(tprs)
         return figures
 
-    groups = manifest.groups.tolist()
     figures = with_intervals(measure, groups, labels, bootstrap, seed)
     aucs = {name: figures[AUC_OF + name] for name in names}
-    return aucs, figures[MEAN_AUC], figures[MEAN_TPR]
+    return _Ranked(
+        aucs,
+        figures[MEAN_AUC],
+        figures[MEAN_TPR],
+    )
 
 
 def _compared(manifest: Manifest, kinds: Texts, is_real: Bools, generator: str) -> Bools:
     """A generator's fakes and the reals that they are compared with, as rows [N]."""
     matched = manifest.matched_reals(generator)
-    own_fakes = ~is_real & (kinds == generator)
-    own_reals = is_real & np.isin(kinds, matched)
+    is_generator = kinds == generator
+    is_matched = np.isin(kinds, matched)
+    own_fakes = ~is_real & is_generator
+    own_reals = is_real & is_matched
     return own_fakes | own_reals
 
 
@@ -116,10 +133,13 @@ def _weigh_alike(weights: Floats, chosen: Bools, kinds: Texts) -> Floats:
     """Weights [R, N] in which each kind among the chosen pictures [N] weighs 1 in all."""
     alike = weights.copy()
     for kind in np.unique(kinds[chosen]):
-        inside = chosen & (kinds == kind)
-        totals = weights[:, inside].sum(axis=1, keepdims=True)
+        is_kind = kinds == kind
+        inside = chosen & is_kind
+        own_weights = weights[:, inside]
+        totals = own_weights.sum(axis=1, keepdims=True)
         # A kind that a replicate has not drawn has no weight to share.
-        alike[:, inside] /= np.where(totals > 0, totals, 1)
+        divisors = np.where(totals > 0, totals, 1)
+        alike[:, inside] = own_weights / divisors
     return alike
 
 
@@ -127,9 +147,11 @@ def _mean_of(figures: list[Floats]) -> Floats:
     """Mean [R] of figures [R], without those that a replicate has none of."""
     table = np.stack(figures)
     is_there = np.isfinite(table)
-    totals = np.where(is_there, table, 0).sum(axis=0)
+    present = np.where(is_there, table, 0)
+    totals = present.sum(axis=0)
+    n = is_there.sum(axis=0)
     with np.errstate(invalid="ignore"):
-        return totals / is_there.sum(axis=0)
+        return totals / n
 
 
 def _mean_shares(
@@ -152,7 +174,8 @@ def _mean_right(manifest: Manifest, decided: Decided, bootstrap: int, seed: int)
     is_caught = decided.words == FAKE
     caught = is_fake & is_caught & is_named
     hits = {"right": right_manipulations(manifest, decided)}
-    return _mean_over_kinds(manifest, hits, caught, bootstrap, seed)["right"]
+    means = _mean_over_kinds(manifest, hits, caught, bootstrap, seed)
+    return means["right"]
 
 
 def _mean_over_kinds(
@@ -169,26 +192,35 @@ def _mean_over_kinds(
         means = {}
         for name, hit in hits.items():
             hit_here = hit[chosen]
-            shares = [_share(weights, hit_here, inside) for inside in members]
+            shares = []
+            for inside in members:
+                share = _share(weights, hit_here, inside)
+                shares.append(share)
             means[name] = _mean_of(shares)
         return means
 
     one_class = np.zeros(len(groups), dtype=np.int64)
-    trials = dict.fromkeys(hits, len(set(groups)))
+    n_groups = len(set(groups))
+    trials = dict.fromkeys(hits, n_groups)
     return with_intervals(measure, groups, one_class, bootstrap, seed, trials)
 
 
 def _share(weights: Floats, hits: Bools, inside: Bools) -> Floats:
     """Share [R] of hits [N] among some pictures [N]; NaN where a replicate has drawn none."""
     own = weights[:, inside]
+    totals = own.sum(axis=1)
+    own_hits = own @ hits[inside]
     with np.errstate(invalid="ignore"):
-        return own @ hits[inside] / own.sum(axis=1)
+        return own_hits / totals
 
 
 def _find_worst(reals: Shares) -> str | None:
     """The real kind that is called fake most often; None where none ever is."""
-    rates = {name: shares.called_fake.value or 0.0 for name, shares in reals.items()}
-    worst = max(rates, key=rates.__getitem__, default=None)
-    if worst is None or not rates[worst]:
-        return None
+    worst = None
+    highest = 0.0
+    for name, shares in reals.items():
+        rate = shares.called_fake.value or 0.0
+        if rate > highest:
+            worst = name
+            highest = rate
     return worst

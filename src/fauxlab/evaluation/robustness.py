@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fauxlab.errors import LabError
-from fauxlab.evaluation.detection import predict_decisions, report_on
+from fauxlab.evaluation.detection import report_on
+from fauxlab.evaluation.predicting import predict_decisions
 from fauxlab.processors import usable_processors
 from fauxlab.records import DegradedScores, DetectionReport, Interval, RobustnessReport
 from fauxlab.statistics import auc_change

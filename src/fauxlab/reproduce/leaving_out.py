@@ -32,9 +32,8 @@ class Part:
 
     def holds(self, row: Row) -> bool:
         """Whether a picture is of a kind that is left out."""
-        if row.label:
-            return row.generator in self.generators
-        return row.source in self.reals
+        left_out = self.generators if row.label else self.reals
+        return row.kind in left_out
 
     def recipe(self, recipe: Recipe, generators: Sequence[str]) -> Recipe:
         """The recipe without these kinds; `generators` are all that it would train on.
@@ -42,10 +41,11 @@ class Part:
         Where a generator is left out, all reals stay that are not left out themselves: also those
         that only this generator is compared with.
         """
-        others = [name for name in generators if name not in self.generators]
         changes: dict[str, object] = {}
         if self.generators:
-            changes |= {"generators": others, "reals": "all"}
+            others = [name for name in generators if name not in self.generators]
+            changes["generators"] = others
+            changes["reals"] = "all"
         if self.reals:
             changes["leave_out"] = [*recipe.data.leave_out, *self.reals]
         data = recipe.data.model_copy(update=changes)
@@ -80,7 +80,12 @@ def list_parts(
                 f"{' and '.join(units)} are left out together in folds only; say how many"
             )
         [(sort, members)] = units.items()
-        return [_make_part(_name_alone(sort, name), {sort: of}) for name, of in members.items()]
+        parts = []
+        for unit, kinds in members.items():
+            name = _name_alone(sort, unit)
+            part = _make_part(name, {sort: kinds})
+            parts.append(part)
+        return parts
     return _deal_parts(manifest, units, folds)
 
 
@@ -92,10 +97,15 @@ def _list_units(
         return {name: [name] for name in reals}
     if sort == "generators":
         return {name: [name] for name in generators}
-    family_of = {name: family for family, members in families.items() for name in members}
+    family_of = {}
+    for family, members in families.items():
+        for name in members:
+            family_of[name] = family
     units: dict[str, list[str]] = {}
     for name in generators:
-        units.setdefault(family_of.get(name, name), []).append(name)
+        family = family_of.get(name, name)
+        members_here = units.setdefault(family, [])
+        members_here.append(name)
     return units
 
 
@@ -108,7 +118,8 @@ def _make_part(name: str, kinds: Mapping[Sort, Iterable[str]]) -> Part:
     generators: list[str] = []
     reals: list[str] = []
     for sort, members in kinds.items():
-        (reals if sort == "real-kinds" else generators).extend(members)
+        chosen = reals if sort == "real-kinds" else generators
+        chosen.extend(members)
     return Part(name, tuple(generators), tuple(reals))
 
 
@@ -120,7 +131,8 @@ def _deal_parts(
         raise LabError(f"{folds} folds: give 2 to {most}, as there are {most} to deal to them")
     dealt = {}
     for sort, members in units.items():
-        dealt[sort] = deal(members, _count_pictures(manifest, sort), folds)
+        pictures = _count_pictures(manifest, sort)
+        dealt[sort] = deal(members, pictures, folds)
     parts = []
     for number in range(folds):
         name = f"{'-'.join(units)}-{number + 1}-of-{folds}"
@@ -130,13 +142,8 @@ def _deal_parts(
 
 
 def _count_pictures(manifest: Manifest, sort: Sort) -> Counter[str]:
-    counts: Counter[str] = Counter()
-    for row in manifest.rows:
-        if sort == "real-kinds" and not row.label:
-            counts[row.source] += 1
-        if sort != "real-kinds" and row.label:
-            counts[row.generator] += 1
-    return counts
+    label = 0 if sort == "real-kinds" else 1
+    return Counter(row.kind for row in manifest.rows if row.label == label)
 
 
 def deal(
@@ -154,7 +161,8 @@ def deal(
     hands: list[list[str]] = [[] for _ in range(folds)]
     totals = [0] * folds
     for name in order:
-        smallest = totals.index(min(totals))
+        lowest = min(totals)
+        smallest = totals.index(lowest)
         hands[smallest].extend(units[name])
         totals[smallest] += sizes[name]
     return hands
@@ -213,13 +221,14 @@ def choose_evaluated(manifest: Manifest, part: Part, splits: Sequence[str]) -> M
     """What a part is scored on: the left-out kinds in these splits, the known ones in one.
 
     That one is test, or val where test is not asked for: the detector learned from the others.
+    Pseudo-fakes are left out.
     """
     known_split = "test" if "test" in splits else "val"
 
     def is_asked(row: Row) -> bool:
         return row.split in splits if part.holds(row) else row.split == known_split
 
-    return manifest.where(is_asked)
+    return manifest.without_pseudo().where(is_asked)
 
 
 def _list(names: Iterable[str]) -> str:

@@ -12,7 +12,8 @@ from fauxlab.data.cache import ImageArray
 from fauxlab.data.manifest import Manifest
 from fauxlab.data.tables import read_table
 from fauxlab.errors import LabError
-from fauxlab.evaluation.detection import predict_decisions, report_on
+from fauxlab.evaluation.detection import report_on
+from fauxlab.evaluation.predicting import predict_decisions
 from fauxlab.io.reading import read_text
 from fauxlab.io.text import csv_line, printable, replace_file
 from fauxlab.models.pretrained import Detector

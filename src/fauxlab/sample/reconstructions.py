@@ -97,10 +97,11 @@ def plan_reconstructions(
 ) -> list[tuple[str, Row]]:
     """Which photo is re-decoded by which method. Raises LabError as `write_reconstructions`."""
     shares = {WHOLE: share, PARTLY: partly}
+    taken = {row.generator for row in manifest.rows}
     for method, part in shares.items():
         if not 0 <= part <= 1:
             raise LabError(f"share {part:g} of {method} photos: give 0 to 1")
-        if f"{method}-{name}" in manifest.generators:
+        if f"{method}-{name}" in taken:
             raise LabError(
                 f"the manifest has a generator {method}-{name} already; "
                 "give the manifest from before"

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
-from fauxlab.bundle.decision import at_rate, decide, why_cannot_tell
+from fauxlab.bundle.decision import at_rate, decide, name_manipulation, why_cannot_tell
 from fauxlab.bundle.detector import check_pipeline
 from fauxlab.bundle.naming import describe_model, name_model
 from fauxlab.bundle.opening import DEFAULT_MODEL, open_detector
@@ -34,7 +34,7 @@ from fauxlab.records import Verdict
 from fauxlab.scan.explain import Explained
 from fauxlab.scan.inputs import Given, take, take_all
 from fauxlab.scan.looking import Looked, look_for_faces, take_whole
-from fauxlab.scan.verdicts import Answer, Fields, make_verdicts, name_manipulation
+from fauxlab.scan.verdicts import Answer, Fields, make_verdicts
 from fauxlab.scan.workers import start_workers
 
 if TYPE_CHECKING:

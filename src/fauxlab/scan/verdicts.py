@@ -5,18 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
 from fauxlab.records import Box, Verdict
 from fauxlab.scan.explain import Explained
 from fauxlab.scan.finding.faces import SMALLEST_JUDGED, Face
 from fauxlab.scan.looking import Cut, Looked
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
-
-    from fauxlab.bundle.config import DetectorConfig
-    from fauxlab.records.verdict import Manipulation
 
 Fields = dict[str, object]  # of a verdict
 
@@ -52,16 +48,6 @@ def make_verdicts(fields: Fields, looked: Looked, answers: Iterator[Answer]) -> 
         verdict = Verdict.model_validate(fields_of_face)
         yield Explained(verdict, cut.pixels, answer.activation_map, first)
         first = False
-
-
-def name_manipulation(
-    config: DetectorConfig, head_logits: NDArray[np.float32]
-) -> Manipulation | None:
-    """How a fake was more likely made, by the head [H] that speaks loudest; None without heads."""
-    if not config.heads:
-        return None
-    loudest = int(np.argmax(head_logits))
-    return config.heads[loudest].manipulation
 
 
 def _tell_too_small(cut: Cut) -> Answer:

@@ -13,6 +13,7 @@ import torch
 from accelerate import Accelerator
 from tests.training.processes import run_together
 
+from fauxlab.calibration.kinds import weigh_kinds
 from fauxlab.config import Recipe, load_recipe
 from fauxlab.data.cache import load_images
 from fauxlab.data.manifest import Manifest
@@ -23,7 +24,7 @@ from fauxlab.training.detector.heads import fit_to_reals, measure_heads, predict
 from fauxlab.training.detector.inputs import TrainingInputs
 from fauxlab.training.detector.loop import train_detector
 from fauxlab.training.detector.losses import HeadLoss, HeadTargets, Taught, head_targets
-from fauxlab.training.detector.manipulations import ALTERED, MADE, REAL, weigh_kinds
+from fauxlab.training.detector.manipulations import ALTERED, MADE, REAL
 from fauxlab.training.detector.network import Answers, TrainedNetwork
 from fauxlab.training.detector.plan import describe_plan, list_warnings, plan_training
 from fauxlab.training.detector.pseudo_fakes import plan_shares, replace_fakes
@@ -109,7 +110,7 @@ def test_fakes_are_shared_between_the_manipulations(both: Manifest, balance: str
 
 def test_pseudo_fakes_are_trained_on_and_nothing_else(both: Manifest) -> None:
     manifest = with_pseudo(both, 6)
-    rows = [replace(row, split="val") if row.extra.get("pseudo") else row for row in manifest.rows]
+    rows = [replace(row, split="val") if row.is_pseudo else row for row in manifest.rows]
     in_val = replace(manifest, rows=tuple(rows))
     schedule = schedule_stages(manifest, recipe("data.generators=speckle"))
     assert schedule.generators == ("speckle",)
@@ -118,10 +119,7 @@ def test_pseudo_fakes_are_trained_on_and_nothing_else(both: Manifest) -> None:
     assert schedule_stages(manifest, recipe()).generators == ("grain", "speckle")
     val_rows = schedule_stages(in_val, recipe()).val_rows
     assert "blends" not in {in_val.rows[i].generator for i in val_rows}
-    rows = [
-        replace(row, source="elsewhere") if row.extra.get("pseudo") else row
-        for row in manifest.rows
-    ]
+    rows = [replace(row, source="elsewhere") if row.is_pseudo else row for row in manifest.rows]
     (stage,) = schedule_stages(replace(manifest, rows=tuple(rows)), recipe()).stages
     assert "blends" not in {rows[i].generator for i in stage.fakes}, "of reals not trained on"
     with pytest.raises(LabError, match="no generator 'blends'"):
@@ -221,11 +219,6 @@ def test_a_batch_holds_targets_of_what_it_shows(
     assert torch.equal(again.inputs, batch.inputs)
 
 
-def test_kinds_and_groups_weigh_alike() -> None:
-    weights = weigh_kinds(["a", "a", "a", "b"], ["g", "g", "h", "g"])
-    np.testing.assert_allclose(weights, [1 / 8, 1 / 8, 1 / 4, 1 / 2])
-
-
 def test_the_join_puts_every_head_on_one_scale() -> None:
     rng = np.random.default_rng(0)
     logits = rng.normal([1, -5], [2, 0.5], (4000, 2)).astype(np.float32)
@@ -234,7 +227,7 @@ def test_the_join_puts_every_head_on_one_scale() -> None:
     groups = [str(k) for k in range(4000)]
     centre, scale = fit_to_reals(logits, labels, kinds, groups)
     above = logits > centre
-    weights = weigh_kinds(kinds, groups)
+    weights = weigh_kinds(kinds, groups, full_kind=1)
     assert (weights @ above).tolist() == pytest.approx([0.02, 0.02], abs=1e-3)
     assert scale.tolist() == pytest.approx([2, 0.5], rel=0.05)
     _, flat = fit_to_reals(np.ones((4, 1), np.float32), labels[:4], kinds[:4], groups[:4])

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fauxlab.calibration.join import fit_join
+from fauxlab.calibration.kinds import weigh_kinds
 from fauxlab.data.cache import ImageArray
 from fauxlab.data.manifest import Manifest
 from fauxlab.errors import LabError
@@ -20,12 +21,7 @@ from fauxlab.models.heads import Join
 from fauxlab.models.inputs import to_input
 from fauxlab.statistics import Counts, auc
 from fauxlab.training.detector.losses import head_targets
-from fauxlab.training.detector.manipulations import (
-    kind_of,
-    list_manipulations,
-    manipulation_of,
-    weigh_kinds,
-)
+from fauxlab.training.detector.manipulations import list_manipulations
 from fauxlab.training.detector.schedule import Rows
 from fauxlab.training.distributed import gather_shares
 
@@ -78,9 +74,9 @@ def set_join(
     labels = np.array([row.label for row in chosen])
     if labels.all():
         return
-    kinds = [kind_of(row) for row in chosen]
+    kinds = [row.kind for row in chosen]
     groups = [row.group for row in chosen]
-    sorts = [manipulation_of(row) for row in chosen]
+    sorts = [row.manipulation for row in chosen]
     try:
         centre, scale = fit_join(logits.astype(np.float64), labels, sorts, kinds, groups, heads)
     except LabError:  # a head has no fakes here, or cannot tell them yet
@@ -102,7 +98,7 @@ def fit_to_reals(
     real: list[int] = np.flatnonzero(labels == 0).tolist()
     real_kinds = [kinds[i] for i in real]
     real_groups = [groups[i] for i in real]
-    weights = weigh_kinds(real_kinds, real_groups)
+    weights = weigh_kinds(real_kinds, real_groups, full_kind=1)
     values = logits[real].astype(np.float64)
     means = weights @ values
     squares = (values - means) ** 2
@@ -164,9 +160,9 @@ def _kind_auc(manifest: Manifest, rows: Rows, scores: NDArray[np.float32]) -> fl
     for label in (0, 1):
         inside = labels == label
         chosen = [manifest.rows[i] for i in rows[inside]]
-        kinds = [kind_of(row) for row in chosen]
+        kinds = [row.kind for row in chosen]
         groups = [row.group for row in chosen]
-        weights[inside] = weigh_kinds(kinds, groups)
+        weights[inside] = weigh_kinds(kinds, groups, full_kind=1)
     values = scores.astype(np.float64)
     counts = Counts.of(labels, values, weights[None])
     area = auc(counts)[0]

@@ -12,7 +12,6 @@ from numpy.random import Generator, default_rng
 
 from fauxlab.config import TrainConfig
 from fauxlab.data.manifest import Manifest
-from fauxlab.training.detector.manipulations import manipulation_of
 from fauxlab.training.detector.schedule import NO_ROWS, Rows, Stage
 
 Key = tuple[int, ...]  # seeds of a draw
@@ -133,7 +132,7 @@ def _share_fakes(
     """Sets of fakes, and how many images an epoch takes of each."""
     if altered is None:
         return [(fakes, count)]
-    manipulations = np.array([manipulation_of(manifest.rows[i]) for i in fakes])
+    manipulations = np.array([manifest.rows[i].manipulation for i in fakes])
     is_altered = manipulations == "altered"
     if is_altered.all() or not is_altered.any():
         return [(fakes, count)]

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from fauxlab.config import Recipe, as_name
 from fauxlab.data.manifest import Manifest
 from fauxlab.errors import LabError, suggest
-from fauxlab.training.detector.manipulations import is_pseudo
 
 Rows = NDArray[np.int64]  # indices into a manifest's rows
 LISTED = 20  # names in a message
@@ -115,8 +114,8 @@ def schedule_stages(manifest: Manifest, recipe: Recipe) -> Schedule:
 
 
 def _choose_generators(manifest: Manifest, recipe: Recipe) -> list[str]:
-    known = _known_generators(manifest)
-    generators = recipe.data.generators or list(known)
+    known = manifest.generators
+    generators = recipe.data.generators or known
     present = _list(known)
     if not generators:
         raise LabError(
@@ -142,11 +141,6 @@ def _check_left_out(manifest: Manifest, recipe: Recipe) -> None:
                 f"no real source {name!r} to leave out; the manifest has {_list(known)}"
                 f"{suggest(name, known)}"
             )
-
-
-def _known_generators(manifest: Manifest) -> dict[str, None]:
-    """The generators by name, in order of first appearance; those of pseudo-fakes are none."""
-    return dict.fromkeys(row.generator for row in manifest.rows if row.label and not is_pseudo(row))
 
 
 def _make_stage(pools: _Pools, generators: list[str], previous: Stage | None) -> Stage:
@@ -182,11 +176,12 @@ class _Pools:
         self._reals: dict[frozenset[str], Rows] = {}
         self._pseudo: list[int] = []
         for number, row in enumerate(manifest.rows):
-            if row.split == split and is_pseudo(row):
+            if row.split != split:
+                continue
+            if row.is_pseudo:
                 self._pseudo.append(number)
-            elif row.split == split:
-                name = row.generator if row.label else row.source
-                self._numbers.setdefault((row.label, name), []).append(number)
+            else:
+                self._numbers.setdefault((row.label, row.kind), []).append(number)
 
     def fakes(self, generators: Iterable[str]) -> Rows:
         """The rows of the generators' fakes."""

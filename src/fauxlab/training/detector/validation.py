@@ -16,7 +16,7 @@ from fauxlab.bundle.config import DetectorConfig, Head, Preprocessing
 from fauxlab.config import Recipe, as_name
 from fauxlab.data.cache import ImageArray
 from fauxlab.data.manifest import Manifest
-from fauxlab.evaluation.detection import predict_logits
+from fauxlab.evaluation.predicting import predict_logits
 from fauxlab.io.images import PIPELINE_VERSION
 from fauxlab.models.batches import device_of
 from fauxlab.models.pretrained import Detector

@@ -11,11 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fauxlab.evaluation.detection import predict_logits
 from fauxlab.evaluation.distances import mean_pairwise_distance, near_duplicate_distance
 from fauxlab.evaluation.features import extract
 from fauxlab.evaluation.generation import measure
 from fauxlab.evaluation.networks import load_features
+from fauxlab.evaluation.predicting import predict_logits
 from fauxlab.models.inputs import to_input
 from fauxlab.statistics import auc_between
 from fauxlab.training.gan.bundles import wrap_generator
