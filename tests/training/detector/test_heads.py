@@ -119,9 +119,10 @@ def test_pseudo_fakes_are_trained_on_and_nothing_else(both: Manifest) -> None:
     assert schedule_stages(manifest, recipe()).generators == ("grain", "speckle")
     val_rows = schedule_stages(in_val, recipe()).val_rows
     assert "blends" not in {in_val.rows[i].generator for i in val_rows}
-    rows = [replace(row, source="elsewhere") if row.is_pseudo else row for row in manifest.rows]
-    (stage,) = schedule_stages(replace(manifest, rows=tuple(rows)), recipe()).stages
-    assert "blends" not in {rows[i].generator for i in stage.fakes}, "of reals not trained on"
+    for named in ({"source": "elsewhere"}, {"source": "", "compare_to": "elsewhere"}):
+        rows = [replace(row, **named) if row.is_pseudo else row for row in manifest.rows]
+        (stage,) = schedule_stages(replace(manifest, rows=tuple(rows)), recipe()).stages
+        assert "blends" not in {rows[i].generator for i in stage.fakes}, "of reals not trained on"
     with pytest.raises(LabError, match="no generator 'blends'"):
         schedule_stages(manifest, recipe("data.generators=blends"))
 

@@ -198,12 +198,19 @@ class _Pools:
         return self._reals[sources]
 
     def with_pseudo_fakes(self, fakes: Rows, reals: Rows) -> Rows:
-        """The fakes, and the pseudo-fakes made of these reals' sources or of no named source."""
+        """The fakes, and the pseudo-fakes made of reals of these sources, or of no named source.
+
+        A pseudo-fake names the source of its real photo as `source`, or as what it compares with.
+        """
         if not self._pseudo:
             return fakes
         rows = self.manifest.rows
         sources = {rows[i].source for i in reals} | {""}
-        pseudo = [i for i in self._pseudo if rows[i].source in sources]
+        pseudo = []
+        for i in self._pseudo:
+            origin = rows[i].source or rows[i].compare_to
+            if origin in sources:
+                pseudo.append(i)
         return np.sort(np.concatenate([fakes, np.array(pseudo, dtype=np.int64)]))
 
     def _matched(self, generators: Iterable[str]) -> frozenset[str]:
