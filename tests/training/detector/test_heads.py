@@ -171,7 +171,7 @@ def test_pseudo_fakes_take_the_places_of_fakes(monkeypatch: pytest.MonkeyPatch) 
         assert len(pictures) == len(seeds)
         return 255 - pictures
 
-    monkeypatch.setattr(pseudo_fakes, "decode", invert)
+    monkeypatch.setattr(pseudo_fakes, "decode_batch", invert)
     n = 300
     numbers = torch.tensor([REAL, MADE, ALTERED]).repeat(n // 3)
     images = torch.zeros(n, 3, 32, 32, dtype=torch.uint8)
@@ -203,7 +203,7 @@ def test_pseudo_fakes_take_the_places_of_fakes(monkeypatch: pytest.MonkeyPatch) 
 def test_a_batch_holds_targets_of_what_it_shows(
     both: Manifest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pseudo_fakes, "decode", lambda pictures, _: 255 - pictures)
+    monkeypatch.setattr(pseudo_fakes, "decode_batch", lambda pictures, _: 255 - pictures)
     images = load_images(both, 32)
     asked = recipe("train.blend=1", "train.decode=1", "train.augment=[]", "train.balance=group")
     inputs = TrainingInputs(Accelerator(cpu=True), images, schedule_stages(both, asked), asked)

@@ -92,9 +92,8 @@ def set_join(
     kinds = [kind_of(row) for row in chosen]
     groups = [row.group for row in chosen]
     sorts = [manipulation_of(row) for row in chosen]
-    values = logits.astype(np.float64)
     try:
-        centre, scale = fit_join(values, labels, sorts, kinds, groups, heads)
+        centre, scale = fit_join(logits.astype(np.float64), labels, sorts, kinds, groups, heads)
     except LabError:  # a head has no fakes here, or cannot tell them yet
         centre, scale = fit_to_reals(logits, labels, kinds, groups)
     head: Any = model.head
