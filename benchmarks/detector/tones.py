@@ -54,6 +54,13 @@ TONES = (
     "median",
     "denoise",
     "sharpen",
+    "beauty",
+    "night mode",
+    "upscaled",
+    "phone",
+    "screen",
+    "scan",
+    "stage light",
 )
 CLEAN = "as they are"
 FAKES_AFTER = (

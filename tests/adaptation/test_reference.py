@@ -20,6 +20,7 @@ from fauxlab.adaptation.reference import (
     read_reference,
     write_reference,
 )
+from fauxlab.adaptation.space import fit_space
 from fauxlab.bundle.config import OodLimits
 from fauxlab.errors import LabError
 
@@ -126,3 +127,11 @@ def test_files_that_are_none_are_refused(reference: Reference, tmp_path: Path) -
     np.savez_compressed(compressed, format=np.array(1))
     with pytest.raises(ValueError, match="compressed"):
         decode_reference(compressed.getvalue())
+
+
+def test_no_component_is_made_of_rounding_errors() -> None:
+    """Of twenty pictures whose features vary in three ways, there are three components."""
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(20, 3)) @ rng.normal(size=(3, 400))
+    space = fit_space(features, np.ones(20), 30)
+    assert space.basis.shape == (400, 3)

@@ -75,7 +75,7 @@ def test_the_fakes_are_seen_after_changes_that_there_are() -> None:
     names = [name for name, _ in list_changes()]
     assert names[0] == CLEAN
     assert set(FAKES_AFTER) <= set(names)
-    assert len(names) == 33
+    assert len(names) == 49
 
 
 def test_the_documentations_table_is_what_was_measured() -> None:

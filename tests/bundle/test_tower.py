@@ -19,13 +19,13 @@ from fauxlab.bundle.opening import open_detector
 from fauxlab.bundle.tower import (
     ARCHITECTURE,
     TOWER_FEATURES,
-    Texture,
     TowerDetector,
     describe_tokens,
     save_tower_bundle,
 )
 from fauxlab.bundle.tower_session import MEAN, Tokens, Tower, multiplies_exactly, normalise
 from fauxlab.bundle.tower_store import STORE, TOWER_SHA256, tower_path
+from fauxlab.bundle.tower_texture import Texture
 from fauxlab.bundle.tower_weights import (
     TowerWeights,
     layer_norm_names,

@@ -16,7 +16,8 @@ import torch
 from fauxlab.config import load_recipe
 from fauxlab.errors import LabError
 from fauxlab.pages.detector_curves import save_training_figure
-from fauxlab.training.run import Run, fits_log, open_run
+from fauxlab.training.opening import open_run
+from fauxlab.training.run import Run, fits_log
 from fauxlab.training.session import point_latest, train_alone
 from fauxlab.version import __version__
 

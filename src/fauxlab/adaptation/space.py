@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 MOST_COMPONENTS = 256
 LEAST_SPREAD = 1e-3  # of a feature: one that hardly varies must not decide alone
+LEAST_LENGTH = 1e-6  # of a component, as a share of the longest
 
 
 class Space(NamedTuple):
@@ -80,7 +81,8 @@ def _principal_components(columns: Floats, count: int) -> Floats:
     largest = falling[:count]
     directions = columns.T @ vectors[:, largest]
     lengths = np.linalg.norm(directions, axis=0)
-    has_length = lengths > 0
+    # Beyond the rank, directions are rounding errors, and no longer at right angles to the others.
+    has_length = lengths > LEAST_LENGTH * lengths.max()
     directions = directions[:, has_length]
     components: Floats = directions / lengths[has_length]
     return components

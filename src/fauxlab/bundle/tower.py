@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from PIL import Image
 
 from fauxlab.bundle.config import DetectorConfig
 from fauxlab.bundle.decision import compute_scores
@@ -27,12 +26,12 @@ from fauxlab.bundle.folder import (
     read_reference_bytes,
     write_bundle,
 )
-from fauxlab.bundle.graph import RefusedError, check_graph
+from fauxlab.bundle.graph import RefusedError
 from fauxlab.bundle.heads import HeadWeights
-from fauxlab.bundle.inputs import to_floats
-from fauxlab.bundle.sessions import make_session, thread_count
+from fauxlab.bundle.sessions import thread_count
 from fauxlab.bundle.tower_session import BLOCKS, EMBEDDING, GRID, SIZE, TOKENS, Tokens, Tower
 from fauxlab.bundle.tower_store import LARGE_MODEL, TOWER_SHA256, read_tower
+from fauxlab.bundle.tower_texture import Texture, start_texture
 from fauxlab.bundle.tower_weights import (
     MOST_BYTES,
     WIDTH,
@@ -42,12 +41,10 @@ from fauxlab.bundle.tower_weights import (
     write_weights,
 )
 from fauxlab.errors import LabError
-from fauxlab.io.images import to_picture, to_pixels
 from fauxlab.io.reading import read_bytes
 from fauxlab.io.text import describe_error, printable
 
 if TYPE_CHECKING:
-    import onnxruntime
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float32]
@@ -58,9 +55,6 @@ TOWER_OPTION = "tower"  # of the config: the SHA-256 of the tower's file
 TOWER_FEATURES = len(BLOCKS) * 2 * WIDTH + EMBEDDING
 MOST_GRAPH = 2**26  # bytes of the texture network
 
-_INPUT = "images"
-_OUTPUTS = ("distance", "features")
-
 
 class _Part(NamedTuple):
     """What a prediction holds of one picture."""
@@ -69,30 +63,6 @@ class _Part(NamedTuple):
     activation_map: Floats  # [14, 14]
     head_logits: Floats  # [H]
     features: Floats  # [D]
-
-
-@dataclass(frozen=True)
-class Texture:
-    """A small detector's graph, of which only the features and the distance are used."""
-
-    session: onnxruntime.InferenceSession
-    most: int | None = None  # pictures at once
-
-    @property
-    def size(self) -> int:
-        """Side of its pictures in pixels."""
-        return int(self.session.get_inputs()[0].shape[2])
-
-    def describe(self, pixels: Picture) -> tuple[Floats, Floats]:
-        """Distances [N] and features [N, D] of pictures uint8 [N, 3, H, W]."""
-        most = self.most or max(1, len(pixels))
-        parts = []
-        for start in range(0, len(pixels), most):
-            resized = [_resize(picture, self.size) for picture in pixels[start : start + most]]
-            floats = to_floats(np.stack(resized))
-            parts.append(self.session.run(list(_OUTPUTS), {_INPUT: floats}))
-        distances, features = zip(*parts, strict=True)
-        return np.concatenate(distances), np.concatenate(features)
 
 
 @dataclass(frozen=True)
@@ -127,7 +97,11 @@ class TowerDetector:
             parts = list(pool.map(self._predict_one, pixels, textures))
         logits, maps, head_logits, features = zip(*parts, strict=True)
         return Prediction(
-            np.stack(logits), np.stack(maps), distances, np.stack(head_logits), np.stack(features)
+            np.stack(logits),
+            np.stack(maps),
+            distances,
+            np.stack(head_logits),
+            np.stack(features),
         )
 
     def _predict_one(self, picture: Picture, texture: Floats) -> _Part:
@@ -157,9 +131,8 @@ class TowerDetector:
 
         Raises ValueError where the heads do not fit the features or the config.
         """
-        changed = replace(
-            self, weights=self.weights._replace(heads=heads), config=config, hash="", folder=None
-        )
+        weights = self.weights._replace(heads=heads)
+        changed = replace(self, weights=weights, config=config, hash="", folder=None)
         check_weights(changed.weights)
         _check_detector(changed)
         return changed
@@ -195,7 +168,7 @@ class TowerDetector:
             _check_config(config)
             detector = cls(
                 Tower(tower, weights.layer_norms),
-                _start_texture(graph, trust),
+                start_texture(graph, trust),
                 weights,
                 config,
                 graph,
@@ -245,25 +218,21 @@ def _map_of(tokens: Tokens, weights: Floats, logit: np.float32) -> Floats:
     every patch gets as much of it.
     """
     patches = np.zeros(TOKENS - 1, np.float32)
+    of_blocks = weights[: TOWER_FEATURES - EMBEDDING].reshape(len(BLOCKS), 2, WIDTH)
     for number, block in enumerate(tokens.blocks):
-        of_mean, of_deviation = weights[2 * number * WIDTH :][: 2 * WIDTH].reshape(2, WIDTH)
+        of_mean, of_deviation = of_blocks[number]
         deviation = block.std(0)
         centred = block - block.mean(0)
         # A feature that is the same everywhere has no part.
-        per_square = np.divide(
-            of_deviation, deviation, out=np.zeros_like(deviation), where=deviation > 0
-        )
-        parts = block @ of_mean + np.square(centred) @ per_square
+        per_square = np.zeros_like(deviation)
+        np.divide(of_deviation, deviation, out=per_square, where=deviation > 0)
+        from_mean = block @ of_mean
+        from_deviation = np.square(centred) @ per_square
+        parts = from_mean + from_deviation
         patches += parts[1:] / TOKENS
     rest = logit - patches.sum()
-    activation_map: Floats = (patches + rest / len(patches)).reshape(GRID, GRID)
-    return activation_map
-
-
-def _resize(picture: Picture, size: int) -> Picture:
-    """A square picture uint8 [3, H, W] at another size, as pictures are brought to a model's."""
-    resized = to_picture(picture).resize((size, size), Image.Resampling.BICUBIC)
-    return to_pixels(resized)
+    patches += rest / len(patches)
+    return patches.reshape(GRID, GRID)
 
 
 def _read_checked(path: Path, content: bytes) -> TowerWeights:
@@ -273,34 +242,6 @@ def _read_checked(path: Path, content: bytes) -> TowerWeights:
         raise LabError(
             f"{printable(path)} cannot be used ({describe_error(error)}); fetch or make it again"
         ) from None
-
-
-def _start_texture(graph: bytes, trust: bool) -> Texture:
-    """The texture network; raises what is wrong with it."""
-    if trust:
-        return _check_texture(Texture(make_session(graph)))
-    # Not imported for the packaged detector.
-    from fauxlab.bundle.trial import pictures_at_once, try_graph
-
-    check_graph(graph)
-    try_graph(graph, SIZE)
-    texture = _check_texture(Texture(make_session(graph)))
-    if texture.size != SIZE:
-        try_graph(graph, texture.size)
-    return replace(texture, most=pictures_at_once(texture.size))
-
-
-def _check_texture(texture: Texture) -> Texture:
-    inputs = {item.name: (item.type, item.shape) for item in texture.session.get_inputs()}
-    kind, shape = inputs.get(_INPUT, ("", []))
-    is_square = len(shape) == 4 and shape[1] == 3 and shape[2] == shape[3]
-    is_known = is_square and isinstance(shape[2], int) and 16 <= shape[2] <= 1024
-    if len(inputs) != 1 or kind != "tensor(float)" or not is_known:
-        raise ValueError(f"its texture network takes {inputs}, expected {_INPUT}: [N, 3, S, S]")
-    names = {output.name for output in texture.session.get_outputs()}
-    if not names.issuperset(_OUTPUTS):
-        raise ValueError(f"its texture network has no output {_OUTPUTS[1]}")
-    return texture
 
 
 def _check_config(config: DetectorConfig) -> None:

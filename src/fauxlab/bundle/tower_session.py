@@ -61,9 +61,10 @@ class Tower:
         from onnxruntime import OrtValue
 
         # Kept: the session does not copy them.
-        self._constants = {
-            name: OrtValue.ortvalue_from_numpy(array.copy()) for name, array in layer_norms.items()
-        }
+        self._constants = {}
+        for name, array in layer_norms.items():
+            own = array.copy()
+            self._constants[name] = OrtValue.ortvalue_from_numpy(own)
         # One thread a picture: threads that each run a picture of their own wait for nobody.
         self.session = make_session(
             with_block_outputs(content),
@@ -74,17 +75,19 @@ class Tower:
 
     def run(self, picture: NDArray[np.uint8]) -> Tokens:
         """The tokens of a picture uint8 [3, 224, 224] RGB."""
-        outputs = self.session.run(
-            [_EMBEDDING_OUTPUT, *_BLOCK_OUTPUTS], {INPUT: normalise(picture)[None]}
-        )
-        embedding, *blocks = outputs
-        return Tokens([block[0] for block in blocks], embedding[0])
+        batch = normalise(picture)[None]
+        names = [_EMBEDDING_OUTPUT, *_BLOCK_OUTPUTS]
+        embeddings, *blocks = self.session.run(names, {INPUT: batch})
+        tokens = [block[0] for block in blocks]
+        return Tokens(tokens, embeddings[0])
 
 
 def normalise(picture: NDArray[np.uint8]) -> Floats:
     """Pixels uint8 [3, H, W] as CLIP takes them."""
     unit = picture.astype(np.float32) / np.float32(255)
-    normalised: Floats = (unit - MEAN[:, None, None]) / DEVIATION[:, None, None]
+    mean = MEAN[:, None, None]
+    deviation = DEVIATION[:, None, None]
+    normalised: Floats = (unit - mean) / deviation
     return normalised
 
 

@@ -53,9 +53,12 @@ def layer_norm_names() -> frozenset[str]:
 def write_weights(weights: TowerWeights) -> bytes:
     """The bytes of a `heads.npz`. Raises ValueError as `check_weights` does."""
     check_weights(weights)
-    arrays = dict(zip(NAMES, weights.heads, strict=True)) | weights.layer_norms
+    heads = dict(zip(NAMES, weights.heads, strict=True))
+    arrays = heads | weights.layer_norms
+    plain = {}
+    for name, array in arrays.items():
+        plain[name] = np.ascontiguousarray(array, "<f4")
     stream = io.BytesIO()
-    plain = {name: np.ascontiguousarray(array, "<f4") for name, array in arrays.items()}
     # Through a dictionary, as mypy would take the names for those of options.
     np.savez(stream, **plain)  # type: ignore[arg-type]
     return stream.getvalue()
@@ -127,4 +130,5 @@ def _read_array(data: bytes, name: str) -> Floats:
     numbers = data[stream.tell() :]
     if is_fortran or kind != np.dtype("<f4") or not is_small or len(numbers) != 4 * count:
         raise fault
-    return np.frombuffer(numbers, dtype="<f4").astype(np.float32).reshape(shape)
+    array = np.frombuffer(numbers, dtype="<f4")
+    return array.astype(np.float32).reshape(shape)

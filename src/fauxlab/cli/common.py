@@ -158,7 +158,7 @@ def claim_folder(out: Path, name: str, resume: bool) -> Path:
     Raises LabError on a name that is none, and where a run is there that is not to be resumed. Only
     the first process asks for that: it may have begun the run before the others look.
     """
-    from fauxlab.training.run import refuse_taken, run_folder
+    from fauxlab.training.opening import refuse_taken, run_folder
 
     folder = run_folder(out, name)
     if is_main() and not resume:

@@ -214,7 +214,7 @@ def evaluate(
         bool,
         typer.Option(
             "--robustness",
-            help="evaluate again after recompression, resizing, blur, …: 29 times the work",
+            help="evaluate again after recompression, resizing, blur, …: 77 times the work",
         ),
     ] = False,
     by: Annotated[

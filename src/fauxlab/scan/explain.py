@@ -1,9 +1,13 @@
 """Why a picture got its score: the class activation map, laid over the picture in colour.
 
 A class activation map (CAM; Zhou et al., "Learning Deep Features for Discriminative Localization",
-2016) shows how much each cell of a network's last feature map adds to the score. Here it is exact
-and no approximation: every detector ends in global average pooling and a linear layer, so the
-cells of the map sum to the picture's logit. Above 0 a cell speaks for fake, below for real.
+2016) shows how much each cell adds to the picture's logit. Here it is exact and no approximation:
+every detector ends in means over cells and linear heads, so the cells sum to the logit. The large
+detector also takes standard deviations over cells, which are sums over cells as well. What belongs
+to no cell, as a bias, is spread evenly. Above 0 a cell speaks for fake, below for real.
+
+A cell of a convolutional network sees its surroundings. One of the large detector's 14x14 stands
+for a patch of 16x16 pixels, but attention has mixed the rest of the picture into it.
 
 The picture below the colours is grey, because orange on skin would say nothing. This file needs
 nothing but NumPy and Pillow.

@@ -1,4 +1,4 @@
-"""The run folder of a training: recipe, environment, log, checkpoints, and the check on resuming.
+"""The run folder of a training: recipe, environment, log and checkpoints.
 
 No state of a random generator is stored. Every draw of a step follows from the recipe's seed, the
 step and the process, so a killed run repeats from its last checkpoint exactly what it would have
@@ -8,9 +8,7 @@ done.
 from __future__ import annotations
 
 import json
-import logging
 import os
-import tomllib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,27 +18,16 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from fauxlab.bundle.folder import read_any_config
-from fauxlab.config import (
-    GanRecipe,
-    Recipe,
-    any_recipe,
-    check_run_name,
-    difference,
-    parse_recipe,
-)
+from fauxlab.config import GanRecipe, Recipe, any_recipe
 from fauxlab.data.manifest import SKIPPED_COLUMNS
 from fauxlab.data.tables import read_table
-from fauxlab.environment import describe_environment
 from fauxlab.errors import LabError
 from fauxlab.io.files import file_aside
-from fauxlab.io.reading import open_regular, parse_json, parse_toml, read_text
-from fauxlab.io.text import csv_line, describe_error, replace_file, write_fault
-from fauxlab.version import __version__
+from fauxlab.io.reading import open_regular, parse_json, read_text
+from fauxlab.io.text import csv_line, describe_error, replace_file
 
 if TYPE_CHECKING:
     from fauxlab.models.pretrained import Detector, Generator
-
-_logger = logging.getLogger(__name__)
 
 CHECKPOINT_PARTS = {"step", "log_bytes", "model", "optimizer"}
 MOST_LOG = 2**30  # bytes of log.jsonl
@@ -225,94 +212,6 @@ class Run:
         return (line for line in self.read_log() if line["event"] == "end")
 
 
-def run_folder(out: str | Path, name: str) -> Path:
-    """Where a run of this name lies. Raises LabError on a name that is no plain folder name."""
-    return Path(out) / check_run_name(name)
-
-
-def refuse_taken(folder: Path) -> None:
-    """Raise LabError where the folder holds a run already."""
-    if (folder / "config.toml").exists():
-        raise LabError(
-            f"{folder} holds a run already; continue it with --resume, "
-            "or choose another --name or --out"
-        )
-
-
-def open_run(
-    folder: Path,
-    recipe: Recipe | GanRecipe,
-    data_hash: str,
-    resume: bool,
-    precision: str | None = None,
-) -> Run:
-    """Create a run folder, or reopen one for the same recipe and data.
-
-    `precision` is the one that the training computes in. Raises LabError when the folder is taken
-    and `resume` is off, or when the run was started with other parameters (the difference is
-    shown).
-    """
-    run = Run(folder)
-    config = folder / "config.toml"
-    if not config.exists():
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise write_fault(folder, error) from error
-        environment = describe_environment(data_hash)
-        if precision:
-            environment["precision"] = precision
-        text = json.dumps(environment, indent=2)
-        replace_file(folder / "environment.json", text + "\n")
-        replace_file(config, recipe.to_toml())
-        return run
-    if not resume:
-        refuse_taken(folder)
-
-    # Parsed as a recipe, so that a key which is newer than the run counts as its default.
-    kind: Any = type(recipe)
-    started = parse_recipe(_read_toml(config), str(config), kind)
-    before = tomllib.loads(started.to_toml())
-    now = tomllib.loads(recipe.to_toml())
-    changes = difference(before, now)
-    hash_before = run.environment.get("data_hash")
-    changes += difference({"data": hash_before}, {"data": data_hash})
-    if changes:
-        raise LabError(
-            f"{folder} was started with other parameters, so it cannot be resumed: "
-            + "; ".join(changes)
-        )
-    _check_precision(run, precision)
-    _warn_of_another_version(run)
-    return run
-
-
-def _check_precision(run: Run, precision: str | None) -> None:
-    """Raise LabError where an unfinished run would go on in another precision."""
-    # Runs of before version 0.4 name none: it was the recipe's.
-    before = run.environment.get("precision")
-    if before is None or precision is None or before == precision or run.finished:
-        return
-    raise LabError(
-        f"{run.folder} was trained in precision {before!r}, this machine trains in {precision!r}: "
-        "continue it on a machine like the first, or start over with "
-        f"--set train.precision={precision}"
-    )
-
-
-def _warn_of_another_version(run: Run) -> None:
-    """Say that another version began the run: its training may not be this version's."""
-    begun_with = run.environment.get("fauxlab")
-    if not run.finished and begun_with != __version__:
-        _logger.warning(
-            "%s was begun with fauxlab %s and goes on with %s. Where training changed in between "
-            "(see the changelog), the result is that of neither version.",
-            run.folder,
-            begun_with,
-            __version__,
-        )
-
-
 @contextmanager
 def fits_checkpoint(run: Run) -> Iterator[None]:
     """Turn what torch raises on a checkpoint of another network into one line."""
@@ -358,10 +257,3 @@ def _check_parts(state: dict[str, Any]) -> None:
 def _processes() -> int:
     """How many processes train together, as torchrun says."""
     return int(os.environ.get("WORLD_SIZE", "1"))
-
-
-def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        return parse_toml(read_text(path))
-    except ValueError as error:
-        raise LabError(f"{path} cannot be read: {error}") from error

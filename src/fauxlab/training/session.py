@@ -20,8 +20,9 @@ from fauxlab.errors import LabError
 from fauxlab.io.files import scratch_folder
 from fauxlab.io.text import write_fault
 from fauxlab.training.distributed import any_process, start_accelerator
+from fauxlab.training.opening import open_run, refuse_taken
 from fauxlab.training.precision import choose_precision
-from fauxlab.training.run import Run, open_run, refuse_taken
+from fauxlab.training.run import Run
 
 CHECKPOINT_SECONDS = 60.0
 # Called after every logged step with (images seen, images in all, mean loss).

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     Seeds = Sequence[int] | NDArray[np.int64]
 
 Random = np.random.Generator
+Change = Callable[["Pixels", Random], "Pixels"]
 
 SELF_BLENDED = 0.4  # share of the pictures
 BORROWED = 0.25  # share of the others whose region comes from another picture, where there is one
@@ -66,9 +67,11 @@ def _alter_region(images: Pixels, k: int, rng: Random) -> Pixels:
         inner = _match_colours(other, picture, mask, rng)
     else:
         mask = random_region(height, width, rng)
-        change = CHANGES[rng.integers(len(CHANGES))]
+        number = rng.integers(len(CHANGES))
+        change = CHANGES[number]
         inner = change(picture, rng).astype(np.float32)
-    mask = mask * np.float32(rng.uniform(*OPACITY))
+    opacity = rng.uniform(*OPACITY)
+    mask = mask * np.float32(opacity)
     replaced = mask * inner
     kept = (1 - mask) * picture
     altered = to_bytes(replaced + kept)
@@ -79,9 +82,15 @@ def _alter_region(images: Pixels, k: int, rng: Random) -> Pixels:
 
 def _mean_change(altered: Pixels, picture: Pixels, mask: Floats) -> float:
     """How much the pixels within a mask differ on average, of 255."""
-    change = np.abs(altered - picture.astype(np.float32)).mean(0)
-    weight = max(float(mask.sum()), 1.0)
-    return float((mask * change).sum()) / weight
+    difference = altered - picture.astype(np.float32)
+    change = np.abs(difference).mean(0)
+    inside = mask * change
+    return float(inside.sum()) / _area(mask)
+
+
+def _area(mask: Floats) -> float:
+    """The pixels within a mask, at least 1."""
+    return max(float(mask.sum()), 1.0)
 
 
 # --- what comes from another picture
@@ -105,20 +114,28 @@ def _match_colours(other: Pixels, picture: Pixels, mask: Floats, rng: Random) ->
     share = np.float32(rng.uniform(*MATCHED))
     mean, deviation = _measure_colours(picture, mask)
     other_mean, other_deviation = _measure_colours(other, mask)
-    contrast = np.clip(deviation / (other_deviation + 1), *CONTRASTS)
-    matched = mean + contrast * (other - other_mean)
+    ratio = deviation / (other_deviation + 1)
+    contrast = np.clip(ratio, *CONTRASTS)
+    from_mean = other - other_mean
+    matched = mean + contrast * from_mean
     mixed: Floats = share * matched + (1 - share) * other
     return mixed
 
 
 def _measure_colours(picture: Pixels, mask: Floats) -> tuple[Floats, Floats]:
     """Mean and standard deviation of each channel within a mask, float32 [3, 1, 1]."""
-    weights = mask / max(float(mask.sum()), 1.0)
+    weights = mask / _area(mask)
     image = picture.astype(np.float32)
-    mean = (weights * image).sum((1, 2), keepdims=True)
+    mean = _sum_pixels(weights * image)
     squared = (image - mean) ** 2
-    variance = (weights * squared).sum((1, 2), keepdims=True)
+    variance = _sum_pixels(weights * squared)
     return mean, np.sqrt(variance)
+
+
+def _sum_pixels(image: Floats) -> Floats:
+    """The sum of each channel, [3, 1, 1]."""
+    total: Floats = image.sum((1, 2), keepdims=True)
+    return total
 
 
 # --- what is made of the picture itself
@@ -130,7 +147,13 @@ def _resample(picture: Pixels, rng: Random) -> Pixels:
 
 def _warp(picture: Pixels, rng: Random) -> Pixels:
     """In other colours or of other sharpness, and moved and scaled a little."""
-    return move(vary(picture, rng), rng)
+    varied = vary(picture, rng)
+    return move(varied, rng)
 
 
-CHANGES: tuple[Callable[[Pixels, Random], Pixels], ...] = (redraw, redraw, _resample, _warp)
+CHANGES: tuple[Change, ...] = (
+    redraw,
+    redraw,
+    _resample,
+    _warp,
+)

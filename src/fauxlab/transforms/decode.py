@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from fauxlab.transforms.filters import to_bytes
 
@@ -78,8 +79,10 @@ def redraw(pixels: Pixels, rng: Random) -> Pixels:
     drawn = _in_grid(image, stages, style, rng)
     if rng.random() < CLIPPED:
         steepness = np.float32(rng.uniform(*BOUNDS))
-        drawn = np.tanh(steepness * drawn) / np.tanh(steepness)
-    return to_bytes((drawn + 1) * np.float32(127.5))
+        bounded = np.tanh(steepness * drawn)
+        drawn = bounded / np.tanh(steepness)
+    brighter = drawn + 1
+    return to_bytes(brighter * np.float32(127.5))
 
 
 def _in_grid(image: Floats, stages: int, style: _Style, rng: Random) -> Floats:
@@ -89,9 +92,15 @@ def _in_grid(image: Floats, stages: int, style: _Style, rng: Random) -> Floats:
     top, left = rng.integers(step, 2 * step, 2)
     bottom = step + -(height + top) % step
     right = step + -(width + left) % step
-    padded = np.pad(image, ((0, 0), (top, bottom), (left, right)), mode="edge")
+    none = (0, 0)
+    down = (top, bottom)
+    across = (left, right)
+    padded = np.pad(image, (none, down, across), mode="edge")
     drawn = _draw(padded, stages, style, rng)
-    cut: Floats = drawn[:, top : top + height, left : left + width]
+    end = top + height
+    rows = drawn[:, top:end]
+    end = left + width
+    cut: Floats = rows[:, :, left:end]
     return cut
 
 
@@ -99,18 +108,28 @@ def _draw(image: Floats, stages: int, style: _Style, rng: Random) -> Floats:
     """An image [3, H, W] of even sides, shrunk and drawn anew; in each stage at half the size."""
     squares = _split_squares(image)
     small = _shrink(squares, rng)
-    spread, weights = ENLARGEMENTS[rng.integers(len(ENLARGEMENTS))]
+    number = rng.integers(len(ENLARGEMENTS))
+    spread, weights = ENLARGEMENTS[number]
     detail = squares - _enlarge(small, spread, weights)
     if stages > 1:
         small = _draw(small, stages - 1, style, rng)
     if style.noise:
-        grains = rng.standard_normal(small.shape[1:], np.float32)
-        small = small + np.float32(style.noise) * grains
-    colours = _near(np.eye(3, dtype=np.float32), COLOURS, rng)
+        small = _add_noise(small, style.noise, rng)
+    same = np.eye(3, dtype=np.float32)
+    colours = _near(same, COLOURS, rng)
     kernels = _near(weights, style.kernel, rng)
-    drawn = _enlarge(_mix(colours, small), spread, kernels)
-    drawn += np.float32(style.kept) * _mix_squares(detail, style, rng)
+    mixed = _mix(colours, small)
+    drawn = _enlarge(mixed, spread, kernels)
+    kept = np.float32(style.kept)
+    drawn += kept * _mix_squares(detail, style, rng)
     return _join_squares(drawn)
+
+
+def _add_noise(small: Floats, deviation: float, rng: Random) -> Floats:
+    """A map [C, h, w] with the same noise in all channels."""
+    _, height, width = small.shape
+    grains = rng.standard_normal((height, width), np.float32)
+    return small + np.float32(deviation) * grains
 
 
 def _shrink(squares: Floats, rng: Random) -> Floats:
@@ -123,18 +142,34 @@ def _shrink(squares: Floats, rng: Random) -> Floats:
 
 def _mix_squares(squares: Floats, style: _Style, rng: Random) -> Floats:
     """The twelve values of each square of 2x2 pixels, mixed a little, alike in all squares."""
-    values = squares.reshape(12, *squares.shape[2:])
+    _, _, height, width = squares.shape
+    values = squares.reshape(12, height, width)
     matrix = np.eye(12, dtype=np.float32)
-    matrix += np.float32(style.mixed) * rng.standard_normal((12, 12), np.float32)
-    return _mix(matrix, values).reshape(squares.shape)
+    changes = rng.standard_normal((12, 12), np.float32)
+    matrix += np.float32(style.mixed) * changes
+    mixed = _mix(matrix, values)
+    return mixed.reshape(squares.shape)
 
 
 # --- arithmetic
 
+_ALL = slice(None)
+_EVEN = slice(0, None, 2)
+_ODD = slice(1, None, 2)
+# The places of a square's four pixels in an image [C, H, W].
+SQUARE = (
+    (_ALL, _EVEN, _EVEN),
+    (_ALL, _EVEN, _ODD),
+    (_ALL, _ODD, _EVEN),
+    (_ALL, _ODD, _ODD),
+)
+
 
 def _log_uniform(bounds: tuple[float, float], rng: Random) -> float:
     low, high = bounds
-    return float(low * (high / low) ** rng.random())
+    ratio = high / low
+    drawn = ratio ** rng.random()
+    return float(low * drawn)
 
 
 def _near(filters: Floats, deviation: float, rng: Random) -> Floats:
@@ -147,24 +182,20 @@ def _near(filters: Floats, deviation: float, rng: Random) -> Floats:
 
 def _split_squares(image: Floats) -> Floats:
     """The four pixels of each square of 2x2, one after the other: [4, C, H/2, W/2]."""
-    return np.stack(
-        [
-            image[:, ::2, ::2],
-            image[:, ::2, 1::2],
-            image[:, 1::2, ::2],
-            image[:, 1::2, 1::2],
-        ]
-    )
+    channels, height, width = image.shape
+    small = (channels, height // 2, width // 2)
+    squares = np.empty((4, *small), np.float32)
+    for square, place in zip(squares, SQUARE, strict=True):
+        square[:] = image[place]
+    return squares
 
 
 def _join_squares(squares: Floats) -> Floats:
     """[4, C, h, w] back to [C, 2h, 2w]."""
     _, channels, height, width = squares.shape
     image = np.empty((channels, 2 * height, 2 * width), np.float32)
-    image[:, ::2, ::2] = squares[0]
-    image[:, ::2, 1::2] = squares[1]
-    image[:, 1::2, ::2] = squares[2]
-    image[:, 1::2, 1::2] = squares[3]
+    for square, place in zip(squares, SQUARE, strict=True):
+        image[place] = square
     return image
 
 
@@ -182,13 +213,17 @@ def _enlarge(small: Floats, spread: Floats, kernels: Floats) -> Floats:
     """
     channels, height, width = small.shape
     joined = np.einsum("aip,bjq,cij->abpqc", spread, spread, kernels)
-    padded = np.pad(small, ((0, 0), (1, 1), (1, 1)), mode="edge")
+    none = (0, 0)
+    edge = (1, 1)
+    padded = np.pad(small, (none, edge, edge), mode="edge")
+    windows = sliding_window_view(padded, (height, width), (1, 2))
     result = np.zeros((2, 2, channels, height, width), np.float32)
     # One array for all products: a new one each time would take longer than the arithmetic.
     product = np.empty_like(small)
-    for a, b, p, q in zip(*joined.any(-1).nonzero(), strict=True):
-        window = padded[:, p : p + height, q : q + width]
-        np.multiply(joined[a, b, p, q, :, None, None], window, out=product)
+    has_weight = joined.any(-1)
+    for a, b, p, q in np.argwhere(has_weight):
+        weights = joined[a, b, p, q]
+        np.multiply(weights[:, None, None], windows[:, p, q], out=product)
         result[a, b] += product
     return result.reshape(4, channels, height, width)
 

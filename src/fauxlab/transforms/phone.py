@@ -59,8 +59,8 @@ def beauty(pixels: Pixels, strength: float) -> Pixels:
     tones = image / np.float32(255)
     midtones = 4 * tones * (1 - tones)
     rose = np.array(SKIN_ROSE, np.float32)
-    light = rose[:, None, None] * np.float32(SKIN_LIGHT)
-    image += shares * light * midtones
+    light = np.float32(SKIN_LIGHT) * rose
+    image += shares * light[:, None, None] * midtones
     return to_bytes(image)
 
 
@@ -85,9 +85,15 @@ def night(pixels: Pixels, strength: float) -> Pixels:
     shares = np.clip(smooth / 255, 0, 1)
     exponent = np.float32(1 - 0.2 * strength)
     lifted = to_bytes(255 * shares**exponent)
-    sharpened = Image.fromarray(lifted[0]).filter(_unsharp(1.0, 1.2 * strength))
+    sharpening = _unsharp(1.0, 1.2 * strength)
+    sharpened = Image.fromarray(lifted[0]).filter(sharpening)
     blur = ImageFilter.GaussianBlur(COLOUR_BLUR * side * strength)
-    merged = Image.merge("YCbCr", (sharpened, blue.filter(blur), red.filter(blur)))
+    bands = (
+        sharpened,
+        blue.filter(blur),
+        red.filter(blur),
+    )
+    merged = Image.merge("YCbCr", bands)
     return to_pixels(merged.convert("RGB"))
 
 
@@ -97,7 +103,8 @@ def upscale(pixels: Pixels, factor: float) -> Pixels:
     small_size = scaled_size(image.size, 1 / factor, MIN_SIDE // 2)
     small = image.resize(small_size, BICUBIC)
     enlarged = small.resize(image.size, LANCZOS)
-    return to_pixels(enlarged.filter(_unsharp(factor / 2, 0.8)))
+    sharpened = enlarged.filter(_unsharp(factor / 2, 0.8))
+    return to_pixels(sharpened)
 
 
 def phone(pixels: Pixels, strength: float) -> Pixels:
@@ -131,15 +138,24 @@ def screen(pixels: Pixels, scale: float) -> Pixels:
     Screens take the nearest four pixels and no mean over more, so fine detail may alias.
     """
     image = to_picture(pixels)
-    shown = _sample(image, scaled_size(image.size, scale, MIN_SIDE))
-    return to_pixels(shown.resize(image.size, BICUBIC))
+    size = scaled_size(image.size, scale, MIN_SIDE)
+    shown = _sample(image, size)
+    back = shown.resize(image.size, BICUBIC)
+    return to_pixels(back)
 
 
 def _sample(image: Image.Image, size: tuple[int, int]) -> Image.Image:
     """An image at another size, bilinear and without antialiasing."""
     width, height = size
-    matrix = (image.width / width, 0, 0, 0, image.height / height, 0)
-    return image.transform(size, Image.Transform.AFFINE, matrix, BILINEAR)
+    across = image.width / width
+    down = image.height / height
+    matrix = (across, 0, 0, 0, down, 0)
+    return image.transform(
+        size,
+        Image.Transform.AFFINE,
+        matrix,
+        BILINEAR,
+    )
 
 
 def _smooth_detail(pixels: Pixels, sigma: float, threshold: float) -> Floats:
@@ -147,13 +163,15 @@ def _smooth_detail(pixels: Pixels, sigma: float, threshold: float) -> Floats:
 
     [C, H, W] to the same shape. Detail is what a Gaussian of `sigma` pixels takes away.
     """
-    channels = [Image.fromarray(channel) for channel in pixels]
     blur = ImageFilter.GaussianBlur(sigma)
-    blurred = [np.asarray(channel.filter(blur)) for channel in channels]
-    soft = np.stack(blurred).astype(np.float32)
+    soft = np.empty(pixels.shape, np.float32)
+    for channel, own in zip(pixels, soft, strict=True):
+        blurred = Image.fromarray(channel).filter(blur)
+        own[:] = np.asarray(blurred)
     detail = pixels - soft
     squares = detail**2
-    kept = squares / (squares + np.float32(threshold**2 + 1e-3))
+    weak = np.float32(threshold**2 + 1e-3)
+    kept = squares / (squares + weak)
     smooth: Floats = soft + kept * detail
     return smooth
 
@@ -165,9 +183,11 @@ def _unsharp(sigma: float, amount: float) -> ImageFilter.UnsharpMask:
 @lru_cache(maxsize=64)
 def _face_mask(height: int, width: int) -> Floats:
     """1 in the middle of the face, falling smoothly to 0 around it; float32 [H, W]."""
-    down = (np.linspace(0, 1, height) - 0.55) / 0.42
-    right = (np.linspace(0, 1, width) - 0.5) / 0.34
-    distance = np.hypot(down[:, None], right[None])
+    rows = np.linspace(0, 1, height)[:, None]
+    columns = np.linspace(0, 1, width)
+    down = (rows - 0.55) / 0.42
+    right = (columns - 0.5) / 0.34
+    distance = np.hypot(down, right)
     falling = np.clip(1.6 - distance, 0, 1)
     mask = falling * falling * (3 - 2 * falling)
     return mask.astype(np.float32)

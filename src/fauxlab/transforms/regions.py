@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 Random = np.random.Generator
 Range = tuple[float, float]
+Shape = Callable[[int, int, Random], "Floats"]
 
 HARMONICS = 4  # waves that make an outline uneven
 UNEVEN = 0.12  # their standard deviation, as a share of the radius, over their number
@@ -30,6 +31,7 @@ HARD = 0.2  # share of the regions with a hard edge
 CORNERS = (4, 9)  # of a polygon, the second excluded
 POLYGON_RADIUS = (0.08, 0.34)  # of the side
 POLYGON_CENTRE = (0.3, 0.7)
+TURN = 2 * np.pi
 
 
 @dataclass(frozen=True)
@@ -42,13 +44,43 @@ class Ellipse:
     half_height: Range
 
 
-FACE = Ellipse((0.42, 0.58), (0.46, 0.62), (0.18, 0.34), (0.24, 0.42))
+FACE = Ellipse(
+    centre_x=(0.42, 0.58),
+    centre_y=(0.46, 0.62),
+    half_width=(0.18, 0.34),
+    half_height=(0.24, 0.42),
+)
 # In a picture of the lineup's kind, the eyes lie at about .42 of the height, the mouth at .68.
-EYES = Ellipse((0.46, 0.54), (0.38, 0.48), (0.2, 0.3), (0.06, 0.12))
-LEFT_EYE = Ellipse((0.33, 0.42), (0.38, 0.48), (0.07, 0.12), (0.05, 0.09))
-RIGHT_EYE = Ellipse((0.58, 0.67), (0.38, 0.48), (0.07, 0.12), (0.05, 0.09))
-MOUTH = Ellipse((0.44, 0.56), (0.62, 0.74), (0.1, 0.2), (0.06, 0.12))
-ANYWHERE = Ellipse((0.15, 0.85), (0.15, 0.85), (0.08, 0.35), (0.08, 0.35))
+EYES = Ellipse(
+    centre_x=(0.46, 0.54),
+    centre_y=(0.38, 0.48),
+    half_width=(0.2, 0.3),
+    half_height=(0.06, 0.12),
+)
+LEFT_EYE = Ellipse(
+    centre_x=(0.33, 0.42),
+    centre_y=(0.38, 0.48),
+    half_width=(0.07, 0.12),
+    half_height=(0.05, 0.09),
+)
+RIGHT_EYE = Ellipse(
+    centre_x=(0.58, 0.67),
+    centre_y=(0.38, 0.48),
+    half_width=(0.07, 0.12),
+    half_height=(0.05, 0.09),
+)
+MOUTH = Ellipse(
+    centre_x=(0.44, 0.56),
+    centre_y=(0.62, 0.74),
+    half_width=(0.1, 0.2),
+    half_height=(0.06, 0.12),
+)
+ANYWHERE = Ellipse(
+    centre_x=(0.15, 0.85),
+    centre_y=(0.15, 0.85),
+    half_width=(0.08, 0.35),
+    half_height=(0.08, 0.35),
+)
 
 
 def face_mask(height: int, width: int, rng: Random) -> Floats:
@@ -60,14 +92,15 @@ def random_region(height: int, width: int, rng: Random) -> Floats:
     """Eyes, mouth, the inner face, or an ellipse or polygon anywhere; its edge soft or hard."""
     is_hard = rng.random() < HARD
     number = rng.integers(len(SHAPES))
-    mask = SHAPES[number](height, width, rng)
+    shape = SHAPES[number]
+    mask = shape(height, width, rng)
     if is_hard:
         inside = mask > 0.5
         return inside.astype(np.float32)
     return mask
 
 
-def _ellipse(place: Ellipse) -> Callable[[int, int, Random], Floats]:
+def _ellipse(place: Ellipse) -> Shape:
     def draw(height: int, width: int, rng: Random) -> Floats:
         return _uneven_ellipse(height, width, place, FEATHER, rng)
 
@@ -110,10 +143,10 @@ def _uneven_outline(x: Floats, y: Floats, rng: Random) -> Floats:
     angle = np.arctan2(y, x)
     outline = np.ones(x.shape, np.float32)
     for k in range(1, HARMONICS + 1):
-        amplitude = np.float32(rng.normal(0, UNEVEN / k))
-        phase = np.float32(rng.uniform(0, 2 * np.pi))
-        wave = np.cos(k * angle + phase)
-        outline += amplitude * wave
+        amplitude = rng.normal(0, UNEVEN / k)
+        phase = rng.uniform(0, TURN)
+        wave = np.cos(k * angle + np.float32(phase))
+        outline += np.float32(amplitude) * wave
     return outline
 
 
@@ -122,19 +155,22 @@ def _polygon(height: int, width: int, rng: Random) -> Floats:
     side = min(height, width)
     centre_x, centre_y = rng.uniform(*POLYGON_CENTRE, 2)
     count = int(rng.integers(*CORNERS))
-    angles = np.sort(rng.uniform(0, 2 * np.pi, count))
+    angles = rng.uniform(0, TURN, count)
+    angles.sort()
     radii = side * rng.uniform(*POLYGON_RADIUS, count)
     columns = width * centre_x + radii * np.cos(angles)
     rows = height * centre_y + radii * np.sin(angles)
-    corners = list(zip(columns.tolist(), rows.tolist(), strict=True))
+    corners = np.stack([columns, rows], axis=1)
     canvas = Image.new("L", (width, height))
-    ImageDraw.Draw(canvas).polygon(corners, fill=255)
+    pen = ImageDraw.Draw(canvas)
+    pen.polygon(corners.ravel().tolist(), fill=255)
     softness = side * rng.uniform(*FEATHER)
     feathered = canvas.filter(ImageFilter.GaussianBlur(softness))
-    return np.asarray(feathered, dtype=np.float32) / np.float32(255)
+    levels = np.asarray(feathered, dtype=np.float32)
+    return levels / np.float32(255)
 
 
-SHAPES: tuple[Callable[[int, int, Random], Floats], ...] = (
+SHAPES: tuple[Shape, ...] = (
     _ellipse(EYES),
     _ellipse(LEFT_EYE),
     _ellipse(RIGHT_EYE),

@@ -27,12 +27,17 @@ from fauxlab.training.distributed import gather_shares
 
 Logits = NDArray[np.float32]  # [n, heads], as the heads give them
 Floats = NDArray[np.float64]
+Labels = NDArray[np.int64]
 
 JOIN_RATE = 0.02  # share of the real pictures that each head puts above 0
 
 
 def gather_head_logits(
-    accelerator: Accelerator, model: nn.Module, images: ImageArray, rows: Rows, batch: int
+    accelerator: Accelerator,
+    model: nn.Module,
+    images: ImageArray,
+    rows: Rows,
+    batch: int,
 ) -> Logits:
     """The heads' logits of all rows in order, on every process; each computes its share."""
     process = accelerator.process_index
@@ -60,14 +65,20 @@ def predict_heads(model: nn.Module, images: ImageArray, rows: Rows, batch: int) 
     none = np.zeros((0, head.linear.out_features), dtype=np.float32)
     logits: list[Logits] = [none]
     for part in row_batches(len(rows), batch):
-        pixels = torch.from_numpy(images.take(rows[part]))
-        logits.append(apply_network(predict, pixels, device))
+        pictures = images.take(rows[part])
+        pixels = torch.from_numpy(pictures)
+        answers = apply_network(predict, pixels, device)
+        logits.append(answers)
     model.train(was_training)
     return np.concatenate(logits)
 
 
 def set_join(
-    model: nn.Module, manifest: Manifest, rows: Rows, logits: Logits, heads: Sequence[str]
+    model: nn.Module,
+    manifest: Manifest,
+    rows: Rows,
+    logits: Logits,
+    heads: Sequence[str],
 ) -> None:
     """Put the heads of a network on one scale; without reals among the rows it stays as it is."""
     chosen = [manifest.rows[i] for i in rows]
@@ -88,7 +99,10 @@ def set_join(
 
 
 def fit_to_reals(
-    logits: Logits, labels: NDArray[np.int64], kinds: Sequence[str], groups: Sequence[str]
+    logits: Logits,
+    labels: Labels,
+    kinds: Sequence[str],
+    groups: Sequence[str],
 ) -> tuple[Floats, Floats]:
     """Centre and scale [heads]: each head's 98 % quantile of the reals, and their spread.
 
@@ -122,7 +136,11 @@ def _upper_quantile(values: Floats, weights: Floats, share: float) -> float:
 
 
 def measure_heads(
-    manifest: Manifest, rows: Rows, heads: Sequence[str], logits: Logits, joined: Tensor
+    manifest: Manifest,
+    rows: Rows,
+    heads: Sequence[str],
+    logits: Logits,
+    joined: Tensor,
 ) -> dict[str, Any]:
     """Figures of the heads' logits and of the joined ones [n].
 
@@ -137,8 +155,9 @@ def measure_heads(
     )
     loss = total / targets.counted.sum()
     areas = {}
+    is_counted = targets.counted.numpy() > 0
     for column, head in enumerate(heads):
-        counted = targets.counted[:, column].numpy() > 0
+        counted = is_counted[:, column]
         scores = logits[counted, column]
         areas[head] = _kind_auc(manifest, rows[counted], scores)
     known = [area for area in areas.values() if area is not None]

@@ -25,8 +25,9 @@ from fauxlab.training.detector.teacher import (
 )
 from fauxlab.training.detector.validation import ValidationClock, end_epoch, release_early
 from fauxlab.training.ema import update_average
+from fauxlab.training.opening import run_folder
 from fauxlab.training.prefetch import Prefetcher
-from fauxlab.training.run import Run, run_folder
+from fauxlab.training.run import Run
 from fauxlab.training.seeding import seed_networks
 from fauxlab.training.session import OnStep, Session, session
 

@@ -41,7 +41,9 @@ class TrainingPlan:
         hashes: set[str] = set()
         for stage in self.schedule.stages:
             hashes.update(rows[i].sha256 for i in stage.fakes)
-        for reals in {id(stage.reals): stage.reals for stage in self.schedule.stages}.values():
+        # Stages share their reals.
+        reals_by_id = {id(stage.reals): stage.reals for stage in self.schedule.stages}
+        for reals in reals_by_id.values():
             hashes.update(rows[i].sha256 for i in reals)
         return hashes
 
@@ -172,7 +174,9 @@ def _check_manipulations(manifest: Manifest, schedule: Schedule, recipe: Recipe)
 def _count_manipulations(manifest: Manifest, schedule: Schedule) -> tuple[int, int]:
     """How many fakes that are trained on were made, and how many altered."""
     manipulations = list_manipulations(manifest)[training_rows(schedule)]
-    return int((manipulations == MADE).sum()), int((manipulations == ALTERED).sum())
+    made = (manipulations == MADE).sum()
+    altered = (manipulations == ALTERED).sum()
+    return int(made), int(altered)
 
 
 def _check_crop(network: nn.Module, recipe: Recipe) -> None:

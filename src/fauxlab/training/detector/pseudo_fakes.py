@@ -41,15 +41,21 @@ def plan_shares(train: TrainConfig, manipulations: Manipulations) -> dict[int, S
     """
     made = Shares(0.0, train.decode)
     altered = Shares(train.blend, 0.0)
-    if train.blend and not (manipulations == ALTERED).any():
-        made = Shares(train.altered, (1 - train.altered) * train.decode)
-    if train.decode and not (manipulations == MADE).any():
-        altered = Shares(train.altered * train.blend, 1 - train.altered)
+    has_altered = (manipulations == ALTERED).any()
+    has_made = (manipulations == MADE).any()
+    others = 1 - train.altered
+    if train.blend and not has_altered:
+        made = Shares(train.altered, others * train.decode)
+    if train.decode and not has_made:
+        altered = Shares(train.altered * train.blend, others)
     return {MADE: made, ALTERED: altered}
 
 
 def replace_fakes(
-    images: Tensor, manipulations: Tensor, shares: dict[int, Shares], generator: Generator
+    images: Tensor,
+    manipulations: Tensor,
+    shares: dict[int, Shares],
+    generator: Generator,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Images uint8 [n, 3, s, s] with pseudo-fakes, their manipulations [n], and which are new [n].
 
@@ -81,7 +87,11 @@ def replace_fakes(
 
 
 def change_reals(
-    images: Tensor, reals: Tensor, places: Tensor, change: Change, generator: Generator
+    images: Tensor,
+    reals: Tensor,
+    places: Tensor,
+    change: Change,
+    generator: Generator,
 ) -> tuple[Tensor, bool]:
     """The images with changed reals, drawn from those at `reals`, at `places`; and whether any."""
     seeds = draw_seeds(len(places), generator)

@@ -77,13 +77,17 @@ def _key(row: Row) -> str:
 
 
 def _answer(
-    teacher: AnyDetector, manifest: Manifest, folder: Path, progress: Progress | None
+    teacher: AnyDetector,
+    manifest: Manifest,
+    folder: Path,
+    progress: Progress | None,
 ) -> list[Part]:
     """Ask about all pictures that can be read, and keep each block of answers."""
     images = load_images(manifest, teacher.size)
     parts = []
     for start in range(0, len(images), BLOCK):
-        numbers = np.arange(start, min(start + BLOCK, len(images)))
+        stop = min(start + BLOCK, len(images))
+        numbers = np.arange(start, stop)
         prediction = teacher.predict(images.take(numbers))
         if not _are_finite(prediction):
             first = images.manifest.rows[start]
@@ -92,10 +96,11 @@ def _answer(
                 f"{BLOCK} pictures from there; train it again, or choose another"
             )
         keys = [_key(images.manifest.rows[i]) for i in numbers]
+        bounded = np.clip(prediction.features, -LARGEST, LARGEST)
         part = {
             "keys": np.array(keys),
             "logits": prediction.head_logits.astype(np.float32),
-            "features": np.clip(prediction.features, -LARGEST, LARGEST).astype(np.float16),
+            "features": bounded.astype(np.float16),
         }
         _write_part(folder, part)
         parts.append(part)
@@ -110,12 +115,18 @@ def _are_finite(prediction: Prediction) -> bool:
 
 
 def _write_part(folder: Path, part: Part) -> None:
-    name = hashlib.sha256(part["keys"].tobytes()).hexdigest()[:16]
+    content = part["keys"].tobytes()
+    name = hashlib.sha256(content).hexdigest()[:16]
     path = folder / f"{name}.npz"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with file_aside(path) as stream:
-            np.savez(stream, keys=part["keys"], logits=part["logits"], features=part["features"])
+            np.savez(
+                stream,
+                keys=part["keys"],
+                logits=part["logits"],
+                features=part["features"],
+            )
     except OSError as error:
         raise write_fault(path, error) from error
 

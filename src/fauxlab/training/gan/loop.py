@@ -24,7 +24,8 @@ from fauxlab.training.gan.monitor import Monitor, may_go_back
 from fauxlab.training.gan.plan import GanPlan, plan_gan
 from fauxlab.training.gan.state import State, start_state
 from fauxlab.training.gan.step import Stepper
-from fauxlab.training.run import Run, run_folder
+from fauxlab.training.opening import run_folder
+from fauxlab.training.run import Run
 from fauxlab.training.session import OnEvent, OnStep, Session, session
 
 LOG_EVERY = 20  # steps
