@@ -195,7 +195,7 @@ def test_batches_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     pixels = np.random.default_rng(3).integers(0, 256, (40, 3, 16, 16), dtype=np.uint8)
     images = array(pixels, [0, 1] * 20)
     whole = robustness_report(detector(Brightness()), images, ["noise"], bootstrap=20)
-    monkeypatch.setattr(detection, "BATCH", 7)
+    monkeypatch.setattr(predicting, "BATCH", 7)
     assert robustness_report(detector(Brightness()), images, ["noise"], bootstrap=20) == whole
 
 
