@@ -17,7 +17,7 @@ from fauxlab.bundle.config import DetectorConfig, Preprocessing
 from fauxlab.data.cache import ImageArray
 from fauxlab.data.manifest import Manifest, Row
 from fauxlab.errors import LabError
-from fauxlab.evaluation import detection, robustness
+from fauxlab.evaluation import predicting, robustness
 from fauxlab.evaluation.detection import detection_report
 from fauxlab.evaluation.predicting import predict_decisions
 from fauxlab.evaluation.robustness import robustness_report
