@@ -87,6 +87,13 @@ class TrainConfig(Table):
     zoom: float = Field(
         0.0, ge=0, le=1, description="share of these crops taken larger or smaller, then resized"
     )
+    matched: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="share of the reals that comes from the sources which fakes are compared with "
+        "(compare_to), evenly; the others come as balance says",
+    )
     altered: float = Field(
         0.35,
         gt=0,

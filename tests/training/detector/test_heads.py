@@ -108,6 +108,24 @@ def test_fakes_are_shared_between_the_manipulations(both: Manifest, balance: str
     assert Counter(alone.rows[i].label for i in order) == {0: 40, 1: 40}, "none altered: all made"
 
 
+def test_matched_reals_have_their_share(both: Manifest) -> None:
+    numbers = [i for i, row in enumerate(both.rows) if not row.label]
+    rows = list(both.rows)
+    for place, number in enumerate(numbers):
+        rows[number] = replace(rows[number], source="own" if place < 4 else f"photos{place % 3}")
+    rows = [replace(row, compare_to="own") if row.generator == "speckle" else row for row in rows]
+    manifest = replace(both, rows=tuple(rows))
+    everything = np.arange(len(rows))
+    for share, expected in ((0.0, 1 / 4), (0.5, 5 / 8), (1.0, 1.0)):
+        order = epoch_order(manifest, everything, "group", (0, 0, 0), altered=0.25, matched=share)
+        reals = [rows[i].source for i in order if not rows[i].label]
+        assert reals.count("own") / len(reals) == pytest.approx(expected, abs=0.03)
+    # Without a matched source nothing changes.
+    plain = epoch_order(both, everything, "group", (0, 0, 0), altered=0.25)
+    same = epoch_order(both, everything, "group", (0, 0, 0), altered=0.25, matched=0.5)
+    assert plain.tolist() == same.tolist()
+
+
 def test_pseudo_fakes_are_trained_on_and_nothing_else(both: Manifest) -> None:
     manifest = with_pseudo(both, 6)
     rows = [replace(row, split="val") if row.is_pseudo else row for row in manifest.rows]

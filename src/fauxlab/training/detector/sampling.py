@@ -35,13 +35,14 @@ def stage_order(
     forgotten. `altered` is as for `epoch_order`.
     """
     key = (train.seed, number, epoch)
-    order = epoch_order(manifest, stage.rows, train.balance, key, altered)
+    shares = (altered, train.matched)
+    order = epoch_order(manifest, stage.rows, train.balance, key, *shares)
     replayed = _even(int(len(order) * train.replay))
     if not replayed or not len(stage.earlier):
         return order
 
     # The first pairs of the epoch give way to pairs of earlier stages, repeated where they are few.
-    earlier = epoch_order(manifest, stage.earlier, train.balance, (*key, 1), altered)
+    earlier = epoch_order(manifest, stage.earlier, train.balance, (*key, 1), *shares)
     earlier_pairs = earlier[: _even(len(earlier))]
     order[:replayed] = np.resize(earlier_pairs, replayed)
 
@@ -77,27 +78,34 @@ def epoch_order(
     balance: str,
     key: Key,
     altered: float | None = None,
+    matched: float = 0.0,
 ) -> Rows:
     """The rows of one epoch in the order they are seen; as many as `rows` holds.
 
     Balanced epochs alternate real and fake, so that every even batch is half and half. A small set
     is repeated, each image once before any comes twice. `altered` is the share of the fakes that
-    are altered ones, where there are fakes of both kinds; None draws no difference.
+    are altered ones, where there are fakes of both kinds; None draws no difference. `matched` is
+    the share of the reals that comes from the sources which fakes among the rows are matched with.
     """
     rng = default_rng(key)
     if balance == "none":
         return rng.permutation(rows)
 
     labels = manifest.labels[rows]
-    real_pools = _real_pools(manifest, rows[labels == 0], balance)
     groups = None
     if balance == "group":
         groups = {int(i): manifest.rows[i].group for i in rows}
 
     n_fake = len(rows) // 2
     n_real = len(rows) - n_fake
-    reals = _draw(real_pools, n_real, groups, rng)
-    if len(real_pools) > 1:  # the draws of a single pool are mixed already
+    real_parts = []
+    n_pools = 0
+    for part, count in _share_reals(manifest, rows, n_real, matched):
+        real_pools = _real_pools(manifest, part, balance)
+        n_pools += len(real_pools)
+        real_parts.append(_draw(real_pools, count, groups, rng))
+    reals = np.concatenate(real_parts)
+    if n_pools > 1:  # the draws of a single pool are mixed already
         reals = rng.permutation(reals)
     parts = []
     for part, count in _share_fakes(manifest, rows[labels == 1], n_fake, altered):
@@ -110,6 +118,28 @@ def epoch_order(
     order[::2] = reals
     order[1::2] = fakes
     return order
+
+
+def _share_reals(
+    manifest: Manifest, rows: Rows, count: int, share: float
+) -> list[tuple[Rows, int]]:
+    """Sets of reals, and how many images an epoch takes of each.
+
+    Without more of the matched reals, a network would take their origin for a sign of their fakes.
+    """
+    reals = rows[manifest.labels[rows] == 0]
+    n_matched = round(share * count)
+    if not n_matched:
+        return [(reals, count)]
+    generators = {manifest.rows[i].generator for i in rows}
+    sources: set[str] = set()
+    for name in generators - {""}:
+        if manifest.names_reals(name):
+            sources.update(manifest.matched_reals(name))
+    is_matched = np.array([manifest.rows[i].source in sources for i in reals])
+    if not is_matched.any():
+        return [(reals, count)]
+    return [(reals[is_matched], n_matched), (reals, count - n_matched)]
 
 
 def _real_pools(manifest: Manifest, reals: Rows, balance: str) -> list[Rows]:
