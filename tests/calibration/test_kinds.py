@@ -74,8 +74,6 @@ def test_kinds_count_alike_whatever_their_size() -> None:
 
 
 def test_kinds_and_their_groups_weigh_alike() -> None:
-    weights = weigh_kinds(["a", "a", "a", "b"], ["g", "g", "h", "g"], full_kind=1)
-    assert weights == pytest.approx([1 / 8, 1 / 8, 1 / 4, 1 / 2])
     # Kind a has two of ten groups, kind b one.
     weights = weigh_kinds(["a", "a", "a", "b"], ["g", "g", "h", "g"])
     assert weights == pytest.approx([1 / 6, 1 / 6, 1 / 3, 1 / 3])

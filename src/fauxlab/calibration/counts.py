@@ -115,9 +115,9 @@ def count_kinds(rows: Iterable[Row]) -> tuple[GroupCounts, GroupCounts]:
     return reals, fakes
 
 
-def kind_weight(n_groups: int, full_kind: int = FULL_KIND) -> float:
-    """How much a kind of so many groups counts, from 0 to 1; `full_kind` groups count in full."""
-    return min(n_groups / full_kind, 1.0)
+def kind_weight(n_groups: int) -> float:
+    """How much a kind of so many groups counts, from 0 to 1; FULL_KIND groups count in full."""
+    return min(n_groups / FULL_KIND, 1.0)
 
 
 def effective_groups(counts: Iterable[int]) -> int:

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fauxlab.calibration.counts import (
-    FULL_KIND,
     SLACK,
     check_groups,
     effective_groups,
@@ -146,10 +145,10 @@ class Kinds:
         )
 
 
-def weigh_kinds(kinds: Names, groups: Names, full_kind: int = FULL_KIND) -> Floats:
+def weigh_kinds(kinds: Names, groups: Names) -> Floats:
     """Weights [N] that sum to 1: kinds count alike, and in a kind its groups do.
 
-    A kind of fewer than `full_kind` groups counts less, in proportion.
+    A kind of fewer than FULL_KIND groups counts less, in proportion.
     """
     kind_names = np.asarray(kinds)
     group_names = np.asarray(groups)
@@ -162,7 +161,7 @@ def weigh_kinds(kinds: Names, groups: Names, full_kind: int = FULL_KIND) -> Floa
             return_counts=True,
         )
         n_groups = len(sizes)
-        kind_share = kind_weight(n_groups, full_kind)
+        kind_share = kind_weight(n_groups)
         group_share = kind_share / n_groups
         weights[own] = group_share / sizes[places]
     total = weights.sum()

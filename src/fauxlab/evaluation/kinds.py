@@ -67,6 +67,14 @@ def measure_kinds(
     return ranked.aucs, means
 
 
+def mean_auc(manifest: Manifest, scores: Floats) -> float | None:
+    """Mean over generators of the AUC against their matched reals, whose kinds weigh alike.
+
+    None without fakes or without reals. `scores` [N] rise with P(fake).
+    """
+    return _rank(manifest, scores, bootstrap=0, seed=0).mean_auc.value
+
+
 class _Ranked(NamedTuple):
     """AUC by generator, its mean, and the mean TPR at 1 % FPR."""
 

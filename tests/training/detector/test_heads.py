@@ -13,14 +13,15 @@ import torch
 from accelerate import Accelerator
 from tests.training.processes import run_together
 
-from fauxlab.calibration.kinds import weigh_kinds
+from fauxlab.calibration.join import fit_join
 from fauxlab.config import Recipe, load_recipe
 from fauxlab.data.cache import load_images
 from fauxlab.data.manifest import Manifest
 from fauxlab.errors import LabError
+from fauxlab.models import create_detector
 from fauxlab.models.inputs import to_input
 from fauxlab.training.detector import pseudo_fakes
-from fauxlab.training.detector.heads import fit_to_reals, measure_heads, predict_heads
+from fauxlab.training.detector.heads import measure_heads, predict_heads, set_join
 from fauxlab.training.detector.inputs import TrainingInputs
 from fauxlab.training.detector.loop import train_detector
 from fauxlab.training.detector.losses import HeadLoss, HeadTargets, Taught, head_targets
@@ -238,19 +239,31 @@ def test_a_batch_holds_targets_of_what_it_shows(
     assert torch.equal(again.inputs, batch.inputs)
 
 
-def test_the_join_puts_every_head_on_one_scale() -> None:
+def test_the_join_puts_every_head_on_one_scale(both: Manifest) -> None:
+    heads = ["made", "altered"]
+    network = create_detector("trace", 32, widths=[8, 16], blocks=[1, 1], heads=2)
     rng = np.random.default_rng(0)
-    logits = rng.normal([1, -5], [2, 0.5], (4000, 2)).astype(np.float32)
-    labels = np.zeros(4000, np.int64)
-    kinds = ["a"] * 3000 + ["b"] * 1000
-    groups = [str(k) for k in range(4000)]
-    centre, scale = fit_to_reals(logits, labels, kinds, groups)
-    above = logits > centre
-    weights = weigh_kinds(kinds, groups, full_kind=1)
-    assert (weights @ above).tolist() == pytest.approx([0.02, 0.02], abs=1e-3)
-    assert scale.tolist() == pytest.approx([2, 0.5], rel=0.05)
-    _, flat = fit_to_reals(np.ones((4, 1), np.float32), labels[:4], kinds[:4], groups[:4])
-    assert flat.tolist() == [1.0]
+    rows = np.arange(len(both))
+    signs = np.array([[row.manipulation == head for head in heads] for row in both.rows])
+    logits = (rng.normal(0, 1, signs.shape) + 2.0 * signs) * [1, 5] + [0, -20]
+    raw = logits.astype(np.float32)
+    join: Any = network.head.join  # type: ignore[union-attr]
+
+    # Without fakes of a head there is nothing to fit, and the join stays as it is.
+    no_altered = np.flatnonzero(~signs[:, 1])
+    set_join(network, both, no_altered, raw[no_altered], heads)
+    assert (join.centre.tolist(), join.scale.tolist()) == ([0, 0], [1, 1])
+
+    set_join(network, both, rows, raw, heads)
+    sorts, kinds, groups = zip(
+        *[(row.manipulation, row.kind, row.group) for row in both.rows], strict=True
+    )
+    centre, scale = fit_join(raw.astype(np.float64), both.labels, sorts, kinds, groups, heads)
+    assert join.centre.tolist() == pytest.approx(centre.tolist())
+    assert join.scale.tolist() == pytest.approx(scale.tolist())
+    # Scale and place of the second head's logits are undone.
+    assert scale[1] / scale[0] == pytest.approx(5, rel=0.5)
+    assert centre[1] == pytest.approx(-20 + 5, abs=3)
 
 
 def test_figures_of_the_heads_weigh_kinds_alike(both: Manifest) -> None:
