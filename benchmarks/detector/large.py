@@ -1,7 +1,7 @@
 r"""Make the large detector: heads on CLIP's tuned tower, and what they say of kinds left out.
 
     .venv/bin/python -m benchmarks.detector.tune_tower faces/manifest.csv TOWER.onnx tuned \
-        --altered dfdc-swap --heads altered --images 8000
+        --heads altered --images 8000
     .venv/bin/python -m benchmarks.detector.tower_features faces/manifest.csv tuned features
     .venv/bin/python -m benchmarks.detector.large faces/manifest.csv tuned features SMALL OUT
 

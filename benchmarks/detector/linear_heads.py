@@ -10,6 +10,7 @@ import torch
 from benchmarks.detector.tower_features import ALTERED, CLEAN, Floats, Table
 from torch.nn import functional as F
 
+from fauxlab.calibration.kinds import weigh_kinds
 from fauxlab.statistics import Counts, auc
 
 PENALTIES = (1e-6, 3e-6, 1e-5, 3e-5)
@@ -81,22 +82,18 @@ def weigh(table: Table, targets: Floats, matched: Sequence[str] = ()) -> Floats:
     altered fakes come from, have a share of MATCHED among the reals: else their origin would tell
     the altered ones.
     """
-    kinds = np.where((table.views == ALTERED), "altered here", table.kinds)
-    weights = np.zeros(len(kinds), np.float32)
-    for kind in np.unique(kinds):
-        rows = kinds == kind
-        groups, codes, sizes = np.unique(
-            table.groups[rows], return_inverse=True, return_counts=True
-        )
-        weights[rows] = 1 / (len(groups) * sizes[codes])
-    is_matched = (targets == 0) & np.isin(table.kinds, matched)
-    if is_matched.any():
-        others = weights[(targets == 0) & ~is_matched].sum()
-        weights[is_matched] *= MATCHED / (1 - MATCHED) * others / weights[is_matched].sum()
+    kinds = np.where(table.views == ALTERED, "altered here", table.kinds)
+    weights = np.zeros(len(kinds))
     for target in (0, 1):
         rows = targets == target
-        weights[rows] *= 0.5 / weights[rows].sum()
-    return weights
+        weights[rows] = 0.5 * weigh_kinds(kinds[rows], table.groups[rows])
+    is_real = targets == 0
+    is_matched = is_real & np.isin(kinds, matched)
+    if is_matched.any():
+        is_other = is_real & ~is_matched
+        for rows, share in ((is_matched, MATCHED), (is_other, 1 - MATCHED)):
+            weights[rows] *= 0.5 * share / weights[rows].sum()
+    return weights.astype(np.float32)
 
 
 def choose_penalty(table: Table) -> tuple[float, dict[str, float]]:

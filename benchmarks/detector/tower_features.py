@@ -133,8 +133,7 @@ def read_table(manifest: Manifest, folder: Path) -> Table:
         for key in keys:
             row = known[key]
             sort = "altered" if view == ALTERED else row.manipulation
-            kind = row.generator or row.source
-            values = (kind, row.group, row.split, sort, view)
+            values = (row.kind, row.group, row.split, sort, view)
             for column, value in zip(columns, values, strict=True):
                 column.append(value)
     return Table(np.concatenate(features), *[np.array(column) for column in columns])

@@ -1,7 +1,7 @@
 """Tune the LayerNorms of CLIP's image tower on fakes and reals, for the large detector.
 
     .venv/bin/python -m benchmarks.detector.tune_tower faces/manifest.csv TOWER.onnx OUT \
-        --altered dfdc-swap --heads altered --images 12000
+        --heads altered --images 8000
 
 Only the weights and biases of the 26 LayerNorms learn (40,000 numbers; after "Deepfake Detection
 that Generalizes Across Benchmarks", arXiv 2508.06248), with a linear head for each question: was
@@ -9,10 +9,10 @@ the picture made whole, or a real photo altered? The heads are thrown away: the 
 fitted on the tuned features.
 
 A batch is half real and half fake. Kinds take turns, whatever their size; in a kind every group
-counts alike. Half of the fakes were made whole. The others were altered: pictures of the kinds
-that --altered names, and real photos blended onto themselves. Some of the reals are of the sources
-that the altered kinds are compared to, else a head could tell these by their origin. Every head
-learns from all reals, and from the fakes that answer its own question.
+counts alike. Half of the fakes were made whole. The others were altered: pictures that the manifest
+calls so, and real photos blended onto themselves. Some of the reals are of the sources that altered
+fakes are compared to, else a head could tell these by their origin. Every head learns from all
+reals, and from the fakes that answer its own question.
 
 Writes to OUT: layer_norms.npz, the tuned arrays by the names of the tower's file; tuning.json, what
 they were made with; state.pt, from which the same command goes on where it was stopped.
@@ -37,7 +37,6 @@ from torch.nn import functional as F
 
 from fauxlab.data.cache import ImageArray, load_images
 from fauxlab.data.manifest import Manifest
-from fauxlab.data.rows import Row
 from fauxlab.io.text import replace_file
 from fauxlab.models.clip import FEATURES, SIZE, free_layer_norms, read_tower, to_bfloat16
 from fauxlab.models.inputs import to_input
@@ -84,7 +83,7 @@ class Kinds:
         self.groups: dict[str, dict[str, list[int]]] = {}
         for number in rows:
             row = manifest.rows[number]
-            groups = self.groups.setdefault(_kind(row), {})
+            groups = self.groups.setdefault(row.kind, {})
             groups.setdefault(row.group, []).append(number)
         self.names = sorted(self.groups)
 
@@ -106,13 +105,12 @@ class Kinds:
 class Batches:
     """The batches of a tuning by the number of their step."""
 
-    def __init__(
-        self, images: ImageArray, altered: Sequence[str], shares: Shares, seed: int
-    ) -> None:
+    def __init__(self, images: ImageArray, shares: Shares, seed: int) -> None:
         self.images = images
         self.shares = shares
         self.seed = seed
         manifest = images.manifest
+        altered = {row.generator for row in manifest.rows if row.manipulation == "altered"}
         matched = {source for name in altered for source in manifest.matched_reals(name)}
         reals, made, changed, near = [], [], [], []
         for number, row in enumerate(manifest.rows):
@@ -266,10 +264,10 @@ def main() -> None:
     options = read_options()
     manifest = Manifest.load(options.manifest).train
     left_out = _names(options.without)
-    manifest = manifest.where(lambda row: _kind(row) not in left_out)
+    manifest = manifest.where(lambda row: row.kind not in left_out)
     images = load_images(manifest, SIZE)
     shares = SHARES[options.heads]
-    batches = Batches(images, _names(options.altered), shares, options.seed)
+    batches = Batches(images, shares, options.seed)
     tuning = Tuning(options.tower, options)
     if (options.out / "state.pt").exists():
         tuning.load(options.out)
@@ -293,7 +291,6 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("manifest", type=Path)
     parser.add_argument("tower", type=Path, help="clip_encoder.int8.onnx")
     parser.add_argument("out", type=Path)
-    parser.add_argument("--altered", default="", help="generators that altered real photos")
     parser.add_argument("--heads", choices=[*SHARES], default="both", help="those that learn")
     parser.add_argument("--without", default="", help="kinds to leave out, separated by commas")
     parser.add_argument("--images", type=int, default=15_000)
@@ -352,10 +349,6 @@ def _schedule(step: int, steps: int) -> float:
 
 def _inputs(batch: Batch) -> Tensor:
     return to_input(torch.from_numpy(batch.pixels))
-
-
-def _kind(row: Row) -> str:
-    return row.generator if row.label else row.source
 
 
 def _names(text: str) -> list[str]:
