@@ -33,24 +33,20 @@ from typing import Any
 import numpy as np
 from benchmarks.detector.ood_images import KINDS, draw_ood_image
 from benchmarks.output import command_line, describe_machine, load_results, save_results
-from numpy.typing import NDArray
 
 from fauxlab.auditing.audit import metadata_baseline
-from fauxlab.bundle.decision import can_tell, decide, in_distribution
-from fauxlab.bundle.detector import AnyDetector, Prediction
+from fauxlab.bundle.decision import in_distribution
+from fauxlab.bundle.detector import AnyDetector
 from fauxlab.bundle.opening import open_detector
 from fauxlab.data.cache import load_images
 from fauxlab.data.manifest import Manifest
 from fauxlab.evaluation.robustness import robustness_report
-from fauxlab.io.sharpness import measure_sharpness
-from fauxlab.io.tint import measure_tint
-from fauxlab.records import DetectionReport
+from fauxlab.records import DegradedScores, DetectionReport
 
 RESULTS = "detector_trust.json"
 OOD_IMAGES = 50  # of each kind
 # No fit and no choice has used pictures from these seeds on.
 FIRST_SEED = 10_000
-DECISIONS = ("real", "fake", "uncertain", "cannot tell")
 SHOWN_CHANGES = ("jpeg q50", "resize ×0.5")
 
 Model = dict[str, Any]
@@ -119,17 +115,14 @@ def read_unseen(path: Path) -> dict[str, Any]:
 
 def measure(folder: Path, manifest: Manifest, kinds: list[str] | None) -> Model:
     """All figures of one bundle."""
-    detector = DecisionRecorder(open_detector(folder))
+    detector = open_detector(folder)
     images = load_images(manifest.test, detector.size)
     report = robustness_report(detector, images, kinds)
     clean = report.clean
     config = detector.config
-    # The report predicts the pictures as they are first, and then each degradation in its order.
-    changes = ["clean", *(row.name for row in report.degraded)]
-    decisions = np.array(detector.decisions).reshape(len(changes), len(images))
-    shares = {}
-    for change, decided in zip(changes, decisions, strict=True):
-        shares[change] = share_decisions(decided, images.manifest)
+    shares = {"clean": share_decisions(clean)}
+    for row in report.degraded:
+        shares[row.name] = share_decisions(row)
     return {
         "architecture": config.architecture,
         "hash": detector.hash,
@@ -148,7 +141,7 @@ def measure(folder: Path, manifest: Manifest, kinds: list[str] | None) -> Model:
         "degraded": {row.name: describe_change(row) for row in report.degraded},
         "worst": report.worst,
         "decisions": shares,
-        "odd_pictures_not_told": share_rejected(detector.detector),
+        "odd_pictures_not_told": share_rejected(detector),
     }
 
 
@@ -171,43 +164,16 @@ def describe_change(row: Any) -> dict[str, Any]:
     }
 
 
-class DecisionRecorder:
-    """A detector that also records the decision which `fauxlab scan` would print."""
-
-    def __init__(self, detector: AnyDetector) -> None:
-        self.detector = detector
-        self.config = detector.config
-        self.hash = detector.hash
-        self.size = detector.size
-        self.scores = detector.scores
-        self.decisions: list[str] = []
-
-    def predict(self, pixels: NDArray[np.uint8]) -> Prediction:
-        """As the detector does."""
-        prediction = self.detector.predict(pixels)
-        scores = self.scores(prediction.logits).tolist()
-        distances = prediction.ood_distances.tolist()
-        for picture, score, distance in zip(pixels, scores, distances, strict=True):
-            self.decisions.append(self.decide(picture, score, distance))
-        return prediction
-
-    def decide(self, picture: NDArray[np.uint8], score: float, distance: float) -> str:
-        """The decision on one picture."""
-        sharpness = measure_sharpness(picture)
-        tint = measure_tint(picture)
-        if not can_tell(self.config, distance, sharpness, tint):
-            return "cannot tell"
-        label, uncertain = decide(self.config, score)
-        return "uncertain" if uncertain else label
-
-
-def share_decisions(decisions: NDArray[np.str_], manifest: Manifest) -> dict[str, Any]:
+def share_decisions(scores: DetectionReport | DegradedScores) -> dict[str, dict[str, float]]:
     """Share of each decision among each generator's fakes and each source's reals."""
-    origins = np.array([row.generator or row.source for row in manifest.rows])
     shares = {}
-    for name in [*manifest.generators, *manifest.sources]:
-        own = decisions[origins == name]
-        shares[name] = {decision: float(np.mean(own == decision)) for decision in DECISIONS}
+    for name, decided in [*scores.fake_decisions.items(), *scores.real_decisions.items()]:
+        shares[name] = {
+            "real": decided.called_real.value or 0.0,
+            "fake": decided.called_fake.value or 0.0,
+            "uncertain": decided.uncertain.value or 0.0,
+            "cannot tell": decided.cannot_tell.value or 0.0,
+        }
     return shares
 
 

@@ -12,7 +12,7 @@ Two curves, of the head for pictures that were made whole, on the tower's featur
 
 Known kinds are drawn at random, DRAWS times for each number. Heads learn from the train split;
 known kinds are judged on the other splits, left-out ones on all of their pictures but those of the
-calibration split. Writes benchmarks/results/unseen.json and unseen-curve.png.
+calibration split. Writes benchmarks/results/unseen.json and unseen-kinds.png.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ mpl.use("Agg")
 from matplotlib import pyplot as plt
 
 RESULTS = "unseen.json"
-FIGURE = FOLDER / "unseen-curve.png"
+FIGURE = FOLDER / "unseen-kinds.png"
 KNOWN_REALS = (2, 4, 7, 11, 15, 19)
 KNOWN_FAKES = (1, 2, 4, 7, 10, 14)
 DRAWS = 8
