@@ -112,7 +112,10 @@ def _describe_false_alarms(fit: Calibration, rate: float) -> list[str]:
     for point in fit.points:
         if point.left_out is not None:
             lines.append(_rate_row(point.rate, point.threshold, point.left_out))
-    return [*lines, ""]
+    chosen = (
+        "The thresholds were chosen so that these means keep the rates; the worst kinds were not."
+    )
+    return [*lines, "", chosen, ""]
 
 
 def _rate_row(rate: float, threshold: float | None, left_out: LeftOut) -> str:

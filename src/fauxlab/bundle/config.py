@@ -48,7 +48,8 @@ SchemaVersion = Annotated[int, Field(le=SCHEMA_VERSION)]
 class LeftOut(Record):
     """Shares of each kind of real photos by limits that were fitted without the kind.
 
-    The kind was left out of the `calibration` alone, or of the `training`, too.
+    The kind was left out of the `calibration` alone, or of the `training`, too. Limits are chosen
+    so that the mean of `called_fake` keeps the stated rate, so the mean is no test of it.
     """
 
     of: Literal["calibration", "training"]
